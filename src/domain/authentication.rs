@@ -1,0 +1,65 @@
+//! What a deployment accepts as proof, and where it looks for it.
+
+use super::consumer::ConsumerId;
+
+/// What a deployment demands of a request before anything else is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Public: everybody passes, unnamed.
+    None,
+    Required {
+        combine: Combine,
+        methods: Vec<Method>,
+        /// The consumer that a request without proof becomes.
+        anonymous: Option<ConsumerId>,
+    },
+}
+
+/// How several methods make one proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// The first that proves wins; where none does, the first presented names the denial.
+    Any,
+    /// Every one must prove; the last one's identity stands.
+    All,
+}
+
+/// One way to prove who is calling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Method {
+    ApiKey(ApiKey),
+}
+
+/// Kong's `key-auth`, with Kala's names among the defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Looked through in this order; the first place of the first name that yields anything decides.
+    pub names: Vec<KeyName>,
+    /// Whether `Authorization: Bearer <key>` is read after the names.
+    pub bearer: bool,
+    /// Whether the credential is kept from the upstream.
+    pub hide: bool,
+    /// The `realm` of the challenge.
+    pub realm: Option<String>,
+    /// Whether OPTIONS requests are checked too.
+    pub preflight: bool,
+}
+
+/// A name that a key goes by, and the places where it may stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyName {
+    /// As configured: query, form, JSON and cookie names compare by case.
+    pub name: String,
+    /// Lower case: header names do not.
+    pub header: String,
+    pub places: Vec<Place>,
+}
+
+/// Where in a request a credential may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Header,
+    Query,
+    Body,
+    Cookie,
+}

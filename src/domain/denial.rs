@@ -1,0 +1,150 @@
+//! Why a request may not pass, and the one table of what that looks like.
+
+/// A refusal that the caller caused and the caller can mend, or that must look like one.
+///
+/// Compare [`Fault`](super::verdict::Fault): there Doorward itself could not decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Not a request that can be decided about. `why` goes to the log and never to the caller.
+    MalformedRequest { why: &'static str },
+    /// A path that the upstream might read in another way than we do.
+    AmbiguousPath { why: &'static str },
+    /// Nothing was presented where the deployment looks.
+    MissingCredential,
+    /// More than one credential in one place (RFC 6750 section 2 forbids guessing).
+    DuplicateCredential,
+    /// What was presented proves nothing. `why` goes to the log and never to the caller.
+    InvalidCredential { why: Unproven },
+    /// A genuine key that does not open this service.
+    ServiceDenied,
+    /// No deployment answers to this host and path, or to the name the route gives.
+    UnknownService,
+    /// The check is larger than `limits.check_bytes`.
+    CheckTooLarge,
+    /// Our own mistake. Never an `error_response`: a client may have caused it.
+    Internal { why: &'static str },
+    /// More checks are under way than `limits.checks_in_flight`.
+    Overloaded,
+    /// The asker's deadline was over before the check had arrived whole.
+    Deadline,
+}
+
+/// Why a credential proves nothing. For the log: callers are told nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    Malformed,
+    Unknown,
+    NotYetValid,
+    Expired,
+    Disabled,
+    ConsumerUnknown,
+    ConsumerDisabled,
+}
+
+/// What a denial looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// HTTP status.
+    pub status: u16,
+    /// Stable: programs may branch on it.
+    pub code: &'static str,
+    /// The reason phrase of the status, RFC 9110 section 15.
+    pub title: &'static str,
+    /// For people; may be reworded.
+    pub message: &'static str,
+    /// What a gRPC caller sees instead of the status.
+    pub grpc_status: u8,
+}
+
+impl Denial {
+    /// The only place that knows how a denial looks to the world outside.
+    #[rustfmt::skip] // A table is read by its columns.
+    pub fn notice(&self) -> Notice {
+        let (status, code, message) = match self {
+            Self::MalformedRequest { .. }  => (400, "malformed_request",    "The request target cannot be understood"),
+            Self::AmbiguousPath { .. }     => (400, "ambiguous_path",       "The path can be read in more than one way"),
+            Self::MissingCredential        => (401, "missing_credential",   "No API key found in request"),
+            Self::DuplicateCredential      => (401, "duplicate_credential", "Duplicate API key found"),
+            Self::InvalidCredential { .. } => (401, "invalid_credential",   "Unauthorized"),
+            Self::ServiceDenied            => (403, "service_denied",       "This credential does not open this service"),
+            Self::UnknownService           => (404, "unknown_service",      "No service answers to this host and path"),
+            Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
+            Self::Internal { .. }          => (500, "internal",             "An unexpected error occurred"),
+            Self::Overloaded               => (503, "overloaded",           "Too many requests are being checked"),
+            Self::Deadline                 => (503, "deadline",             "The request could not be checked in time"),
+        };
+        let (title, grpc_status) = face(status);
+        Notice { status, code, title, message, grpc_status }
+    }
+
+    /// What the log may know and the caller may not.
+    pub fn why(&self) -> Option<&'static str> {
+        match self {
+            Self::MalformedRequest { why } | Self::AmbiguousPath { why } | Self::Internal { why } => {
+                Some(why)
+            }
+            Self::InvalidCredential { why } => Some(why.name()),
+            Self::MissingCredential
+            | Self::DuplicateCredential
+            | Self::ServiceDenied
+            | Self::UnknownService
+            | Self::CheckTooLarge
+            | Self::Overloaded
+            | Self::Deadline => None,
+        }
+    }
+
+    /// Whether the caller is told how to prove itself (RFC 9110 section 11.6.1).
+    pub fn challenges(&self) -> bool {
+        self.notice().status == 401
+    }
+}
+
+impl Unproven {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Disabled => "disabled",
+            Self::ConsumerUnknown => "consumer_unknown",
+            Self::ConsumerDisabled => "consumer_disabled",
+        }
+    }
+}
+
+/// The reason phrase, and the gRPC status of `interface.md` 4 for an HTTP status.
+#[rustfmt::skip]
+fn face(status: u16) -> (&'static str, u8) {
+    match status {
+        400 => ("Bad Request", 3),
+        401 => ("Unauthorized", 16),
+        403 => ("Forbidden", 7),
+        404 => ("Not Found", 5),
+        413 => ("Content Too Large", 8),
+        429 => ("Too Many Requests", 8),
+        503 => ("Service Unavailable", 14),
+        _   => ("Internal Server Error", 13),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invalid_credential_looks_the_same_whatever_the_reason() {
+        let notices = [
+            Unproven::Malformed,
+            Unproven::Unknown,
+            Unproven::NotYetValid,
+            Unproven::Expired,
+            Unproven::Disabled,
+            Unproven::ConsumerUnknown,
+            Unproven::ConsumerDisabled,
+        ]
+        .map(|why| Denial::InvalidCredential { why }.notice());
+        assert!(notices.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}

@@ -1,0 +1,33 @@
+//! The answer to a check. There is no default, and nothing stands for "allow" by being empty.
+
+use super::authentication::ApiKey;
+use super::denial::Denial;
+use super::deployment::Deployment;
+use super::principal::Principal;
+
+/// Whether the request may pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'c> {
+    Allow(Grant<'c>),
+    Deny(Denial),
+}
+
+/// Leave to pass. Made by [`decide`](super::decide::decide) alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant<'c> {
+    pub deployment: &'c Deployment,
+    pub principal: Principal,
+    /// The methods whose credentials are kept from the upstream.
+    pub hide: Vec<&'c ApiKey>,
+}
+
+/// Doorward could not decide: ours to mend, never the caller's.
+///
+/// Becomes Envoy's `error_response`, so that an outage never looks like a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("the store has been out of reach for longer than `revocation.bound`")]
+    LeaseExpired,
+    #[error("the store has not been read yet")]
+    NotLoaded,
+}

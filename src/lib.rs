@@ -1,0 +1,27 @@
+//! Doorward: an external authoriser for Envoy that also issues and manages the credentials it
+//! checks. ARCHITECTURE.md draws the map; this is its index.
+//!
+//! * [`domain`] — the nouns and the rules of a decision; pure.
+//! * [`config`] — what the operator wrote.
+//! * [`store`] — where records live; [`replica`] — what this instance knows of them.
+//! * [`check`] — the shell of one decision.
+//! * [`issue`] — making and ending consumers and credentials.
+//! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
+//! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
+//! * [`cli`] — one file a command.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod grpc;
+pub mod http;
+pub mod issue;
+pub mod reload;
+pub mod replica;
+pub mod server;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,210 @@
+//! Where records live: durable truth, and an ordered log of changes.
+//!
+//! Every store keeps the same promises; [`contract`] asks them of each. Values are opaque here:
+//! [`codec`] turns records into bytes that carry a version and a MAC, and back.
+
+pub mod codec;
+pub mod memory;
+pub mod redb;
+pub mod ring;
+
+#[cfg(test)]
+mod contract;
+
+use std::fmt;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+/// A place in the history of one store.
+///
+/// `number` counts changes; `term` rises where history was rewritten (a restored backup), so that
+/// two stores that share a past are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    pub store: Uuid,
+    pub term: u32,
+    pub number: u64,
+}
+
+/// The kinds of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Consumers, by id.
+    Consumer,
+    /// Keys, by id.
+    Key,
+    /// What must be unique, by a digest of its kind and text; the value is the owner's id.
+    Unique,
+    /// Whose is what: the owner's id, then the owned one's.
+    Owned,
+}
+
+/// What a record is known by inside its table: ids and digests, never a user's text.
+/// 16 to 32 bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(pub Vec<u8>);
+
+/// A record as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub table: Table,
+    pub name: Name,
+    /// The number of the change that wrote it.
+    pub revision: u64,
+    /// The encoded message, without its envelope.
+    pub payload: Vec<u8>,
+}
+
+/// One atomic write: all of its steps or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Names the write, so that one that timed out is looked up instead of guessed about.
+    /// A batch whose operation is in the log already answers with that epoch and writes nothing.
+    pub operation: Uuid,
+    pub steps: Vec<Step>,
+}
+
+/// One record of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub table: Table,
+    pub name: Name,
+    pub expect: Expect,
+    pub effect: Effect,
+}
+
+/// What must hold of a record for the batch to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Absent,
+    /// There, and written by the change of this number.
+    Revision(u64),
+    Anything,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Put(Vec<u8>),
+    Delete,
+    /// Only the expectation counts.
+    Keep,
+}
+
+/// A batch as the log has it, in order and without gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub number: u64,
+    pub operation: Uuid,
+    pub records: Vec<Changed>,
+}
+
+/// A record as a change left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub table: Table,
+    pub name: Name,
+    /// `None` where it was deleted.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// What the log has after a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changes {
+    /// The next ones, oldest first; empty where there are none.
+    Next(Vec<Change>),
+    /// The log no longer reaches back that far, or the store is another one: read a snapshot.
+    Gone,
+}
+
+/// What an instance tells the store of itself with each heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    pub instance: Uuid,
+    /// The number of the last change that the instance has applied.
+    pub applied: u64,
+    /// A digest of the catalog it decides with.
+    pub catalog: u64,
+}
+
+/// Durable records.
+#[tonic::async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a batch. When this returns `Ok`, the change is durable and in the log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] names the first step whose expectation did not hold; nothing was
+    /// written then. Any other error leaves open whether the batch was written: ask again with
+    /// the same operation.
+    async fn write(&self, batch: Batch) -> Result<Epoch, StoreError>;
+
+    /// The record, `None` where there is none.
+    async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError>;
+
+    /// Up to `limit` records whose names begin with `prefix` and come after `after`, in order.
+    async fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError>;
+
+    /// Shows `each` every record of the tables, as they all stood at the epoch that is returned.
+    async fn snapshot(
+        &self,
+        tables: &[Table],
+        each: &mut (dyn for<'r> FnMut(Record) + Send),
+    ) -> Result<Epoch, StoreError>;
+
+    /// The changes after `number` (of the history that `epoch` belongs to), at most `limit`.
+    async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError>;
+
+    /// Writes that an instance lives and says where the store stands.
+    async fn heartbeat(&self, beat: Beat) -> Result<Epoch, StoreError>;
+
+    /// The number of the newest change this store has heard of; only makes following sooner.
+    fn pushed(&self) -> watch::Receiver<u64>;
+}
+
+/// Why a store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A precondition did not hold. The caller's to mend.
+    #[error("a {table:?} record is not as expected")]
+    Conflict { table: Table, name: Name },
+    /// A record's bytes are not what we wrote: damage, a foreign writer, or another ring.
+    #[error("a {table:?} record cannot be trusted: {why}")]
+    Damaged { table: Table, why: String },
+    /// The store does not answer, or its disk refuses.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl Name {
+    pub fn of(id: &Uuid) -> Self {
+        Self(id.as_bytes().to_vec())
+    }
+
+    /// Two ids, one after the other.
+    pub fn pair(owner: &Uuid, owned: &Uuid) -> Self {
+        let mut bytes = owner.as_bytes().to_vec();
+        bytes.extend_from_slice(owned.as_bytes());
+        Self(bytes)
+    }
+
+    /// The id, where the name is one.
+    pub fn id(&self) -> Option<Uuid> {
+        Uuid::from_slice(&self.0).ok()
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in &self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
