@@ -1,1 +1,230 @@
-//! Being written.
+//! All deployments, compiled: immutable, swapped whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::consumer::{Consumer, ConsumerId};
+use super::denial::Denial;
+use super::deployment::Deployment;
+use super::headers::IdentityHeaders;
+use super::key::KeyFacts;
+use super::permission::Permission;
+use super::request::Route;
+use super::verifier::Verifier;
+
+/// What a catalog is made of: the operator's words, every name resolved to an id.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    pub deployments: Vec<Deployment>,
+    pub permissions: Vec<Permission>,
+    /// The consumers that the file declares, by id.
+    pub consumers: HashMap<ConsumerId, Arc<Consumer>>,
+    /// The keys that the file declares, by verifier (under each pepper of the ring the primary's).
+    pub keys: HashMap<Verifier, KeyFacts>,
+    pub headers: IdentityHeaders,
+}
+
+/// What checks are decided with.
+#[derive(Debug)]
+pub struct Catalog {
+    deployments: Vec<Deployment>,
+    permissions: Vec<Permission>,
+    consumers: HashMap<ConsumerId, Arc<Consumer>>,
+    keys: HashMap<Verifier, KeyFacts>,
+    headers: IdentityHeaders,
+    /// Deployments by service name, for routes that name theirs.
+    by_name: HashMap<String, Vec<usize>>,
+    /// Exact hosts, in lower case.
+    exact: HashMap<String, Vec<usize>>,
+    /// `*.example.com` as `.example.com`.
+    suffixes: HashMap<String, Vec<usize>>,
+    /// Deployments of any host.
+    anywhere: Vec<usize>,
+}
+
+/// Two deployments that the same request would resolve to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// The names of the services.
+    pub services: (String, String),
+    /// `None`: any host.
+    pub host: Option<String>,
+    /// `/` where they name no path.
+    pub path: String,
+}
+
+impl Catalog {
+    /// # Errors
+    ///
+    /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
+    pub fn new(parts: Parts) -> Result<Self, Clash> {
+        let Parts { deployments, permissions, consumers, keys, headers } = parts;
+        let mut catalog = Self {
+            deployments,
+            permissions,
+            consumers,
+            keys,
+            headers,
+            by_name: HashMap::new(),
+            exact: HashMap::new(),
+            suffixes: HashMap::new(),
+            anywhere: Vec::new(),
+        };
+        catalog.index()?;
+        Ok(catalog)
+    }
+
+    fn index(&mut self) -> Result<(), Clash> {
+        let mut taken: HashMap<(Option<&str>, &str), usize> = HashMap::new();
+        for (index, deployment) in self.deployments.iter().enumerate() {
+            self.by_name.entry(deployment.service_name.clone()).or_default().push(index);
+            let hosts: Vec<Option<&str>> = match deployment.hosts.as_slice() {
+                [] => vec![None],
+                hosts => hosts.iter().map(|host| Some(host.as_str())).collect(),
+            };
+            let paths: Vec<&str> = match deployment.paths.as_slice() {
+                [] => vec!["/"],
+                paths => paths.iter().map(String::as_str).collect(),
+            };
+            for host in hosts {
+                for path in &paths {
+                    if let Some(&other) = taken.get(&(host, *path)).filter(|other| **other != index) {
+                        return Err(Clash {
+                            services: (
+                                self.deployments[other].service_name.clone(),
+                                deployment.service_name.clone(),
+                            ),
+                            host: host.map(str::to_owned),
+                            path: (*path).to_owned(),
+                        });
+                    }
+                    taken.insert((host, *path), index);
+                }
+                match host {
+                    None => self.anywhere.push(index),
+                    Some(host) => match host.strip_prefix('*') {
+                        Some(suffix) => self.suffixes.entry(suffix.to_owned()).or_default().push(index),
+                        None => self.exact.entry(host.to_owned()).or_default().push(index),
+                    },
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn deployments(&self) -> &[Deployment] {
+        &self.deployments
+    }
+
+    pub fn permissions(&self) -> &[Permission] {
+        &self.permissions
+    }
+
+    pub fn headers(&self) -> &IdentityHeaders {
+        &self.headers
+    }
+
+    /// The consumers that the file declares.
+    pub fn consumers(&self) -> &HashMap<ConsumerId, Arc<Consumer>> {
+        &self.consumers
+    }
+
+    /// A key that the file declares.
+    pub fn key(&self, verifier: &Verifier) -> Option<&KeyFacts> {
+        self.keys.get(verifier)
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &KeyFacts> {
+        self.keys.values()
+    }
+
+    /// The deployment that a request is for: the one its route names, else by host and path.
+    ///
+    /// `path` must be canonical.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial::UnknownService`] where there is none, and where a route names a service that has
+    /// several deployments without saying which.
+    pub fn find(&self, route: Route<'_>, host: &[u8], path: &[u8]) -> Result<&Deployment, Denial> {
+        let found = match route.service {
+            Some(service) => self.named(service, route.infrastructure),
+            None => self.placed(host, path),
+        };
+        found.ok_or(Denial::UnknownService)
+    }
+
+    fn named(&self, service: &[u8], infrastructure: Option<&[u8]>) -> Option<&Deployment> {
+        let candidates = self.by_name.get(std::str::from_utf8(service).ok()?)?;
+        let mut fitting = candidates.iter().map(|index| &self.deployments[*index]).filter(|deployment| {
+            infrastructure.is_none_or(|wanted| {
+                deployment.infrastructure.as_ref().is_some_and(|(_, name)| name.as_bytes() == wanted)
+            })
+        });
+        let only = fitting.next()?;
+        fitting.next().is_none().then_some(only)
+    }
+
+    /// Exact hosts first, then the longest suffix, then any; never falling back to a wider class,
+    /// so that a host with a policy of its own is never served by another's.
+    fn placed(&self, host: &[u8], path: &[u8]) -> Option<&Deployment> {
+        let host = canonical_host(host)?;
+        if let Some(candidates) = self.exact.get(&host) {
+            return self.longest(candidates, path);
+        }
+        // `a.b.example.com` is tried as `.b.example.com`, `.example.com`, `.com`.
+        for (dot, _) in host.match_indices('.') {
+            if let Some(candidates) = self.suffixes.get(&host[dot..]) {
+                return self.longest(candidates, path);
+            }
+        }
+        self.longest(&self.anywhere, path)
+    }
+
+    /// The deployment with the longest prefix of `path`, by whole segments.
+    fn longest(&self, candidates: &[usize], path: &[u8]) -> Option<&Deployment> {
+        candidates
+            .iter()
+            .filter_map(|index| {
+                let deployment = &self.deployments[*index];
+                let length = match deployment.paths.as_slice() {
+                    [] => Some(0),
+                    paths => paths.iter().filter_map(|prefix| covers(prefix.as_bytes(), path)).max(),
+                };
+                length.map(|length| (length, deployment))
+            })
+            .max_by_key(|(length, _)| *length)
+            .map(|(_, deployment)| deployment)
+    }
+}
+
+/// The length of `prefix` where it covers `path` by whole segments: `/a` covers `/a` and `/a/b`,
+/// not `/ab`.
+fn covers(prefix: &[u8], path: &[u8]) -> Option<usize> {
+    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
+    let rest = path.strip_prefix(prefix)?;
+    (rest.is_empty() || rest[0] == b'/').then_some(prefix.len())
+}
+
+/// A host in lower case, without its port and final dot; `None` where it is no single host.
+///
+/// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host.
+pub fn canonical_host(host: &[u8]) -> Option<String> {
+    let host = std::str::from_utf8(host).ok()?;
+    let name = match host.rsplit_once(':') {
+        // `[::1]:8080`, `[::1]`: the bracket ends the address.
+        Some((name, port)) if !port.ends_with(']') => {
+            if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            name
+        }
+        _ => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let plain = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map_or_else(
+        || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+        |address| address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
+    );
+    (plain && !name.is_empty()).then(|| name.to_ascii_lowercase())
+}
