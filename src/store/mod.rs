@@ -78,6 +78,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     Absent,
+    /// There, whatever it holds.
+    Present,
     /// There, and written by the change of this number.
     Revision(u64),
     Anything,
