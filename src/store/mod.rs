@@ -4,7 +4,10 @@
 //! [`codec`] turns records into bytes that carry a version and a MAC, and back.
 
 pub mod codec;
+mod durable;
 pub mod memory;
+mod proto;
+pub mod record;
 pub mod redb;
 pub mod ring;
 
