@@ -16,3 +16,13 @@ pub enum Found<'a> {
     /// The name is spelled with percent escapes, so that the asker could not remove it.
     Disguised,
 }
+
+impl<'a> Found<'a> {
+    /// What there is when the same name turns up `again`, once more in the same place.
+    pub(super) fn and(self, again: Found<'a>) -> Found<'a> {
+        match self {
+            Self::Absent => again,
+            _ => Self::Many,
+        }
+    }
+}
