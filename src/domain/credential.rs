@@ -22,6 +22,16 @@ pub enum Found<'a> {
     Disguised,
 }
 
+impl<'a> Found<'a> {
+    /// What there is when the same name turns up `again`, once more in the same place.
+    pub(super) fn and(self, again: Found<'a>) -> Found<'a> {
+        match self {
+            Self::Absent => again,
+            _ => Self::Many,
+        }
+    }
+}
+
 /// What a request presents to one method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presented<'a> {

@@ -21,9 +21,10 @@ use crate::clock::Clock;
 use crate::domain::consumer::Consumer;
 use crate::domain::deployment::Opens;
 use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
 use crate::issue::{Done, Issuer, MadeKey, NewConsumer, NewKey, Refusal};
 use crate::store::StoreError;
-use crate::store::codec::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord};
 
 /// What the admin API works with.
 #[derive(Clone)]
@@ -171,8 +172,8 @@ async fn create_key(
         text: body.key.map(Secret::from),
         allow_weak: body.insecure_allow_weak,
         ttl: body.ttl,
-        not_before: body.not_before,
-        expires_at: body.expires_at,
+        not_before: body.not_before.map(Timestamp::from_unix),
+        expires_at: body.expires_at.map(Timestamp::from_unix),
         tags: body.tags,
         services: body.services,
         permissions: body.permissions,
@@ -275,9 +276,9 @@ fn consumer_row(record: &ConsumerRecord) -> Value {
         "tags": record.tags,
         "groups": record.groups,
         "permissions": record.permissions,
-        "enabled": !record.disabled,
-        "created_at": record.created_at,
-        "updated_at": record.updated_at,
+        "enabled": record.enabled,
+        "created_at": record.created_at.unix(),
+        "updated_at": record.updated_at.unix(),
     })
 }
 
@@ -297,16 +298,16 @@ fn key_row(record: &KeyRecord, clock: &Clock) -> Value {
     let now = clock.now().unix();
     json!({
         "id": record.id,
-        "key": (!record.handle.is_empty()).then(|| format!("dw_key_{}", record.handle)),
-        "ttl": record.expires_at.map(|until| (until - now).max(0)),
-        "not_before": record.not_before,
-        "expires_at": record.expires_at,
+        "key": record.handle.as_ref().map(|handle| format!("dw_key_{handle}")),
+        "ttl": record.expires_at.map(|until| (until.unix() - now).max(0)),
+        "not_before": record.not_before.map(Timestamp::unix),
+        "expires_at": record.expires_at.map(Timestamp::unix),
         "tags": record.tags,
         "services": record.opens.as_ref().map(|opens| opens.iter().map(opening).collect::<Vec<_>>()),
         "permissions": record.permissions,
-        "enabled": !record.disabled,
+        "enabled": record.enabled,
         "consumer": { "id": record.consumer },
-        "created_at": record.created_at,
+        "created_at": record.created_at.unix(),
     })
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::Consumer;
 use crate::domain::permission::PermissionId;
-use crate::store::codec::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 /// A consumer to be made. At least one of `username` and `custom_id` must be there.
@@ -81,7 +81,7 @@ impl Issuer {
             let name = declared.username.clone().unwrap_or_else(|| declared.id.to_string());
             return Err(Refusal::OwnedByFile { what: "consumer", name });
         }
-        let now = self.clock.now().unix();
+        let now = self.clock.now();
         Ok(ConsumerRecord {
             id: new.id.unwrap_or_else(Uuid::new_v4),
             username: new.username,
@@ -89,7 +89,7 @@ impl Issuer {
             tags: new.tags,
             groups: new.groups,
             permissions: self.resolve_permissions(&new.permissions)?,
-            disabled: false,
+            enabled: true,
             created_at: now,
             updated_at: now,
         })

@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::deployment::Opens;
+use crate::domain::time::Timestamp;
 use crate::domain::secret::{self, Kind, Reading, Secret};
-use crate::store::codec::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 /// A key to be made.
@@ -19,10 +20,8 @@ pub struct NewKey {
     pub allow_weak: bool,
     /// Seconds from now; 0 is the same as `None`. Not together with `expires_at`.
     pub ttl: Option<u32>,
-    /// Seconds since the Unix epoch.
-    pub not_before: Option<i64>,
-    /// Seconds since the Unix epoch.
-    pub expires_at: Option<i64>,
+    pub not_before: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
     pub tags: Vec<String>,
     /// Services or deployments (`orders`, `orders/production`), by name or id; `None`: all.
     pub services: Option<Vec<String>>,
@@ -65,14 +64,14 @@ impl Issuer {
     }
 
     /// The text: the one brought along, or a new one with its public name.
-    fn key_text(&self, new: &mut NewKey) -> Result<(Secret, String), Refusal> {
+    fn key_text(&self, new: &mut NewKey) -> Result<(Secret, Option<String>), Refusal> {
         if let Some(text) = new.text.take() {
             secret::check_foreign(text.expose(), new.allow_weak || self.allow_weak)
                 .map_err(|error| Refusal::Invalid { field: "key", why: error.to_string() })?;
-            return Ok((text, String::new()));
+            return Ok((text, None));
         }
         let (text, handle) = generate(Kind::Key)?;
-        Ok((text, handle))
+        Ok((text, Some(handle)))
     }
 
     fn prepare_key(
@@ -80,10 +79,10 @@ impl Issuer {
         consumer: &ConsumerRecord,
         new: NewKey,
         text: &Secret,
-        handle: String,
+        handle: Option<String>,
     ) -> Result<KeyRecord, Refusal> {
         new.tags.iter().try_for_each(|tag| check_label("tags", tag))?;
-        let now = self.clock.now().unix();
+        let now = self.clock.now();
         let expires_at = expiry(now, &new)?;
         let opens = new.services.as_ref().map(|named| self.resolve_services(named)).transpose()?;
         let permissions =
@@ -91,14 +90,14 @@ impl Issuer {
         Ok(KeyRecord {
             id: new.id.unwrap_or_else(Uuid::new_v4),
             consumer: consumer.id,
-            verifier: self.ring.verifier(text.expose().as_bytes()),
+            verifier: self.ring.primary_pepper().verifier(text.expose().as_bytes()),
             ring_key: self.ring.primary_id(),
-            weak: handle.is_empty() && text.expose().len() < secret::SHORTEST_KEY,
+            weak: handle.is_none() && text.expose().len() < secret::SHORTEST_KEY,
             handle,
             tags: new.tags,
             not_before: new.not_before,
             expires_at,
-            disabled: false,
+            enabled: true,
             opens,
             permissions,
             created_at: now,
@@ -161,9 +160,7 @@ impl Issuer {
             expect: Expect::Absent,
             effect: Effect::Keep,
         }));
-        if !record.handle.is_empty() {
-            steps.push(claim(HANDLE, record.handle.as_bytes(), &record.id));
-        }
+        steps.extend(record.handle.iter().map(|handle| claim(HANDLE, handle.as_bytes(), &record.id)));
         steps
     }
 
@@ -180,9 +177,8 @@ impl Issuer {
             delete(Table::Owned, Name::pair(&record.consumer, &record.id)),
             delete(Table::Unique, unique(VERIFIER, record.verifier.as_bytes())),
         ];
-        if !record.handle.is_empty() {
-            steps.push(delete(Table::Unique, unique(HANDLE, record.handle.as_bytes())));
-        }
+        let handle = record.handle.iter();
+        steps.extend(handle.map(|handle| delete(Table::Unique, unique(HANDLE, handle.as_bytes()))));
         steps
     }
 
@@ -257,15 +253,15 @@ fn generate(kind: Kind) -> Result<(Secret, String), Refusal> {
     Ok((secret, handle.to_string()))
 }
 
-/// When a key ends, in seconds since the Unix epoch.
-fn expiry(now: i64, new: &NewKey) -> Result<Option<i64>, Refusal> {
+/// When a key ends.
+fn expiry(now: Timestamp, new: &NewKey) -> Result<Option<Timestamp>, Refusal> {
     let invalid = |field, why: &str| Err(Refusal::Invalid { field, why: why.into() });
     let expires_at = match (new.ttl.filter(|ttl| *ttl != 0), new.expires_at) {
         (Some(_), Some(_)) => return invalid("ttl", "cannot be given together with `expires_at`"),
         (Some(ttl), None) if ttl > LONGEST_TTL => {
             return invalid("ttl", "must be an integer between 0 and 100000000");
         }
-        (Some(ttl), None) => Some(now + i64::from(ttl)),
+        (Some(ttl), None) => Some(Timestamp::from_unix(now.unix() + i64::from(ttl))),
         (None, expires_at) => expires_at,
     };
     if expires_at.is_some_and(|until| new.not_before.is_some_and(|from| until <= from)) {

@@ -16,6 +16,7 @@ pub use self::keys::{MadeKey, NewKey};
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
 use crate::replica::Replica;
+use crate::store::record::OwnerRecord;
 use crate::store::ring::Ring;
 use crate::store::{Batch, Effect, Epoch, Expect, Name, Step, Store, StoreError, Table};
 
@@ -102,7 +103,8 @@ impl Issuer {
     /// The id that a unique text belongs to.
     async fn owner_of(&self, kind: &str, text: &[u8]) -> Result<Option<Uuid>, Refusal> {
         let record = self.store.read(Table::Unique, &unique(kind, text)).await?;
-        Ok(record.and_then(|record| Uuid::from_slice(&record.payload).ok()))
+        let owner = record.map(|record| OwnerRecord::decode(Table::Unique, &record.payload)).transpose()?;
+        Ok(owner.map(|owner| owner.id))
     }
 }
 
@@ -121,7 +123,7 @@ fn claim(kind: &str, text: &[u8], owner: &Uuid) -> Step {
         table: Table::Unique,
         name: unique(kind, text),
         expect: Expect::Absent,
-        effect: Effect::Put(owner.as_bytes().to_vec()),
+        effect: Effect::Put(OwnerRecord { id: *owner }.encode()),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
-use crate::store::codec::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Epoch, StoreError, Table};
 
 /// Half a verifier: 128 bits of an HMAC, which nobody can steer, are enough to tell keys apart.
@@ -130,7 +130,7 @@ impl Tables {
                 let record = payload.map(ConsumerRecord::decode).transpose();
                 match record {
                     Ok(Some(record)) => {
-                        self.consumers.insert(id, Arc::new(record.to_consumer()));
+                        self.consumers.insert(id, Arc::new(record.into()));
                     }
                     Ok(None) => drop(self.consumers.remove(&id)),
                     Err(error) => {
@@ -152,7 +152,7 @@ impl Tables {
                     if record.weak {
                         self.weak_keys.insert(id, ());
                     }
-                    self.keys.insert(digest, record.to_facts());
+                    self.keys.insert(digest, record.into());
                 }
             }
             // Checks need neither.
