@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use smallvec::SmallVec;
 
 use crate::clock::Clock;
 use crate::domain::authentication::{Authentication, Method};
@@ -39,7 +38,7 @@ pub struct Decision<'a> {
 pub enum Outcome<'a> {
     Allow(Mutations<'a>),
     /// A plain denial, with a `WWW-Authenticate` value for each accepted scheme (401 alone).
-    Deny(Notice, SmallVec<[&'a str; 2]>),
+    Deny(Notice, Vec<&'a str>),
     /// Envoy's typed `error_response`, with `Retry-After` in seconds.
     Fault(Notice, u32),
 }
@@ -151,19 +150,23 @@ impl Checker {
     }
 
     /// Answer, metric, log line and metadata of a decision come from one value.
-    fn conclude<T>(
+    fn conclude<'a, T>(
         &self,
         began: Began,
         request: &Request<'_>,
-        trail: &Trail<'_, '_>,
-        conclusion: Conclusion<'_, '_>,
+        trail: &'a Trail<'a, '_>,
+        conclusion: Conclusion<'a>,
         render: impl FnOnce(&Decision<'_>) -> T,
     ) -> T {
         let challenges = conclusion.challenges(trail);
         let (label, code, why) = conclusion.face();
-        let principal = conclusion.principal();
-        let credential = principal.and_then(credential).or_else(|| trail.key.map(|key| key.to_string()));
-        let consumer = principal.and_then(Principal::consumer).or(trail.consumer.as_ref());
+        let credential = conclusion
+            .principal()
+            .and_then(credential)
+            .or_else(|| trail.key.map(|key| key.to_string()));
+        let consumer =
+            conclusion.principal().and_then(Principal::consumer).or(trail.consumer.as_ref()).cloned();
+        let consumer = consumer.as_ref();
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             Conclusion::Deny(denial) => {
@@ -171,7 +174,7 @@ impl Checker {
             }
             Conclusion::Fault(fault) => match self.on_fault {
                 OnFault::Error => Outcome::Fault(fault.notice(), RETRY_AFTER),
-                OnFault::Deny => Outcome::Deny(fault.notice(), SmallVec::new()),
+                OnFault::Deny => Outcome::Deny(fault.notice(), Vec::new()),
             },
         };
         let decision = Decision {
@@ -203,13 +206,13 @@ impl Checker {
 }
 
 /// A decision that still has its reasons.
-enum Conclusion<'g, 'a> {
-    Allow(&'g Grant<'g>, Mutations<'a>),
+enum Conclusion<'a> {
+    Allow(&'a Grant<'a>, Mutations<'a>),
     Deny(Denial),
     Fault(Fault),
 }
 
-impl Conclusion<'_, '_> {
+impl Conclusion<'_> {
     fn face(&self) -> (VerdictLabel, Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Allow(..) => (VerdictLabel::Allow, None, None),
@@ -226,19 +229,19 @@ impl Conclusion<'_, '_> {
     }
 
     /// How the caller may prove itself, where that is what it lacked.
-    fn challenges(&self, trail: &Trail<'_, '_>) -> SmallVec<[String; 2]> {
+    fn challenges(&self, trail: &Trail<'_, '_>) -> Vec<String> {
         match (self, trail.deployment) {
             (Self::Deny(denial), Some(deployment)) if denial.challenges() => challenges(deployment),
-            _ => SmallVec::new(),
+            _ => Vec::new(),
         }
     }
 }
 
-fn challenges(deployment: &Deployment) -> SmallVec<[String; 2]> {
+fn challenges(deployment: &Deployment) -> Vec<String> {
     let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
-        return SmallVec::new();
+        return Vec::new();
     };
-    let mut challenges = SmallVec::new();
+    let mut challenges = Vec::new();
     for Method::ApiKey(api_key) in methods {
         for challenge in api_key.challenges() {
             if !challenges.contains(&challenge) {

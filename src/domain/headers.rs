@@ -55,12 +55,12 @@ impl Default for IdentityHeaders {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mutations<'a> {
     /// Overwrites every line of that name. Values are visible ASCII and spaces, and never empty.
-    pub set: SmallVec<[(&'a str, Cow<'a, str>); 8]>,
+    pub set: Vec<(&'a str, Cow<'a, str>)>,
     /// Header names, lower case, as they stand in the request.
-    pub remove: SmallVec<[Cow<'a, str>; 16]>,
+    pub remove: Vec<Cow<'a, str>>,
     /// Query parameters to take out. Empty unless there is one: any change makes Envoy sort and
     /// write anew the whole query, which breaks signed URLs.
-    pub remove_query: SmallVec<[&'a str; 2]>,
+    pub remove_query: Vec<&'a str>,
 }
 
 /// The longest value of an identity header, in bytes.
@@ -95,11 +95,10 @@ impl IdentityHeaders {
 /// # Errors
 ///
 /// [`Denial::Internal`] where an identity is too long for a header: it is never cut.
-/// [`Denial::MalformedRequest`] where the cookies beside a hidden one could not be passed on.
 pub fn mutate<'a>(
     grant: &'a Grant<'_>,
     catalog: &'a Catalog,
-    request: &Request<'a>,
+    request: &Request<'_>,
     query: Option<&[u8]>,
 ) -> Result<Mutations<'a>, Denial> {
     let mut mutations = Mutations::default();
@@ -108,7 +107,7 @@ pub fn mutate<'a>(
     if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
         for Method::ApiKey(api_key) in methods {
             if api_key.hide {
-                hide(&mut mutations, api_key, request, query)?;
+                hide(&mut mutations, api_key, request, query);
             }
         }
     }
@@ -152,7 +151,7 @@ fn vouch<'a>(
 
 /// Takes out every identity header that is not set, every look-alike of one in the request, and
 /// where the asker shows only some headers, every look-alike there could be.
-fn remove_unvouched<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'a>) {
+fn remove_unvouched<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
     let names = catalog.headers().names();
     for name in names {
         if !mutations.set.iter().any(|(set, _)| *set == name) {
@@ -164,7 +163,8 @@ fn remove_unvouched<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, req
         if names.iter().any(|name| looks_like(header.name, name.as_bytes()))
             && let Ok(name) = std::str::from_utf8(header.name)
         {
-            mutations.remove.push(Cow::Borrowed(name));
+            // Owned, because this is rare, and the answer then outlives the request's bytes.
+            mutations.remove.push(Cow::Owned(name.to_owned()));
         }
     }
     if request.filtered {
@@ -200,9 +200,9 @@ pub fn spellings(name: &str) -> Vec<String> {
 fn hide<'a>(
     mutations: &mut Mutations<'a>,
     api_key: &'a ApiKey,
-    request: &Request<'a>,
+    request: &Request<'_>,
     query: Option<&[u8]>,
-) -> Result<(), Denial> {
+) {
     let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();
     for name in &api_key.names {
         for place in &name.places {
@@ -219,24 +219,15 @@ fn hide<'a>(
     if api_key.bearer && credential::bearer_key(request) != Presented::Nothing {
         mutations.remove.push(Cow::Borrowed("authorization"));
     }
-    hide_cookies(mutations, request, &cookies)
+    hide_cookies(mutations, request, &cookies);
 }
 
-fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&str]) -> Result<(), Denial> {
+fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&str]) {
     match cookie::without(request, names) {
         Rest::Unchanged => {}
         Rest::Nothing => mutations.remove.push(Cow::Borrowed("cookie")),
-        Rest::Left(value) => match String::from_utf8(value) {
-            Ok(value) if value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) => {
-                mutations.set.push(("cookie", Cow::Owned(value)));
-            }
-            _ => {
-                let why = "a cookie beside the credential has bytes that cannot be passed on";
-                return Err(Denial::MalformedRequest { why });
-            }
-        },
+        Rest::Left(value) => mutations.set.push(("cookie", Cow::Owned(value))),
     }
-    Ok(())
 }
 
 /// Bytes outside visible ASCII as percent escapes, and `%` too, so that no two values become one.

@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -256,7 +256,7 @@ fn list(path: &str, rows: Vec<Value>, last: Option<Uuid>, size: usize) -> Respon
 }
 
 /// The answer to a write: 202 where this instance's checks do not know of it yet.
-fn written<T>(status: StatusCode, done: &Done<T>, body: Option<impl Serialize>) -> Response {
+fn written<T>(status: StatusCode, done: &Done<T>, body: Option<Value>) -> Response {
     let status = if done.applied { status } else { StatusCode::ACCEPTED };
     let mut response = match body {
         Some(body) => (status, axum::Json(body)).into_response(),

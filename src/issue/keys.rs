@@ -92,7 +92,7 @@ impl Issuer {
             consumer: consumer.id,
             verifier: self.ring.primary_pepper().verifier(text.expose().as_bytes()),
             ring_key: self.ring.primary_id(),
-            weak: handle.is_none() && text.expose().len() < secret::SHORTEST_KEY,
+            weak: handle.is_none() && text.expose().len() < secret::MIN_FOREIGN_LEN,
             handle,
             tags: new.tags,
             not_before: new.not_before,
@@ -246,7 +246,7 @@ impl Issuer {
 /// A new secret of ours, from the operating system's random bytes.
 fn generate(kind: Kind) -> Result<(Secret, String), Refusal> {
     let unavailable = |why: String| Refusal::Store(StoreError::Unavailable(why));
-    let mut entropy = [0; 128];
+    let mut entropy = [0; secret::ENTROPY_BYTES];
     getrandom::fill(&mut entropy).map_err(|error| unavailable(format!("no random bytes: {error}")))?;
     let (secret, handle) = Secret::generate(kind, &entropy)
         .ok_or_else(|| unavailable("the random bytes did not suffice; try again".into()))?;
