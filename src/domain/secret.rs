@@ -191,7 +191,7 @@ pub fn check_foreign(text: &str, allow_weak: bool) -> Result<(), ForeignKeyError
     match len {
         0 => Err(ForeignKeyError::Empty),
         1..MIN_FOREIGN_LEN if !allow_weak => Err(ForeignKeyError::TooShort { len }),
-        0..=MAX_FOREIGN_LEN => Ok(()),
+        1..=MAX_FOREIGN_LEN => Ok(()),
         _ => Err(ForeignKeyError::TooLong { len }),
     }
 }
@@ -221,9 +221,9 @@ fn forbidden(byte: u8) -> Option<&'static str> {
         b',' => Some("a comma"),
         b'!' => Some("a `!`"),
         b' ' | b'\t' => Some("a blank"),
-        0x21..=0x7e => None,
         0x80.. => Some("a character that is not ASCII"),
-        _ => Some("a control character"),
+        _ if byte.is_ascii_control() => Some("a control character"),
+        _ => None,
     }
 }
 
