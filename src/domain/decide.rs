@@ -267,3 +267,6 @@ impl From<Fault> for Refusal {
         Self::Faulted(fault)
     }
 }
+
+#[cfg(test)]
+mod tests;
