@@ -1,1 +1,4 @@
 //! Being written.
+
+pub mod health;
+pub mod version;

@@ -1,1 +1,3 @@
-//! Being written.
+//! The HTTP listeners.
+
+pub mod status;
