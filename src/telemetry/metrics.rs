@@ -5,44 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Counter, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::checks::Checks;
 use super::decision::{DecisionLine, Sampler, VerdictLabel};
 use super::log::DroppedLines;
-use super::process::Usage;
+use super::process::Process;
 use super::readiness::Readiness;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
-
-/// Every code that a check can be refused with: those of `domain::denial`, and the Fault's. A test
-/// holds that none is missing.
-const CODES: [&str; 12] = [
-    "malformed_request",
-    "ambiguous_path",
-    "missing_credential",
-    "duplicate_credential",
-    "invalid_credential",
-    "service_denied",
-    "unknown_service",
-    "check_too_large",
-    "internal",
-    "overloaded",
-    "deadline",
-    "unavailable",
-];
-
-/// Where a code is counted that stands in no list: a mistake of ours, but never a lost check.
-const UNLISTED: &str = "unlisted";
-
-/// Upper bounds in seconds, from 10 µs: a decision takes one, so Prometheus' own, which begin at
-/// 5 ms, would show nothing.
-const BUCKETS: [f64; 16] = [
-    0.000_010, 0.000_025, 0.000_050, 0.000_100, 0.000_250, 0.000_500, 0.001, 0.002_5, 0.005, 0.010, 0.025,
-    0.050, 0.100, 0.250, 0.500, 1.0,
-];
 
 /// Counts and describes this instance. One for the whole process, behind an `Arc`.
 ///
@@ -71,27 +42,8 @@ pub struct Telemetry {
     connections: IntGauge,
     insecure: IntGaugeVec,
     process: Process,
-    /// Held while a scrape brings the counters up to date that are kept elsewhere.
+    /// Held by a scrape, which brings up to date what is kept elsewhere.
     scrape: Mutex<()>,
-}
-
-struct Checks {
-    allow: IntCounter,
-    /// By place in [`CODES`].
-    deny: [IntCounter; CODES.len()],
-    /// The only code of a Fault.
-    unavailable: IntCounter,
-    /// By place in [`VerdictLabel::ALL`].
-    unlisted: [IntCounter; 3],
-    /// Observed without a lock: the crate's mutex is taken by scrapes alone.
-    duration: Histogram,
-}
-
-struct Process {
-    processor: Counter,
-    resident: IntGauge,
-    open_files: IntGauge,
-    most_files: IntGauge,
 }
 
 /// A connection that is open for as long as this lives.
@@ -177,8 +129,7 @@ impl Telemetry {
 
     /// Counts and times one check. Never waits.
     pub fn record_check(&self, verdict: VerdictLabel, code: Option<&'static str>, duration: Duration) {
-        self.checks.counter(verdict, code).inc();
-        self.checks.duration.observe(duration.as_secs_f64());
+        self.checks.record(verdict, code, duration);
     }
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
@@ -248,6 +199,8 @@ impl Telemetry {
     /// The options in use that weaken what is promised, by their names in the configuration; those
     /// set before and not named are gone.
     pub fn set_insecure(&self, options: &[&'static str]) {
+        // No scrape may see the moment between.
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.insecure.reset();
         for option in options {
             self.insecure.with_label_values(&[option]).set(1);
@@ -274,73 +227,6 @@ impl Telemetry {
     }
 }
 
-impl Checks {
-    fn new(registry: &Registry) -> Self {
-        let checks = registered(
-            registry,
-            IntCounterVec::new(
-                Opts::new("doorward_checks_total", "Checks answered, by verdict and code"),
-                &["verdict", "code"],
-            ),
-        );
-        let of = |verdict: VerdictLabel, code: &str| checks.with_label_values(&[verdict.name(), code]);
-        Self {
-            allow: of(VerdictLabel::Allow, ""),
-            deny: CODES.map(|code| of(VerdictLabel::Deny, code)),
-            unavailable: of(VerdictLabel::Fault, "unavailable"),
-            unlisted: VerdictLabel::ALL.map(|verdict| of(verdict, UNLISTED)),
-            duration: registered(
-                registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "doorward_check_duration_seconds",
-                        "Time from a check's arrival to its decision",
-                    )
-                    .buckets(BUCKETS.to_vec()),
-                ),
-            ),
-        }
-    }
-
-    fn counter(&self, verdict: VerdictLabel, code: Option<&'static str>) -> &IntCounter {
-        let listed = match (verdict, code) {
-            (VerdictLabel::Allow, None) => Some(&self.allow),
-            (VerdictLabel::Deny, Some(code)) => {
-                CODES.iter().position(|listed| *listed == code).map(|place| &self.deny[place])
-            }
-            (VerdictLabel::Fault, Some("unavailable")) => Some(&self.unavailable),
-            (VerdictLabel::Allow, Some(_)) | (VerdictLabel::Deny, None) | (VerdictLabel::Fault, _) => None,
-        };
-        listed.unwrap_or(&self.unlisted[verdict as usize])
-    }
-}
-
-impl Process {
-    fn new(registry: &Registry) -> Self {
-        Self {
-            processor: registered(
-                registry,
-                Counter::new("process_cpu_seconds_total", "Processor time used, user and system, in seconds"),
-            ),
-            resident: gauge(registry, "process_resident_memory_bytes", "Resident memory in bytes"),
-            open_files: gauge(registry, "process_open_fds", "File descriptors open"),
-            most_files: gauge(
-                registry,
-                "process_max_fds",
-                "File descriptors that may be open; 0: no limit known",
-            ),
-        }
-    }
-
-    fn refresh(&self, clock: &Clock) {
-        self.processor.inc_by((clock.processor_time().as_secs_f64() - self.processor.get()).max(0.0));
-        let usage = Usage::read();
-        self.resident.set(usage.resident_bytes.unwrap_or(0));
-        self.open_files.set(usage.open_files.unwrap_or(0));
-        self.most_files.set(usage.most_files.unwrap_or(0));
-    }
-}
-
 fn build_info(registry: &Registry) {
     let info = registered(
         registry,
@@ -353,16 +239,19 @@ fn build_info(registry: &Registry) {
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
     registered(registry, IntCounter::new(name, help))
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     registered(registry, IntGauge::new(name, help))
 }
 
 /// Names are constants of this file, so a refusal of the crate is seen by the first test.
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+pub(super) fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
     let collector = made.expect("the metric names of this file are well formed");
     registry.register(Box::new(collector.clone())).expect("the metric names of this file are distinct");
     collector
@@ -383,6 +272,7 @@ mod tests {
 
     use super::*;
     use crate::domain::denial::{Denial, Unproven};
+    use crate::telemetry::checks::CODES;
 
     fn telemetry() -> (Telemetry, crate::clock::Hand) {
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_000));

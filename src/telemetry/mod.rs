@@ -3,6 +3,7 @@
 //! Nothing here takes user text as a label or a secret as a field, and nothing on the way of a
 //! check takes a lock: every counter is found in advance, and lines go through a bounded queue.
 
+mod checks;
 pub mod decision;
 pub mod log;
 mod metrics;

@@ -2,17 +2,55 @@
 
 use std::fs;
 
+use prometheus::{Counter, IntGauge, Registry};
+
+use super::metrics::{gauge, registered};
+use crate::clock::Clock;
+
+pub(super) struct Process {
+    processor: Counter,
+    resident: IntGauge,
+    open_files: IntGauge,
+    most_files: IntGauge,
+}
+
+impl Process {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            processor: registered(
+                registry,
+                Counter::new("process_cpu_seconds_total", "Processor time used, user and system, in seconds"),
+            ),
+            resident: gauge(registry, "process_resident_memory_bytes", "Resident memory in bytes"),
+            open_files: gauge(registry, "process_open_fds", "File descriptors open"),
+            most_files: gauge(
+                registry,
+                "process_max_fds",
+                "File descriptors that may be open; 0: no limit known",
+            ),
+        }
+    }
+
+    pub(super) fn refresh(&self, clock: &Clock) {
+        self.processor.inc_by((clock.processor_time().as_secs_f64() - self.processor.get()).max(0.0));
+        let usage = Usage::read();
+        self.resident.set(usage.resident_bytes.unwrap_or(0));
+        self.open_files.set(usage.open_files.unwrap_or(0));
+        self.most_files.set(usage.most_files.unwrap_or(0));
+    }
+}
+
 /// From `/proc`; `None` where it cannot be read.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
-    pub(super) resident_bytes: Option<i64>,
-    pub(super) open_files: Option<i64>,
+struct Usage {
+    resident_bytes: Option<i64>,
+    open_files: Option<i64>,
     /// The soft limit; `None` also where there is none.
-    pub(super) most_files: Option<i64>,
+    most_files: Option<i64>,
 }
 
 impl Usage {
-    pub(super) fn read() -> Self {
+    fn read() -> Self {
         Self {
             resident_bytes: fs::read_to_string("/proc/self/status").ok().and_then(|text| resident(&text)),
             open_files: open_files(),
