@@ -3,6 +3,7 @@
 //! Every store keeps the same promises; [`contract`] asks them of each. Values are opaque here:
 //! [`codec`] turns records into bytes that carry a version and a MAC, and back.
 
+mod changes;
 pub mod codec;
 mod durable;
 pub mod memory;
