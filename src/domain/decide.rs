@@ -86,25 +86,27 @@ fn grant<'w, 'r>(
     let query = target.query;
     let deployment = world.catalog.find(request.route, request.host, &target.path)?;
     trail.deployment = Some(deployment);
-    let principal = authenticate(world, &deployment.policy, request, query, trail)?;
-    if let Some(key) = &principal.key {
+    let proofs = authenticate(world, &deployment.policy, request, query, trail)?;
+    for key in proofs.iter().filter_map(|proof| proof.key.as_ref()) {
         authorize(key, deployment)?;
     }
-    Ok(Grant { deployment, principal: principal.into_principal() })
+    let principal = proofs.into_iter().next_back().map_or(Principal::Nobody, Proof::into_principal);
+    Ok(Grant { deployment, principal })
 }
 
 /// Who is calling, and by which key.
 struct Proof {
-    consumer: Option<Arc<Consumer>>,
+    consumer: Arc<Consumer>,
+    /// `None`: nothing was proven, and the consumer stands in for whoever it is.
     key: Option<KeyFacts>,
 }
 
 impl Proof {
     fn into_principal(self) -> Principal {
-        match (self.consumer, self.key) {
-            (None, _) => Principal::Nobody,
-            (Some(consumer), None) => Principal::Anonymous(consumer),
-            (Some(consumer), Some(key)) => Principal::Proven {
+        let Self { consumer, key } = self;
+        match key {
+            None => Principal::Anonymous(consumer),
+            Some(key) => Principal::Proven {
                 permissions: shared_permissions(&consumer, &key),
                 credential: key.id.to_string(),
                 consumer,
@@ -121,15 +123,16 @@ fn shared_permissions(consumer: &Consumer, key: &KeyFacts) -> Vec<PermissionId> 
     consumer.permissions.iter().filter(given).copied().collect()
 }
 
+/// Every proof that was asked for, the one that names the caller last; none where nobody was asked.
 fn authenticate<'w, 'r>(
     world: World<'w>,
     policy: &'w Policy,
     request: &Request<'r>,
     query: Option<&'r [u8]>,
     trail: &mut Trail<'w, 'r>,
-) -> Result<Proof, Refusal> {
+) -> Result<Vec<Proof>, Refusal> {
     let Authentication::Required { combine, methods, anonymous } = &policy.authentication else {
-        return Ok(Proof { consumer: None, key: None });
+        return Ok(Vec::new());
     };
     let applies = |method: &&Method| match method {
         Method::ApiKey(api_key) => api_key.preflight || request.method != b"OPTIONS",
@@ -137,18 +140,16 @@ fn authenticate<'w, 'r>(
     let mut attempts = methods.iter().filter(applies).map(|method| match method {
         Method::ApiKey(api_key) => prove(world, api_key, request, query, trail),
     });
-    let proof = match combine {
+    let proofs = match combine {
         Combine::Any => first_that_proves(&mut attempts),
-        Combine::All => attempts.collect::<Result<Vec<_>, _>>().map(|mut proofs| proofs.pop()),
+        Combine::All => attempts.collect(),
     };
-    match (proof, anonymous) {
-        (Ok(Some(proof)), _) => Ok(proof),
-        // No method applies to this preflight.
-        (Ok(None), _) => Ok(Proof { consumer: None, key: None }),
+    match (proofs, anonymous) {
         (Err(Refusal::Denied(denial)), Some(anonymous)) if is_failure_to_prove(&denial) => {
-            fall_back(world, *anonymous, denial)
+            fall_back(world, *anonymous, denial).map(|proof| vec![proof])
         }
-        (Err(refusal), _) => Err(refusal),
+        // None at all: no method applies to this preflight.
+        (proofs, _) => proofs,
     }
 }
 
@@ -156,17 +157,17 @@ fn authenticate<'w, 'r>(
 /// method could not be decided, that is a fault, for it might have proven.
 fn first_that_proves(
     attempts: &mut dyn Iterator<Item = Result<Proof, Refusal>>,
-) -> Result<Option<Proof>, Refusal> {
+) -> Result<Vec<Proof>, Refusal> {
     let mut shut: Option<Refusal> = None;
     for attempt in attempts {
         match (attempt, &shut) {
-            (Ok(proof), _) => return Ok(Some(proof)),
+            (Ok(proof), _) => return Ok(vec![proof]),
             (Err(refusal), None | Some(Refusal::Denied(Denial::MissingCredential))) => shut = Some(refusal),
             (Err(Refusal::Faulted(fault)), Some(_)) => shut = Some(Refusal::Faulted(fault)),
             (Err(Refusal::Denied(_)), Some(_)) => {}
         }
     }
-    shut.map_or(Ok(None), Err)
+    shut.map_or(Ok(Vec::new()), Err)
 }
 
 fn is_failure_to_prove(denial: &Denial) -> bool {
@@ -178,7 +179,7 @@ fn is_failure_to_prove(denial: &Denial) -> bool {
 
 fn fall_back(world: World<'_>, anonymous: ConsumerId, denial: Denial) -> Result<Proof, Refusal> {
     match world.directory.consumer(anonymous)? {
-        Some(consumer) if consumer.enabled => Ok(Proof { consumer: Some(consumer), key: None }),
+        Some(consumer) if consumer.enabled => Ok(Proof { consumer, key: None }),
         // Switched off: as if the deployment took no anonymous callers.
         Some(_) => Err(denial.into()),
         None => Err(Denial::Internal { why: "the anonymous consumer does not exist" }.into()),
@@ -209,7 +210,7 @@ fn prove<'w, 'r>(
         world.directory.consumer(key.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?;
     trail.consumer = Some(Arc::clone(&consumer));
     hold(&key, &consumer, world.now)?;
-    Ok(Proof { consumer: Some(consumer), key: Some(key) })
+    Ok(Proof { consumer, key: Some(key) })
 }
 
 /// Refuses what can be refused before anything is hashed or looked up.

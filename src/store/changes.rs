@@ -83,6 +83,7 @@ pub(super) fn expect(
         let holds = match step.expect {
             Expect::Anything => true,
             Expect::Absent => revision_of(step.table, &step.name)?.is_none(),
+            Expect::Present => revision_of(step.table, &step.name)?.is_some(),
             Expect::Revision(revision) => revision_of(step.table, &step.name)? == Some(revision),
         };
         if !holds {
