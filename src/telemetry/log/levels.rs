@@ -26,7 +26,13 @@ pub enum LevelsError {
 
 impl Default for Levels {
     fn default() -> Self {
-        Self { everything: LevelFilter::INFO, parts: Vec::new() }
+        LevelFilter::INFO.into()
+    }
+}
+
+impl From<LevelFilter> for Levels {
+    fn from(everything: LevelFilter) -> Self {
+        Self { everything, parts: Vec::new() }
     }
 }
 

@@ -321,6 +321,17 @@ mod tests {
         assert_eq!(level(VerdictLabel::Deny, "service_denied"), "info");
     }
 
+    #[test]
+    fn the_end_of_the_log_writes_what_is_queued() {
+        let capture = Capture::default();
+        let log = init(Format::Json, &Levels::default(), Clock::system(), capture.clone()).unwrap();
+        assert!(init(Format::Json, &Levels::default(), Clock::system(), io::sink()).is_err());
+        tracing::info!("stopping");
+        assert_eq!(log.dropped_lines().count(), 0);
+        drop(log);
+        assert!(capture.text().contains(r#""message":"stopping""#), "{}", capture.text());
+    }
+
     /// A writer that stands still until it is let go.
     struct Stuck(Arc<Mutex<()>>);
 
