@@ -17,7 +17,11 @@ fn denials_are_problem_documents_with_stable_codes() {
         let body = reply.json();
         assert_eq!(reply.status, status, "{target}: {body}");
         assert_eq!(reply.header("content-type"), Some("application/problem+json"), "{target}");
-        assert_eq!((body["status"].as_u64(), body["title"].as_str()), (Some(u64::from(status)), Some(title)), "{body}");
+        assert_eq!(
+            (body["status"].as_u64(), body["title"].as_str()),
+            (Some(u64::from(status)), Some(title)),
+            "{body}"
+        );
         assert_eq!(body["code"], code, "{body}");
         for field in ["type", "message", "request_id"] {
             assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} in {body}");
@@ -37,7 +41,10 @@ fn challenges_name_the_schemes_and_the_realm() {
     let plain = challenges("/orders");
     assert!(plain.len() == 1 && plain[0].starts_with("Key"), "{plain:?}");
     let bearer = challenges("/bearer");
-    assert!(bearer.iter().any(|c| c.starts_with("Key")) && bearer.iter().any(|c| c.starts_with("Bearer")), "{bearer:?}");
+    assert!(
+        bearer.iter().any(|c| c.starts_with("Key")) && bearer.iter().any(|c| c.starts_with("Bearer")),
+        "{bearer:?}"
+    );
     // What is no 401 asks for nothing.
     assert!(world.get("/nowhere", &[]).header("www-authenticate").is_none());
 }
@@ -62,6 +69,9 @@ fn the_callers_request_id_is_repeated_only_when_it_is_harmless() {
     // Envoy keeps the client's unless it is at the edge.
     for hostile in ["\"}{<script>", "a\tb", &"x".repeat(129), "é"] {
         let found = id(hostile);
-        assert!(found.len() <= 128 && found.bytes().all(|byte| byte.is_ascii_graphic()), "{hostile:?}: {found:?}");
+        assert!(
+            found.len() <= 128 && found.bytes().all(|byte| byte.is_ascii_graphic()),
+            "{hostile:?}: {found:?}"
+        );
     }
 }

@@ -33,10 +33,18 @@ fn keys_are_read_from_forms_json_and_multipart() {
         check("form", &post(FORM, &form), "allow");
         check("json", &post(JSON, &json), "allow");
         check("multipart", &post(multipart, &parts), "allow");
-        check("form, type with parameters", &post(("Content-Type", "Application/JSON; charset=utf-8"), &json), "allow");
+        check(
+            "form, type with parameters",
+            &post(("Content-Type", "Application/JSON; charset=utf-8"), &json),
+            "allow",
+        );
         check("wrong", &post(FORM, "apikey=wrong-0123456789-abcdef"), "invalid_credential");
         check("twice", &post(FORM, &format!("apikey={ALICE}&apikey={ALICE}")), "duplicate_credential");
-        check("twice in JSON", &post(JSON, &format!("{{\"apikey\":\"{ALICE}\",\"apikey\":\"{ALICE}\"}}")), "duplicate_credential");
+        check(
+            "twice in JSON",
+            &post(JSON, &format!("{{\"apikey\":\"{ALICE}\",\"apikey\":\"{ALICE}\"}}")),
+            "duplicate_credential",
+        );
         check("a list", &post(JSON, &format!("{{\"apikey\":[\"{ALICE}\"]}}")), "duplicate_credential");
         check("a number", &post(JSON, "{\"apikey\":12345678901234567890}"), "missing_credential");
         check("deeper", &post(JSON, &format!("{{\"a\":{{\"apikey\":\"{ALICE}\"}}}}")), "missing_credential");
@@ -75,7 +83,11 @@ fn no_key_is_read_from_the_beginning_of_a_body() {
 #[test]
 fn without_bodies_in_checks_no_key_is_found_in_one() {
     let world = World::new();
-    check("absent", &world.post("/bodies", &[FORM], format!("apikey={ALICE}").as_bytes()), "missing_credential");
+    check(
+        "absent",
+        &world.post("/bodies", &[FORM], format!("apikey={ALICE}").as_bytes()),
+        "missing_credential",
+    );
     check("elsewhere", &world.post("/orders", &[("apikey", ALICE)], b"hello"), "allow");
 }
 
@@ -85,7 +97,8 @@ fn a_body_of_five_mebibytes_is_decided_about_and_never_let_through_by_its_size()
     for fail_open in [false, true] {
         let world = World::with(HOUSE, |wiring| {
             wiring.fail_open = fail_open;
-            wiring.body = Some(Body { max_request_bytes: 8 << 20, allow_partial_message: false, pack_as_bytes: true });
+            wiring.body =
+                Some(Body { max_request_bytes: 8 << 20, allow_partial_message: false, pack_as_bytes: true });
         });
         let body = vec![b'x'; 5 << 20];
         let reply = world.send(&request("POST", "/orders", &[FORM], &body));
@@ -102,7 +115,8 @@ fn a_check_over_the_limit_is_a_plain_denial() {
     let config = format!("limits: {{check_bytes: 64KiB}}\n{HOUSE}");
     let world = World::with(&config, |wiring| {
         wiring.fail_open = true;
-        wiring.body = Some(Body { max_request_bytes: 1 << 20, allow_partial_message: false, pack_as_bytes: true });
+        wiring.body =
+            Some(Body { max_request_bytes: 1 << 20, allow_partial_message: false, pack_as_bytes: true });
     });
     for (case, size) in [("just over", 66 << 10), ("far over", 900 << 10)] {
         let reply = world.send(&request("POST", "/public", &[FORM], &vec![b'x'; size]));

@@ -18,7 +18,11 @@ fn exit_codes_tell_refused_from_misused_from_unreachable() {
         ("no such command", &["kei", "create"], 2),
         ("no such option", &["key", "create", "carol", "--nonsense"], 2),
         ("a bad date", &["key", "create", "carol", "--expires-at", "tomorrow"], 2),
-        ("a ttl and a date", &["key", "create", "carol", "--ttl", "5", "--expires-at", "2099-01-01T00:00:00Z"], 2),
+        (
+            "a ttl and a date",
+            &["key", "create", "carol", "--ttl", "5", "--expires-at", "2099-01-01T00:00:00Z"],
+            2,
+        ),
     ] {
         assert_eq!(code(arguments), Some(expected), "{case}");
     }
@@ -56,7 +60,8 @@ fn a_second_server_on_the_same_folder_is_refused_by_name() {
     let doorward = start_doorward(folder.path(), HOUSE);
     let output = doorward.setup().run(&["serve"]).unwrap();
     assert_ne!(output.status.code(), Some(0));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert!(said.contains(&*doorward.setup().folder.to_string_lossy()), "{said}");
     assert_eq!(doorward.status("/readyz").unwrap().status, 200, "the first one goes on");
 }

@@ -22,14 +22,11 @@ struct Load {
 
 impl Load {
     fn start(to: SocketAddr) -> Self {
-        let load = Self {
-            over: Arc::default(),
-            done: Arc::default(),
-            failed: Arc::default(),
-            workers: Vec::new(),
-        };
+        let load =
+            Self { over: Arc::default(), done: Arc::default(), failed: Arc::default(), workers: Vec::new() };
         let workers = (0..4).map(|_| {
-            let (over, done, failed) = (Arc::clone(&load.over), Arc::clone(&load.done), Arc::clone(&load.failed));
+            let (over, done, failed) =
+                (Arc::clone(&load.over), Arc::clone(&load.done), Arc::clone(&load.failed));
             std::thread::spawn(move || {
                 let bytes = request("GET", "/orders", &[("apikey", ALICE)], b"");
                 let mut connection = Connection::open(to).unwrap();
@@ -78,7 +75,8 @@ fn a_replica_that_leaves_under_load_fails_no_request() {
     let config = format!("drain_delay: 500ms\n{HOUSE}");
     let mut first = start_doorward(&folder.path().join("first"), &config);
     let mut second = start_doorward(&folder.path().join("second"), &config);
-    let wiring = Wiring { health_checks: true, ..Wiring::new(echo.address(), &[first.grpc(), second.grpc()]) };
+    let wiring =
+        Wiring { health_checks: true, ..Wiring::new(echo.address(), &[first.grpc(), second.grpc()]) };
     let envoy = start_envoy(folder.path(), &wiring);
     eventually("both replicas are in use", || (envoy.healthy("doorward") == 2).then_some(()));
 

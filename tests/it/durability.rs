@@ -26,7 +26,10 @@ struct Made {
 fn write(setup: &Setup, acknowledged: &AtomicUsize) -> Vec<Made> {
     let run = |arguments: &[&str]| {
         let output = setup.run(arguments).unwrap();
-        output.status.success().then(|| serde_json::from_slice::<Value>(&output.stdout).unwrap_or(Value::Null))
+        output
+            .status
+            .success()
+            .then(|| serde_json::from_slice::<Value>(&output.stdout).unwrap_or(Value::Null))
     };
     let mut made: Vec<Made> = Vec::new();
     // Without a server a command opens the store itself: the count ends this before that matters.
@@ -34,7 +37,7 @@ fn write(setup: &Setup, acknowledged: &AtomicUsize) -> Vec<Made> {
         let Some(key) = run(&["key", "create", "carol", "--output", "json"]) else { break };
         acknowledged.fetch_add(1, Ordering::SeqCst);
         made.push(Made { text: key["key"].as_str().unwrap().to_owned(), revoked: false });
-        if made.len() % 3 == 0 {
+        if made.len().is_multiple_of(3) {
             // From here on it may be gone; only once acknowledged it has to be.
             let last = made.pop().unwrap();
             if run(&["key", "revoke", key["id"].as_str().unwrap()]).is_some() {
@@ -98,7 +101,12 @@ fn a_power_cut_during_writes_loses_nothing_that_was_acknowledged() {
         let from = if cycle + 1 == CYCLES { 0 } else { all.len().saturating_sub(10) };
         let found = runtime.block_on(opens(&doorward, &all[from..]));
         for (key, opens) in all[from..].iter().zip(found) {
-            assert_eq!(opens, !key.revoked, "cycle {cycle}: a key that was {}", if key.revoked { "revoked" } else { "made" });
+            assert_eq!(
+                opens,
+                !key.revoked,
+                "cycle {cycle}: a key that was {}",
+                if key.revoked { "revoked" } else { "made" }
+            );
         }
     }
     assert!(all.len() >= CYCLES, "{} writes in {CYCLES} cycles prove little", all.len());

@@ -1,7 +1,12 @@
 //! What happens when something fails, and that a caller cannot make it happen: gotcha 3.
 
+use std::net::TcpListener;
+
+use crate::rig::echo::Echo;
+use crate::rig::http1::{request, send};
 use crate::rig::wait::eventually;
-use crate::world::{ALICE, HOUSE, World, started};
+use crate::rig::wiring::Wiring;
+use crate::world::{ALICE, HOUSE, World, start_envoy, started};
 
 #[test]
 fn an_envoy_that_fails_open_lets_nobody_past_a_denial() {
@@ -22,6 +27,24 @@ fn an_envoy_that_fails_open_lets_nobody_past_a_denial() {
 }
 
 #[test]
+fn an_envoy_that_fails_open_lets_all_pass_where_nobody_answers() {
+    // The other side of the tests here: without it they would prove nothing.
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let wiring = Wiring { fail_open: true, ..Wiring::new(echo.address(), &[nobody]) };
+    let envoy = start_envoy(folder.path(), &wiring);
+    let headers = [("x-dup", "a"), ("X-Dup", "b"), ("x-consumer-id", "evil")];
+    let seen = send(envoy.listener("main"), &request("GET", "/orders?b=1&a=2", &headers, b""))
+        .unwrap()
+        .seen()
+        .unwrap();
+    assert_eq!(seen.all("x-dup"), ["a", "b"]);
+    assert_eq!((seen.target.as_str(), seen.all("x-consumer-id")), ("/orders?b=1&a=2", vec!["evil"]));
+    assert_eq!(envoy.stat("http.main.ext_authz.failure_mode_allowed"), 1);
+}
+
+#[test]
 fn many_headers_and_long_ones_are_decided_about() {
     let world = World::with(HOUSE, |wiring| wiring.fail_open = true);
     let names: Vec<String> = (0..80).map(|n| format!("x-filler-{n}")).collect();
@@ -29,7 +52,8 @@ fn many_headers_and_long_ones_are_decided_about() {
     let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
     assert_eq!(world.get("/orders", &headers).code(), "missing_credential");
     assert_eq!(world.get("/orders", &[&headers[..], &[("apikey", ALICE)]].concat()).status, 200);
-    let names: Vec<String> = (0..90).map(|n| format!("x_consumer_id{}", "_".repeat(n % 2) + &n.to_string())).collect();
+    let names: Vec<String> =
+        (0..90).map(|n| format!("x_consumer_id{}", "_".repeat(n % 2) + &n.to_string())).collect();
     let headers: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "evil")).collect();
     assert_eq!(world.get("/orders", &headers).code(), "missing_credential");
     assert_eq!(world.envoy.stat("http.main.ext_authz.error"), 0);
@@ -55,5 +79,7 @@ fn without_doorward_nothing_passes_and_afterwards_all_is_as_before() {
     setup.write(&config).unwrap();
     world.doorward = started(&setup);
     // Envoy waits a moment before it connects anew.
-    eventually("Envoy is connected again", || (world.get("/orders", &[("apikey", &text)]).status == 200).then_some(()));
+    eventually("Envoy is connected again", || {
+        (world.get("/orders", &[("apikey", &text)]).status == 200).then_some(())
+    });
 }

@@ -10,7 +10,7 @@ use crate::world::{ALICE, BOB, World};
 
 /// The routed gRPC upstream is a health service, asked for through Envoy as any client would.
 const CALLERS: &str = r#"
-listen: {grpc: "127.0.0.1:0", auth: "127.0.0.1:0", admin: "127.0.0.1:0", status: "127.0.0.1:0"}
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
 services:
   - {name: health, hosts: ["keys.example"], paths: [/grpc.health.v1.Health], authentication: {any: [{api_key: {}}]}}
   - {name: other, hosts: ["keys.example"], paths: [/other], authentication: {any: [{api_key: {}}]}}

@@ -20,8 +20,10 @@ const OURS: [&str; 12] = [
     "x-roles",
 ];
 
+type Change = fn(&mut Wiring);
+
 /// How Envoy may hand over headers and take ours.
-fn wirings() -> [(&'static str, fn(&mut Wiring)); 4] {
+fn wirings() -> [(&'static str, Change); 4] {
     [
         ("map", |_| {}),
         ("raw", |wiring| wiring.raw_headers = true),
@@ -88,7 +90,11 @@ fn look_alikes_of_identity_headers_never_reach_the_upstream() {
         let world = World::with(HOUSE, |wiring| wiring.raw_headers = raw);
         for target in ["/orders", "/guests", "/public"] {
             let seen = allowed(&world.get(target, &[&headers[..], &[("apikey", ALICE)]].concat()));
-            assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "raw {raw}, {target}: {:?}", seen.headers);
+            assert!(
+                seen.headers.iter().all(|(_, value)| value != "evil"),
+                "raw {raw}, {target}: {:?}",
+                seen.headers
+            );
         }
     }
 }
@@ -106,7 +112,8 @@ fn a_look_alike_in_a_request_of_which_only_some_headers_are_shown_does_not_pass(
 #[test]
 fn naming_an_identity_header_hop_by_hop_does_not_remove_it() {
     let world = World::new();
-    let headers = [("Connection", "x-consumer-id, x-consumer-username"), ("x-consumer-id", "evil"), ("apikey", ALICE)];
+    let headers =
+        [("Connection", "x-consumer-id, x-consumer-username"), ("x-consumer-id", "evil"), ("apikey", ALICE)];
     let seen = allowed(&world.get("/orders", &headers));
     assert_eq!(seen.all("x-consumer-username"), ["alice"]);
     assert!(seen.all("x-consumer-id").len() == 1 && seen.all("x-consumer-id") != ["evil"]);
@@ -202,7 +209,9 @@ fn nothing_that_could_split_a_header_is_ever_emitted() {
     // Gotcha 19, with Envoy's own guard off: what is not visible ASCII is percent-encoded, and what
     // could end a line cannot be stored.
     let world = World::new();
-    for (case, name) in [("line feed", "eve\nx-admin: 1"), ("carriage return", "eve\rx"), ("null", "eve\u{1}")] {
+    for (case, name) in
+        [("line feed", "eve\nx-admin: 1"), ("carriage return", "eve\rx"), ("null", "eve\u{1}")]
+    {
         let made = world.doorward.command(&["consumer", "create", name]);
         assert!(made.is_err(), "{case} was accepted");
         let made = world.doorward.command(&["consumer", "create", "eve", "--custom-id", name]);

@@ -1,8 +1,7 @@
 //! Health, readiness and what is counted: gotcha 24.
 
-use tokio_stream::StreamExt;
 use tonic::Code;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -14,7 +13,8 @@ use crate::world::{ALICE, HOUSE, World, start_doorward};
 const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 
 async fn client(doorward: &Doorward) -> HealthClient<Channel> {
-    HealthClient::connect(format!("http://{}", doorward.grpc())).await.unwrap()
+    let endpoint = Endpoint::from_shared(format!("http://{}", doorward.grpc())).unwrap();
+    HealthClient::new(endpoint.connect().await.unwrap())
 }
 
 fn about(service: &str) -> HealthCheckRequest {
@@ -44,13 +44,13 @@ async fn whoever_watches_is_told_of_the_drain_at_once() {
     let mut client = client(&doorward).await;
     for name in ["", AUTHORIZATION] {
         let mut watch = client.watch(about(name)).await.unwrap().into_inner();
-        let first = watch.next().await.unwrap().unwrap();
+        let first = watch.message().await.unwrap().unwrap();
         assert_eq!(first.status(), ServingStatus::Serving, "{name:?}");
     }
     let mut watch = client.watch(about(AUTHORIZATION)).await.unwrap().into_inner();
-    watch.next().await.unwrap().unwrap();
+    watch.message().await.unwrap().unwrap();
     doorward.signal(Signal::TERM).unwrap();
-    let next = watch.next().await.unwrap().unwrap();
+    let next = watch.message().await.unwrap().unwrap();
     assert_eq!(next.status(), ServingStatus::NotServing);
     // Until the delay is over it goes on answering.
     let answer = client.check(about("")).await.unwrap().into_inner();
@@ -81,7 +81,9 @@ fn every_check_is_counted_by_its_verdict_and_code() {
     let sum = |words: &[&str]| -> f64 {
         metrics
             .lines()
-            .filter(|line| line.starts_with("doorward_checks_total") && words.iter().all(|word| line.contains(word)))
+            .filter(|line| {
+                line.starts_with("doorward_checks_total") && words.iter().all(|word| line.contains(word))
+            })
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     };

@@ -34,7 +34,10 @@ fn check_all(wire: impl FnOnce(&mut Wiring)) {
         let found = verdict(&reply);
         let reached = world.echo.requests() > before;
         if found != case.expect || reached != (case.expect == "allow") {
-            wrong.push(format!("{}: expected {}, found {found} (upstream reached: {reached})", case.case, case.expect));
+            wrong.push(format!(
+                "{}: expected {}, found {found} (upstream reached: {reached})",
+                case.case, case.expect
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
@@ -72,7 +75,8 @@ fn face(reply: &Reply) -> (u16, Vec<(String, String)>, Value) {
     assert!(body["request_id"].as_str().is_some_and(|id| !id.is_empty()), "no request_id in {body}");
     body["request_id"] = Value::Null;
     let varies = ["date", "x-envoy-upstream-service-time", "content-length"];
-    let headers = reply.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str())).cloned().collect();
+    let headers =
+        reply.headers.iter().filter(|(name, _)| !varies.contains(&name.as_str())).cloned().collect();
     (reply.status, headers, body)
 }
 
@@ -85,7 +89,9 @@ fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
     let (early, _) = world.key("carol", &["--not-before", "2099-01-01T00:00:00Z"]);
     let (expiring, _) = world.key("carol", &["--ttl", "1"]);
     // The one thing here that time alone brings about.
-    eventually("the key has expired", || (world.get("/orders", &[("apikey", &expiring)]).status == 401).then_some(()));
+    eventually("the key has expired", || {
+        (world.get("/orders", &[("apikey", &expiring)]).status == 401).then_some(())
+    });
     let damaged = format!("{}x", &early[..early.len() - 1]);
 
     let expected = face(&world.get("/orders", &[("apikey", "wrong-0123456789-abcdef")]));
@@ -195,11 +201,14 @@ fn a_key_carries_no_more_than_its_consumer_and_itself_may() {
 #[test]
 fn preflights_are_checked_unless_the_service_says_otherwise() {
     let world = World::new();
-    let options = |target: &str, headers: &[(&str, &str)]| world.send(&request("OPTIONS", target, headers, b""));
+    let options =
+        |target: &str, headers: &[(&str, &str)]| world.send(&request("OPTIONS", target, headers, b""));
     assert_eq!(options("/orders", &[]).code(), "missing_credential");
     assert_eq!(options("/orders", &[("apikey", ALICE)]).status, 200);
     // Exempt, and still nobody may claim to be somebody.
-    let seen = options("/preflight", &[("x-consumer-id", "evil"), ("x_consumer_id", "evil")]).seen().expect("allowed");
+    let seen = options("/preflight", &[("x-consumer-id", "evil"), ("x_consumer_id", "evil")])
+        .seen()
+        .expect("allowed");
     assert!(seen.headers.iter().all(|(name, _)| !name.contains("consumer")), "{:?}", seen.headers);
     assert_eq!(world.get("/preflight", &[]).code(), "missing_credential");
 }
@@ -224,5 +233,9 @@ fn kongs_matrix_holds() {
     // Our own trouble, a plain denial: it must not become an error that an Envoy may let pass.
     let reply = world.get("/broken", &[]);
     assert_eq!((reply.status, reply.code().as_str()), (500, "internal"), "runtime error");
-    assert_eq!(status("/broken", &[("apikey", ALICE)]), 200, "a good key never asks for the anonymous consumer");
+    assert_eq!(
+        status("/broken", &[("apikey", ALICE)]),
+        200,
+        "a good key never asks for the anonymous consumer"
+    );
 }

@@ -21,6 +21,7 @@ mod failures;
 mod grpc_callers;
 mod headers;
 mod health;
+mod http2;
 mod keys;
 mod metadata;
 mod paths;

@@ -11,7 +11,9 @@ use crate::world::{ALICE, HOUSE, World};
 fn line(log: &Path, path: &str) -> Value {
     eventually(&format!("the access log has {path}"), || {
         let text = std::fs::read_to_string(log).ok()?;
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).find(|line: &Value| line["path"] == path)
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .find(|line: &Value| line["path"] == path)
     })
 }
 

@@ -6,7 +6,7 @@ use crate::world::{ALICE, HOUSE, World};
 
 /// One public prefix, one that asks for a key, on every host.
 const TWO_SIDES: &str = r#"
-listen: {grpc: "127.0.0.1:0", auth: "127.0.0.1:0", admin: "127.0.0.1:0", status: "127.0.0.1:0"}
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
 services:
   - {name: pub, paths: [/pub], authentication: none}
   - {name: admin, paths: [/admin], authentication: {any: [{api_key: {}}]}}
@@ -62,7 +62,8 @@ fn decoded(path: &str) -> String {
 }
 
 fn without_parameters(path: &str) -> String {
-    let segments: Vec<&str> = path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
+    let segments: Vec<&str> =
+        path.split('/').map(|segment| segment.split(';').next().unwrap_or_default()).collect();
     segments.join("/")
 }
 
@@ -81,7 +82,16 @@ fn resolved(path: &str) -> String {
 #[test]
 fn a_path_that_can_be_read_in_two_ways_is_refused_by_its_name() {
     let world = World::with(TWO_SIDES, |_| {});
-    for target in ["/pub/../admin", "/pub//x", "/pub/%2e%2e/x", "/pub/a%2fb", "/pub;x=1", "/pub/a\\b", "/pub/%25", "/pub/a%3fb"] {
+    for target in [
+        "/pub/../admin",
+        "/pub//x",
+        "/pub/%2e%2e/x",
+        "/pub/a%2fb",
+        "/pub;x=1",
+        "/pub/a\\b",
+        "/pub/%25",
+        "/pub/a%3fb",
+    ] {
         let reply = world.get(target, &[]);
         assert_eq!((reply.status, reply.code().as_str()), (400, "ambiguous_path"), "{target}");
     }
@@ -89,7 +99,8 @@ fn a_path_that_can_be_read_in_two_ways_is_refused_by_its_name() {
         let reply = world.get(target, &[]);
         assert_eq!((reply.status, reply.code().as_str()), (400, "malformed_request"), "{target}");
     }
-    for (target, status) in [("/pub/", 200), ("/%70ub", 200), ("/PUB", 404), ("/pub/x?a=../../b//c%2f", 200)] {
+    for (target, status) in [("/pub/", 200), ("/%70ub", 200), ("/PUB", 404), ("/pub/x?a=../../b//c%2f", 200)]
+    {
         assert_eq!(world.get(target, &[]).status, status, "{target}");
     }
 }
@@ -123,9 +134,14 @@ fn connect_has_no_path_and_is_refused() {
         let world = World::with(HOUSE, |wiring| wiring.fail_open = fail_open);
         let target = world.echo.address().to_string();
         for headers in [vec![], vec![("apikey", ALICE)]] {
-            let bytes = request("CONNECT", &target, &[&[("Host", target.as_str())][..], &headers].concat(), b"");
+            let bytes =
+                request("CONNECT", &target, &[&[("Host", target.as_str())][..], &headers].concat(), b"");
             let reply = world.send(&bytes);
-            assert_eq!((reply.status, reply.code().as_str()), (400, "malformed_request"), "fail open: {fail_open}");
+            assert_eq!(
+                (reply.status, reply.code().as_str()),
+                (400, "malformed_request"),
+                "fail open: {fail_open}"
+            );
         }
         assert_eq!(world.echo.requests(), 0);
     }

@@ -56,7 +56,11 @@ fn neither_the_store_nor_its_folder_holds_a_key_in_clear() {
         let path = entry.unwrap().path();
         let Ok(bytes) = std::fs::read(&path) else { continue };
         for key in [secret, &foreign] {
-            assert!(memchr::memmem::find(&bytes, key.as_bytes()).is_none(), "{key} stands in {}", path.display());
+            assert!(
+                memchr::memmem::find(&bytes, key.as_bytes()).is_none(),
+                "{key} stands in {}",
+                path.display()
+            );
         }
     }
 }

@@ -21,7 +21,9 @@ async fn ask(client: &mut AuthorizationClient<Channel>, request: CheckRequest) -
 
 fn about(http: Option<HttpRequest>) -> CheckRequest {
     let request = Asked { http, ..Asked::default() };
-    CheckRequest { attributes: Some(AttributeContext { request: Some(request), ..AttributeContext::default() }) }
+    CheckRequest {
+        attributes: Some(AttributeContext { request: Some(request), ..AttributeContext::default() }),
+    }
 }
 
 fn http(path: &str, headers: &[(&str, &str)]) -> HttpRequest {
@@ -69,11 +71,14 @@ async fn every_allow_overwrites_and_sets_apart_from_what_it_removes() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);
     let mut client = client(&doorward).await;
-    let headers = [("apikey", ALICE), ("x-consumer-id", "evil"), ("x_consumer_id", "evil"), ("x.roles", "evil")];
+    let headers =
+        [("apikey", ALICE), ("x-consumer-id", "evil"), ("x_consumer_id", "evil"), ("x.roles", "evil")];
     for path in ["/orders", "/guests", "/public"] {
         let response = ask(&mut client, about(Some(http(path, &headers)))).await;
         assert_eq!(response.status.expect("a status, always").code, 0, "{path}");
-        let Some(HttpResponse::OkResponse(ok)) = response.http_response else { panic!("{path}: no ok_response") };
+        let Some(HttpResponse::OkResponse(ok)) = response.http_response else {
+            panic!("{path}: no ok_response")
+        };
         let removed: Vec<String> = ok.headers_to_remove.iter().map(|name| name.to_lowercase()).collect();
         for option in &ok.headers {
             // Envoy 1.37.0 heeds the action, others the flag: both have to say "overwrite".
@@ -86,7 +91,11 @@ async fn every_allow_overwrites_and_sets_apart_from_what_it_removes() {
             assert!(!header.value.is_empty() && header.raw_value.is_empty(), "{path}: {option:?}");
             assert!(header.value.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{path}: {option:?}");
             // Envoy removes after it sets, agentgateway before.
-            assert!(!removed.contains(&header.key.to_lowercase()), "{path}: {} is set and removed", header.key);
+            assert!(
+                !removed.contains(&header.key.to_lowercase()),
+                "{path}: {} is set and removed",
+                header.key
+            );
         }
         for name in ["x_consumer_id", "x.roles"] {
             assert!(removed.contains(&name.to_owned()), "{path}: {name} stays");

@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) envoy: Envoy,
     pub(crate) doorward: Doorward,
     pub(crate) echo: Echo,
-    pub(crate) folder: TempDir,
+    _folder: TempDir,
 }
 
 impl World {
@@ -42,7 +42,7 @@ impl World {
         let mut wiring = Wiring::new(echo.address(), &[doorward.grpc()]);
         change(&mut wiring);
         let envoy = start_envoy(folder.path(), &wiring);
-        Self { envoy, doorward, echo, folder }
+        Self { envoy, doorward, echo, _folder: folder }
     }
 
     /// A request with `Host: api.example`.
@@ -61,7 +61,9 @@ impl World {
     pub(crate) fn send(&self, bytes: &[u8]) -> Reply {
         match send(self.envoy.listener("main"), bytes) {
             Ok(reply) => reply,
-            Err(message) => panic!("{message}; sent: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(400)])),
+            Err(message) => {
+                panic!("{message}; sent: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(400)]))
+            }
         }
     }
 
@@ -93,7 +95,9 @@ pub(crate) fn started(setup: &Setup) -> Doorward {
 
 pub(crate) fn setup(folder: &Path) -> Setup {
     std::fs::create_dir_all(folder).unwrap();
-    Setup::new(Path::new(env!("CARGO_BIN_EXE_doorward")), folder).with("ALICE_KEY", ALICE).with("BOB_KEY", BOB)
+    Setup::new(Path::new(env!("CARGO_BIN_EXE_doorward")), folder)
+        .with("ALICE_KEY", ALICE)
+        .with("BOB_KEY", BOB)
 }
 
 #[track_caller]

@@ -56,13 +56,15 @@ impl Setup {
         let addresses = self.folder.join("doorward.addresses");
         // Left by the last one: it would be taken for the new one's.
         let _ = std::fs::remove_file(&addresses);
-        let mut process = Process::start("Doorward", self.command(&["serve"]), &self.folder.join("doorward.log"))?;
+        let mut process =
+            Process::start("Doorward", self.command(&["serve"]), &self.folder.join("doorward.log"))?;
         let found = until("Doorward is ready", Duration::from_secs(30), || {
             if process.ended().is_some() {
                 return Some(None);
             }
             let found = Addresses::read(&addresses)?;
-            let ready = send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
+            let ready =
+                send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
             (ready.status == 200).then_some(Some(found))
         });
         match found {
@@ -167,6 +169,7 @@ impl Doorward {
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).map_err(|e| format!("`doorward {}` printed no JSON: {e}: {text}", arguments.join(" ")))
+        serde_json::from_str(&text)
+            .map_err(|e| format!("`doorward {}` printed no JSON: {e}: {text}", arguments.join(" ")))
     }
 }

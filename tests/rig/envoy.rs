@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::Outcome;
 use super::http1::{request, send};
 use super::process::Process;
 use super::wait::until;
-use super::Outcome;
 
 /// Running, with its listeners by name.
 pub struct Envoy {
@@ -51,7 +51,8 @@ impl Envoy {
         command.args(["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "50"]);
         command.args(["--concurrency", &concurrency.to_string()]);
         let mut process = Process::start("Envoy", command, &folder.join("envoy.log"))?;
-        let admin = match until("Envoy is live", Duration::from_secs(20), || live(&mut process, &admin_file)) {
+        let admin = match until("Envoy is live", Duration::from_secs(20), || live(&mut process, &admin_file))
+        {
             Ok(Some(admin)) => admin,
             Ok(None) | Err(_) => return Err(format!("Envoy did not start\n{}", process.tail())),
         };
@@ -71,7 +72,11 @@ impl Envoy {
             .arg(&file)
             .output()
             .map_err(|e| e.to_string())?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 
     /// # Panics
@@ -85,7 +90,11 @@ impl Envoy {
     pub fn stat(&self, name: &str) -> u64 {
         let target = format!("/stats?format=json&filter=^{}$", name.replace('.', "\\."));
         let stats = admin(self.admin, &target).unwrap_or(Value::Null);
-        stats["stats"].as_array().and_then(|all| all.first()).and_then(|one| one["value"].as_u64()).unwrap_or(0)
+        stats["stats"]
+            .as_array()
+            .and_then(|all| all.first())
+            .and_then(|one| one["value"].as_u64())
+            .unwrap_or(0)
     }
 
     /// How many hosts of a cluster are in use.

@@ -118,7 +118,8 @@ impl Connection {
     ///
     /// Nobody listens.
     pub fn open(to: SocketAddr) -> Outcome<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE).map_err(|e| format!("no connection to {to}: {e}"))?;
+        let stream =
+            TcpStream::connect_timeout(&to, PATIENCE).map_err(|e| format!("no connection to {to}: {e}"))?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
@@ -177,7 +178,8 @@ impl Connection {
         let mut body = Vec::new();
         loop {
             let line = self.line()?;
-            let length = usize::from_str_radix(line.trim(), 16).map_err(|_| format!("no chunk length: {line:?}"))?;
+            let length =
+                usize::from_str_radix(line.trim(), 16).map_err(|_| format!("no chunk length: {line:?}"))?;
             body.extend(self.take(length)?);
             self.take(2)?;
             if length == 0 {

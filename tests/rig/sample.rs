@@ -26,7 +26,8 @@ fn filled(line: &str, values: &[(&str, String)], used: &mut [bool]) -> Outcome<S
     let Some((before, mark)) = line.split_once("# set:") else { return Ok(line.to_owned()) };
     let name = mark.split_whitespace().next().unwrap_or_default();
     let index = values.iter().position(|(known, _)| *known == name);
-    let index = index.ok_or_else(|| format!("the sample marks `{name}`, for which no value is given: {line}"))?;
+    let index =
+        index.ok_or_else(|| format!("the sample marks `{name}`, for which no value is given: {line}"))?;
     used[index] = true;
     let (kept, _) = before
         .trim_end()

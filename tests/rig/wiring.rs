@@ -178,7 +178,8 @@ impl Wiring {
             "encode_raw_headers": self.raw_headers,
         });
         if !self.allowed_headers.is_empty() {
-            let patterns: Vec<Value> = self.allowed_headers.iter().map(|name| json!({"exact": name})).collect();
+            let patterns: Vec<Value> =
+                self.allowed_headers.iter().map(|name| json!({"exact": name})).collect();
             filter["allowed_headers"] = json!({"patterns": patterns});
         }
         if let Some(body) = self.body {

@@ -1,0 +1,243 @@
+//! The walk: each request as the `curl` line it equals, its answer, and what the upstream saw of it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::rig::Outcome;
+use crate::rig::http1::{Reply, Seen, request, send};
+use crate::rig::wait::until;
+use crate::stage::Stage;
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// What an answer has to be.
+enum Promise<'a> {
+    /// Status and code.
+    Denied(u16, &'a str),
+    /// What the upstream sees; `None`: no such header.
+    Allowed(&'a [(&'a str, Option<&'a str>)]),
+}
+
+use Promise::{Allowed, Denied};
+
+/// The promises that were not kept.
+pub(crate) fn walk(stage: &Stage) -> Outcome<Vec<String>> {
+    let mut walk = Walk { stage, steps: 0, keys: Vec::new(), broken: Vec::new() };
+    walk.keys_by_header_and_query()?;
+    walk.what_proves_nothing()?;
+    walk.who_is_told_what()?;
+    walk.other_doors()?;
+    walk.the_end_of_a_key()?;
+    Ok(walk.broken)
+}
+
+struct Walk<'a> {
+    stage: &'a Stage,
+    steps: usize,
+    /// All keys made so far; no upstream may see one.
+    keys: Vec<String>,
+    broken: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn keys_by_header_and_query(&mut self) -> Outcome<()> {
+        self.ask("Nobody passes without a key", "/orders/1", &[], &Denied(401, "missing_credential"))?;
+        self.command(&["consumer", "create", "alice", "--custom-id", "42"])?;
+        let (key, _) = self.key(&[])?;
+        let alice: &[_] =
+            &[("X-Consumer-Username", Some("alice")), ("X-Consumer-Custom-ID", Some("42")), ("apikey", None)];
+        self.ask(
+            "With it, the upstream learns who called, and never the key",
+            "/orders/1",
+            &[("apikey", &key)],
+            &Allowed(alice),
+        )?;
+        self.ask("Another usual header", "/orders/1", &[("X-API-Key", &key)], &Allowed(alice))?;
+        let target = format!("/orders/1?page=2&key={key}");
+        self.ask("Or the query; what else stands there stays", &target, &[], &Allowed(alice))
+    }
+
+    fn what_proves_nothing(&mut self) -> Outcome<()> {
+        let key = self.newest();
+        let wrong = "not-a-key-that-anybody-has";
+        self.ask("A wrong key", "/orders/1", &[("apikey", wrong)], &Denied(401, "invalid_credential"))?;
+        let two: Headers<'_> = &[("apikey", &key), ("apikey", wrong)];
+        self.ask(
+            "Two keys: nobody guesses which one is meant",
+            "/orders/1",
+            two,
+            &Denied(401, "duplicate_credential"),
+        )?;
+        let target = format!("/orders/1?api%6bey={key}");
+        self.ask_for_refusal("A key under a disguised name", &target)?;
+        self.ask(
+            "A path that can be read in two ways",
+            "/hello/..%2forders",
+            &[],
+            &Denied(400, "ambiguous_path"),
+        )
+    }
+
+    fn who_is_told_what(&mut self) -> Outcome<()> {
+        let key = self.newest();
+        let forged: Headers<'_> = &[
+            ("apikey", &key),
+            ("X-Consumer-Username", "root"),
+            ("X_Consumer_Username", "root"),
+            ("X-Anonymous-Consumer", "true"),
+        ];
+        let seen: &[_] = &[
+            ("X-Consumer-Username", Some("alice")),
+            ("X_Consumer_Username", None),
+            ("X-Anonymous-Consumer", None),
+        ];
+        self.ask("Nobody can claim to be somebody else", "/orders/1", forged, &Allowed(seen))?;
+        let guest: &[_] = &[("X-Consumer-Username", Some("guest")), ("X-Anonymous-Consumer", Some("true"))];
+        self.ask("A service for guests", "/catalogue", &[], &Allowed(guest))?;
+        let nobody: &[_] = &[("X-Consumer-Username", None), ("X-Consumer-ID", None)];
+        self.ask(
+            "A public one, where nobody is named",
+            "/hello",
+            &[("X-Consumer-ID", "forged")],
+            &Allowed(nobody),
+        )
+    }
+
+    fn other_doors(&mut self) -> Outcome<()> {
+        let (key, _) = self.key(&["--service", "orders"])?;
+        let seen: &[_] = &[("X-Consumer-Username", Some("alice"))];
+        self.ask("A key for one service opens it", "/orders/1", &[("apikey", &key)], &Allowed(seen))?;
+        self.ask("and no other", "/reports", &[("apikey", &key)], &Denied(403, "service_denied"))?;
+        self.ask(
+            "What is not configured is closed",
+            "/elsewhere",
+            &[("apikey", &key)],
+            &Denied(404, "unknown_service"),
+        )
+    }
+
+    fn the_end_of_a_key(&mut self) -> Outcome<()> {
+        let (key, id) = self.key(&[])?;
+        let seen: &[_] = &[("X-Credential-Identifier", Some(id.as_str()))];
+        self.ask("A new key opens at once", "/orders/1", &[("apikey", &key)], &Allowed(seen))?;
+        self.command(&["key", "revoke", &id])?;
+        let revoked = Denied(401, "invalid_credential");
+        self.ask(
+            "revoked, it is denied on the very next request",
+            "/orders/1",
+            &[("apikey", &key)],
+            &revoked,
+        )?;
+
+        let (key, _) = self.key(&["--ttl", "1"])?;
+        // Only time ends a key that expires.
+        let bytes = request("GET", "/orders/1", &[("apikey", &key)], b"");
+        let address = self.stage.address();
+        until("the key expires", Duration::from_secs(5), || {
+            send(address, &bytes).ok().filter(|reply| reply.status != 200)
+        })?;
+        self.ask("A key that lives one second, two seconds later", "/orders/1", &[("apikey", &key)], &revoked)
+    }
+
+    fn newest(&self) -> String {
+        self.keys.last().cloned().unwrap_or_default()
+    }
+
+    /// Runs a command as anybody would, and shows it.
+    fn command(&mut self, arguments: &[&str]) -> Outcome<Value> {
+        println!("\n    $ doorward {}", arguments.join(" "));
+        self.stage.doorward().command(arguments)
+    }
+
+    /// Makes a key for alice; its text and its id.
+    fn key(&mut self, options: &[&str]) -> Outcome<(String, String)> {
+        let made = self.command(&[&["key", "create", "alice"], options].concat())?;
+        let text = |name: &str| {
+            made[name].as_str().map(str::to_owned).ok_or_else(|| format!("no `{name}` in {made}"))
+        };
+        let (key, id) = (text("key")?, text("id")?);
+        println!("    {key}");
+        self.keys.push(key.clone());
+        Ok((key, id))
+    }
+
+    fn ask(&mut self, title: &str, target: &str, headers: Headers<'_>, promise: &Promise<'_>) -> Outcome<()> {
+        let reply = self.show(title, target, headers)?;
+        match (promise, reply.seen()) {
+            (Denied(status, code), _) if reply.status == *status && reply.code() == *code => {}
+            (Denied(status, code), _) => {
+                self.breaks(title, &format!("promised {status} {code}, got {}", brief(&reply)))
+            }
+            (Allowed(_), None) => self.breaks(title, &format!("promised to pass, got {}", brief(&reply))),
+            (Allowed(headers), Some(seen)) => self.compare(title, headers, &seen),
+        }
+        Ok(())
+    }
+
+    /// Any denial will do.
+    fn ask_for_refusal(&mut self, title: &str, target: &str) -> Outcome<()> {
+        let reply = self.show(title, target, &[])?;
+        if !(400..500).contains(&reply.status) {
+            self.breaks(title, &format!("promised a refusal, got {}", brief(&reply)));
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, title: &str, target: &str, headers: Headers<'_>) -> Outcome<Reply> {
+        self.steps += 1;
+        println!("\n{:>2}  {title}", self.steps);
+        println!("    $ {}", curl(self.stage, target, headers));
+        let reply = send(self.stage.address(), &request("GET", target, headers, b""))?;
+        println!("    {}", brief(&reply));
+        Ok(reply)
+    }
+
+    fn compare(&mut self, title: &str, headers: &[(&str, Option<&str>)], seen: &Seen) {
+        let mut told = vec![format!("{} {}", seen.method, seen.target)];
+        for (name, promised) in headers {
+            let found = seen.all(&name.to_lowercase());
+            told.push(match found.as_slice() {
+                [] => format!("no {name}"),
+                values => format!("{name}: {}", values.join(" and ")),
+            });
+            if found != promised.iter().copied().collect::<Vec<_>>() {
+                self.breaks(title, &format!("{name}: promised {promised:?}, the upstream saw {found:?}"));
+            }
+        }
+        println!("    upstream saw: {}", told.join(" | "));
+        let whole = format!("{} {:?}", seen.target, seen.headers);
+        if self.keys.iter().any(|key| whole.contains(key)) {
+            self.breaks(title, "the upstream saw the key");
+        }
+    }
+
+    fn breaks(&mut self, title: &str, how: &str) {
+        println!("    NOT AS PROMISED: {how}");
+        self.broken.push(format!("step {} ({title}): {how}", self.steps));
+    }
+}
+
+fn curl(stage: &Stage, target: &str, headers: Headers<'_>) -> String {
+    let mut line = format!("curl -i 'http://{}{target}'", stage.address());
+    if target.contains("..") {
+        line.push_str(" --path-as-is");
+    }
+    for (name, value) in headers {
+        line.push_str(&format!(" -H '{name}: {value}'"));
+    }
+    line
+}
+
+/// Status, and what a person would look at.
+fn brief(reply: &Reply) -> String {
+    let first = reply.head.lines().next().unwrap_or_default();
+    let status = first.split_once(' ').map_or(first, |(_, rest)| rest);
+    match reply.json() {
+        Value::Object(problem) if problem.contains_key("code") => {
+            let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+            format!("{status}: {} ({})", word("message"), word("code"))
+        }
+        _ => status.to_owned(),
+    }
+}

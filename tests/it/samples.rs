@@ -1,0 +1,94 @@
+//! The files that people copy are valid, and do what they say.
+
+use std::path::Path;
+
+use crate::rig::echo::Echo;
+use crate::rig::envoy::Envoy;
+use crate::rig::http1::{request, send};
+use crate::rig::sample::fill;
+use crate::rig::wait::eventually;
+use crate::world::{ALICE, HOUSE, setup, start_doorward};
+
+const DEMO: &str = include_str!("../../envoy/demo.yaml");
+const HARDENED: &str = include_str!("../../envoy/hardened.yaml");
+
+#[test]
+fn the_sample_envoys_are_valid_as_they_stand() {
+    for (name, text) in [("demo.yaml", DEMO), ("hardened.yaml", HARDENED)] {
+        let folder = tempfile::tempdir().unwrap();
+        Envoy::validate(folder.path(), text).unwrap_or_else(|message| panic!("envoy/{name}: {message}"));
+    }
+}
+
+#[test]
+fn the_demos_envoy_asks_doorward() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
+    let config = fill(
+        DEMO,
+        &[
+            ("admin", "0".to_owned()),
+            ("listener", "0".to_owned()),
+            ("doorward", doorward.grpc().port().to_string()),
+            ("upstream", echo.address().port().to_string()),
+        ],
+    );
+    let envoy = Envoy::start(folder.path(), &config.unwrap(), 1).unwrap();
+    let status = |target: &str, headers: &[(&str, &str)]| {
+        send(envoy.listener("main"), &request("GET", target, headers, b"")).unwrap().status
+    };
+    assert_eq!(status("/orders", &[("apikey", ALICE)]), 200);
+    assert_eq!(status("/orders", &[]), 401);
+    drop(doorward);
+    assert_eq!(status("/orders", &[("apikey", ALICE)]), 503);
+}
+
+#[test]
+fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
+    let local = "127.0.0.1".to_owned();
+    let config = fill(
+        HARDENED,
+        &[
+            ("admin", "0".to_owned()),
+            ("listener_host", local.clone()),
+            ("listener", "0".to_owned()),
+            ("doorward_host", local.clone()),
+            ("doorward", doorward.grpc().port().to_string()),
+            ("upstream_host", local),
+            ("upstream", echo.address().port().to_string()),
+        ],
+    );
+    let envoy = Envoy::start(folder.path(), &config.unwrap(), 1).unwrap();
+    eventually("Doorward is healthy", || (envoy.healthy("doorward") == 1).then_some(()));
+    let get = |target: &str, headers: &[(&str, &str)]| {
+        send(envoy.listener("main"), &request("GET", target, headers, b"")).unwrap()
+    };
+    let seen = get("/orders/1", &[("apikey", ALICE), ("x-consumer-id", "evil")]).seen().expect("allowed");
+    assert_eq!(seen.all("x-consumer-username"), ["alice"]);
+    assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{:?}", seen.headers);
+    assert_eq!(get("/orders", &[]).status, 401);
+    assert_eq!(get("/public", &[("x_consumer_id", "evil")]).status, 400, "underscores");
+    assert_eq!(get("/public/..%2forders", &[]).status, 400, "escaped slashes");
+    assert_eq!(get("/public/../orders", &[]).status, 401, "resolved before it is checked");
+    let seen = get("/public", &[("x-envoy-auth-failure-mode-allowed", "true")]).seen().expect("public");
+    assert!(seen.all("x-envoy-auth-failure-mode-allowed").is_empty());
+    drop(doorward);
+    assert_eq!(get("/orders/1", &[("apikey", ALICE)]).status, 503, "an outage is no denial");
+}
+
+#[test]
+fn the_sample_configurations_are_valid() {
+    for name in ["doorward.yaml", "examples/demo/doorward.yaml", "tests/cases/house.yaml"] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let folder = tempfile::tempdir().unwrap();
+        let setup = setup(folder.path()).with("DEMO_KEY", "demo-0123456789-abcdef");
+        setup.write(&text).unwrap();
+        let output = setup.run(&["validate"]).unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
