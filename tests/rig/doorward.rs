@@ -59,17 +59,16 @@ impl Setup {
         let mut process =
             Process::start("Doorward", self.command(&["serve"]), &self.folder.join("doorward.log"))?;
         let found = until("Doorward is ready", Duration::from_secs(30), || {
-            if process.ended().is_some() {
-                return Some(None);
+            if let Some(status) = process.ended() {
+                return Some(Err(format!("Doorward ended with {status}")));
             }
             let found = Addresses::read(&addresses)?;
-            let ready =
-                send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
-            (ready.status == 200).then_some(Some(found))
+            let ready = send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
+            (ready.status == 200).then_some(Ok(found))
         });
-        match found {
-            Ok(Some(addresses)) => Ok(Doorward { process, setup: self.clone(), addresses }),
-            Ok(None) | Err(_) => Err(format!("Doorward did not start\n{}", process.tail())),
+        match found.and_then(|ready| ready) {
+            Ok(addresses) => Ok(Doorward { process, setup: self.clone(), addresses }),
+            Err(message) => Err(format!("{message}\n{}", process.tail())),
         }
     }
 

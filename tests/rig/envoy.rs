@@ -51,11 +51,8 @@ impl Envoy {
         command.args(["--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "50"]);
         command.args(["--concurrency", &concurrency.to_string()]);
         let mut process = Process::start("Envoy", command, &folder.join("envoy.log"))?;
-        let admin = match until("Envoy is live", Duration::from_secs(20), || live(&mut process, &admin_file))
-        {
-            Ok(Some(admin)) => admin,
-            Ok(None) | Err(_) => return Err(format!("Envoy did not start\n{}", process.tail())),
-        };
+        let admin = until("Envoy is live", Duration::from_secs(20), || live(&mut process, &admin_file));
+        let admin = admin.and_then(|live| live).map_err(|message| format!("{message}\n{}", process.tail()))?;
         let listeners = listeners(admin)?;
         Ok(Self { process, admin, listeners })
     }
@@ -114,14 +111,14 @@ fn written(folder: &Path, config: &str) -> Outcome<PathBuf> {
     Ok(file)
 }
 
-/// `Some(None)`: it has ended.
-fn live(process: &mut Process, admin_file: &Path) -> Option<Option<SocketAddr>> {
-    if process.ended().is_some() {
-        return Some(None);
+/// An error once it has ended.
+fn live(process: &mut Process, admin_file: &Path) -> Option<Outcome<SocketAddr>> {
+    if let Some(status) = process.ended() {
+        return Some(Err(format!("Envoy ended with {status}")));
     }
     let address: SocketAddr = std::fs::read_to_string(admin_file).ok()?.trim().parse().ok()?;
     let ready = send(address, &request("GET", "/ready", &[("Connection", "close")], b"")).ok()?;
-    (ready.status == 200).then_some(Some(address))
+    (ready.status == 200).then_some(Ok(address))
 }
 
 fn listeners(address: SocketAddr) -> Outcome<HashMap<String, SocketAddr>> {
