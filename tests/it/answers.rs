@@ -60,6 +60,14 @@ fn a_denied_head_request_has_no_body_and_the_next_request_on_the_connection_is_a
 }
 
 #[test]
+fn an_upgrade_to_websocket_is_checked_as_any_request() {
+    let world = World::new();
+    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
+    assert_eq!(world.get("/orders", &upgrade).code(), "missing_credential");
+    assert_eq!(world.echo.requests(), 0);
+}
+
+#[test]
 fn the_callers_request_id_is_repeated_only_when_it_is_harmless() {
     let world = World::new();
     let id = |sent: &str| {

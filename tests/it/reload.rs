@@ -14,7 +14,7 @@ fn with_service(name: &str) -> String {
 
 fn reload_failed(world: &World) -> bool {
     let metrics = world.doorward.status("/metrics").unwrap().text();
-    metrics.lines().any(|line| line.starts_with("doorward_config_reload_failed") && line.ends_with(" 1"))
+    metrics.lines().any(|line| line == "doorward_config_last_reload_successful 0")
 }
 
 #[test]

@@ -136,6 +136,24 @@ async fn bytes_that_are_no_check_are_a_plain_denial() {
     }
 }
 
+#[tokio::test]
+async fn a_unix_socket_answers_as_a_port_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("check.sock");
+    let config = HOUSE.replacen("127.0.0.1:0", &format!("unix:{}", socket.display()), 1);
+    let _doorward = start_doorward(folder.path(), &config);
+    // The name is not looked up: the connector has the path.
+    let endpoint = tonic::transport::Endpoint::from_static("http://doorward");
+    let connector = tower::service_fn(move |_| {
+        let socket = socket.clone();
+        async move { tokio::net::UnixStream::connect(socket).await.map(hyper_util::rt::TokioIo::new) }
+    });
+    let mut client = AuthorizationClient::new(endpoint.connect_with_connector(connector).await.unwrap());
+    let response = ask(&mut client, about(Some(http("/orders", &[("apikey", ALICE)])))).await;
+    assert_eq!(response.status.expect("a status, always").code, 0);
+    assert_eq!(denied(&ask(&mut client, about(Some(http("/orders", &[])))).await), 401);
+}
+
 /// Messages as the bytes they are.
 mod verbatim {
     use bytes::{Buf, BufMut, Bytes};

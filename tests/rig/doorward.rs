@@ -63,7 +63,8 @@ impl Setup {
                 return Some(Err(format!("Doorward ended with {status}")));
             }
             let found = Addresses::read(&addresses)?;
-            let ready = send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
+            let ready =
+                send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
             (ready.status == 200).then_some(Ok(found))
         });
         match found.and_then(|ready| ready) {
@@ -103,23 +104,26 @@ pub struct Doorward {
 }
 
 /// Where it listens, as it says itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Addresses {
-    pub grpc: SocketAddr,
+    /// `127.0.0.1:50051` or `unix:/path`.
+    pub grpc: String,
     pub status: SocketAddr,
 }
 
 impl Addresses {
     fn read(file: &Path) -> Option<Self> {
         let json: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-        let one = |name: &str| json[name].as_str()?.parse().ok();
-        Some(Self { grpc: one("grpc")?, status: one("status")? })
+        Some(Self { grpc: json["grpc"].as_str()?.to_owned(), status: json["status"].as_str()?.parse().ok()? })
     }
 }
 
 impl Doorward {
+    /// # Panics
+    ///
+    /// It listens on a Unix socket.
     pub fn grpc(&self) -> SocketAddr {
-        self.addresses.grpc
+        self.addresses.grpc.parse().unwrap_or_else(|_| panic!("no TCP address: {}", self.addresses.grpc))
     }
 
     pub fn setup(&self) -> &Setup {

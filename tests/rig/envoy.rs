@@ -52,7 +52,8 @@ impl Envoy {
         command.args(["--concurrency", &concurrency.to_string()]);
         let mut process = Process::start("Envoy", command, &folder.join("envoy.log"))?;
         let admin = until("Envoy is live", Duration::from_secs(20), || live(&mut process, &admin_file));
-        let admin = admin.and_then(|live| live).map_err(|message| format!("{message}\n{}", process.tail()))?;
+        let admin =
+            admin.and_then(|live| live).map_err(|message| format!("{message}\n{}", process.tail()))?;
         let listeners = listeners(admin)?;
         Ok(Self { process, admin, listeners })
     }

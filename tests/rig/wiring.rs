@@ -105,7 +105,7 @@ impl Wiring {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
             "generate_request_id": true,
-            "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+            "upgrade_configs": [{"upgrade_type": "CONNECT"}, {"upgrade_type": "websocket"}],
             "http2_protocol_options": {"allow_connect": true},
             "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": self.routes()}]},
             "http_filters": [
