@@ -1,1 +1,5 @@
-//! Being written.
+//! The HTTP listeners.
+
+pub mod admin;
+mod problem;
+pub mod status;

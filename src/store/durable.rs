@@ -1,0 +1,41 @@
+//! Files that appear whole or not at all, and stay.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The folder that a path's entry stands in.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Makes the entries of `path`'s folder durable: a file's own fsync does not (fsync(2)).
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Gives the finished file `made` its name, unless that is taken (`AlreadyExists`).
+pub(super) fn publish_new(made: &Path, path: &Path) -> io::Result<()> {
+    // A link fails where the name is taken; a rename would replace what is there.
+    std::fs::hard_link(made, path)?;
+    std::fs::remove_file(made)?;
+    sync_folder_of(path)
+}
+
+/// Puts the finished file `made` in the place of `path`, and keeps what was there as `kept`.
+/// At no moment is there no file at `path`.
+pub(super) fn publish_over(made: &Path, path: &Path, kept: &Path) -> io::Result<()> {
+    std::fs::hard_link(path, kept)?;
+    std::fs::rename(made, path)?;
+    sync_folder_of(path)
+}
+
+/// `path` with something after its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
