@@ -1,1 +1,4 @@
 //! Being written.
+
+pub mod config;
+pub mod validate;
