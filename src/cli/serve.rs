@@ -68,7 +68,7 @@ const OTHER_THREADS: usize = 2;
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let clock = Clock::system();
     let overlays = arguments.overlays();
-    let loaded = common.load_with(&overlays)?;
+    let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
         warn!(warning = %warning.place_and_message(), "the configuration is taken with a warning");

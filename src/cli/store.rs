@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::door::Door;
 use super::{Common, Failure};
+use crate::clock::Clock;
 use crate::store::redb::{self, FileError, Report};
 
 #[derive(Subcommand)]
@@ -38,9 +39,13 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             common.print(&json!({ "backup": file }), |_| format!("wrote {}\n", file.display()));
         }
         Command::Restore { file } => {
-            let restored = redb::restore(&file, &store, &secret).map_err(failure)?;
-            common.print(&report(&restored), |_| {
-                format!("restored {}: {}\n", store.display(), summary(&restored))
+            let (restored, replaced) =
+                redb::restore(&file, &store, &secret, Clock::system().now()).map_err(failure)?;
+            let mut printed = report(&restored);
+            printed["replaced"] = json!(replaced);
+            common.print(&printed, |_| {
+                let kept = replaced.map_or(String::new(), |old| format!("the old one is {}\n", old.display()));
+                format!("restored {}: {}\n{kept}", store.display(), summary(&restored))
             });
         }
         Command::Check { file } => {
@@ -61,4 +66,27 @@ fn failure(error: FileError) -> Failure {
         FileError::InUse { .. } => Failure::Unreachable(error.to_string()),
         other => Failure::Refused(other.to_string()),
     }
+}
+
+fn report(report: &Report) -> serde_json::Value {
+    let records: serde_json::Map<String, serde_json::Value> = report
+        .records
+        .iter()
+        .map(|(table, count)| (format!("{table:?}").to_lowercase(), json!(count)))
+        .collect();
+    json!({
+        "epoch": { "store": report.epoch.store, "term": report.epoch.term, "number": report.epoch.number },
+        "records": records,
+        "changes": report.changes,
+        "bytes": report.size,
+    })
+}
+
+fn summary(report: &Report) -> String {
+    let records: Vec<String> = report
+        .records
+        .iter()
+        .map(|(table, count)| format!("{count} {}", format!("{table:?}").to_lowercase()))
+        .collect();
+    format!("{}; epoch {}-{}", records.join(", "), report.epoch.term, report.epoch.number)
 }
