@@ -18,10 +18,10 @@ use tower::ServiceExt as _;
 
 use super::{Common, Failure};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::http::admin::{self, Admin};
 use crate::issue::Issuer;
-use crate::store::redb::{OpenError, RedbStore};
+use crate::store::redb::{FileError, RedbStore};
 
 /// Whoever answers the admin API's routes.
 pub struct Door {
@@ -44,11 +44,8 @@ impl Door {
     ///
     /// [`Failure::Unreachable`] where no server answers and another process holds the store.
     pub fn open(common: &Common) -> Result<Self, Failure> {
-        let config = config::load_for_command(common)?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
+        let config = common.load()?;
+        let runtime = super::runtime()?;
         let socket = config.admin_socket();
         let clock = Clock::system();
         let started = clock.monotonic();
@@ -58,10 +55,10 @@ impl Door {
             }
             match in_process(&config, &clock) {
                 Ok(router) => return Ok(Self { runtime, way: Way::InProcess(router) }),
-                Err(OpenError::InUse { .. }) if clock.monotonic() - started < PATIENCE => {
+                Err(FileError::InUse { .. }) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
                 }
-                Err(error @ OpenError::InUse { .. }) => {
+                Err(error @ FileError::InUse { .. }) => {
                     return Err(Failure::Unreachable(format!(
                         "{error}, and no server answers at {}",
                         socket.display()
@@ -159,17 +156,17 @@ async fn in_memory(
 }
 
 /// The admin API on a store that nobody else has open.
-fn in_process(config: &Config, clock: &Clock) -> Result<Router, OpenError> {
-    let (store, ring) = RedbStore::open(&config.store_path(), &config.secret_path())?;
-    let (store, ring) = (Arc::new(store), Arc::new(ring));
-    // A catalog that does not hold together stops a server, not the deletion of a key.
+fn in_process(config: &Config, clock: &Clock) -> Result<Router, FileError> {
+    let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
+    let ring = Arc::clone(store.ring());
+    // Without the texts of the file's keys, which no write needs.
     let catalog = config.catalog(&ring.peppers()).unwrap_or_default();
     let issuer = Issuer::new(store.clone(), ring, clock.clone(), Arc::new(ArcSwap::from_pointee(catalog)))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak);
     Ok(admin::router(Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),
-        backup: Arc::new(move |to| store.backup(&to)),
-        body_limit: config.limits.admin_body_bytes,
+        backup: Arc::new(move |to| store.backup(&to).map(drop)),
+        body_limit: config.limits.admin_body_bytes.value.bytes(),
     }))
 }

@@ -15,7 +15,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde_json::Value;
+use crate::config::{self as settings, Faults, Loaded, Overlay};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 /// How a command ended, as its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +79,7 @@ enum Command {
     Validate,
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
-    Config(config::Command),
+    Config(ConfigCommand),
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -88,26 +90,32 @@ enum Command {
     #[command(subcommand)]
     Store(store::Command),
     /// Ask a running server whether it is ready
-    Health(health::Arguments),
+    #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
+    Health {
+        /// Whether it runs at all, ready or not
+        #[arg(long)]
+        live: bool,
+        /// The status listener [default: the configured one]
+        #[arg(long)]
+        url: Option<String>,
+    },
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// The JSON Schema of the configuration file
+    Schema,
+    /// The settings in force, without secrets, and where each comes from
+    Show,
 }
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
-    let outcome = match command.unwrap_or(Command::Serve(serve::Arguments::default())) {
-        Command::Serve(arguments) => serve::run(&common, &arguments),
-        Command::Validate => validate::run(&common),
-        Command::Config(command) => config::run(&common, &command),
-        Command::Consumer(command) => consumer::run(&common, command),
-        Command::Key(command) => key::run(&common, command),
-        Command::Store(command) => store::run(&common, command),
-        Command::Health(arguments) => health::run(&common, &arguments),
-        Command::Version => version::run(&common),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    match dispatch(&common, command.unwrap_or(Command::Serve(serve::Arguments::default()))) {
+        Ok(code) => code,
         Err(failure) => {
             // A closed stderr leaves nobody to tell.
             let _ = writeln!(std::io::stderr(), "doorward: {failure}");
@@ -116,7 +124,62 @@ pub fn run() -> ExitCode {
     }
 }
 
+fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
+    let as_json = common.output == Output::Json;
+    match command {
+        Command::Serve(arguments) => serve::run(common, &arguments)?,
+        Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
+        Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
+        Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Consumer(command) => consumer::run(common, command)?,
+        Command::Key(command) => key::run(common, command)?,
+        Command::Store(command) => store::run(common, command)?,
+        Command::Health { live, url } => return ask_health(common, live, url),
+        Command::Version => common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCode, Failure> {
+    let runtime = runtime()?;
+    let url = match url {
+        Some(url) => url,
+        None => {
+            let status = common.load()?.listen.status.value.to_string();
+            let address = runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
+            health::url(address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?)
+        }
+    };
+    let probe = if live { health::Probe::Live } else { health::Probe::Ready };
+    let health = runtime.block_on(health::health(&url, probe));
+    common.print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
+        format!("{health}\n")
+    });
+    Ok(ExitCode::from(health.exit_code()))
+}
+
+/// A runtime for a command: it does one thing at a time.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))
+}
+
 impl Common {
+    /// The configuration, whole: file, environment, flags.
+    fn read(&self, flags: &[Overlay]) -> Result<Loaded, Faults> {
+        settings::load(self.config.as_deref(), std::env::vars(), flags)
+    }
+
+    /// What a command needs of it: where things are. The keys that the file declares are not read,
+    /// for whoever runs a command need not have them.
+    fn load(&self) -> Result<settings::Config, Failure> {
+        settings::load_places(self.config.as_deref(), std::env::vars())
+            .map(|loaded| loaded.config)
+            .map_err(|faults| Failure::Usage(faults.to_string()))
+    }
+
     /// Prints an answer; a pipe that was closed is nobody's failure.
     fn print(&self, value: &Value, text: impl FnOnce(&Value) -> String) {
         let printed = match self.output {

@@ -1,1 +1,215 @@
-//! Being written.
+//! What the operator wrote: one file a concern, errors with their place and the way out.
+//!
+//! A setting is read in four steps. [`node`] makes a tree with places of the file, [`overlay`] puts
+//! the environment and the flags over it, [`decode`] makes types of the tree, and [`policy`]
+//! resolves names to ids and finds every fault that is left. What is not obeyed yet is not read
+//! either: an unknown key is an error, because a rule that is ignored is a hole.
+
+mod api_key;
+mod authentication;
+mod consumers;
+mod decode;
+mod digest;
+mod directory;
+mod duration;
+mod fault;
+mod headers;
+mod id;
+mod keys;
+mod limits;
+mod listen;
+mod load;
+mod log;
+mod moment;
+mod node;
+mod overlay;
+mod permissions;
+mod place;
+mod policy;
+mod revocation;
+mod schema;
+mod services;
+mod show;
+mod size;
+mod store;
+mod suggest;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use api_key::{ApiKey, KeyIn, KeyName};
+pub use authentication::{Authentication, Method, Required};
+pub use consumers::Consumer;
+pub use duration::Span;
+pub use fault::{Faults, Remark};
+pub use headers::{HeaderName, Headers};
+pub use id::{Id, NAMESPACE, derived};
+pub use keys::{Key, Keys};
+pub use limits::Limits;
+pub use listen::{Address, Endpoint, Listen};
+pub use load::{Loaded, load};
+pub use log::{Log, LogFormat, LogLevel};
+pub use moment::Moment;
+pub use overlay::Overlay;
+pub use permissions::Permission;
+pub use place::{At, Place};
+pub use revocation::Revocation;
+pub use schema::schema;
+pub use services::Service;
+pub use show::{show_json, show_yaml};
+pub use size::Size;
+pub use store::{Store, StoreUrl};
+
+use crate::domain::catalog::Catalog;
+use crate::domain::verifier::{Peppers, Verifier};
+use fault::{Fault, Source};
+use keys::KeyText;
+
+/// Everything an operator can say.
+// Has no `Debug`: it holds the texts of keys.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub listen: Listen,
+    pub store: Store,
+    /// The ring of keys under which records are sealed and secrets are verified.
+    /// Default: `doorward.secret`.
+    pub secret_file: At<PathBuf>,
+    /// Where relative paths begin, and where the admin socket is. Default: the configuration
+    /// file's own folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<At<PathBuf>>,
+    pub revocation: Revocation,
+    /// What a check gets while Doorward cannot decide: `error` is an error that Envoy knows as such,
+    /// so that its `failure_mode_allow` decides; `deny` is a denial. Default: `error`.
+    pub on_fault: OnFault,
+    /// From SIGTERM until connections are closed: as long as proxies take to notice. Up to `5m`.
+    /// Default: `5s`.
+    pub drain_delay: At<Span>,
+    /// Threads that decide. 1 to 1024. Default: one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<At<u16>>,
+    /// Whether gRPC reflection answers. Default: false.
+    pub reflection: bool,
+    pub log: Log,
+    pub limits: Limits,
+    pub headers: Headers,
+    pub permissions: Vec<Permission>,
+    pub services: Vec<Service>,
+    pub keys: Keys,
+    pub consumers: Vec<At<Consumer>>,
+
+    /// The configuration file's folder.
+    #[serde(skip)]
+    folder: PathBuf,
+    /// The texts of the consumers' keys, in the order of the file.
+    #[serde(skip)]
+    texts: Vec<KeyText>,
+    #[serde(skip)]
+    source: Arc<Source>,
+}
+
+/// What a check gets while Doorward cannot decide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFault {
+    /// Envoy's `error_response`.
+    #[default]
+    Error,
+    /// A plain denial.
+    Deny,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Listen::default(),
+            store: Store::default(),
+            secret_file: At::assumed("doorward.secret".into()),
+            data_dir: None,
+            revocation: Revocation::default(),
+            on_fault: OnFault::default(),
+            drain_delay: At::assumed(Span::seconds(5)),
+            workers: None,
+            reflection: false,
+            log: Log::default(),
+            limits: Limits::default(),
+            headers: Headers::default(),
+            permissions: Vec::new(),
+            services: Vec::new(),
+            keys: Keys::default(),
+            consumers: Vec::new(),
+            folder: PathBuf::new(),
+            texts: Vec::new(),
+            source: Arc::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Where Doorward keeps what it writes.
+    pub fn data_dir(&self) -> PathBuf {
+        let folder = match &self.data_dir {
+            Some(folder) => self.folder.join(&folder.value),
+            None => self.folder.clone(),
+        };
+        if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
+    }
+
+    pub fn secret_file(&self) -> PathBuf {
+        self.resolved(&self.secret_file)
+    }
+
+    pub fn admin_socket(&self) -> PathBuf {
+        self.resolved(&self.listen.admin_socket)
+    }
+
+    /// The embedded store's file.
+    pub fn store_file(&self) -> PathBuf {
+        let StoreUrl::Redb(path) = &self.store.url.value;
+        self.resolved(path)
+    }
+
+    fn resolved(&self, path: &Path) -> PathBuf {
+        self.data_dir().join(path)
+    }
+
+    /// Keys of fewer than 16 bytes, which `keys.insecure_allow_weak` let pass.
+    pub fn weak_keys(&self) -> usize {
+        self.texts.iter().filter(|text| text.is_weak()).count()
+    }
+
+    /// The catalog that checks are decided with.
+    ///
+    /// # Errors
+    ///
+    /// None for a configuration that [`load`] gave: it has looked for the same faults.
+    pub fn catalog(&self, peppers: &Peppers) -> Result<Catalog, Faults> {
+        let policy::Resolved { mut parts, keys, faults, .. } = policy::resolve(self);
+        if let Some(faults) = Faults::gather(&self.source, faults) {
+            return Err(faults);
+        }
+        for (facts, verifier) in keys.into_iter().zip(self.verifiers(peppers)) {
+            let verifier = verifier.ok_or_else(|| {
+                Faults::one(&self.source, Fault::new(self.secret_file.place, "`secret_file` holds no key"))
+            })?;
+            parts.keys.insert(verifier, facts);
+        }
+        Catalog::new(parts).map_err(|clash| Faults::one(&self.source, policy::clashing(self, &clash)))
+    }
+
+    /// The same number on every instance whose policy is the same, keys included.
+    pub fn digest(&self, peppers: &Peppers) -> u64 {
+        digest::digest(&policy::resolve(self), &self.verifiers(peppers))
+    }
+
+    /// Of each key its verifier under the primary pepper.
+    fn verifiers(&self, peppers: &Peppers) -> Vec<Option<Verifier>> {
+        self.texts.iter().map(|text| peppers.verifiers(text.bytes()).next()).collect()
+    }
+}

@@ -253,7 +253,6 @@ mod tests {
     use envoy_types::pb::google::protobuf::{BoolValue, value::Kind};
     use proptest::prelude::*;
     use prost::Message as _;
-    use smallvec::{SmallVec, smallvec};
 
     use super::*;
     use crate::domain::denial::Unproven;
@@ -296,9 +295,9 @@ mod tests {
     #[test]
     fn an_allow_overwrites_and_removes() {
         let ok = ok(answer(Outcome::Allow(Mutations {
-            set: smallvec![("x-consumer-id", "c 1".into()), ("x-permissions", "p, q".into())],
-            remove: smallvec!["x-consumer-username".into(), "x_consumer_id".into()],
-            remove_query: smallvec!["apikey"],
+            set: vec![("x-consumer-id", "c 1".into()), ("x-permissions", "p, q".into())],
+            remove: vec!["x-consumer-username".into(), "x_consumer_id".into()],
+            remove_query: vec!["apikey"],
         })));
         assert_eq!(lines(&ok.headers), [("x-consumer-id", "c 1"), ("x-permissions", "p, q")]);
         for option in &ok.headers {
@@ -323,7 +322,7 @@ mod tests {
     #[test]
     fn a_denial_has_status_headers_and_problem() {
         let notice = Denial::InvalidCredential { why: Unproven::Expired }.notice();
-        let challenges = smallvec!["Key realm=\"a\"", "Bearer realm=\"b\""];
+        let challenges = vec!["Key realm=\"a\"", "Bearer realm=\"b\""];
         let (code, denied) = denied(answer(Outcome::Deny(notice, challenges)));
         assert_eq!(code, 16);
         assert_eq!(denied.status.unwrap().code, 401);
@@ -356,7 +355,7 @@ mod tests {
     #[test]
     fn a_grpc_caller_gets_its_status_and_the_plain_message() {
         let notice = Denial::ServiceDenied.notice();
-        let outcome = Outcome::Deny(notice, SmallVec::new());
+        let outcome = Outcome::Deny(notice, Vec::new());
         let (code, denied) = denied(decoded(&render(&Decision { grpc: true, ..decision(outcome) })));
         assert_eq!(code, 7);
         assert_eq!(denied.body, notice.message);
@@ -408,7 +407,7 @@ mod tests {
         let mutations = Mutations {
             set: set.iter().map(|(name, value)| (*name, (*value).into())).collect(),
             remove: remove.iter().map(|name| (*name).into()).collect(),
-            remove_query: SmallVec::new(),
+            remove_query: Vec::new(),
         };
         let (code, denied) = denied(answer(Outcome::Allow(mutations)));
         assert_eq!((code, denied.status.unwrap().code), (13, 500), "{case}");
@@ -435,7 +434,7 @@ mod tests {
     #[test]
     fn a_challenge_that_could_split_a_header_is_left_out() {
         let notice = Denial::MissingCredential.notice();
-        let (_, denied) = denied(answer(Outcome::Deny(notice, smallvec!["Key realm=\"\r\nx: y\""])));
+        let (_, denied) = denied(answer(Outcome::Deny(notice, vec!["Key realm=\"\r\nx: y\""])));
         assert!(lines(&denied.headers).iter().all(|(name, _)| *name != "www-authenticate"));
     }
 
@@ -457,9 +456,9 @@ mod tests {
             let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };
             let outcome = match kind {
                 0 => Outcome::Allow(Mutations {
-                    set: smallvec![(&*name, (&*value).into())], ..Mutations::default()
+                    set: vec![(&*name, (&*value).into())], ..Mutations::default()
                 }),
-                1 => Outcome::Deny(notice, smallvec![&*value]),
+                1 => Outcome::Deny(notice, vec![&*value]),
                 _ => Outcome::Fault(notice, 1),
             };
             let frame = render(&Decision { grpc, request_id: &request_id, ..decision(outcome) });

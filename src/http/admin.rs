@@ -23,7 +23,7 @@ use crate::domain::deployment::Opens;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::issue::{Done, Issuer, MadeKey, NewConsumer, NewKey, Refusal};
-use crate::store::StoreError;
+use crate::store::redb::FileError;
 use crate::store::record::{ConsumerRecord, KeyRecord};
 
 /// What the admin API works with.
@@ -32,7 +32,7 @@ pub struct Admin {
     pub issuer: Arc<Issuer>,
     pub clock: Clock,
     /// Writes a consistent copy of the store to a path of the server's machine.
-    pub backup: Arc<dyn Fn(PathBuf) -> Result<(), StoreError> + Send + Sync>,
+    pub backup: Arc<dyn Fn(PathBuf) -> Result<(), FileError> + Send + Sync>,
     /// Bytes.
     pub body_limit: usize,
 }
@@ -224,7 +224,10 @@ async fn back_up(State(admin): State<Admin>, body: Body<BackupBody>) -> Result<R
         let path = path.clone();
         tokio::task::spawn_blocking(move || backup(path)).await
     };
-    copied.map_err(|_| Problem::Internal)?.map_err(Refusal::Store)?;
+    copied.map_err(|_| Problem::Internal)?.map_err(|error| Refusal::Invalid {
+        field: "path",
+        why: error.to_string(),
+    })?;
     Ok(axum::Json(json!({ "path": path })).into_response())
 }
 

@@ -2,4 +2,5 @@
 
 pub mod admin;
 mod problem;
+pub mod socket;
 pub mod status;

@@ -28,10 +28,15 @@ impl Lease {
         self.age(now).is_some_and(|age| age <= self.bound)
     }
 
+    /// When it was renewed last; `None` where it never was.
+    pub fn renewed(&self) -> Option<Duration> {
+        let renewed = self.renewed.load(Ordering::Acquire);
+        (renewed != 0).then(|| Duration::from_nanos(renewed))
+    }
+
     /// How long ago it was renewed; `None` where it never was.
     pub fn age(&self, now: Duration) -> Option<Duration> {
-        let renewed = self.renewed.load(Ordering::Acquire);
-        (renewed != 0).then(|| Duration::from_nanos(nanoseconds(now).saturating_sub(renewed)))
+        self.renewed().map(|renewed| now.saturating_sub(renewed))
     }
 }
 

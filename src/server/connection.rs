@@ -34,9 +34,9 @@ impl<D: Decide> Connections<D> {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(settings.streams)
-            // Envoy resets what it no longer waits for: after a stall of ours, all calls at once.
+            // Envoy resets what it no longer waits for: after a stall of ours, all of it at once.
             // With h2's 20 we would then close the connection and fail the calls that came after.
-            .max_pending_accept_reset_streams(settings.streams as usize)
+            .max_pending_accept_reset_streams(STALL * settings.streams as usize)
             .max_header_list_size(settings.header_bytes)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
@@ -81,6 +81,9 @@ impl<D: Decide> Connections<D> {
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Sixteen such checks at once.
 const CONNECTION_WINDOW: u32 = 16 << 20;
+/// How often Envoy may have filled a connection with calls and given them up while we stalled: with
+/// its 200 ms, three seconds.
+const STALL: usize = 16;
 /// After this silence we ask whether anybody is there, and wait so long for the answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// A bound listener.
 pub struct Listener(Kind);
@@ -60,6 +60,18 @@ impl Listener {
         match &self.0 {
             Kind::Tcp(_, address) => Some(*address),
             Kind::Unix(..) => None,
+        }
+    }
+
+    /// The next connection of a Unix socket, on the runtime that asks.
+    ///
+    /// # Errors
+    ///
+    /// Those of `accept`; `Unsupported` on a TCP port.
+    pub(crate) async fn accept_unix(&self) -> io::Result<UnixStream> {
+        match &self.0 {
+            Kind::Tcp(..) => Err(io::ErrorKind::Unsupported.into()),
+            Kind::Unix(listener, _) => Ok(listener.accept().await?.0),
         }
     }
 

@@ -30,7 +30,7 @@ macro_rules! holds_for {
 macro_rules! holds_for_each {
     ($promises:tt) => {
         holds_for!(memory, super::memory, $promises);
-        //REDB
+        holds_for!(redb, super::embedded, $promises);
     };
 }
 
@@ -57,7 +57,6 @@ fn memory(kept: u64) -> Subject {
     Subject { store: Arc::new(Memory::keeping(kept)), _folder: None }
 }
 
-#[cfg(any())]
 fn embedded(kept: u64) -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let store = super::redb::tests::open_keeping(folder.path(), kept);

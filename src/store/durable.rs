@@ -4,8 +4,30 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use uuid::Uuid;
+
+/// A file that is not yet what it will be; gone with this unless it was given its name.
+pub(super) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// A name beside `path`, in the same file system, that nobody has.
+    pub(super) fn beside(path: &Path) -> Self {
+        Self(with_suffix(path, &format!(".new-{}", Uuid::new_v4().simple())))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// The folder that a path's entry stands in.
-pub(super) fn folder_of(path: &Path) -> PathBuf {
+fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -13,7 +35,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// Makes the entries of `path`'s folder durable: a file's own fsync does not (fsync(2)).
-pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
@@ -34,7 +56,7 @@ pub(super) fn publish_over(made: &Path, path: &Path, kept: &Path) -> io::Result<
 }
 
 /// `path` with something after its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::durable;
 use crate::domain::verifier::{Pepper, Peppers};
 
 /// The keys, the primary first. Has no `Debug`: nothing of it may reach a log.
@@ -110,23 +111,19 @@ impl Ring {
     pub fn create(path: &Path) -> Result<Self, RingError> {
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *secret).map_err(|error| RingError::NoRandomness { error })?;
-        let io = |doing| move |error| RingError::Io { path: path.to_owned(), doing, error };
-        let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(RingError::Exists { path: path.to_owned() });
-            }
-            Err(error) => return Err(io("made")(error)),
+        // Whole before it has its name: half a ring would only be refused later, and with a worse
+        // explanation.
+        let beside = durable::Unfinished::beside(path);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside.path())?;
+            file.write_all(new_file_text(&secret).as_bytes())?;
+            file.sync_all()?;
+            durable::publish_new(beside.path(), path)
         };
-        let written = file
-            .write_all(new_file_text(&secret).as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| super::durable::sync_folder_of(path));
-        if let Err(error) = written {
-            // Half a ring would only be refused later, with a worse explanation.
-            let _ = std::fs::remove_file(path);
-            return Err(io("written")(error));
-        }
+        write().map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => RingError::Exists { path: path.to_owned() },
+            _ => RingError::Io { path: path.to_owned(), doing: "written", error },
+        })?;
         Ok(Self { keys: vec![RingKey::new(FIRST_ID, secret)] })
     }
 

@@ -1,0 +1,210 @@
+//! How the callers of a service prove who they are.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::api_key::ApiKey;
+use super::directory::Directory;
+use super::fault::{Fault, quoted};
+use super::headers::Headers;
+use super::place::At;
+use crate::domain;
+use crate::domain::authentication::Combine;
+
+/// `none`, or a map that says what proves a caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Authentication {
+    /// Everybody passes, unnamed.
+    None,
+    Required(Required),
+}
+
+/// What proves a caller: exactly one of `any` and `all`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Required {
+    /// Methods in their order: the first that proves wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub any: Option<At<Vec<At<Method>>>>,
+    /// Methods in their order: each must prove, and the last one's identity stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<At<Vec<At<Method>>>>,
+    /// The consumer (username or id) that a request without proof becomes. Absent: it is denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<At<String>>,
+}
+
+/// One way to prove who is calling: a bare word for all its defaults, or a map of its options.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    ApiKey(ApiKey),
+}
+
+/// What a policy is resolved with.
+pub(super) struct Surroundings<'c> {
+    pub consumers: &'c Directory,
+    pub headers: &'c Headers,
+    pub faults: &'c mut Vec<Fault>,
+    pub warnings: &'c mut Vec<Fault>,
+}
+
+impl At<Authentication> {
+    pub(super) fn resolve(
+        &self,
+        service: &str,
+        around: &mut Surroundings<'_>,
+    ) -> domain::authentication::Authentication {
+        match &self.value {
+            Authentication::None => {
+                let message = format!("service `{service}` is public: `authentication` is `none`");
+                around.warnings.push(Fault::new(self.place, message));
+                domain::authentication::Authentication::None
+            }
+            Authentication::Required(required) => {
+                let (combine, methods) = required.methods(self, around.faults);
+                domain::authentication::Authentication::Required {
+                    combine,
+                    methods: methods.iter().map(|method| method.resolve(around)).collect(),
+                    anonymous: required.anonymous.as_ref().and_then(|name| anonymous(name, around)),
+                }
+            }
+        }
+    }
+}
+
+impl Required {
+    fn methods(&self, whole: &At<Authentication>, faults: &mut Vec<Fault>) -> (Combine, &[At<Method>]) {
+        let (word, combine, methods) = match (&self.any, &self.all) {
+            (Some(any), None) => ("any", Combine::Any, any),
+            (None, Some(all)) => ("all", Combine::All, all),
+            (any, _) => {
+                let found = if any.is_some() { "both" } else { "neither" };
+                let message = format!(
+                    "`authentication` has {found} of `any` and `all`, expected exactly one of them, \
+                     or `authentication: none` for a public service"
+                );
+                faults.push(Fault::new(whole.place, message));
+                return (Combine::All, &[]);
+            }
+        };
+        if methods.is_empty() {
+            let message = format!(
+                "`{word}` is empty, expected a method such as `api_key`; for a public service write \
+                 `authentication: none`"
+            );
+            faults.push(Fault::new(methods.place, message));
+        }
+        (combine, methods)
+    }
+}
+
+impl At<Method> {
+    fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::Method {
+        match &self.value {
+            Method::ApiKey(options) => {
+                domain::authentication::Method::ApiKey(options.resolve(self.place, around))
+            }
+        }
+    }
+}
+
+fn anonymous(name: &At<String>, around: &mut Surroundings<'_>) -> Option<uuid::Uuid> {
+    let found = around.consumers.lookup(name);
+    match (found, uuid::Uuid::try_parse(name)) {
+        (Some(id), _) => Some(id),
+        // Ids may be those of consumers in the store, which is not read here.
+        (None, Ok(id)) => {
+            let message = format!(
+                "the anonymous consumer {} is not in this file; where the store does not have it either, \
+                 requests without proof are denied with `internal`",
+                quoted(name)
+            );
+            around.warnings.push(Fault::new(name.place, message));
+            Some(id)
+        }
+        (None, Err(_)) => {
+            around.faults.push(around.consumers.dangling(name));
+            None
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Authentication {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AuthenticationVisitor;
+
+        impl<'de> Visitor<'de> for AuthenticationVisitor {
+            type Value = Authentication;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`none`, or a map with `any` or `all` and a list of methods")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Authentication, E> {
+                match word {
+                    "none" => Ok(Authentication::None),
+                    other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Authentication, A::Error> {
+                Required::deserialize(MapAccessDeserializer::new(map)).map(Authentication::Required)
+            }
+        }
+
+        deserializer.deserialize_any(AuthenticationVisitor)
+    }
+}
+
+impl Serialize for Authentication {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::None => serializer.serialize_str("none"),
+            Self::Required(required) => required.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Authentication {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Authentication".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let required = generator.subschema_for::<Required>();
+        schemars::json_schema!({
+            "description": "`none`, or a map with exactly one of `any` and `all`.",
+            "oneOf": [
+                { "const": "none" },
+                { "allOf": [required, { "oneOf": [{ "required": ["any"] }, { "required": ["all"] }] }] },
+            ],
+        })
+    }
+}
+
+impl JsonSchema for Method {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Method".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let api_key = generator.subschema_for::<ApiKey>();
+        schemars::json_schema!({
+            "description": "One way to prove who is calling: a bare word, or a map of its options.",
+            "oneOf": [
+                { "const": "api_key" },
+                {
+                    "type": "object",
+                    "properties": { "api_key": api_key },
+                    "required": ["api_key"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}

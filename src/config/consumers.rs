@@ -1,0 +1,161 @@
+//! Whom the file declares.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::directory::{Directory, check_name};
+use super::fault::{Fault, quoted};
+use super::id::{Id, derived};
+use super::keys::Key;
+use super::place::{At, Place};
+use crate::domain;
+
+/// The longest header that Doorward sets, in bytes: longer ones are `internal`, never cut.
+const LONGEST_HEADER: usize = 1024;
+
+/// A person, a team or a machine. Read-only in the admin API.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Consumer {
+    /// At least one of `username` and `custom_id` is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<At<String>>,
+    /// The consumer's name in another system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<At<String>>,
+    /// Absent: derived from the username, or else from the `custom_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<At<Id>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<At<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<At<String>>,
+    /// Names or ids from `permissions`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<At<String>>,
+    /// Whether its credentials are good. Default: true.
+    pub enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<At<Key>>,
+}
+
+/// What consumers' names must not share.
+#[derive(Default)]
+pub(super) struct Identities<'c> {
+    custom_ids: HashMap<&'c str, Place>,
+    emails: HashMap<&'c str, Place>,
+}
+
+impl Default for Consumer {
+    fn default() -> Self {
+        Self {
+            username: None,
+            custom_id: None,
+            id: None,
+            email: None,
+            groups: Vec::new(),
+            permissions: Vec::new(),
+            enabled: true,
+            keys: Vec::new(),
+        }
+    }
+}
+
+impl Consumer {
+    pub fn id(&self) -> Uuid {
+        match (&self.id, &self.username, &self.custom_id) {
+            (Some(id), _, _) => id.value.0,
+            (None, Some(username), _) => derived("consumer", username),
+            (None, None, custom_id) => {
+                derived("consumer-custom-id", custom_id.as_ref().map_or("", |id| id.value.as_str()))
+            }
+        }
+    }
+}
+
+impl At<Consumer> {
+    pub(super) fn declare<'c>(
+        &'c self,
+        consumers: &mut Directory,
+        taken: &mut Identities<'c>,
+        faults: &mut Vec<Fault>,
+    ) {
+        if self.username.is_none() && self.custom_id.is_none() {
+            faults.push(Fault::new(
+                self.place,
+                "a consumer has neither `username` nor `custom_id`, expected one",
+            ));
+            return;
+        }
+        let named = self.username.as_ref().or(self.custom_id.as_ref()).map_or(self.place, |name| name.place);
+        let place = self.id.as_ref().map_or(named, |id| id.place);
+        consumers.declare(self.username.as_ref(), At { value: self.id(), place }, faults);
+        unique("custom_id", self.custom_id.as_ref(), &mut taken.custom_ids, faults);
+        unique("email", self.email.as_ref(), &mut taken.emails, faults);
+        for group in &self.groups {
+            check_name("group", group, faults);
+            // Groups are sent as a list with commas between them.
+            if group.contains(',') {
+                let message = format!("the group name {} has a comma", quoted(group));
+                faults.push(Fault::new(group.place, message));
+            }
+        }
+    }
+
+    /// What becomes of it in the catalog, without its keys.
+    pub(super) fn resolve(
+        &self,
+        permissions: &Directory,
+        faults: &mut Vec<Fault>,
+        warnings: &mut Vec<Fault>,
+    ) -> domain::consumer::Consumer {
+        let granted: Vec<Uuid> =
+            self.permissions.iter().filter_map(|name| permissions.find(name, faults)).collect();
+        // A UUID and the `, ` before the next.
+        let ids = granted.len() * 38;
+        let groups: usize = self.groups.iter().map(|group| encoded_length(group) + 2).sum();
+        for (what, length) in [("permissions", ids), ("groups", groups)] {
+            if length > LONGEST_HEADER + 2 {
+                let message = format!(
+                    "the `{what}` of this consumer do not fit in a header of {LONGEST_HEADER} bytes: \
+                     its requests are denied with `internal`"
+                );
+                warnings.push(Fault::new(self.place, message));
+            }
+        }
+        domain::consumer::Consumer {
+            id: self.id(),
+            username: self.username.as_ref().map(|name| name.value.clone()),
+            custom_id: self.custom_id.as_ref().map(|name| name.value.clone()),
+            groups: self.groups.iter().map(|group| group.value.clone()).collect(),
+            permissions: granted,
+            enabled: self.enabled,
+        }
+    }
+}
+
+/// Bytes that the upstream header takes, where all but visible ASCII is percent-encoded.
+fn encoded_length(text: &str) -> usize {
+    text.bytes().map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 }).sum()
+}
+
+fn unique<'c>(
+    what: &'static str,
+    name: Option<&'c At<String>>,
+    taken: &mut HashMap<&'c str, Place>,
+    faults: &mut Vec<Fault>,
+) {
+    let Some(name) = name else { return };
+    check_name(what, name, faults);
+    if let Some(first) = taken.insert(name, name.place) {
+        let message = format!(
+            "there are two consumers with the {what} {}; the other is in {}",
+            quoted(name),
+            first.describe()
+        );
+        faults.push(Fault::new(name.place, message));
+    }
+}

@@ -1,0 +1,348 @@
+//! From the tree to types: serde's derives on this side, every fault with its place on the other.
+//!
+//! `null` is never a value: a setting is written or left out. So nothing that narrows (`hosts`,
+//! `services`) can be lifted by a line that lost its end.
+
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
+};
+
+use super::fault::{Fault, listed};
+use super::node::{Entry, Node, Value};
+use super::place::{At, Place};
+
+/// # Errors
+///
+/// The first fault, with its place.
+pub(super) fn decode<'de, T: serde::Deserialize<'de>>(node: &'de Node) -> Result<T, Fault> {
+    T::deserialize(Reader(node))
+}
+
+/// Reads one value of the tree.
+#[derive(Clone, Copy)]
+struct Reader<'de>(&'de Node);
+
+impl<'de> Reader<'de> {
+    fn unexpected(self) -> Unexpected<'de> {
+        match &self.0.value {
+            Value::Nothing => Unexpected::Unit,
+            Value::Bool(value) => Unexpected::Bool(*value),
+            Value::Unsigned(number) => Unexpected::Unsigned(*number),
+            Value::Signed(number) => Unexpected::Signed(*number),
+            Value::Float(number) => Unexpected::Float(*number),
+            Value::Text(text) | Value::Given(text) => Unexpected::Str(text),
+            Value::List(_) => Unexpected::Seq,
+            Value::Map(_) => Unexpected::Map,
+        }
+    }
+
+    fn expected(self, what: &str) -> Fault {
+        Fault::invalid_type(self.unexpected(), &what).or_at(self.0.place)
+    }
+
+    /// Where a map or a list belongs, text may be a secret that was put in a wrong place
+    /// (`keys: [abc…]`): it is not shown.
+    fn expected_structure(self, what: &str) -> Fault {
+        match &self.0.value {
+            Value::Text(_) => Fault::discreet(self.0.place, format!("expected {what}, found text")),
+            Value::Given(_) => {
+                Fault::new(self.0.place, format!("expected {what}, which is set in the file or part by part"))
+            }
+            _ => self.expected(what),
+        }
+    }
+
+    /// A number, by what its type says of the ones it cannot hold.
+    fn number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let read = match &self.0.value {
+            Value::Unsigned(number) => visitor.visit_u64(*number),
+            Value::Signed(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Given(text) => match (text.parse::<u64>(), text.parse::<f64>()) {
+                (Ok(number), _) => visitor.visit_u64(number),
+                (_, Ok(number)) => visitor.visit_f64(number),
+                _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
+            },
+            _ => Err(Fault::invalid_type(self.unexpected(), &visitor)),
+        };
+        read.map_err(|fault| fault.or_at(self.0.place))
+    }
+}
+
+/// Methods for types that all are read alike.
+macro_rules! read_as {
+    ($read:ident: $($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+            self.$read(visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Reader<'de> {
+    type Error = Fault;
+
+    read_as! { number:
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_f32 deserialize_f64
+    }
+
+    read_as! { deserialize_any:
+        deserialize_bytes deserialize_byte_buf deserialize_char deserialize_unit deserialize_ignored_any
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        let read = match &self.0.value {
+            Value::Nothing => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Unsigned(number) => visitor.visit_u64(*number),
+            Value::Signed(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Text(text) | Value::Given(text) => visitor.visit_borrowed_str(text),
+            Value::List(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Map(entries) => visitor.visit_map(Entries::of(entries)),
+        };
+        read.map_err(|fault| fault.or_at(self.0.place))
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::Given(text) if text == "true" => visitor.visit_bool(true),
+            Value::Given(text) if text == "false" => visitor.visit_bool(false),
+            _ => Err(self.expected("`true` or `false`")),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::Text(text) | Value::Given(text) => {
+                visitor.visit_borrowed_str(text).map_err(|fault: Fault| fault.or_at(self.0.place))
+            }
+            Value::Bool(_) | Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => {
+                let mut fault = self.expected("text");
+                fault.message += "; put it in quotes";
+                Err(fault)
+            }
+            _ => Err(self.expected("text")),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        if name == At::<()>::NAME {
+            visitor.visit_seq(PlaceAndValue { node: self.0, given: 0 })
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::List(_) => self.deserialize_any(visitor),
+            _ => Err(self.expected_structure("a list")),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::Map(_) => self.deserialize_any(visitor),
+            _ => Err(self.expected_structure("a map")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match &self.0.value {
+            Value::Map(_) => self.deserialize_any(visitor),
+            // A heading of which all lines are commented out; what is required is missed by name.
+            Value::Nothing => visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place)),
+            _ => Err(self.expected_structure(&format!("a map of {}", listed(fields)))),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let read = match &self.0.value {
+            Value::Text(word) | Value::Given(word) => {
+                visitor.visit_enum(Variant { word, place: self.0.place, content: None })
+            }
+            Value::Map(entries) => match entries.as_slice() {
+                [only] => visitor.visit_enum(Variant {
+                    word: &only.key,
+                    place: only.place,
+                    content: Some(&only.value),
+                }),
+                _ => Err(self.expected(&format!("exactly one of {}", listed(variants)))),
+            },
+            _ => Err(self.expected(&format!("one of {}", listed(variants)))),
+        };
+        read.map_err(|fault| fault.or_at(self.0.place))
+    }
+}
+
+struct Items<'de>(std::slice::Iter<'de, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        self.0.next().map(|item| seed.deserialize(Reader(item))).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+struct Entries<'de> {
+    rest: std::slice::Iter<'de, Entry>,
+    value: Option<&'de Node>,
+}
+
+impl<'de> Entries<'de> {
+    fn of(entries: &'de [Entry]) -> Self {
+        Self { rest: entries.iter(), value: None }
+    }
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        let Some(entry) = self.rest.next() else { return Ok(None) };
+        self.value = Some(&entry.value);
+        let key: StrDeserializer<'de, Fault> = entry.key.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|fault| fault.or_at(entry.place))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let value = self.value.take().ok_or_else(|| Fault::custom("a value was asked for before its key"))?;
+        seed.deserialize(Reader(value)).map_err(|fault| fault.or_at(value.place))
+    }
+}
+
+/// A word of an enumeration, bare (`api_key`) or with content (`api_key: {…}`).
+struct Variant<'de> {
+    word: &'de str,
+    place: Place,
+    content: Option<&'de Node>,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        let word: StrDeserializer<'de, Fault> = self.word.into_deserializer();
+        let variant = seed.deserialize(word).map_err(|fault| fault.or_at(self.place))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'de> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.content {
+            None => Ok(()),
+            Some(content) => Err(Fault::new(content.place, format!("`{}` takes no options", self.word))),
+        }
+    }
+
+    /// A bare word means all defaults.
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        match self.content {
+            Some(content) => seed.deserialize(Reader(content)),
+            None => seed.deserialize(MapAccessDeserializer::new(Entries::of(&[]))),
+        }
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.newtype_variant_seed(Content(visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.newtype_variant_seed(Content(visitor))
+    }
+}
+
+/// Hands a variant's content to a visitor.
+struct Content<V>(V);
+
+impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Content<V> {
+    type Value = V::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        deserializer.deserialize_any(self.0)
+    }
+}
+
+/// What [`At`] is read from: the place, then the value.
+struct PlaceAndValue<'de> {
+    node: &'de Node,
+    given: u8,
+}
+
+impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        self.given += 1;
+        match self.given {
+            1 => seed.deserialize(self.node.place.pack().into_deserializer()).map(Some),
+            2 => seed.deserialize(Reader(self.node)).map(Some),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The names of the headers that tell the upstream who called.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Unexpected, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::place::At;
+use crate::domain::headers::IdentityHeaders;
+
+/// The names of the headers that tell the upstream who called. Each is set or removed on every
+/// request that passes, so a name of the application's own would be lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Headers {
+    /// Default: `x-consumer-id`.
+    pub consumer_id: At<HeaderName>,
+    /// Default: `x-consumer-custom-id`.
+    pub consumer_custom_id: At<HeaderName>,
+    /// Default: `x-consumer-username`.
+    pub consumer_username: At<HeaderName>,
+    /// Default: `x-consumer-groups`.
+    pub consumer_groups: At<HeaderName>,
+    /// Default: `x-credential-identifier`.
+    pub credential_identifier: At<HeaderName>,
+    /// Default: `x-anonymous-consumer`.
+    pub anonymous_consumer: At<HeaderName>,
+    /// Default: `x-permissions`.
+    pub permissions: At<HeaderName>,
+    /// Default: `x-user-id`.
+    pub user_id: At<HeaderName>,
+    /// Default: `x-user-name`.
+    pub user_name: At<HeaderName>,
+    /// Default: `x-project-id`.
+    pub project_id: At<HeaderName>,
+    /// Default: `x-project-name`.
+    pub project_name: At<HeaderName>,
+    /// Default: `x-roles`.
+    pub roles: At<HeaderName>,
+}
+
+/// A header's name in lower case; not one that the connection, the proxy or the application live by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeaderName(String);
+
+/// Names that carry the message itself, or a credential; what sets or removes them breaks requests.
+const FRAMING: [&str; 17] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Names by which proxies tell each other of the request.
+const PROXY: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+/// How an upstream may see a name: many read `X_User`, `x.user` and `X-User` as one (CGI's
+/// `HTTP_X_USER`).
+pub(super) fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['_', '.'], "-")
+}
+
+/// Whether a credential may be looked for, and removed, under that header name.
+pub(super) fn may_hold_a_key(name: &str) -> bool {
+    let name = folded(name);
+    // Some send a bare key as `Authorization: <key>`.
+    name == "authorization" || !(FRAMING.contains(&name.as_str()) || PROXY.contains(&name.as_str()))
+}
+
+impl HeaderName {
+    fn parse(text: &str) -> Option<Self> {
+        // RFC 9110 section 5.6.2; pseudo headers begin with a colon and so are no tokens.
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let name = text.to_ascii_lowercase();
+        let ours = folded(&name);
+        let taken = FRAMING.contains(&ours.as_str())
+            || PROXY.contains(&ours.as_str())
+            || ["x-envoy-", "grpc-", "sec-"].iter().any(|prefix| ours.starts_with(prefix));
+        (!name.is_empty() && name.len() <= 128 && name.bytes().all(token) && !taken).then_some(Self(name))
+    }
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        let IdentityHeaders {
+            consumer_id,
+            consumer_custom_id,
+            consumer_username,
+            consumer_groups,
+            credential_identifier,
+            anonymous_consumer,
+            permissions,
+            user_id,
+            user_name,
+            project_id,
+            project_name,
+            roles,
+        } = IdentityHeaders::default();
+        let assumed = |name| At::assumed(HeaderName(name));
+        Self {
+            consumer_id: assumed(consumer_id),
+            consumer_custom_id: assumed(consumer_custom_id),
+            consumer_username: assumed(consumer_username),
+            consumer_groups: assumed(consumer_groups),
+            credential_identifier: assumed(credential_identifier),
+            anonymous_consumer: assumed(anonymous_consumer),
+            permissions: assumed(permissions),
+            user_id: assumed(user_id),
+            user_name: assumed(user_name),
+            project_id: assumed(project_id),
+            project_name: assumed(project_name),
+            roles: assumed(roles),
+        }
+    }
+}
+
+impl Headers {
+    /// Every setting with its name.
+    pub(super) fn all(&self) -> [(&'static str, &At<HeaderName>); 12] {
+        [
+            ("consumer_id", &self.consumer_id),
+            ("consumer_custom_id", &self.consumer_custom_id),
+            ("consumer_username", &self.consumer_username),
+            ("consumer_groups", &self.consumer_groups),
+            ("credential_identifier", &self.credential_identifier),
+            ("anonymous_consumer", &self.anonymous_consumer),
+            ("permissions", &self.permissions),
+            ("user_id", &self.user_id),
+            ("user_name", &self.user_name),
+            ("project_id", &self.project_id),
+            ("project_name", &self.project_name),
+            ("roles", &self.roles),
+        ]
+    }
+
+    /// Whether an upstream may take that name for one of these.
+    pub(super) fn claim(&self, name: &str) -> bool {
+        let name = folded(name);
+        self.all().iter().any(|(_, header)| folded(&header.0) == name)
+    }
+
+    pub(super) fn check(&self, faults: &mut Vec<Fault>) {
+        let mut taken: HashMap<String, (&str, &At<HeaderName>)> = HashMap::new();
+        for (setting, header) in self.all() {
+            if let Some((other, first)) = taken.insert(folded(&header.0), (setting, header)) {
+                let message = format!(
+                    "`headers.{setting}` and `headers.{other}` are both `{}`: case, `_`, `.` and `-` make no difference",
+                    header.0
+                );
+                faults.push(Fault::new(header.place.or(first.place), message));
+            }
+        }
+    }
+
+    pub fn identity(&self) -> IdentityHeaders {
+        let name = |header: &At<HeaderName>| header.0.clone();
+        IdentityHeaders {
+            consumer_id: name(&self.consumer_id),
+            consumer_custom_id: name(&self.consumer_custom_id),
+            consumer_username: name(&self.consumer_username),
+            consumer_groups: name(&self.consumer_groups),
+            credential_identifier: name(&self.credential_identifier),
+            anonymous_consumer: name(&self.anonymous_consumer),
+            permissions: name(&self.permissions),
+            user_id: name(&self.user_id),
+            user_name: name(&self.user_name),
+            project_id: name(&self.project_id),
+            project_name: name(&self.project_name),
+            roles: name(&self.roles),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderNameVisitor;
+
+        impl Visitor<'_> for HeaderNameVisitor {
+            type Value = HeaderName;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a header that nobody else uses, such as `X-Consumer-ID`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HeaderName, E> {
+                HeaderName::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(HeaderNameVisitor)
+    }
+}
+
+impl JsonSchema for HeaderName {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "HeaderName".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
+    }
+}

@@ -1,0 +1,268 @@
+//! The keys that the file declares: where their texts are, never the texts themselves.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::directory::Directory;
+use super::fault::{Fault, quoted};
+use super::id::{Id, given_or_derived};
+use super::moment::Moment;
+use super::place::{At, Place};
+use crate::domain::deployment::Opens;
+use crate::domain::key::KeyFacts;
+
+/// The shortest key that is no invitation to guess, in bytes.
+const SHORTEST: usize = 16;
+
+/// The longest key, in bytes; longer ones do not fit in a header that Envoy passes on.
+const LONGEST: usize = 4096;
+
+/// What holds for all keys.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// Whether keys of fewer than 16 bytes are accepted. Default: false.
+    pub insecure_allow_weak: At<bool>,
+}
+
+/// A key of a consumer: exactly one of `from_env` and `from_file` says where its text is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Key {
+    /// The variable of the environment that holds the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_env: Option<At<String>>,
+    /// The file that holds the text; a final line feed does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_file: Option<At<PathBuf>>,
+    /// Absent: derived from the consumer and the place of the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<At<Id>>,
+    /// Names or ids of the services that it opens. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<At<String>>>,
+    /// Names or ids of what it may do at most. Absent: all that its consumer may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Vec<At<String>>>,
+    /// Good from then on. Absent: since ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<At<Moment>>,
+    /// No longer good from then on. Absent: for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<At<Moment>>,
+    /// Default: true.
+    pub enabled: bool,
+}
+
+/// The text of a key. Has no `Debug`, and forgets its bytes when it is dropped.
+#[derive(Clone)]
+pub(super) struct KeyText(Zeroizing<Vec<u8>>);
+
+/// What the texts of keys are read from and measured by.
+pub(super) struct Reading<'c> {
+    pub variables: &'c HashMap<String, String>,
+    /// Where relative paths begin.
+    pub folder: &'c Path,
+    pub allow_weak: bool,
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self {
+            from_env: None,
+            from_file: None,
+            id: None,
+            services: None,
+            permissions: None,
+            not_before: None,
+            expires_at: None,
+            enabled: true,
+        }
+    }
+}
+
+impl KeyText {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(super) fn is_weak(&self) -> bool {
+        self.0.len() < SHORTEST
+    }
+}
+
+impl Key {
+    /// Where the text is, in one word: what the derived id is made of.
+    fn source(&self) -> String {
+        match (&self.from_env, &self.from_file) {
+            (Some(name), _) => format!("env:{}", name.value),
+            (None, Some(path)) => format!("file:{}", path.display()),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+impl At<Key> {
+    pub(super) fn id(&self, consumer: Uuid) -> At<Uuid> {
+        let value = given_or_derived(self.id.as_ref(), "key", &format!("{consumer}/{}", self.source()));
+        At { value, place: self.id.as_ref().map_or(self.place, |id| id.place) }
+    }
+
+    /// What becomes of it in the catalog, but for its text.
+    pub(super) fn resolve(
+        &self,
+        consumer: Uuid,
+        services: &Directory,
+        permissions: &Directory,
+        faults: &mut Vec<Fault>,
+    ) -> KeyFacts {
+        if let (Some(from), Some(to)) = (&self.not_before, &self.expires_at)
+            && to.value <= from.value
+        {
+            let message =
+                format!("`expires_at` is {}, expected after `not_before`, {}", to.value, from.value);
+            faults.push(Fault::new(to.place, message));
+        }
+        let opens = self.services.as_ref().map(|names| {
+            let found = names.iter().filter_map(|name| services.find(name, faults));
+            found.map(|service| Opens { service, infrastructure: None }).collect::<Arc<[_]>>()
+        });
+        let permissions = self.permissions.as_ref().map(|names| {
+            names.iter().filter_map(|name| permissions.find(name, faults)).collect::<Arc<[_]>>()
+        });
+        KeyFacts {
+            id: self.id(consumer).value,
+            consumer,
+            not_before: self.not_before.as_ref().map(|moment| moment.value.0),
+            expires_at: self.expires_at.as_ref().map(|moment| moment.value.0),
+            enabled: self.enabled,
+            opens,
+            permissions,
+        }
+    }
+
+    /// The text, from where the file says it is.
+    pub(super) fn read(&self, reading: &Reading<'_>) -> Result<KeyText, Fault> {
+        let (place, mut text) = match (&self.from_env, &self.from_file) {
+            (Some(name), None) => (name.place, from_env(name, reading)?),
+            (None, Some(path)) => (path.place, from_file(path, reading)?),
+            (env, _) => {
+                let found = if env.is_some() { "both" } else { "neither" };
+                let message =
+                    format!("a key has {found} of `from_env` and `from_file`, expected exactly one");
+                return Err(Fault::discreet(self.place, message));
+            }
+        };
+        for ending in [b'\n', b'\r'] {
+            if text.last() == Some(&ending) {
+                text.pop();
+            }
+        }
+        match refusal(&text, reading.allow_weak) {
+            None => Ok(KeyText(text)),
+            Some(why) => Err(Fault::new(place, format!("the key from {} {why}", self.described()))),
+        }
+    }
+
+    /// For messages: where the text is.
+    pub(super) fn described(&self) -> String {
+        match (&self.from_env, &self.from_file) {
+            (Some(name), _) => format!("the variable {}", quoted(name)),
+            (None, Some(path)) => format!("the file {}", quoted(&path.display().to_string())),
+            (None, None) => "nowhere".to_owned(),
+        }
+    }
+}
+
+fn from_env(name: &At<String>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    if let Some(text) = reading.variables.get(&name.value) {
+        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
+    }
+    // What does not look like a variable's name may be the key itself: it is not shown.
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(plain) {
+        let message = "`from_env` names no variable that is set; it takes the name of an environment variable \
+                       that holds the key, never the key itself";
+        return Err(Fault::discreet(name.place, message));
+    }
+    let message = format!("the environment variable {} is not set; it must hold the key", quoted(name));
+    Err(Fault::new(name.place, message))
+}
+
+fn from_file(path: &At<PathBuf>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let whole = reading.folder.join(&path.value);
+    // Never grows, so that no copy of it stays behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 3));
+    let read = File::open(&whole).and_then(|file| file.take(LONGEST as u64 + 3).read_to_end(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let shown = quoted(&whole.display().to_string());
+            Err(Fault::new(
+                path.place,
+                format!("the file {shown}, which must hold the key, cannot be read: {error}"),
+            ))
+        }
+    }
+}
+
+/// Why a text cannot be a key.
+// To be replaced by `domain::secret::{check_foreign, read}` once they are there; until then a text
+// of our own is known by its form alone, without its checksum.
+fn refusal(text: &[u8], allow_weak: bool) -> Option<String> {
+    if text.is_empty() {
+        return Some("is empty".to_owned());
+    }
+    if text.len() > LONGEST {
+        return Some(format!("has more than {LONGEST} bytes"));
+    }
+    if !text.iter().all(|byte| byte.is_ascii_graphic() && !b",!".contains(byte)) {
+        return Some(
+            "has a blank, a comma, a `!`, a control or a non-ASCII character, which no key may have"
+                .to_owned(),
+        );
+    }
+    if text.starts_with(b"dw_") {
+        let ours = text.strip_prefix(b"dw_key_").is_some_and(|rest| {
+            rest.len() == 51
+                && rest[12] == b'_'
+                && rest.iter().enumerate().all(|(at, byte)| at == 12 || byte.is_ascii_alphanumeric())
+        });
+        return (!ours).then(|| "begins with `dw_`, but is no key that Doorward made".to_owned());
+    }
+    (text.len() < SHORTEST && !allow_weak).then(|| {
+        format!(
+            "has {} bytes, expected at least {SHORTEST}; make it longer, or set `keys.insecure_allow_weak: true`",
+            text.len()
+        )
+    })
+}
+
+/// Two keys with one text: nobody could say whose it is.
+pub(super) fn check_distinct(keys: &[(&At<Key>, &KeyText)], faults: &mut Vec<Fault>) {
+    let mut taken: HashMap<&[u8], &At<Key>> = HashMap::new();
+    for (key, text) in keys {
+        if let Some(first) = taken.insert(text.bytes(), key) {
+            let message = format!(
+                "the key from {} is the same as the one from {} in {}; each key opens for one consumer",
+                key.described(),
+                first.described(),
+                place_of(first).describe()
+            );
+            faults.push(Fault::new(place_of(key), message));
+        }
+    }
+}
+
+fn place_of(key: &At<Key>) -> Place {
+    let env = key.from_env.as_ref().map(|name| name.place);
+    env.or(key.from_file.as_ref().map(|path| path.place)).unwrap_or(key.place)
+}

@@ -1,0 +1,82 @@
+//! A limit on everything, each with a name.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::place::At;
+use super::size::Size;
+
+/// A limit on everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest check, the request's body included; above it a plain denial, `check_too_large`.
+    /// Must exceed Envoy's `max_request_bytes`. `1KiB` to `1GiB`. Default: `9MiB`.
+    pub check_bytes: At<Size>,
+    /// Checks under way at once on all connections; one more is denied, `overloaded`. Default: 10000.
+    pub checks_in_flight: At<u32>,
+    /// Bytes of checks that are being received or decided at once; more are denied, `overloaded`.
+    /// At least `check_bytes`. Default: `256MiB`.
+    pub bytes_in_flight: At<Size>,
+    /// Connections open at once, on each listener. Default: 10000.
+    pub connections: At<u32>,
+    /// Checks under way at once on one connection (HTTP/2 streams). Default: 1024.
+    pub streams: At<u32>,
+    /// All headers of one request to one of our listeners together. `1KiB` to `1MiB`.
+    /// Default: `16KiB`.
+    pub header_bytes: At<Size>,
+    /// The body of a request to the admin API. `1KiB` to `64MiB`. Default: `1MiB`.
+    pub admin_body_bytes: At<Size>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            check_bytes: At::assumed(Size::mib(9)),
+            checks_in_flight: At::assumed(10_000),
+            bytes_in_flight: At::assumed(Size::mib(256)),
+            connections: At::assumed(10_000),
+            streams: At::assumed(1_024),
+            header_bytes: At::assumed(Size::kib(16)),
+            admin_body_bytes: At::assumed(Size::mib(1)),
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self, faults: &mut Vec<Fault>) {
+        let from_kib = |most| Size::kib(1)..=most;
+        within("limits.check_bytes", &self.check_bytes, from_kib(Size::mib(1024)), faults);
+        within("limits.checks_in_flight", &self.checks_in_flight, 1..=1_000_000, faults);
+        within("limits.bytes_in_flight", &self.bytes_in_flight, from_kib(Size::mib(64 * 1024)), faults);
+        within("limits.connections", &self.connections, 1..=1_000_000, faults);
+        within("limits.streams", &self.streams, 1..=100_000, faults);
+        within("limits.header_bytes", &self.header_bytes, from_kib(Size::mib(1)), faults);
+        within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
+        if self.bytes_in_flight.value < self.check_bytes.value {
+            let message = format!(
+                "`limits.bytes_in_flight` is {}, expected at least `limits.check_bytes`, which is {}",
+                self.bytes_in_flight.value, self.check_bytes.value
+            );
+            faults.push(Fault::new(self.bytes_in_flight.place.or(self.check_bytes.place), message));
+        }
+    }
+}
+
+/// A fault where a setting is not in its range.
+pub(super) fn within<T: PartialOrd + Display>(
+    name: &str,
+    setting: &At<T>,
+    range: RangeInclusive<T>,
+    faults: &mut Vec<Fault>,
+) {
+    if !range.contains(&setting.value) {
+        let (least, most) = (range.start(), range.end());
+        let message = format!("`{name}` is {}, expected {least} to {most}", setting.value);
+        faults.push(Fault::new(setting.place, message));
+    }
+}

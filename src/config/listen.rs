@@ -1,0 +1,195 @@
+//! Where Doorward listens.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::place::At;
+
+/// Where Doorward listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// For Envoy: the authorization and health services. `host:port` or `unix:/path`.
+    /// Default: `0.0.0.0:50051`.
+    pub grpc: At<Endpoint>,
+    /// For probes and Prometheus: `/livez`, `/readyz`, `/metrics`. Default: `0.0.0.0:8100`.
+    pub status: At<Address>,
+    /// The admin socket; who may open the file may do everything. Default: `doorward.sock` in the
+    /// data directory.
+    pub admin_socket: At<PathBuf>,
+}
+
+/// A TCP address or a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Tcp(Address),
+    /// Absolute.
+    Unix(PathBuf),
+}
+
+/// A host and a port to bind. The host may be an address or a name to be resolved; port 0 takes a
+/// free one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Without the brackets of an IPv6 address.
+    pub host: String,
+    pub port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        let any = |port| Address { host: "0.0.0.0".to_owned(), port };
+        Self {
+            grpc: At::assumed(Endpoint::Tcp(any(50051))),
+            status: At::assumed(any(8100)),
+            admin_socket: At::assumed("doorward.sock".into()),
+        }
+    }
+}
+
+impl Address {
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
+            None => host,
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let named = !host.is_empty() && host.bytes().all(plain);
+        (named || host.contains(':') && text.starts_with('[')).then(|| Self { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AddressVisitor;
+
+        impl Visitor<'_> for AddressVisitor {
+            type Value = Address;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`host:port` such as `0.0.0.0:8100` or `[::]:8100`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Address, E> {
+                Address::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(AddressVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EndpointVisitor;
+
+        impl Visitor<'_> for EndpointVisitor {
+            type Value = Endpoint;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`host:port` such as `0.0.0.0:50051`, or `unix:/path`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Endpoint, E> {
+                let endpoint = match text.strip_prefix("unix:") {
+                    Some(path) => path.starts_with('/').then(|| Endpoint::Unix(path.into())),
+                    None => Address::parse(text).map(Endpoint::Tcp),
+                };
+                endpoint.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+            }
+        }
+
+        deserializer.deserialize_any(EndpointVisitor)
+    }
+}
+
+impl JsonSchema for Address {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^.+:[0-9]+$" })
+    }
+}
+
+impl JsonSchema for Endpoint {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Endpoint".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(unix:/.+|.+:[0-9]+)$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_as_they_are_read() {
+        for text in ["0.0.0.0:50051", "[::1]:0", "localhost:8100", "my-host.example:65535"] {
+            assert_eq!(Address::parse(text).map(|address| address.to_string()).as_deref(), Some(text));
+        }
+        for text in [
+            "",
+            ":1",
+            "localhost",
+            "localhost:",
+            "localhost:65536",
+            "::1:80",
+            "[x]:80",
+            "a b:1",
+            "h:+1",
+            "http://h:1",
+        ] {
+            assert_eq!(Address::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Reading it all: file, environment, flags, and the texts of keys.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::duration::Span;
+use super::fault::{Fault, Faults, Remark, Source, quoted};
+use super::keys::{Reading, check_distinct};
+use super::limits::within;
+use super::node::{Bounds, Node};
+use super::overlay::Overlay;
+use super::place::{At, Place};
+use super::{Config, decode, policy, show};
+
+/// The file that is read where none is named.
+const USUAL_FILE: &str = "doorward.yaml";
+
+/// A Unix socket's path, in bytes: `sun_path` less its final NUL.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// A configuration that can be used.
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Remark>,
+    /// The file it was read from; `None`: there is none, and the defaults hold.
+    pub file: Option<PathBuf>,
+    /// For each setting that somebody wrote, who and where: `log.level` → `doorward.yaml:3`.
+    pub origins: BTreeMap<String, String>,
+}
+
+/// Reads the configuration: the file, under the variables `DOORWARD_…` of `env`, under `overlay`.
+///
+/// `file` is the one that was asked for; without, `./doorward.yaml` is read where it exists. `env`
+/// is also where `from_env` of a key looks. Nothing is read but these files and the files of keys.
+///
+/// # Errors
+///
+/// Everything that is wrong; of a file that is no YAML or has the wrong form, the first thing.
+pub fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    overlay: &[Overlay],
+) -> Result<Loaded, Faults> {
+    let variables: HashMap<String, String> = env.collect();
+    let (file, text) = read(file)?;
+    let mut source =
+        Source { file: file.as_ref().map(|path| path.display().to_string()), text, overlays: Vec::new() };
+    let tree = tree(&mut source, &variables, overlay);
+    let source = Arc::new(source);
+    let tree = tree.map_err(|fault| Faults::one(&source, fault))?;
+    let mut config: Config = decode::decode(&tree).map_err(|fault| Faults::one(&source, fault))?;
+    config.folder = file.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+    config.source = Arc::clone(&source);
+
+    let mut faults = check(&config);
+    let policy::Resolved { faults: more, mut warnings, .. } = policy::resolve(&config);
+    faults.extend(more);
+    read_keys(&mut config, &variables, &mut faults);
+    if let Some(faults) = Faults::gather(&source, faults) {
+        return Err(faults);
+    }
+    if config.keys.insecure_allow_weak.value {
+        let message =
+            format!("`keys.insecure_allow_weak` lets short keys pass; {} are in use", config.weak_keys());
+        warnings.push(Fault::new(config.keys.insecure_allow_weak.place, message));
+    }
+    let origins = show::origins(&tree, &source);
+    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins })
+}
+
+/// The file and its text; both empty where none was asked for and the usual one is not there.
+fn read(asked: Option<&Path>) -> Result<(Option<PathBuf>, String), Faults> {
+    let path = asked.unwrap_or(Path::new(USUAL_FILE));
+    let source = Source { file: Some(path.display().to_string()), ..Source::default() };
+    let refuse = |message: String| Faults::one(&source, Fault::new(Place::Default, message));
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if asked.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((None, String::new()));
+        }
+        Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+    };
+    let mut bytes = Vec::new();
+    file.take(Bounds::FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if bytes.len() as u64 > Bounds::FILE_BYTES {
+        return Err(refuse(format!("has more than {} MiB", Bounds::FILE_BYTES >> 20)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((Some(path.to_path_buf()), text)),
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(refuse(format!("is no text in UTF-8: the first other byte is in line {line}")))
+        }
+    }
+}
+
+/// What the file says, and over it what the environment and the flags say.
+fn tree(source: &mut Source, variables: &HashMap<String, String>, flags: &[Overlay]) -> Result<Node, Fault> {
+    let mut tree = Node::parse(&source.text)?;
+    let mut elsewhere = Vec::new();
+    tree.texts_under("from_env", &mut elsewhere);
+    let mut overlays: Vec<Overlay> = variables
+        .iter()
+        .filter(|(name, _)| !elsewhere.contains(&name.as_str()))
+        .filter_map(|(name, value)| Overlay::variable(name, value))
+        .collect();
+    // Variables have no order; faults shall have one.
+    overlays.sort_by(|one, other| one.origin.cmp(&other.origin));
+    overlays.extend_from_slice(flags);
+    source.overlays = overlays;
+    for (index, overlay) in (0..).zip(&source.overlays) {
+        overlay.apply(index, &mut tree)?;
+    }
+    Ok(tree)
+}
+
+/// What can be said of each setting without looking at the policy.
+fn check(config: &Config) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    config.revocation.check(&mut faults);
+    config.limits.check(&mut faults);
+    config.log.check(&mut faults);
+    config.headers.check(&mut faults);
+    within("drain_delay", &config.drain_delay, Span::seconds(0)..=Span::seconds(300), &mut faults);
+    if let Some(workers) = &config.workers {
+        within("workers", workers, 1..=1024, &mut faults);
+    }
+    let no_path = |path: &&At<PathBuf>| path.as_os_str().is_empty();
+    let paths = [Some(&config.secret_file), config.data_dir.as_ref(), Some(&config.listen.admin_socket)];
+    for path in paths.into_iter().flatten().filter(no_path) {
+        faults.push(Fault::new(path.place, "expected a path, found ``"));
+    }
+    let socket = config.admin_socket();
+    if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
+        let message = format!(
+            "the path of the admin socket, {}, has {} bytes, and a Unix socket's has at most {LONGEST_SOCKET_PATH}; \
+             set a shorter `listen.admin_socket`",
+            quoted(&socket.display().to_string()),
+            socket.as_os_str().len()
+        );
+        faults.push(Fault::new(config.listen.admin_socket.place, message));
+    }
+    faults
+}
+
+/// Reads the text of every key into the configuration.
+fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &mut Vec<Fault>) {
+    let folder = config.data_dir();
+    let reading = Reading { variables, folder: &folder, allow_weak: config.keys.insecure_allow_weak.value };
+    let mut keys = Vec::new();
+    for key in config.consumers.iter().flat_map(|consumer| &consumer.keys) {
+        match key.read(&reading) {
+            Ok(text) => keys.push((key, text)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let pairs: Vec<_> = keys.iter().map(|(key, text)| (*key, text)).collect();
+    check_distinct(&pairs, faults);
+    let texts = keys.into_iter().map(|(_, text)| text).collect();
+    config.texts = texts;
+}

@@ -1,0 +1,200 @@
+//! A YAML document as a tree with places, before anybody asks what it means.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, MessageFormatter, Spanned, UserMessageFormatter};
+
+use super::fault::{Fault, quoted};
+use super::place::Place;
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub place: Place,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Nothing,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+    /// Text from outside the file, where there are no types: `true`, `4` and `0.5` are read as
+    /// what is expected of them.
+    Given(String),
+    List(Vec<Node>),
+    /// In the written order; keys are unique.
+    Map(Vec<Entry>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub place: Place,
+    pub key: String,
+    pub value: Node,
+}
+
+/// What a file may ask of us while it is read. Files are the operator's, but may be made by
+/// machines, and a reload must not take the instance down.
+pub(super) struct Bounds;
+
+impl Bounds {
+    /// 16 MiB: some 100,000 consumers.
+    pub(super) const FILE_BYTES: u64 = 16 << 20;
+    /// Ours needs nine levels.
+    const DEPTH: usize = 32;
+    /// Values, keys, lists and maps: as many as fit in the largest sensible file.
+    const NODES: usize = 2_000_000;
+    /// Values that come from an anchor of the file a second time.
+    const REPLAYED: usize = 100_000;
+    const ALIASES: usize = 10_000;
+
+    fn options() -> serde_saphyr::Options {
+        serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_depth: Self::DEPTH,
+                flow_nesting_limit: Self::DEPTH,
+                max_nodes: Self::NODES,
+                max_events: 2 * Self::NODES,
+                max_aliases: Self::ALIASES,
+                max_anchors: Self::ALIASES,
+                max_merge_keys: Self::ALIASES,
+                max_recorded_anchor_events: Self::REPLAYED,
+                max_recorded_anchor_bytes: 1 << 20,
+            },
+            alias_limits: serde_saphyr::alias_limits! {
+                max_total_replayed_events: Self::REPLAYED,
+                max_replay_stack_depth: 8,
+            },
+            emit_comments: false,
+            // `no` is text, `0123` and `1_000` are: nothing is taken for what it may not mean.
+            strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+            reject_unsupported_tags: true,
+            with_snippet: false,
+        }
+    }
+}
+
+impl Node {
+    /// An empty document is an empty tree.
+    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+        let options = Bounds::options();
+        let spanned: Spanned<Value> =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| fault(&error))?;
+        Ok(Self { place: place(spanned.referenced), value: spanned.value })
+    }
+
+    /// Every text under a key of that name, however deep.
+    pub(super) fn texts_under<'a>(&'a self, key: &str, found: &mut Vec<&'a str>) {
+        match &self.value {
+            Value::List(items) => items.iter().for_each(|item| item.texts_under(key, found)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    match &entry.value.value {
+                        Value::Text(text) if entry.key == key => found.push(text),
+                        _ => entry.value.texts_under(key, found),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn place(location: Location) -> Place {
+    match (u32::try_from(location.line()), u32::try_from(location.column())) {
+        (Ok(line @ 1..), Ok(column)) => Place::File { line, column: column.max(1) },
+        _ => Place::Default,
+    }
+}
+
+fn fault(error: &serde_saphyr::Error) -> Fault {
+    let place = error.location().map_or(Place::Default, place);
+    let mut cause = error;
+    while let serde_saphyr::Error::AliasError { error, .. } | serde_saphyr::Error::WithSnippet { error, .. } =
+        cause
+    {
+        cause = error;
+    }
+    let message = match cause {
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("duplicate key {}: a key stands once in a map", quoted(key))
+        }
+        serde_saphyr::Error::Budget { .. }
+        | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
+        | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. } => {
+            "too large, too deep, or with too many aliases for a configuration".to_owned()
+        }
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "a second document begins here, expected one; use a file for each".to_owned()
+        }
+        other => format!("not readable as YAML: {}", UserMessageFormatter.format_message(other)),
+    };
+    Fault::new(place, message)
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Nothing)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Unsigned(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Signed(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element::<Spanned<Value>>()? {
+            list.push(Node { place: place(item.referenced), value: item.value });
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key::<Spanned<String>>()? {
+            let value = entries.next_value::<Spanned<Value>>()?;
+            map.push(Entry {
+                place: place(key.referenced),
+                key: key.value,
+                value: Node { place: place(value.referenced), value: value.value },
+            });
+        }
+        Ok(Value::Map(map))
+    }
+}

@@ -1,0 +1,166 @@
+//! The APIs that Doorward protects.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::authentication::Authentication;
+use super::directory::Directory;
+use super::fault::{Fault, quoted};
+use super::id::{Id, given_or_derived};
+use super::place::At;
+use crate::domain::catalog::canonical_host;
+
+/// An API that Doorward protects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Letters, digits, `_`, `.`, `~` and `-`.
+    pub name: At<String>,
+    /// Absent: derived from the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<At<Id>>,
+    /// `api.example.com`, `*.example.com`. Absent: any host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<At<Vec<At<String>>>>,
+    /// Prefixes by whole segments: `/orders`. Absent: every path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<At<Vec<At<String>>>>,
+    /// How callers prove who they are; `none` makes the service public. Required.
+    pub authentication: At<Authentication>,
+}
+
+impl Service {
+    pub fn id(&self) -> Uuid {
+        given_or_derived(self.id.as_ref(), "service", &self.name)
+    }
+
+    pub(super) fn declare(&self, services: &mut Directory, faults: &mut Vec<Fault>) {
+        let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
+        services.declare(Some(&self.name), At { value: self.id(), place }, faults);
+        // Names stand in paths of the API and before the `/` of `orders/production`.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'~' | b'-');
+        if !self.name.bytes().all(plain) {
+            let message = format!(
+                "the service name {} has other characters than letters, digits, `_`, `.`, `~` and `-`",
+                quoted(&self.name)
+            );
+            faults.push(Fault::new(self.name.place, message));
+        }
+    }
+
+    /// In lower case; empty: any host.
+    pub(super) fn hosts(&self, faults: &mut Vec<Fault>) -> Vec<String> {
+        read_all(self.hosts.as_ref(), "hosts", "any host", host, faults)
+    }
+
+    /// Without a final `/`; empty: every path.
+    pub(super) fn paths(&self, faults: &mut Vec<Fault>) -> Vec<String> {
+        read_all(self.paths.as_ref(), "paths", "every path", path, faults)
+    }
+}
+
+/// Reads every item of a list that narrows; an empty one could be meant as "none" or as "all".
+fn read_all(
+    list: Option<&At<Vec<At<String>>>>,
+    setting: &str,
+    all: &str,
+    read: fn(&str) -> Result<String, String>,
+    faults: &mut Vec<Fault>,
+) -> Vec<String> {
+    let Some(list) = list else { return Vec::new() };
+    if list.is_empty() {
+        faults.push(Fault::new(
+            list.place,
+            format!("`{setting}` is empty; leave it out for {all}, or name some"),
+        ));
+    }
+    let mut items = Vec::new();
+    for item in &list.value {
+        match read(item) {
+            Ok(item) => items.push(item),
+            Err(message) => faults.push(Fault::new(item.place, message)),
+        }
+    }
+    items
+}
+
+/// `api.example.com` or `*.example.com`, in lower case.
+fn host(text: &str) -> Result<String, String> {
+    if text == "*" {
+        return Err("`*` is no host; leave `hosts` out for any host".to_owned());
+    }
+    let (wildcard, name) = match text.strip_prefix("*.") {
+        Some(name) => ("*.", name),
+        None => ("", text),
+    };
+    let labels = |name: &str| name.split('.').all(|label| !label.is_empty() && label.len() <= 63);
+    match canonical_host(name.as_bytes()) {
+        Some(canonical) if canonical.len() + 1 < name.trim_end_matches('.').len() => Err(format!(
+            "the host {} has a port; write `{wildcard}{canonical}`, which is compared without the port",
+            quoted(text)
+        )),
+        Some(canonical) if canonical.starts_with('[') && wildcard.is_empty() => Ok(canonical),
+        Some(canonical) if labels(&canonical) && !canonical.starts_with('[') => {
+            Ok(format!("{wildcard}{canonical}"))
+        }
+        _ => Err(format!(
+            "{} is no host, expected a form such as `api.example.com` or `*.example.com`",
+            quoted(text)
+        )),
+    }
+}
+
+/// A canonical prefix. Anything else could never match, because requests are compared in canonical
+/// form.
+// To be replaced by `domain::path::parse`, which decides what canonical means, once it is there.
+fn path(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
+    let inner = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let segments = |inner: &str| inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    match inner {
+        Some("") if text == "/" => Ok("/".to_owned()),
+        Some(inner) if inner.bytes().all(plain) && segments(inner) => Ok(format!("/{inner}")),
+        _ => Err(format!(
+            "{} is no path, expected a form such as `/orders/admin`: absolute and decoded, without `//`, `.`, `..`, \
+             `;`, `?`, `#` or a wildcard",
+            quoted(text)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn hosts_are_names_in_lower_case() {
+        let read = |text| host(text).ok();
+        assert_eq!(read("API.Example.com").as_deref(),   Some("api.example.com"));
+        assert_eq!(read("*.Example.com").as_deref(),     Some("*.example.com"));
+        assert_eq!(read("api.example.com.").as_deref(),  Some("api.example.com"));
+        assert_eq!(read("localhost").as_deref(),         Some("localhost"));
+        assert_eq!(read("192.0.2.1").as_deref(),         Some("192.0.2.1"));
+        assert_eq!(read("[2001:DB8::1]").as_deref(),     Some("[2001:db8::1]"));
+        for text in [
+            "", "*", "*.", "a.*.b", "*example.com", "**.example.com", "a..b", ".a", "https://a.b", "a.b/c",
+            "a.b:80", "[::1]:80", "*.[::1]", "ü.example", "a b", "a,b",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn paths_are_canonical_prefixes() {
+        let read = |text| path(text).ok();
+        assert_eq!(read("/").as_deref(),             Some("/"));
+        assert_eq!(read("/orders").as_deref(),       Some("/orders"));
+        assert_eq!(read("/orders/").as_deref(),      Some("/orders"));
+        assert_eq!(read("/Orders/v1.0/a:b@c").as_deref(), Some("/Orders/v1.0/a:b@c"));
+        for text in ["", "orders", "//", "/a//b", "/./a", "/a/..", "/a;b", "/a?b", "/a#b", "/%61", "/a b", "/ü", "/a\\b", "/a{b}"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
