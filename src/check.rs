@@ -115,8 +115,8 @@ impl Checker {
         let catalog = self.catalog.load();
         let known = Known { catalog: &catalog, replica: &self.replica, boottime: self.clock.boottime() };
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
-        let Decided { verdict, trail } = catch_unwind(AssertUnwindSafe(|| decide(world, request)))
-            .unwrap_or_else(|_| panicked());
+        let Decided { verdict, trail } =
+            catch_unwind(AssertUnwindSafe(|| decide(world, request))).unwrap_or_else(|_| panicked());
         let query = trail.target.as_ref().and_then(|target| target.query);
         match verdict {
             Ok(Verdict::Allow(grant)) => {
@@ -126,9 +126,7 @@ impl Checker {
                     Ok(mutations) => {
                         self.conclude(began, request, &trail, Conclusion::Allow(&grant, mutations), render)
                     }
-                    Err(denial) => {
-                        self.conclude(began, request, &trail, Conclusion::Deny(denial), render)
-                    }
+                    Err(denial) => self.conclude(began, request, &trail, Conclusion::Deny(denial), render),
                 }
             }
             Ok(Verdict::Deny(denial)) => {
@@ -160,10 +158,8 @@ impl Checker {
     ) -> T {
         let challenges = conclusion.challenges(trail);
         let (label, code, why) = conclusion.face();
-        let credential = conclusion
-            .principal()
-            .and_then(credential)
-            .or_else(|| trail.key.map(|key| key.to_string()));
+        let credential =
+            conclusion.principal().and_then(credential).or_else(|| trail.key.map(|key| key.to_string()));
         let consumer =
             conclusion.principal().and_then(Principal::consumer).or(trail.consumer.as_ref()).cloned();
         let consumer = consumer.as_ref();
@@ -288,12 +284,7 @@ fn request_id<'a>(request: &Request<'a>) -> &'a str {
         let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
         plain.then(|| std::str::from_utf8(id).ok()).flatten()
     };
-    request
-        .header(b"x-request-id")
-        .one()
-        .and_then(usable)
-        .or_else(|| usable(request.id))
-        .unwrap_or_default()
+    request.header(b"x-request-id").one().and_then(usable).or_else(|| usable(request.id)).unwrap_or_default()
 }
 
 /// Characters.

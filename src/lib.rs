@@ -13,7 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
-//pub mod cli;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;

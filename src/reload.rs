@@ -18,7 +18,7 @@ use crate::config::{Config, Faults, Loaded};
 use crate::domain::catalog::Catalog;
 use crate::domain::verifier::Peppers;
 use crate::telemetry::Telemetry;
-use crate::telemetry::log::LevelHandle;
+use crate::telemetry::log::{LevelHandle, Levels};
 
 /// Reads the configuration anew and swaps what may be swapped.
 pub struct Reloader {
@@ -65,12 +65,12 @@ impl Reloader {
     fn reload(&self, cause: &'static str) {
         match self.read() {
             Ok((config, catalog)) => {
-                for setting in self.started.settled_differently(&config) {
+                for setting in self.started.unlike(&config) {
                     warn!(setting, "this setting has changed; it takes effect at the next start");
                 }
-                self.levels.set(&config.log.levels());
+                self.levels.set(&levels(&config));
                 self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
-                self.digest.store(config.digest(), Ordering::Release);
+                self.digest.store(config.digest(&self.peppers), Ordering::Release);
                 self.catalog.store(Arc::new(catalog));
                 self.telemetry.config_read(true, self.clock.now());
                 info!(cause, "the configuration has been reloaded");
@@ -78,7 +78,7 @@ impl Reloader {
             Err(faults) => {
                 self.telemetry.config_read(false, self.clock.now());
                 for fault in faults.remarks() {
-                    error!(cause, fault = %fault.place_and_message(), "the configuration is not taken");
+                    error!(cause, fault = %fault.line(), "the configuration is not taken");
                 }
                 error!(cause, "the configuration before stays in force");
             }
@@ -88,11 +88,16 @@ impl Reloader {
     fn read(&self) -> Result<(Config, Catalog), Faults> {
         let loaded = (self.load)()?;
         for warning in &loaded.warnings {
-            warn!(warning = %warning.place_and_message(), "the configuration is taken with a warning");
+            warn!(warning = %warning.line(), "the configuration is taken with a warning");
         }
         let catalog = loaded.config.catalog(&self.peppers)?;
         Ok((loaded.config, catalog))
     }
+}
+
+/// The log's levels as configured. Every configurable level has a name that can be read.
+pub fn levels(config: &Config) -> Levels {
+    config.log.level.name().parse().unwrap_or_default()
 }
 
 /// Tells two states of a file apart, also where it was replaced by one of the same length and time.

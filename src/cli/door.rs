@@ -55,16 +55,16 @@ impl Door {
             }
             match in_process(&config, &clock) {
                 Ok(router) => return Ok(Self { runtime, way: Way::InProcess(router) }),
-                Err(FileError::InUse { .. }) if clock.monotonic() - started < PATIENCE => {
+                Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
                 }
-                Err(error @ FileError::InUse { .. }) => {
+                Err(Closed::InUse(error)) => {
                     return Err(Failure::Unreachable(format!(
                         "{error}, and no server answers at {}",
                         socket.display()
                     )));
                 }
-                Err(error) => return Err(Failure::Unreachable(error.to_string())),
+                Err(Closed::Failed(failure)) => return Err(failure),
             }
         }
     }
@@ -144,10 +144,7 @@ async fn over_socket(
     }
 }
 
-async fn in_memory(
-    router: Router,
-    request: Request<Body>,
-) -> Result<(StatusCode, bytes::Bytes), Failure> {
+async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode, bytes::Bytes), Failure> {
     let Ok(response) = router.oneshot(request).await;
     let status = response.status();
     let body = response.into_body().collect().await;
@@ -155,14 +152,31 @@ async fn in_memory(
     Ok((status, body.to_bytes()))
 }
 
+/// Why there is no way in.
+enum Closed {
+    /// Somebody else holds the store: perhaps a server that is only just starting or ending.
+    InUse(FileError),
+    Failed(Failure),
+}
+
+impl From<FileError> for Closed {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::InUse { .. } => Self::InUse(error),
+            other => Self::Failed(Failure::Unreachable(other.to_string())),
+        }
+    }
+}
+
 /// The admin API on a store that nobody else has open.
-fn in_process(config: &Config, clock: &Clock) -> Result<Router, FileError> {
+fn in_process(config: &Config, clock: &Clock) -> Result<Router, Closed> {
     let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
     let ring = Arc::clone(store.ring());
-    // Without the texts of the file's keys, which no write needs.
-    let catalog = config.catalog(&ring.peppers()).unwrap_or_default();
+    let catalog = config
+        .catalog(&ring.peppers())
+        .map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))?;
     let issuer = Issuer::new(store.clone(), ring, clock.clone(), Arc::new(ArcSwap::from_pointee(catalog)))
-        .with_weak_keys_allowed(config.keys.insecure_allow_weak);
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
     Ok(admin::router(Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),

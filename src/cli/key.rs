@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::door::Door;
 use super::{Common, Failure, Output, cell, segment, table};
-use crate::clock::parse_rfc3339;
+use crate::config::Moment;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -135,7 +135,7 @@ fn read_key(text: String) -> Result<String, Failure> {
 }
 
 fn moment(text: &str) -> Result<i64, Failure> {
-    parse_rfc3339(text).map(|moment| moment.unix()).ok_or_else(|| {
+    Moment::parse(text).map(|moment| moment.0.unix()).ok_or_else(|| {
         Failure::Usage(format!("`{text}` is no time; expected the form 2026-12-31T00:00:00Z (RFC 3339)"))
     })
 }

@@ -14,8 +14,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{self as settings, Faults, Loaded, Overlay};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -146,15 +146,17 @@ fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCo
         Some(url) => url,
         None => {
             let status = common.load()?.listen.status.value.to_string();
-            let address = runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
+            let address =
+                runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
             health::url(address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?)
         }
     };
     let probe = if live { health::Probe::Live } else { health::Probe::Ready };
     let health = runtime.block_on(health::health(&url, probe));
-    common.print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
-        format!("{health}\n")
-    });
+    common
+        .print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
+            format!("{health}\n")
+        });
     Ok(ExitCode::from(health.exit_code()))
 }
 

@@ -23,7 +23,7 @@ use crate::http::admin::{self, Admin};
 use crate::http::socket::OwnersOnly;
 use crate::http::status;
 use crate::issue::Issuer;
-use crate::reload::Reloader;
+use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
 use crate::server::{Listener, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
@@ -71,7 +71,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
-        warn!(warning = %warning.place_and_message(), "the configuration is taken with a warning");
+        warn!(warning = %warning.line(), "the configuration is taken with a warning");
     }
     let store = open_store(&loaded.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -102,7 +102,7 @@ fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
             Format::Text { colours: std::io::IsTerminal::is_terminal(&std::io::stdout()) }
         }
     };
-    let log = log::init(format, &config.log.levels(), clock.clone(), std::io::stdout())
+    let log = log::init(format, &levels(config), clock.clone(), std::io::stdout())
         .map_err(|error| Failure::Usage(error.to_string()))?;
     // The default hook prints to stderr as it pleases; this line is escaped like any other.
     std::panic::set_hook(Box::new(|panic| {
@@ -134,14 +134,14 @@ fn serve_until_told(
     let ring = Arc::clone(store.ring());
     let catalog = config.catalog(&ring.peppers()).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
-    let digest = Arc::new(AtomicU64::new(config.digest()));
+    let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
 
     let readiness = Arc::new(Readiness::new());
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::clone(&readiness)));
     telemetry.watch_log(log.dropped_lines());
     telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
     telemetry.config_read(true, clock.now());
-    if config.keys.insecure_allow_weak {
+    if config.keys.insecure_allow_weak.value {
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
     }
 
@@ -150,7 +150,10 @@ fn serve_until_told(
         Arc::clone(&replica),
         store.clone(),
         clock.clone(),
-        Pace { heartbeat: config.revocation.heartbeat.value.0, patience: config.revocation.bound.value.0 / 2 },
+        Pace {
+            heartbeat: config.revocation.heartbeat.value.0,
+            patience: config.revocation.bound.value.0 / 2,
+        },
         {
             let digest = Arc::clone(&digest);
             Box::new(move || digest.load(Ordering::Acquire))
@@ -171,7 +174,7 @@ fn serve_until_told(
     let wire = Arc::new(Wire::new(checker, limits(&config), health.clone()));
     let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
-        .with_weak_keys_allowed(config.keys.insecure_allow_weak);
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
     let admin = admin::router(Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),
@@ -188,12 +191,16 @@ fn serve_until_told(
         let mut tasks = JoinSet::new();
         let (stop, stopping) = watch::channel(false);
         tasks.spawn(follower.run());
-        tasks.spawn(watch_replica(Arc::clone(&replica), Arc::clone(&telemetry), Ready {
-            readiness: Arc::clone(&readiness),
-            health,
-            clock: clock.clone(),
-            weak_in_file: config.weak_keys(),
-        }));
+        tasks.spawn(watch_replica(
+            Arc::clone(&replica),
+            Arc::clone(&telemetry),
+            Ready {
+                readiness: Arc::clone(&readiness),
+                health,
+                clock: clock.clone(),
+                weak_in_file: config.weak_keys(),
+            },
+        ));
         let reloader = Reloader {
             load: {
                 let common = common.clone();
@@ -359,15 +366,15 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
 
 /// SIGTERM or Ctrl-C. A second one ends the process at once.
 async fn terminated() {
-    let (Ok(mut terms), Ok(mut interrupts)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terms), Ok(mut interrupts)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         error!("signals cannot be received; only SIGKILL ends this process");
         return std::future::pending().await;
     };
-    let mut told = async || tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} };
-    told().await;
+    tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
     tokio::spawn(async move {
-        told().await;
+        tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
         std::process::exit(1);
     });
 }

@@ -44,14 +44,17 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             let mut printed = report(&restored);
             printed["replaced"] = json!(replaced);
             common.print(&printed, |_| {
-                let kept = replaced.map_or(String::new(), |old| format!("the old one is {}\n", old.display()));
+                let kept =
+                    replaced.map_or(String::new(), |old| format!("the old one is {}\n", old.display()));
                 format!("restored {}: {}\n{kept}", store.display(), summary(&restored))
             });
         }
         Command::Check { file } => {
             let file = file.unwrap_or(store);
             let checked = redb::check(&file, &secret).map_err(failure)?;
-            common.print(&report(&checked), |_| format!("{} is whole: {}\n", file.display(), summary(&checked)));
+            common.print(&report(&checked), |_| {
+                format!("{} is whole: {}\n", file.display(), summary(&checked))
+            });
         }
     }
     Ok(())

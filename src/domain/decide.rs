@@ -206,8 +206,7 @@ fn prove<'w, 'r>(
     screen(&text)?;
     let key = look_up(world, &text)?.ok_or(invalid(Unproven::Unknown))?;
     trail.key = Some(key.id);
-    let consumer =
-        world.directory.consumer(key.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?;
+    let consumer = world.directory.consumer(key.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?;
     trail.consumer = Some(Arc::clone(&consumer));
     hold(&key, &consumer, world.now)?;
     Ok(Proof { consumer, key: Some(key) })

@@ -197,12 +197,7 @@ pub fn spellings(name: &str) -> Vec<String> {
 
 /// Keeps a method's credential from the upstream: every configured name in every configured place,
 /// not only the one that decided. A body cannot be changed by an ext_authz server.
-fn hide<'a>(
-    mutations: &mut Mutations<'a>,
-    api_key: &'a ApiKey,
-    request: &Request<'_>,
-    query: Option<&[u8]>,
-) {
+fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Request<'_>, query: Option<&[u8]>) {
     let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();
     for name in &api_key.names {
         for place in &name.places {

@@ -23,8 +23,8 @@ use crate::domain::deployment::Opens;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::issue::{Done, Issuer, MadeKey, NewConsumer, NewKey, Refusal};
-use crate::store::redb::FileError;
 use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::redb::FileError;
 
 /// What the admin API works with.
 #[derive(Clone)]
@@ -120,10 +120,7 @@ async fn list_consumers(State(admin): State<Admin>, page: Paging) -> Result<Resp
     Ok(list("/consumers", rows, last, size))
 }
 
-async fn create_consumer(
-    State(admin): State<Admin>,
-    body: Body<ConsumerBody>,
-) -> Result<Response, Problem> {
+async fn create_consumer(State(admin): State<Admin>, body: Body<ConsumerBody>) -> Result<Response, Problem> {
     let axum::Json(body) = body?;
     let new = NewConsumer {
         id: body.id,
@@ -137,10 +134,7 @@ async fn create_consumer(
     Ok(written(StatusCode::CREATED, &done, Some(consumer_row(&done.value))))
 }
 
-async fn show_consumer(
-    State(admin): State<Admin>,
-    Path(named): Path<String>,
-) -> Result<Response, Problem> {
+async fn show_consumer(State(admin): State<Admin>, Path(named): Path<String>) -> Result<Response, Problem> {
     match admin.issuer.consumer(&named).await {
         Ok(record) => Ok(axum::Json(consumer_row(&record)).into_response()),
         Err(refusal) => {
@@ -153,10 +147,7 @@ async fn show_consumer(
     }
 }
 
-async fn delete_consumer(
-    State(admin): State<Admin>,
-    Path(named): Path<String>,
-) -> Result<Response, Problem> {
+async fn delete_consumer(State(admin): State<Admin>, Path(named): Path<String>) -> Result<Response, Problem> {
     let done = admin.issuer.delete_consumer(&named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
@@ -224,21 +215,16 @@ async fn back_up(State(admin): State<Admin>, body: Body<BackupBody>) -> Result<R
         let path = path.clone();
         tokio::task::spawn_blocking(move || backup(path)).await
     };
-    copied.map_err(|_| Problem::Internal)?.map_err(|error| Refusal::Invalid {
-        field: "path",
-        why: error.to_string(),
-    })?;
+    copied
+        .map_err(|_| Problem::Internal)?
+        .map_err(|error| Refusal::Invalid { field: "path", why: error.to_string() })?;
     Ok(axum::Json(json!({ "path": path })).into_response())
 }
 
 fn paging(page: Paging) -> Result<(Option<Uuid>, usize), Problem> {
     let Query(page) = page?;
     let size = page.size.unwrap_or(PAGE);
-    if (1..=LONGEST_PAGE).contains(&size) {
-        Ok((page.offset, size))
-    } else {
-        Err(Problem::InvalidSize)
-    }
+    if (1..=LONGEST_PAGE).contains(&size) { Ok((page.offset, size)) } else { Err(Problem::InvalidSize) }
 }
 
 fn key_list(path: &str, keys: &[KeyRecord], size: usize, clock: &Clock) -> Response {

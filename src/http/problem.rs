@@ -64,9 +64,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
                 "fields": { (*what): name },
             }),
         ),
-        Refusal::OwnedByFile { .. } | Refusal::Raced => {
-            (StatusCode::CONFLICT, json!({ "message": message }))
-        }
+        Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
         Refusal::Invalid { field, why } => (
             StatusCode::BAD_REQUEST,
             json!({

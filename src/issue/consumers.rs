@@ -50,9 +50,7 @@ impl Issuer {
                 (Some(username), _) if name == unique(USERNAME, username.as_bytes()) => {
                     Refusal::Taken { what: "username", name: username }
                 }
-                (_, custom_id) => {
-                    Refusal::Taken { what: "custom_id", name: custom_id.unwrap_or_default() }
-                }
+                (_, custom_id) => Refusal::Taken { what: "custom_id", name: custom_id.unwrap_or_default() },
             },
             other => other,
         })

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::deployment::Opens;
-use crate::domain::time::Timestamp;
 use crate::domain::secret::{self, Kind, Reading, Secret};
+use crate::domain::time::Timestamp;
 use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
@@ -119,8 +119,7 @@ impl Issuer {
                     })
             });
             let why = || format!("there is no service or deployment `{named}`");
-            let deployment =
-                deployment.ok_or_else(|| Refusal::Invalid { field: "services", why: why() })?;
+            let deployment = deployment.ok_or_else(|| Refusal::Invalid { field: "services", why: why() })?;
             Ok(Opens {
                 service: deployment.service,
                 infrastructure: infrastructure

@@ -67,12 +67,7 @@ const OWN_APPLIER: Duration = Duration::from_secs(2);
 const BATCH: usize = 500;
 
 impl Issuer {
-    pub fn new(
-        store: Arc<dyn Store>,
-        ring: Arc<Ring>,
-        clock: Clock,
-        catalog: Arc<ArcSwap<Catalog>>,
-    ) -> Self {
+    pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         Self { store, ring, clock, catalog, replica: None, allow_weak: false }
     }
 
@@ -91,9 +86,8 @@ impl Issuer {
             None => false,
             Some(replica) => {
                 let mut applied = replica.applied();
-                let known = applied.wait_for(|at| {
-                    at.is_some_and(|at| at.store == epoch.store && at.number >= epoch.number)
-                });
+                let known = applied
+                    .wait_for(|at| at.is_some_and(|at| at.store == epoch.store && at.number >= epoch.number));
                 matches!(timeout(OWN_APPLIER, known).await, Ok(Ok(_)))
             }
         };

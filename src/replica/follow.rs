@@ -86,11 +86,7 @@ impl Follower {
         match self.at {
             None => self.load().await?,
             Some(at) if at.store != there.store || at.term != there.term || there.number < at.number => {
-                error!(
-                    ?at,
-                    ?there,
-                    "the store is another one, or went back in time; reading it anew"
-                );
+                error!(?at, ?there, "the store is another one, or went back in time; reading it anew");
                 self.load().await?;
             }
             Some(_) => self.catch_up().await?,

@@ -49,7 +49,10 @@ fn keys() -> HashMap<&'static str, KeyFacts> {
         ("other-key-0000001", KeyFacts { opens: opens(Uuid::from_u128(11)), ..key(110, ALICE) }),
         ("closed-key-000001", KeyFacts { opens: Some(Arc::from([])), ..key(111, ALICE) }),
         ("reader-key-000001", KeyFacts { permissions: Some(Arc::from([READ])), ..key(112, ALICE) }),
-        ("greedy-key-000001", KeyFacts { permissions: Some(Arc::from([Uuid::from_u128(22)])), ..key(113, ALICE) }),
+        (
+            "greedy-key-000001",
+            KeyFacts { permissions: Some(Arc::from([Uuid::from_u128(22)])), ..key(113, ALICE) },
+        ),
     ])
 }
 
@@ -87,9 +90,10 @@ fn peppers() -> Peppers {
 
 fn memory() -> Memory {
     // Some under each key of the ring: both must be found.
-    let stored = keys().into_iter().enumerate().map(|(index, (text, key))| {
-        (peppers().verifiers(text.as_bytes()).nth(index % 2).unwrap(), key)
-    });
+    let stored = keys()
+        .into_iter()
+        .enumerate()
+        .map(|(index, (text, key))| (peppers().verifiers(text.as_bytes()).nth(index % 2).unwrap(), key));
     Memory {
         keys: stored.collect(),
         consumers: HashMap::from([
@@ -234,7 +238,8 @@ fn a_second_credential_in_one_place_is_refused_equal_or_not() {
 
 #[test]
 fn a_name_in_percent_escapes_is_refused_wherever_the_good_key_stands() {
-    let check = |target, lines: &[&str]| check(any(vec![api_key()], None), target, lines, "malformed_request");
+    let check =
+        |target, lines: &[&str]| check(any(vec![api_key()], None), target, lines, "malformed_request");
     check("/orders?api%6bey=alice-key-0000001", &[]);
     check("/orders?api%6bey=alice-key-0000001", &["apikey: alice-key-0000001"]);
 }
@@ -344,7 +349,12 @@ fn a_route_names_its_service_whatever_the_host() {
     assert_eq!(named(b"nothing", None), "unknown_service");
 }
 
-fn mutations(authentication: Authentication, target: &str, lines: &[&str], use_it: impl FnOnce(Mutations<'_>)) {
+fn mutations(
+    authentication: Authentication,
+    target: &str,
+    lines: &[&str],
+    use_it: impl FnOnce(Mutations<'_>),
+) {
     let (catalog, memory, peppers) = (catalog(authentication), memory(), peppers());
     let request = request(target, lines);
     let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
@@ -356,7 +366,12 @@ fn mutations(authentication: Authentication, target: &str, lines: &[&str], use_i
 
 #[test]
 fn every_identity_header_is_set_or_removed_and_never_both() {
-    let lines = ["apikey: reader-key-000001", "x_consumer_id: evil", "X.Consumer-Groups: evil", "x-consumer-id: evil"];
+    let lines = [
+        "apikey: reader-key-000001",
+        "x_consumer_id: evil",
+        "X.Consumer-Groups: evil",
+        "x-consumer-id: evil",
+    ];
     mutations(any(vec![api_key()], None), "/orders", &lines, |mutations| {
         let set = |name| mutations.set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.as_ref());
         let removed = |name: &str| mutations.remove.iter().any(|removed| removed == name);
