@@ -74,7 +74,7 @@ impl RedbStore {
         let file = Held::lock(path)?;
         let fault = |fault: Fault| fault.at(path, secret_file);
         let verified = verify::examine(&file, &ring, |_, verified| Ok(verified)).map_err(fault)?;
-        let database = Arc::new(verify::open(file.clone()).map_err(fault)?);
+        let database = Arc::new(verify::open(file.clone(), &verified).map_err(fault)?);
         let ring = Arc::new(ring);
         let epoch = verified.meta.epoch;
         let (pushed, newest) = watch::channel(epoch.number);
