@@ -37,7 +37,7 @@ pub fn check(path: &Path, secret_file: &Path) -> Result<Report, FileError> {
 pub fn backup_file(from: &Path, to: &Path, secret_file: &Path) -> Result<Report, FileError> {
     let ring = load_ring(from, secret_file)?;
     let file = Held::lock(from)?;
-    verify::examine(&file, &ring, |transaction, _| Ok(backup_transaction(transaction, &ring, to)))
+    verify::examine(&file, &ring, |transaction, _| Ok(backup_transaction(transaction, &ring, from, to)))
         .map_err(|fault| fault.at(from, secret_file))?
 }
 
@@ -94,9 +94,14 @@ pub(super) fn make(path: &Path, ring: &Ring) -> Result<(), FileError> {
 pub(super) fn backup_transaction(
     transaction: &ReadTransaction,
     ring: &Ring,
+    from: &Path,
     to: &Path,
 ) -> Result<Report, FileError> {
-    let fault = |fault: Fault| fault.at(to, Path::new(""));
+    let fault = |fault: Fault| match fault {
+        Fault::Io(error) => FileError::io(to, "written")(error),
+        // What is copied was there before the copy.
+        other => other.at(from, Path::new("")),
+    };
     let beside = Unfinished::beside(to);
     let meta = Meta::read(transaction, ring).map_err(fault)?;
     let report = copy(&beside, ring, &meta, |new| {
