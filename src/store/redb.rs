@@ -47,7 +47,7 @@ pub struct RedbStore {
 impl RedbStore {
     /// Opens the store at `path` with the key ring at `secret_file`. Where there is no store, one
     /// is made, and the ring too if it is missing; both are durable when this returns. An
-    /// existing file is verified wholly first: about … a million records.
+    /// existing file is verified wholly first: some four seconds for a million records.
     ///
     /// Blocks: call it before the runtime starts, or on a blocking thread.
     ///

@@ -73,7 +73,8 @@ async fn restore_replaces_nothing_with_less_than_a_whole_backup() {
     assert!(std::fs::read(place.store()).unwrap() == bytes);
     assert_eq!(place.names(), ["a.redb", "a.secret", "backup", "bad"]);
     assert_eq!(everything(&place.open().unwrap()).await, expected);
-    // With nothing to replace.
+    // With nothing to replace, and from what may only be read.
+    std::fs::set_permissions(&backup, std::fs::Permissions::from_mode(0o400)).unwrap();
     std::fs::remove_file(place.store()).unwrap();
     let (_, kept) = restore(&backup, &place.store(), &place.secret(), now).unwrap();
     assert_eq!(kept, None);
