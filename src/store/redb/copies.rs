@@ -24,7 +24,7 @@ use crate::store::ring::{Ring, RingError};
 /// Every variant of [`FileError`] but `Exists`.
 pub fn check(path: &Path, secret_file: &Path) -> Result<Report, FileError> {
     let ring = load_ring(path, secret_file)?;
-    let file = Held::lock(path)?;
+    let file = Held::lock_to_read(path)?;
     verify::examine(&file, &ring, |_, verified| Ok(verified.report(file.size()?)))
         .map_err(|fault| fault.at(path, secret_file))
 }
@@ -36,8 +36,8 @@ pub fn check(path: &Path, secret_file: &Path) -> Result<Report, FileError> {
 /// Every variant of [`FileError`]; `from` is unchanged and there is nothing at `to` then.
 pub fn backup_file(from: &Path, to: &Path, secret_file: &Path) -> Result<Report, FileError> {
     let ring = load_ring(from, secret_file)?;
-    let file = Held::lock(from)?;
-    verify::examine(&file, &ring, |transaction, _| Ok(backup_transaction(transaction, &ring, to)))
+    let file = Held::lock_to_read(from)?;
+    verify::examine(&file, &ring, |transaction, _| Ok(backup_transaction(transaction, &ring, from, to)))
         .map_err(|fault| fault.at(from, secret_file))?
 }
 
@@ -55,8 +55,8 @@ pub fn restore(
     now: Timestamp,
 ) -> Result<(Report, Option<PathBuf>), FileError> {
     let ring = load_ring(from, secret_file)?;
-    let backup = Held::lock(from)?;
-    let old = match Held::lock(to) {
+    let backup = Held::lock_to_read(from)?;
+    let old = match Held::lock_to_read(to) {
         Ok(old) => Some(old),
         Err(FileError::Missing { .. }) => None,
         Err(error) => return Err(error),
@@ -94,9 +94,14 @@ pub(super) fn make(path: &Path, ring: &Ring) -> Result<(), FileError> {
 pub(super) fn backup_transaction(
     transaction: &ReadTransaction,
     ring: &Ring,
+    from: &Path,
     to: &Path,
 ) -> Result<Report, FileError> {
-    let fault = |fault: Fault| fault.at(to, Path::new(""));
+    let fault = |fault: Fault| match fault {
+        Fault::Io(error) => FileError::io(to, "written")(error),
+        // What is copied was there before the copy.
+        other => other.at(from, Path::new("")),
+    };
     let beside = Unfinished::beside(to);
     let meta = Meta::read(transaction, ring).map_err(fault)?;
     let report = copy(&beside, ring, &meta, |new| {

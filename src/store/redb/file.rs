@@ -21,8 +21,17 @@ pub(super) struct Held(Arc<File>);
 impl Held {
     /// Opens and locks the file at `path`, for reading and writing.
     pub(super) fn lock(path: &Path) -> Result<Self, FileError> {
+        Self::lock_with(path, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Opens and locks the file at `path` for looking only: it may be one that we may not write.
+    pub(super) fn lock_to_read(path: &Path) -> Result<Self, FileError> {
+        Self::lock_with(path, OpenOptions::new().read(true))
+    }
+
+    fn lock_with(path: &Path, options: &OpenOptions) -> Result<Self, FileError> {
         loop {
-            let file = match OpenOptions::new().read(true).write(true).open(path) {
+            let file = match options.open(path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(FileError::Missing { path: path.to_owned() });

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod copies;
+mod damage;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
@@ -87,6 +90,18 @@ async fn everything(store: &RedbStore) -> (Epoch, Vec<Record>) {
     (epoch, records)
 }
 
+/// The file of a filled store, and what it holds: closed, or as a kill leaves it.
+async fn filled(place: &Place, closed: bool) -> (Vec<u8>, (Epoch, Vec<Record>)) {
+    let store = place.open().unwrap();
+    fill(&store, 80).await;
+    let expected = everything(&store).await;
+    if closed {
+        drop(store);
+        return (std::fs::read(place.store()).unwrap(), expected);
+    }
+    (std::fs::read(place.store()).unwrap(), expected)
+}
+
 /// Changes the file as somebody would who knows redb, but not the ring.
 fn meddle(path: &Path, change: impl FnOnce(&::redb::WriteTransaction)) {
     let database = Builder::new().open(path).unwrap();
@@ -167,191 +182,6 @@ async fn second_opener_is_told_that_the_store_is_in_use() {
     assert!(place.open().is_ok());
 }
 
-/// Flips one bit and either is refused, leaving the file as it is, or reads everything right.
-async fn check_flip(original: &[u8], bit: usize, expected: &(Epoch, Vec<Record>), secret: &Path) -> bool {
-    let place = Place::new();
-    let mut bytes = original.to_vec();
-    bytes[bit / 8] ^= 1 << (bit % 8);
-    std::fs::write(place.store(), &bytes).unwrap();
-    std::fs::copy(secret, place.secret()).unwrap();
-    match place.open() {
-        Ok(store) => {
-            assert!(everything(&store).await == *expected, "bit {bit} reads otherwise");
-            true
-        }
-        Err(error) => {
-            assert!(
-                std::fs::read(place.store()).unwrap() == bytes,
-                "bit {bit}: the refused file was changed"
-            );
-            assert!(
-                matches!(error, FileError::Damaged { .. } | FileError::NotAStore { .. }),
-                "bit {bit}: {error}"
-            );
-            false
-        }
-    }
-}
-
-/// The file of a filled store, and what it holds: closed, or as a kill leaves it.
-async fn filled(place: &Place, closed: bool) -> (Vec<u8>, (Epoch, Vec<Record>)) {
-    let store = place.open().unwrap();
-    fill(&store, 80).await;
-    let expected = everything(&store).await;
-    if closed {
-        drop(store);
-        return (std::fs::read(place.store()).unwrap(), expected);
-    }
-    (std::fs::read(place.store()).unwrap(), expected)
-}
-
-#[tokio::test]
-async fn flipped_bit_is_refused_or_harmless() {
-    let mut refused = 0;
-    for closed in [true, false] {
-        let place = Place::new();
-        let (original, expected) = filled(&place, closed).await;
-        // Mostly where there is something: the file has long stretches of zeros.
-        let used: Vec<usize> = (0..original.len()).filter(|at| original[*at] != 0).collect();
-        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-        for round in 0..100 {
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            let random = usize::try_from(seed >> 3).unwrap();
-            let byte = if round % 10 == 0 { random % original.len() } else { used[random % used.len()] };
-            let bit = byte * 8 + random % 8;
-            refused += usize::from(!check_flip(&original, bit, &expected, &place.secret()).await);
-        }
-    }
-    assert!(refused > 50, "only {refused} of 200 were noticed: what was flipped?");
-}
-
-#[tokio::test]
-async fn flipped_bit_in_the_head_is_refused_or_harmless() {
-    for closed in [true, false] {
-        let place = Place::new();
-        let (original, expected) = filled(&place, closed).await;
-        // redb's magic number, flags and sizes, then its two commit slots.
-        for bit in (0..32 * 8).chain((64 * 8..320 * 8).step_by(23)) {
-            check_flip(&original, bit, &expected, &place.secret()).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn foreign_empty_and_truncated_files_are_refused_as_they_are() {
-    #[track_caller]
-    fn check(bytes: &[u8], expected: &str) {
-        let place = Place::new();
-        Ring::create(&place.secret()).map(drop).unwrap();
-        std::fs::write(place.store(), bytes).unwrap();
-        let error = place.refusal().to_string();
-        assert!(error.contains(expected) && error.contains("a.redb"), "{error}");
-    }
-    check(b"", "is not a store of Doorward: the file is empty");
-    check(b"SQLite format 3\0 and more", "is not a store of Doorward: it does not begin as a redb file does");
-    check(b"redb", "does not begin");
-    check(b"redb\x1a\x0a\xa9\x0d\x0a", "is damaged");
-
-    let place = Place::new();
-    let (original, _) = filled(&place, true).await;
-    for length in [10, 320, 4_096, original.len() / 2, original.len() - 4_096, original.len() - 1] {
-        std::fs::write(place.store(), &original[..length]).unwrap();
-        let error = place.refusal();
-        assert!(matches!(error, FileError::Damaged { .. }), "{length}: {error}");
-        assert!(error.to_string().contains("doorward store restore"), "{error}");
-    }
-
-    let other = Place::new();
-    Ring::create(&other.secret()).map(drop).unwrap();
-    let foreign: ::redb::TableDefinition<'_, u64, u64> = ::redb::TableDefinition::new("theirs");
-    let database = ::redb::Database::create(other.store()).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(foreign).unwrap().insert(1, 1).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-    let error = other.refusal();
-    assert!(matches!(error, FileError::NotAStore { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn newer_store_is_refused_as_newer() {
-    let place = Place::new();
-    let store = place.open().unwrap();
-    fill(&store, 3).await;
-    let ring = store.ring().clone();
-    drop(store);
-    let original = std::fs::read(place.store()).unwrap();
-
-    meddle(&place.store(), |transaction| {
-        use prost::Message;
-        let mut table = transaction.open_table(layout::META).unwrap();
-        let bytes = table.get(layout::META_NAME).unwrap().unwrap().value().to_vec();
-        let sealed = crate::store::codec::unverified(&bytes).unwrap();
-        let mut meta = crate::store::proto::Meta::decode(&sealed.payload[..]).unwrap();
-        meta.schema += 1;
-        let place = codec::Place { space: codec::Space::Meta, name: layout::META_NAME.as_bytes() };
-        let newer = place.seal(&ring, sealed.revision, meta.encode_to_vec());
-        table.insert(layout::META_NAME, &newer[..]).unwrap();
-    });
-    let error = place.refusal();
-    assert!(matches!(error, FileError::Newer { .. }), "{error}");
-
-    std::fs::write(place.store(), original).unwrap();
-    meddle(&place.store(), |transaction| {
-        use prost::Message;
-        let mut table = transaction.open_table(layout::records(Table::Key)).unwrap();
-        let bytes = table.get(&name(1).0[..]).unwrap().unwrap().value().to_vec();
-        let mut sealed = codec::unverified(&bytes).unwrap();
-        sealed.version = 2;
-        table.insert(&name(1).0[..], &sealed.encode_to_vec()[..]).unwrap();
-    });
-    let error = place.refusal();
-    assert!(matches!(error, FileError::Newer { .. }), "{error}");
-    assert!(error.to_string().contains("written by a newer doorward"), "{error}");
-}
-
-#[tokio::test]
-async fn writer_without_the_ring_can_neither_move_nor_drop_nor_add() {
-    #[track_caller]
-    fn check(original: &[u8], place: &Place, expected: &str, change: impl FnOnce(&::redb::WriteTransaction)) {
-        std::fs::write(place.store(), original).unwrap();
-        meddle(&place.store(), change);
-        let error = place.refusal();
-        assert!(matches!(error, FileError::Damaged { .. }), "{error}");
-        assert!(error.to_string().contains(expected), "{error}");
-    }
-    fn value(transaction: &::redb::WriteTransaction, number: u8) -> Vec<u8> {
-        let table = transaction.open_table(layout::records(Table::Key)).unwrap();
-        table.get(&name(number).0[..]).unwrap().unwrap().value().to_vec()
-    }
-    let place = Place::new();
-    let (original, _) = filled(&place, true).await;
-    let keys = layout::records(Table::Key);
-    check(&original, &place, "MAC does not fit", |transaction| {
-        let moved = value(transaction, 1);
-        transaction.open_table(keys).unwrap().insert(&name(2).0[..], &moved[..]).unwrap();
-    });
-    check(&original, &place, "MAC does not fit", |transaction| {
-        let moved = value(transaction, 1);
-        let mut other = transaction.open_table(layout::records(Table::Consumer)).unwrap();
-        other.insert(&name(1).0[..], &moved[..]).unwrap();
-    });
-    check(&original, &place, "expected 72", |transaction| {
-        transaction.open_table(keys).unwrap().remove(&name(1).0[..]).unwrap();
-    });
-    check(&original, &place, "log has 6 where 5 should be", |transaction| {
-        transaction.open_table(layout::LOG).unwrap().remove(5).unwrap();
-    });
-    check(&original, &place, "log ends at", |transaction| {
-        transaction.open_table(layout::LOG).unwrap().pop_last().unwrap();
-    });
-    check(&original, &place, "not an envelope", |transaction| {
-        transaction.open_table(keys).unwrap().insert(&name(1).0[..], &[0xff][..]).unwrap();
-    });
-}
-
 #[tokio::test]
 async fn ring_is_made_with_a_new_store_only() {
     let place = Place::new();
@@ -406,84 +236,6 @@ async fn another_ring_is_refused_and_never_shown() {
     // Now both are needed.
     assert!(refusal(&format!("2 {foreign}\n")).contains("key 1"));
     assert!(refusal(&format!("1 {own}\n")).contains("key 2"));
-}
-
-#[tokio::test]
-async fn backup_of_a_running_store_is_of_one_moment_and_restores() {
-    let place = Place::new();
-    let store = Arc::new(place.open().unwrap());
-    fill(&store, 50).await;
-    let (writing, backup) = (store.clone(), place.path("backup"));
-    let writer = tokio::spawn(async move {
-        for number in 100..150 {
-            writing.write(put(Table::Unique, number, b"later")).await.unwrap();
-        }
-    });
-    let (copying, to) = (store.clone(), backup.clone());
-    let report = tokio::task::spawn_blocking(move || copying.backup(&to)).await.unwrap().unwrap();
-    writer.await.unwrap();
-    let counts: BTreeMap<_, _> = report.records.iter().copied().collect();
-    assert_eq!((counts[&Table::Consumer], counts[&Table::Key]), (50, 45));
-    assert_eq!(counts[&Table::Unique] + 5, report.epoch.number, "the count fits the epoch");
-    assert_eq!(std::fs::metadata(&backup).unwrap().mode() & 0o7777, 0o600);
-    assert!(matches!(store.backup(&backup), Err(FileError::Exists { .. })));
-    assert_eq!(check(&backup, &place.secret()).unwrap(), report);
-
-    let before = store.heartbeat(beat()).await.unwrap();
-    assert_eq!(store.check().unwrap().epoch, before);
-    drop(Arc::into_inner(store).unwrap());
-    let damaged = [&b"redb\x1a\x0a\xa9\x0d\x0a"[..], &[7; 10_000]].concat();
-    let bytes = std::fs::read(place.store()).unwrap();
-    let now = Timestamp::from_unix(1_800_000_000);
-    let restored = |current: &[u8]| {
-        std::fs::write(place.store(), current).unwrap();
-        let (report, kept) = restore(&backup, &place.store(), &place.secret(), now).unwrap();
-        let kept = kept.unwrap();
-        assert_eq!(kept, place.path("a.redb.replaced-1800000000"));
-        assert!(std::fs::read(&kept).unwrap() == current, "the replaced file is kept as it was");
-        std::fs::remove_file(kept).unwrap();
-        report.epoch
-    };
-    // Over a whole store: a later term than both, and no number twice.
-    let first = restored(&bytes);
-    assert_eq!(first, Epoch { term: 2, ..before });
-    // Over one that cannot say which terms there were.
-    assert_eq!(restored(&damaged), Epoch { term: 1_800_000_000, ..report.epoch });
-
-    let store = place.open().unwrap();
-    assert_eq!(store.changes(before, 10).await.unwrap(), Changes::Gone, "followers notice");
-    assert_eq!(all(&store, Table::Key).await.len(), 45);
-    let next_number = store.write(put(Table::Key, 250, b"")).await.unwrap().number;
-    assert_eq!(next_number, report.epoch.number + 1);
-    drop(store);
-    assert!(place.open().is_ok());
-    assert_eq!(place.names(), ["a.redb", "a.secret", "backup"]);
-}
-
-#[tokio::test]
-async fn restore_replaces_nothing_with_less_than_a_whole_backup() {
-    let place = Place::new();
-    let (bytes, expected) = filled(&place, true).await;
-    let (backup, bad) = (place.path("backup"), place.path("bad"));
-    backup_file(&place.store(), &backup, &place.secret()).unwrap();
-    let mut damaged = std::fs::read(&backup).unwrap();
-    let last = damaged.iter().rposition(|byte| *byte != 0).unwrap();
-    damaged[last] ^= 1;
-    std::fs::write(&bad, damaged).unwrap();
-    let now = Timestamp::from_unix(1);
-    let error = restore(&bad, &place.store(), &place.secret(), now).unwrap_err();
-    assert!(matches!(&error, FileError::Damaged { path, .. } if *path == bad), "{error}");
-    let error = restore(&place.path("none"), &place.store(), &place.secret(), now).unwrap_err();
-    assert!(matches!(error, FileError::Missing { .. }), "{error}");
-    assert!(matches!(backup_file(&place.store(), &backup, &place.secret()), Err(FileError::Exists { .. })));
-    assert!(std::fs::read(place.store()).unwrap() == bytes);
-    assert_eq!(place.names(), ["a.redb", "a.secret", "backup", "bad"]);
-    assert_eq!(everything(&place.open().unwrap()).await, expected);
-    // With nothing to replace.
-    std::fs::remove_file(place.store()).unwrap();
-    let (_, kept) = restore(&backup, &place.store(), &place.secret(), now).unwrap();
-    assert_eq!(kept, None);
-    assert_eq!(everything(&place.open().unwrap()).await.1, expected.1);
 }
 
 /// A disk that refuses from some moment on.

@@ -34,6 +34,16 @@ pub(super) struct Verified {
     pub(super) meta: Meta,
     /// The operations of the changes in the log, in order.
     pub(super) operations: Vec<Uuid>,
+    commit: Commit,
+}
+
+/// Which of the two commits that a redb file has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commit {
+    /// The one that its head names.
+    Named,
+    /// The other one, which is newer.
+    Other,
 }
 
 impl Verified {
@@ -49,19 +59,24 @@ pub(super) fn examine<T>(
     ring: &Ring,
     then: impl FnOnce(&ReadTransaction, Verified) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
-    look(file, |transaction| {
+    let commit = newest(file, ring)?;
+    look(file, commit, |transaction| {
         let verified = verify(transaction, ring)?;
-        then(transaction, verified)
+        then(transaction, Verified { commit, ..verified })
     })
 }
 
 /// What the file says of itself, be it whole or not.
 pub(super) fn glance(file: &Held, ring: &Ring) -> Result<Meta, Fault> {
-    look(file, |transaction| Meta::read(transaction, ring))
+    look(file, Commit::Named, |transaction| Meta::read(transaction, ring))
 }
 
 /// Opens the file in earnest. Only for one that was found whole.
-pub(super) fn open(file: Held) -> Result<Database, Fault> {
+pub(super) fn open(file: Held, verified: &Verified) -> Result<Database, Fault> {
+    if verified.commit == Commit::Other {
+        name_other_commit(&file, &file.head::<HEAD>()?)?;
+        file.sync()?;
+    }
     guarded(|| open_on(file))
 }
 
@@ -76,7 +91,7 @@ pub(super) fn verify(transaction: &ReadTransaction, ring: &Ring) -> Result<Verif
         }
     }
     let operations = verify_log(transaction, ring, &meta)?;
-    Ok(Verified { meta, operations })
+    Ok(Verified { meta, operations, commit: Commit::Named })
 }
 
 /// Whatever redb does on bytes that it does not expect, it is an answer.
@@ -87,13 +102,49 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, F
     })
 }
 
-fn look<T>(file: &Held, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
-    check_head(&file.head::<HEAD>()?)?;
+/// The newest commit that the file has whole.
+///
+/// Where a writer was cut off between its two phases the head names the older commit, and rightly:
+/// the newer was not acknowledged. But one flipped bit makes it name the older one too, and that
+/// would undo an acknowledged commit. The two look the same, so the newer one is taken wherever
+/// all of it verifies: unacknowledged, it may be written or not; acknowledged, it must be.
+fn newest(file: &Held, ring: &Ring) -> Result<Commit, Fault> {
+    let head = file.head::<HEAD>()?;
+    check_head(&head)?;
+    let named = usize::from(head[FLAGS] & OTHER_COMMIT != 0);
+    if transaction_id(&head, 1 - named) <= transaction_id(&head, named) {
+        return Ok(Commit::Named);
+    }
+    // Nothing of the head is verified by us, so the numbers that have a MAC decide.
+    let number = |transaction: &ReadTransaction| Ok(verify(transaction, ring)?.meta.epoch.number);
+    let named = look(file, Commit::Named, number)?;
+    match look(file, Commit::Other, number) {
+        Ok(other) if other >= named => Ok(Commit::Other),
+        _ if head[FLAGS] & UNCLEAN != 0 => Ok(Commit::Named),
+        Ok(other) => Err(Fault::Damaged(format!("it names change {named} and has change {other} after it"))),
+        Err(fault) => Err(Fault::Damaged(format!("its newest commit is not whole: {fault}"))),
+    }
+}
+
+fn look<T>(
+    file: &Held,
+    commit: Commit,
+    read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let head = file.head::<HEAD>()?;
+    check_head(&head)?;
     let overlay = Overlay::over(file.clone())?;
+    if commit == Commit::Other {
+        name_other_commit(&overlay, &head)?;
+    }
     guarded(|| {
         let database = open_on(overlay)?;
         read(&database.begin_read()?)
     })
+}
+
+fn name_other_commit(file: &impl StorageBackend, head: &[u8]) -> Result<(), Fault> {
+    Ok(file.write(FLAGS as u64, &[head[FLAGS] ^ OTHER_COMMIT])?)
 }
 
 fn open_on(backend: impl StorageBackend) -> Result<Database, Fault> {
@@ -110,7 +161,16 @@ fn check_head(head: &[u8]) -> Result<(), Fault> {
     if !head.starts_with(MAGIC) {
         return Err(Fault::NotAStore("it does not begin as a redb file does".into()));
     }
+    if head.len() < HEAD {
+        return Err(Fault::Damaged(format!("it ends after {} bytes, within its head", head.len())));
+    }
     Ok(())
+}
+
+/// The number of the transaction that wrote a commit slot.
+fn transaction_id(head: &[u8], slot: usize) -> u64 {
+    let at = SLOTS[slot] + TRANSACTION_ID;
+    head[at..at + 8].iter().rev().fold(0, |id, byte| id << 8 | u64::from(*byte))
 }
 
 fn verify_records(
@@ -159,9 +219,14 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a reason")
 }
 
-/// redb's, from its design document.
+/// The head of a redb file of format 3, from redb's design document; offsets and sizes in bytes.
+const HEAD: usize = 320;
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// Bytes.
-const HEAD: usize = 9;
+const FLAGS: usize = 9;
+const SLOTS: [usize; 2] = [64, 192];
+const TRANSACTION_ID: usize = 104;
+/// Flags: which slot is named, and that the file was not closed.
+const OTHER_COMMIT: u8 = 1;
+const UNCLEAN: u8 = 2;
 /// Bytes. Checks never read the store, so it need not be in memory a second time.
 const CACHE: usize = 64 * 1024 * 1024;
