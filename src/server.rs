@@ -7,6 +7,7 @@
 
 mod connection;
 mod listener;
+mod owners_only;
 mod worker;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use listener::Listener;
+pub use owners_only::OwnersOnly;
 use worker::Pool;
 
 use crate::grpc::{Decide, Wire};
