@@ -204,6 +204,11 @@ fn from_file(path: &At<PathBuf>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<
     let read = File::open(&whole).and_then(|file| file.take(LONGEST as u64 + 3).read_to_end(&mut text));
     match read {
         Ok(_) => Ok(text),
+        // The key itself instead of its file's name.
+        Err(_) if path.to_string_lossy().contains("dw_") => Err(Fault::discreet(
+            path.place,
+            "`from_file` takes the path of a file that holds the key, never the key itself",
+        )),
         Err(error) => {
             let shown = quoted(&whole.display().to_string());
             Err(Fault::new(

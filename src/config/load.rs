@@ -45,7 +45,7 @@ pub fn load(
     overlay: &[Overlay],
 ) -> Result<Loaded, Faults> {
     let variables: HashMap<String, String> = env.collect();
-    let (file, text) = read(file)?;
+    let (file, text) = read(file, Path::new(USUAL_FILE))?;
     let mut source =
         Source { file: file.as_ref().map(|path| path.display().to_string()), text, overlays: Vec::new() };
     let tree = tree(&mut source, &variables, overlay);
@@ -72,8 +72,8 @@ pub fn load(
 }
 
 /// The file and its text; both empty where none was asked for and the usual one is not there.
-fn read(asked: Option<&Path>) -> Result<(Option<PathBuf>, String), Faults> {
-    let path = asked.unwrap_or(Path::new(USUAL_FILE));
+fn read(asked: Option<&Path>, usual: &Path) -> Result<(Option<PathBuf>, String), Faults> {
+    let path = asked.unwrap_or(usual);
     let source = Source { file: Some(path.display().to_string()), ..Source::default() };
     let refuse = |message: String| Faults::one(&source, Fault::new(Place::Default, message));
     let file = match File::open(path) {
@@ -164,4 +164,18 @@ fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &
     check_distinct(&pairs, faults);
     let texts = keys.into_iter().map(|(_, text)| text).collect();
     config.texts = texts;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_file_may_be_missing_and_one_that_was_asked_for_may_not() {
+        let nowhere = Path::new("/nonexistent/doorward.yaml");
+        assert_eq!(read(None, nowhere), Ok((None, String::new())));
+        assert!(read(Some(nowhere), nowhere).is_err());
+        // Something that is there but cannot be read is no absence.
+        assert!(read(None, Path::new("/")).is_err());
+    }
 }

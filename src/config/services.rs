@@ -115,7 +115,7 @@ fn host(text: &str) -> Result<String, String> {
 /// form.
 // To be replaced by `domain::path::parse`, which decides what canonical means, once it is there.
 fn path(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()+,=:@/".contains(&byte);
     let inner = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let segments = |inner: &str| inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
     match inner {
