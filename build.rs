@@ -1,8 +1,37 @@
-//! Compiles `proto/` without protoc.
+//! Compiles `proto/` without protoc, and writes down what builds this.
+
+use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["doorward/store/v1/records.proto"], ["proto"])?;
     prost_build::Config::new().compile_fds(files)?;
+
+    let compiler = line_of(Command::new(std::env::var("RUSTC")?).arg("--version"));
+    println!("cargo::rustc-env=DOORWARD_RUSTC={}", compiler.ok_or("rustc does not tell its version")?);
+    revision();
     Ok(())
+}
+
+/// The commit, for releases built from a checkout. A developer's build does without: it would be
+/// compiled again after every commit. `DOORWARD_REVISION` in the environment says it where there
+/// is no checkout.
+fn revision() {
+    println!("cargo::rerun-if-env-changed=DOORWARD_REVISION");
+    if std::env::var_os("DOORWARD_REVISION").is_some() || std::env::var("PROFILE").as_deref() != Ok("release")
+    {
+        return;
+    }
+    let git = |arguments: &[&str]| line_of(Command::new("git").args(arguments));
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return };
+    println!("cargo::rustc-env=DOORWARD_REVISION={commit}");
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+}
+
+/// The first line of what a command prints, if it ends well.
+fn line_of(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.lines().next()?.to_owned())
 }

@@ -1,9 +1,26 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
-use smallvec::SmallVec;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::domain::denial::Notice;
-use crate::domain::headers::Mutations;
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::domain::authentication::{Authentication, Method};
+use crate::domain::catalog::Catalog;
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::decide::{Decided, Directory, Trail, World, decide};
+use crate::domain::denial::{Denial, Notice};
+use crate::domain::deployment::Deployment;
+use crate::domain::headers::{Mutations, mutate};
+use crate::domain::key::KeyFacts;
+use crate::domain::principal::Principal;
+use crate::domain::request::Request;
+use crate::domain::verdict::{Fault, Grant, Verdict};
+use crate::domain::verifier::{Peppers, Verifier};
+use crate::replica::Replica;
+use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
 
 /// What was decided, with all that a wire needs to say it.
 #[derive(Debug)]
@@ -21,7 +38,7 @@ pub struct Decision<'a> {
 pub enum Outcome<'a> {
     Allow(Mutations<'a>),
     /// A plain denial, with a `WWW-Authenticate` value for each accepted scheme (401 alone).
-    Deny(Notice, SmallVec<[&'a str; 2]>),
+    Deny(Notice, Vec<&'a str>),
     /// Envoy's typed `error_response`, with `Retry-After` in seconds.
     Fault(Notice, u32),
 }
@@ -47,26 +64,261 @@ pub struct Metadata<'a> {
 }
 
 /// Decides requests. One for all connections; cheap to share behind an `Arc`.
-pub struct Checker {}
+pub struct Checker {
+    catalog: Arc<ArcSwap<Catalog>>,
+    peppers: Peppers,
+    replica: Arc<Replica>,
+    clock: Clock,
+    telemetry: Arc<Telemetry>,
+    on_fault: OnFault,
+}
+
+/// What becomes of a [`Fault`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFault {
+    /// Envoy's `error_response`, so that `failure_mode_allow` is the operator's to use.
+    Error,
+    /// A plain denial.
+    Deny,
+}
+
+/// Seconds after which a caller may try again where Doorward could not decide: a failover of the
+/// store takes a few.
+const RETRY_AFTER: u32 = 1;
+
+/// When a decision began.
+#[derive(Clone, Copy)]
+struct Began {
+    now: crate::domain::time::Timestamp,
+    at: Instant,
+}
 
 impl Checker {
+    pub fn new(
+        catalog: Arc<ArcSwap<Catalog>>,
+        peppers: Peppers,
+        replica: Arc<Replica>,
+        clock: Clock,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::Error }
+    }
+
+    pub fn with_on_fault(self, on_fault: OnFault) -> Self {
+        Self { on_fault, ..self }
+    }
+
     /// Decides one request and hands the decision to `render`, whatever happens: a panic while
     /// deciding becomes the denial `internal`. Never waits.
-    pub fn check<T>(
-        &self,
-        _request: &crate::domain::request::Request<'_>,
-        _render: impl FnOnce(&Decision<'_>) -> T,
-    ) -> T {
-        unreachable!("being written")
+    pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        let began = self.begin();
+        let catalog = self.catalog.load();
+        let known = Known { catalog: &catalog, replica: &self.replica, boottime: self.clock.boottime() };
+        let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
+        let Decided { verdict, trail } =
+            catch_unwind(AssertUnwindSafe(|| decide(world, request))).unwrap_or_else(|_| panicked());
+        let query = trail.target.as_ref().and_then(|target| target.query);
+        match verdict {
+            Ok(Verdict::Allow(grant)) => {
+                let mutated = catch_unwind(AssertUnwindSafe(|| mutate(&grant, &catalog, request, query)))
+                    .unwrap_or(Err(PANICKED));
+                match mutated {
+                    Ok(mutations) => {
+                        self.conclude(began, request, &trail, Conclusion::Allow(&grant, mutations), render)
+                    }
+                    Err(denial) => self.conclude(began, request, &trail, Conclusion::Deny(denial), render),
+                }
+            }
+            Ok(Verdict::Deny(denial)) => {
+                self.conclude(began, request, &trail, Conclusion::Deny(denial), render)
+            }
+            Err(fault) => self.conclude(began, request, &trail, Conclusion::Fault(fault), render),
+        }
     }
 
     /// The answer where no request could be read or decided about (`malformed_request`,
     /// `check_too_large`, `overloaded`, `deadline`, `internal`): counted and logged like any other.
-    pub fn refuse<T>(
+    pub fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        let request = Request::default();
+        self.conclude(self.begin(), &request, &Trail::default(), Conclusion::Deny(denial), render)
+    }
+
+    fn begin(&self) -> Began {
+        Began { now: self.clock.now(), at: self.clock.monotonic() }
+    }
+
+    /// Answer, metric, log line and metadata of a decision come from one value.
+    fn conclude<'a, T>(
         &self,
-        _denial: crate::domain::denial::Denial,
-        _render: impl FnOnce(&Decision<'_>) -> T,
+        began: Began,
+        request: &Request<'_>,
+        trail: &'a Trail<'a, '_>,
+        conclusion: Conclusion<'a>,
+        render: impl FnOnce(&Decision<'_>) -> T,
     ) -> T {
-        unreachable!("being written")
+        let challenges = conclusion.challenges(trail);
+        let (label, code, why) = conclusion.face();
+        let credential =
+            conclusion.principal().and_then(credential).or_else(|| trail.key.map(|key| key.to_string()));
+        let consumer =
+            conclusion.principal().and_then(Principal::consumer).or(trail.consumer.as_ref()).cloned();
+        let consumer = consumer.as_ref();
+        let outcome = match conclusion {
+            Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
+            Conclusion::Deny(denial) => {
+                Outcome::Deny(denial.notice(), challenges.iter().map(String::as_str).collect())
+            }
+            Conclusion::Fault(fault) => match self.on_fault {
+                OnFault::Error => Outcome::Fault(fault.notice(), RETRY_AFTER),
+                OnFault::Deny => Outcome::Deny(fault.notice(), Vec::new()),
+            },
+        };
+        let decision = Decision {
+            outcome,
+            metadata: metadata(trail, consumer, credential.clone(), label, code),
+            request_id: request_id(request),
+            grpc: request.grpc,
+        };
+        let rendered = render(&decision);
+        let line = DecisionLine {
+            request_id: decision.request_id,
+            verdict: label,
+            code,
+            why,
+            service: decision.metadata.service,
+            infrastructure: decision.metadata.infrastructure,
+            method: request.method,
+            path: trail.target.as_ref().map_or(request.target, |target| &target.path),
+            host: request.host,
+            client: request.source,
+            credential: credential.as_deref(),
+            consumer: consumer.map(|consumer| consumer.id),
+            username: consumer.and_then(|consumer| consumer.username.as_deref()),
+            duration: self.clock.monotonic().saturating_duration_since(began.at),
+        };
+        self.telemetry.record(&line, began.now);
+        rendered
+    }
+}
+
+/// A decision that still has its reasons.
+enum Conclusion<'a> {
+    Allow(&'a Grant<'a>, Mutations<'a>),
+    Deny(Denial),
+    Fault(Fault),
+}
+
+impl Conclusion<'_> {
+    fn face(&self) -> (VerdictLabel, Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Allow(..) => (VerdictLabel::Allow, None, None),
+            Self::Deny(denial) => (VerdictLabel::Deny, Some(denial.notice().code), denial.why()),
+            Self::Fault(fault) => (VerdictLabel::Fault, Some(fault.notice().code), Some(fault.why())),
+        }
+    }
+
+    fn principal(&self) -> Option<&Principal> {
+        match self {
+            Self::Allow(grant, _) => Some(&grant.principal),
+            Self::Deny(_) | Self::Fault(_) => None,
+        }
+    }
+
+    /// How the caller may prove itself, where that is what it lacked.
+    fn challenges(&self, trail: &Trail<'_, '_>) -> Vec<String> {
+        match (self, trail.deployment) {
+            (Self::Deny(denial), Some(deployment)) if denial.challenges() => challenges(deployment),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn challenges(deployment: &Deployment) -> Vec<String> {
+    let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
+        return Vec::new();
+    };
+    let mut challenges = Vec::new();
+    for Method::ApiKey(api_key) in methods {
+        for challenge in api_key.challenges() {
+            if !challenges.contains(&challenge) {
+                challenges.push(challenge);
+            }
+        }
+    }
+    challenges
+}
+
+fn credential(principal: &Principal) -> Option<String> {
+    match principal {
+        Principal::Proven { credential, .. } => Some(credential.clone()),
+        Principal::Nobody | Principal::Anonymous(_) => None,
+    }
+}
+
+fn metadata<'a>(
+    trail: &Trail<'a, '_>,
+    consumer: Option<&Arc<Consumer>>,
+    credential: Option<String>,
+    label: VerdictLabel,
+    code: Option<&'static str>,
+) -> Metadata<'a> {
+    let deployment = trail.deployment;
+    Metadata {
+        service: deployment.map(|deployment| deployment.service_name.as_str()),
+        infrastructure: deployment
+            .and_then(|deployment| deployment.infrastructure.as_ref().map(|(_, name)| name.as_str())),
+        mode: "enforce",
+        consumer: consumer.map(|consumer| consumer.id.to_string()),
+        username: consumer.and_then(|consumer| consumer.username.clone()),
+        groups: consumer.map_or_else(Vec::new, |consumer| consumer.groups.clone()),
+        credential,
+        method: trail.method,
+        verdict: label.name(),
+        code,
+    }
+}
+
+/// What the caller, or else the asker, calls the request.
+fn request_id<'a>(request: &Request<'a>) -> &'a str {
+    let usable = |id: &'a [u8]| {
+        let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        plain.then(|| std::str::from_utf8(id).ok()).flatten()
+    };
+    request.header(b"x-request-id").one().and_then(usable).or_else(|| usable(request.id)).unwrap_or_default()
+}
+
+/// Characters.
+const LONGEST_REQUEST_ID: usize = 128;
+
+const PANICKED: Denial = Denial::Internal { why: "a panic while deciding" };
+
+fn panicked<'w, 'r>() -> Decided<'w, 'r> {
+    Decided { verdict: Ok(Verdict::Deny(PANICKED)), trail: Trail::default() }
+}
+
+/// What this instance knows at the moment of a check: the file's objects always, the store's under
+/// the lease.
+struct Known<'k> {
+    catalog: &'k Catalog,
+    replica: &'k Replica,
+    /// CLOCK_BOOTTIME, pinned for the whole check.
+    boottime: Duration,
+}
+
+impl Directory for Known<'_> {
+    fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault> {
+        if let Some(key) = self.catalog.key(verifier) {
+            return Ok(Some(key.clone()));
+        }
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.key(verifier))
+    }
+
+    fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault> {
+        if let Some(consumer) = self.catalog.consumers().get(&id) {
+            return Ok(Some(Arc::clone(consumer)));
+        }
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.consumer(id))
     }
 }

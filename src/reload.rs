@@ -1,1 +1,107 @@
-//! Being written.
+//! A new catalog while the server runs: on SIGHUP, and when the file changes.
+//!
+//! A bad file changes nothing but a gauge and the log.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::Signal;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, Faults, Loaded};
+use crate::domain::catalog::Catalog;
+use crate::domain::verifier::Peppers;
+use crate::telemetry::Telemetry;
+use crate::telemetry::log::{LevelHandle, Levels};
+
+/// Reads the configuration anew and swaps what may be swapped.
+pub struct Reloader {
+    /// Loads as it was loaded at the start: the same file, environment and flags.
+    pub load: Box<dyn Fn() -> Result<Loaded, Faults> + Send>,
+    /// What the server was started with: what of it changes takes a restart.
+    pub started: Config,
+    pub file: Option<PathBuf>,
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// The digest of the catalog in force.
+    pub digest: Arc<AtomicU64>,
+    pub peppers: Peppers,
+    pub telemetry: Arc<Telemetry>,
+    pub levels: LevelHandle,
+    pub clock: Clock,
+}
+
+/// Between two looks at the file. A look costs one system call.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Reloader {
+    /// Reloads whenever asked to or the file changes, for as long as the process lives.
+    pub async fn run(self, mut hangups: Signal) {
+        let mut looks = tokio::time::interval(LOOK);
+        let mut seen = self.file.as_deref().and_then(stamp);
+        loop {
+            tokio::select! {
+                Some(()) = hangups.recv() => {
+                    seen = self.file.as_deref().and_then(stamp);
+                    self.reload("SIGHUP");
+                }
+                _ = looks.tick() => {
+                    let now = self.file.as_deref().and_then(stamp);
+                    // A file that is away for a moment is being replaced; it is looked at when it is back.
+                    if now.is_some() && now != seen {
+                        seen = now;
+                        self.reload("the file changed");
+                    }
+                }
+            }
+        }
+    }
+
+    fn reload(&self, cause: &'static str) {
+        match self.read() {
+            Ok((config, catalog)) => {
+                for setting in self.started.unlike(&config) {
+                    warn!(setting, "this setting has changed; it takes effect at the next start");
+                }
+                self.levels.set(&levels(&config));
+                self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
+                self.digest.store(config.digest(&self.peppers), Ordering::Release);
+                self.catalog.store(Arc::new(catalog));
+                self.telemetry.config_read(true, self.clock.now());
+                info!(cause, "the configuration has been reloaded");
+            }
+            Err(faults) => {
+                self.telemetry.config_read(false, self.clock.now());
+                for fault in faults.remarks() {
+                    error!(cause, fault = %fault.line(), "the configuration is not taken");
+                }
+                error!(cause, "the configuration before stays in force");
+            }
+        }
+    }
+
+    fn read(&self) -> Result<(Config, Catalog), Faults> {
+        let loaded = (self.load)()?;
+        for warning in &loaded.warnings {
+            warn!(warning = %warning.line(), "the configuration is taken with a warning");
+        }
+        let catalog = loaded.config.catalog(&self.peppers)?;
+        Ok((loaded.config, catalog))
+    }
+}
+
+/// The log's levels as configured. Every configurable level has a name that can be read.
+pub fn levels(config: &Config) -> Levels {
+    config.log.level.name().parse().unwrap_or_default()
+}
+
+/// Tells two states of a file apart, also where it was replaced by one of the same length and time.
+fn stamp(file: &Path) -> Option<(u64, u64, i64, i64)> {
+    let metadata: Metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}

@@ -1,4 +1,232 @@
-//! Being written.
+//! The command line: one file a command.
 
-pub mod config;
-pub mod validate;
+mod config;
+mod consumer;
+mod door;
+mod health;
+mod key;
+mod serve;
+mod store;
+mod validate;
+mod version;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{self as settings, Faults, Loaded, Overlay};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// How a command ended, as its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// 1: refused, or not found.
+    #[error("{0}")]
+    Refused(String),
+    /// 2: wrong usage or configuration.
+    #[error("{0}")]
+    Usage(String),
+    /// 3: no server and no store to talk to.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        })
+    }
+}
+
+#[derive(Parser)]
+#[command(name = "doorward", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// The configuration file [default: ./doorward.yaml where there is one]
+    #[arg(long, short, global = true, env = "DOORWARD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How answers are printed
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Made to be read
+    Text,
+    /// Made to be parsed: one object or one list
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve(serve::Arguments),
+    /// Check the configuration file and say what is wrong with it
+    Validate,
+    /// Print the configuration's schema, or what is in force
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Make, list and delete consumers
+    #[command(subcommand)]
+    Consumer(consumer::Command),
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Back up, restore or check the embedded store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Ask a running server whether it is ready
+    #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
+    Health {
+        /// Whether it runs at all, ready or not
+        #[arg(long)]
+        live: bool,
+        /// The status listener [default: the configured one]
+        #[arg(long)]
+        url: Option<String>,
+    },
+    /// Print the version
+    Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// The JSON Schema of the configuration file
+    Schema,
+    /// The settings in force, without secrets, and where each comes from
+    Show,
+}
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let Arguments { common, command } = Arguments::parse();
+    match dispatch(&common, command.unwrap_or(Command::Serve(serve::Arguments::default()))) {
+        Ok(code) => code,
+        Err(failure) => {
+            // A closed stderr leaves nobody to tell.
+            let _ = writeln!(std::io::stderr(), "doorward: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
+    let as_json = common.output == Output::Json;
+    match command {
+        Command::Serve(arguments) => serve::run(common, &arguments)?,
+        Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
+        Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
+        Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Consumer(command) => consumer::run(common, command)?,
+        Command::Key(command) => key::run(common, command)?,
+        Command::Store(command) => store::run(common, command)?,
+        Command::Health { live, url } => return ask_health(common, live, url),
+        Command::Version => common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCode, Failure> {
+    let runtime = runtime()?;
+    let url = match url {
+        Some(url) => url,
+        None => {
+            let status = common.load()?.listen.status.value.to_string();
+            let address =
+                runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
+            health::url(address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?)
+        }
+    };
+    let probe = if live { health::Probe::Live } else { health::Probe::Ready };
+    let health = runtime.block_on(health::health(&url, probe));
+    common
+        .print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
+            format!("{health}\n")
+        });
+    Ok(ExitCode::from(health.exit_code()))
+}
+
+/// A runtime for a command: it does one thing at a time.
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))
+}
+
+impl Common {
+    /// The configuration, whole: file, environment, flags.
+    fn read(&self, flags: &[Overlay]) -> Result<Loaded, Faults> {
+        settings::load(self.config.as_deref(), std::env::vars(), flags)
+    }
+
+    /// What a command needs of it: where things are. The keys that the file declares are not read,
+    /// for whoever runs a command need not have them.
+    fn load(&self) -> Result<settings::Config, Failure> {
+        settings::load_places(self.config.as_deref(), std::env::vars())
+            .map(|loaded| loaded.config)
+            .map_err(|faults| Failure::Usage(faults.to_string()))
+    }
+
+    /// Prints an answer; a pipe that was closed is nobody's failure.
+    fn print(&self, value: &Value, text: impl FnOnce(&Value) -> String) {
+        let printed = match self.output {
+            Output::Json => format!("{value:#}\n"),
+            Output::Text => text(value),
+        };
+        let _ = std::io::stdout().write_all(printed.as_bytes());
+    }
+}
+
+/// Rows under headings, each column as wide as its widest cell.
+fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = headings
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(heading.len())
+        })
+        .collect();
+    let line = |cells: &[String]| {
+        let padded: Vec<String> =
+            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let headings: Vec<String> = headings.iter().map(|heading| heading.to_uppercase()).collect();
+    std::iter::once(line(&headings)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// A JSON value as a table's cell.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".into(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// A path segment, percent-encoded.
+fn segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}

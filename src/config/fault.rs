@@ -230,16 +230,21 @@ impl Remark {
     }
 }
 
+impl Remark {
+    /// One line, for a log: where, and what.
+    pub fn line(&self) -> String {
+        match (&self.file, self.line, self.column) {
+            (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}: {}", self.message),
+            (Some(file), ..) => format!("{file}: {}", self.message),
+            (None, ..) => self.message.clone(),
+        }
+    }
+}
+
+/// For a terminal: the line, and below it what stands there.
 impl fmt::Display for Remark {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(formatter, "{file}:")?;
-            if let (Some(line), Some(column)) = (self.line, self.column) {
-                write!(formatter, "{line}:{column}:")?;
-            }
-            write!(formatter, " ")?;
-        }
-        formatter.write_str(&self.message)?;
+        formatter.write_str(&self.line())?;
         match &self.excerpt {
             Some(excerpt) => write!(formatter, "\n{excerpt}"),
             None => Ok(()),

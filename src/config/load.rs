@@ -44,6 +44,34 @@ pub fn load(
     env: impl Iterator<Item = (String, String)>,
     overlay: &[Overlay],
 ) -> Result<Loaded, Faults> {
+    load_with(file, env, overlay, Keys::Read)
+}
+
+/// Reads the configuration but for the texts of the keys that it declares: whoever lists or
+/// revokes keys need not have them.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_places(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Faults> {
+    load_with(file, env, &[], Keys::LeftAlone)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Read,
+    LeftAlone,
+}
+
+fn load_with(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+    overlay: &[Overlay],
+    keys: Keys,
+) -> Result<Loaded, Faults> {
     let variables: HashMap<String, String> = env.collect();
     let (file, text) = read(file, Path::new(USUAL_FILE))?;
     let mut source =
@@ -58,7 +86,9 @@ pub fn load(
     let mut faults = check(&config);
     let policy::Resolved { faults: more, mut warnings, .. } = policy::resolve(&config);
     faults.extend(more);
-    read_keys(&mut config, &variables, &mut faults);
+    if keys == Keys::Read {
+        read_keys(&mut config, &variables, &mut faults);
+    }
     if let Some(faults) = Faults::gather(&source, faults) {
         return Err(faults);
     }

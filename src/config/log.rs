@@ -7,7 +7,7 @@ use super::fault::Fault;
 use super::limits::within;
 use super::place::At;
 
-/// What is written about decisions, and how. Every denial is written.
+/// What is written about decisions, and how. Every refusal is written, up to a rate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -17,6 +17,8 @@ pub struct Log {
     pub level: LogLevel,
     /// The share of allowed requests that get a line: 0 none, 1 all. Default: 0.01.
     pub allows: At<f64>,
+    /// Refusals beyond this many in a second get no line, and are counted instead. Default: 1000.
+    pub refusals_per_second: At<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,7 +55,12 @@ impl LogLevel {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::default(), level: LogLevel::default(), allows: At::assumed(0.01) }
+        Self {
+            format: LogFormat::default(),
+            level: LogLevel::default(),
+            allows: At::assumed(0.01),
+            refusals_per_second: At::assumed(1000),
+        }
     }
 }
 

@@ -41,6 +41,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 pub use api_key::{ApiKey, KeyIn, KeyName};
 pub use authentication::{Authentication, Method, Required};
@@ -52,7 +53,7 @@ pub use id::{Id, NAMESPACE, derived};
 pub use keys::{Key, Keys};
 pub use limits::Limits;
 pub use listen::{Address, Endpoint, Listen};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_places};
 pub use log::{Log, LogFormat, LogLevel};
 pub use moment::Moment;
 pub use overlay::Overlay;
@@ -206,6 +207,27 @@ impl Config {
     /// The same number on every instance whose policy is the same, keys included.
     pub fn digest(&self, peppers: &Peppers) -> u64 {
         digest::digest(&policy::resolve(self), &self.verifiers(peppers))
+    }
+
+    /// The settings that `other` has differently and that only a start can put in force.
+    pub fn unlike(&self, other: &Self) -> Vec<&'static str> {
+        let settled = |config: &Self| {
+            [
+                ("listen", json!(config.listen)),
+                ("store", json!(config.store)),
+                ("secret_file", json!(config.secret_file)),
+                ("data_dir", json!(config.data_dir)),
+                ("revocation", json!(config.revocation)),
+                ("on_fault", json!(config.on_fault)),
+                ("drain_delay", json!(config.drain_delay)),
+                ("workers", json!(config.workers)),
+                ("reflection", json!(config.reflection)),
+                ("limits", json!(config.limits)),
+                ("keys", json!(config.keys)),
+            ]
+        };
+        let changed = |(before, after): &((&'static str, Value), (&'static str, Value))| before.1 != after.1;
+        settled(self).into_iter().zip(settled(other)).filter(changed).map(|(before, _)| before.0).collect()
     }
 
     /// Of each key its verifier under the primary pepper.

@@ -1,5 +1,175 @@
 //! The Authorization header, RFC 9110 section 11.6.2 and RFC 6750 section 2.1.
 
-pub fn bearer(_value: &[u8]) -> Option<&[u8]> {
-    None
+use memchr::memchr;
+
+use super::request::Request;
+
+/// Credentials that consist of a single token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// `Bearer`, in the case it was sent in: compare without.
+    pub scheme: &'a [u8],
+    /// Never empty; RFC 9110's `token68`.
+    pub token: &'a [u8],
+}
+
+/// What a request presents as `Authorization: Bearer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer<'a> {
+    /// No such header, or one of another scheme: nothing was presented to whom asks for a bearer.
+    Absent,
+    /// The scheme without a token, or with what is no token: proves nothing.
+    Malformed,
+    Token(&'a [u8]),
+    /// A bearer beside other credentials, in lines of their own or joined by a comma, as Envoy
+    /// joins them. No token holds a comma.
+    Duplicate,
+}
+
+/// `scheme 1*SP token68`, and nothing around it. `None` for everything else, such as credentials
+/// with parameters (`Digest`), a tab, or a character beyond ASCII.
+pub fn parse(value: &[u8]) -> Option<Credentials<'_>> {
+    let (scheme, rest) = split_scheme(value);
+    let blanks = rest.iter().take_while(|byte| **byte == b' ').count();
+    let token = &rest[blanks..];
+    (!scheme.is_empty() && blanks > 0 && is_token68(token)).then_some(Credentials { scheme, token })
+}
+
+/// The bearer token in the value of one header line.
+pub fn bearer(value: &[u8]) -> Bearer<'_> {
+    if memchr(b',', value).is_some() {
+        let one_is_ours = value.split(|&byte| byte == b',').any(names_bearer);
+        return if one_is_ours { Bearer::Duplicate } else { Bearer::Absent };
+    }
+    if !names_bearer(value) {
+        return Bearer::Absent;
+    }
+    parse(value).map_or(Bearer::Malformed, |credentials| Bearer::Token(credentials.token))
+}
+
+/// The bearer token of a request, whether its header lines are separate or joined.
+pub fn find_bearer<'a>(request: &Request<'a>) -> Bearer<'a> {
+    let mut lines = request.headers.iter().filter(|header| header.name == b"authorization");
+    let Some(first) = lines.next() else { return Bearer::Absent };
+    let first = bearer(first.value);
+    let mut others = lines.map(|line| bearer(line.value)).peekable();
+    if others.peek().is_none() {
+        return first;
+    }
+    let one_is_ours = first != Bearer::Absent || others.any(|other| other != Bearer::Absent);
+    if one_is_ours { Bearer::Duplicate } else { Bearer::Absent }
+}
+
+fn names_bearer(value: &[u8]) -> bool {
+    split_scheme(value.trim_ascii_start()).0.eq_ignore_ascii_case(b"bearer")
+}
+
+fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
+    value.split_at(value.iter().position(|&byte| !is_tchar(byte)).unwrap_or(value.len()))
+}
+
+/// A character of a token, RFC 9110 section 5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// RFC 9110 section 11.2.
+fn is_token68(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = &token[..token.len() - padding];
+    !digits.is_empty() && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::request::Header;
+
+    fn request<'a>(lines: &[&'a str]) -> Request<'a> {
+        let line = |line: &&'a str| Header { name: b"authorization", value: line.as_bytes() };
+        Request { headers: lines.iter().map(line).collect(), ..Request::default() }
+    }
+
+    /// The same verdict for separate lines and for lines joined as Envoy joins them.
+    #[track_caller]
+    fn check(lines: &[&str], expected: Bearer<'_>) {
+        assert_eq!(find_bearer(&request(lines)), expected, "{lines:?}");
+        if !lines.is_empty() {
+            assert_eq!(bearer(lines.join(",").as_bytes()), expected, "joined: {lines:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn a_bearer_is_one_token_after_blanks() {
+        //     lines                            bearer
+        check(&[],                              Bearer::Absent);
+        check(&[""],                            Bearer::Absent);
+        check(&["Bearer abc"],                  Bearer::Token(b"abc"));
+        check(&["bEARER abc"],                  Bearer::Token(b"abc"));
+        check(&["Bearer   a.b-c_d~e+f/g=="],    Bearer::Token(b"a.b-c_d~e+f/g=="));
+        check(&["Bearer"],                      Bearer::Malformed);
+        check(&["Bearer "],                     Bearer::Malformed);
+        check(&["Bearer\tabc"],                 Bearer::Malformed);
+        check(&["Bearer\u{a0}abc"],             Bearer::Malformed);
+        check(&["Bearer abc\u{a0}"],            Bearer::Malformed);
+        check(&["Bearer abc "],                 Bearer::Malformed);
+        check(&["Bearer a b"],                  Bearer::Malformed);
+        check(&["Bearer a\tb"],                 Bearer::Malformed);
+        check(&["Bearer a=b"],                  Bearer::Malformed);
+        check(&["Bearer =="],                   Bearer::Malformed);
+        check(&["Bearer \"abc\""],              Bearer::Malformed);
+        check(&["Bearer=abc"],                  Bearer::Malformed);
+        check(&[" Bearer abc"],                 Bearer::Malformed);
+        check(&["Bearer:abc"],                  Bearer::Malformed);
+        check(&["Bearerabc"],                   Bearer::Absent);
+        check(&["Basic YTpi"],                  Bearer::Absent);
+        check(&["x Bearer abc"],                Bearer::Absent);
+        check(&["\u{a0}Bearer abc"],            Bearer::Absent);
+        check(&["Digest a=\"1\", b=\"2\""],     Bearer::Absent);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_bearer_beside_others_is_a_duplicate() {
+        check(&["Bearer 1", "Bearer 2"],        Bearer::Duplicate);
+        check(&["Bearer 1", "Bearer 1"],        Bearer::Duplicate);
+        check(&["Basic YTpi", "Bearer 1"],      Bearer::Duplicate);
+        check(&["Bearer 1", "Basic YTpi"],      Bearer::Duplicate);
+        check(&["Bearer", ""],                  Bearer::Duplicate);
+        check(&["Bearer 1,"],                   Bearer::Duplicate);
+        check(&["Basic YTpi,\tbearer 1"],       Bearer::Duplicate);
+        check(&["Basic YTpi", "Digest a=1"],    Bearer::Absent);
+    }
+
+    #[test]
+    fn other_schemes_are_read_too() {
+        assert_eq!(parse(b"Basic YTpi"), Some(Credentials { scheme: b"Basic", token: b"YTpi" }));
+        assert_eq!(parse(b"Digest a=1, b=2"), None);
+        assert_eq!(parse(b" YTpi"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(value in any::<Vec<u8>>()) {
+            let _ = (parse(&value), bearer(&value));
+        }
+
+        #[test]
+        fn separate_and_joined_lines_agree(
+            lines in proptest::collection::vec("(Bearer|basic|x)?[ \t,=]{0,2}[ab=]{0,3}", 0..4)
+        ) {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let joined = lines.join(",");
+            prop_assert_eq!(find_bearer(&request(&lines)), bearer(joined.as_bytes()));
+        }
+
+        #[test]
+        fn every_token_is_read_back(token in "[A-Za-z0-9._~+/-]{1,40}={0,2}", blanks in " {1,3}") {
+            let value = format!("Bearer{blanks}{token}");
+            prop_assert_eq!(bearer(value.as_bytes()), Bearer::Token(token.as_bytes()));
+        }
+    }
 }

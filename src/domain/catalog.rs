@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::Deployment;
-use super::headers::IdentityHeaders;
+use super::headers::{self, IdentityHeaders};
 use super::key::KeyFacts;
 use super::permission::Permission;
 use super::request::Route;
@@ -32,6 +32,8 @@ pub struct Catalog {
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     keys: HashMap<Verifier, KeyFacts>,
     headers: IdentityHeaders,
+    /// Every other spelling of an identity header.
+    look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
     by_name: HashMap<String, Vec<usize>>,
     /// Exact hosts, in lower case.
@@ -59,12 +61,14 @@ impl Catalog {
     /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
     pub fn new(parts: Parts) -> Result<Self, Clash> {
         let Parts { deployments, permissions, consumers, keys, headers } = parts;
+        let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
             permissions,
             consumers,
             keys,
             headers,
+            look_alikes,
             by_name: HashMap::new(),
             exact: HashMap::new(),
             suffixes: HashMap::new(),
@@ -122,6 +126,11 @@ impl Catalog {
 
     pub fn headers(&self) -> &IdentityHeaders {
         &self.headers
+    }
+
+    /// Every spelling of an identity header but its own.
+    pub fn look_alikes(&self) -> &[String] {
+        &self.look_alikes
     }
 
     /// The consumers that the file declares.

@@ -1,7 +1,167 @@
 //! Query parameters, as credentials are read from them.
+//!
+//! Parameters are parted by `&` alone and compared by case, which is how Envoy finds the one that
+//! it is told to remove. Envoy does not decode names, so a name spelled with escapes is
+//! [`Found::Disguised`]: it could be read by the upstream, but not be removed.
+
+use std::borrow::Cow;
 
 use super::credential::Found;
+use super::path::escaped;
 
-pub fn find<'a>(_query: &'a [u8], _name: &str) -> Found<'a> {
-    Found::Absent
+/// What stands under `name` in a query (without its `?`).
+///
+/// The value is form-decoded: `%41` is `A`, `+` a blank. A `%` without two digits after it stays as
+/// it is; the text is then a wrong key, and no error a client could make use of.
+pub fn find<'a>(query: &'a [u8], name: &str) -> Found<'a> {
+    let mut found = Found::Absent;
+    for (raw_name, value) in parameters(query) {
+        if raw_name == name.as_bytes() {
+            found = found.and(value.map_or(Found::Unusable, |value| Found::Text(decode(value))));
+        } else if is_encoded(raw_name) && decoded(raw_name).eq(name.bytes()) {
+            return Found::Disguised;
+        }
+    }
+    found
+}
+
+/// Whether Envoy would find something to remove under `name`: a parameter with exactly these bytes
+/// for its name, with a value or without.
+pub fn has(query: &[u8], name: &str) -> bool {
+    parameters(query).any(|(raw_name, _)| raw_name == name.as_bytes())
+}
+
+/// The pairs of a query or a form, undecoded; `None` where there is no `=`.
+pub(super) fn parameters(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+    text.split(|&byte| byte == b'&').map(|pair| match memchr::memchr(b'=', pair) {
+        Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+        None => (pair, None),
+    })
+}
+
+/// The text of a name or value of a query or a form.
+pub(super) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if is_encoded(text) { Cow::Owned(decoded(text).collect()) } else { Cow::Borrowed(text) }
+}
+
+fn is_encoded(text: &[u8]) -> bool {
+    memchr::memchr2(b'%', b'+', text).is_some()
+}
+
+/// The bytes of a form-encoded text, one by one.
+fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        rest = after;
+        Some(match first {
+            b'+' => b' ',
+            b'%' => match escaped(after) {
+                Some(byte) => {
+                    rest = &after[2..];
+                    byte
+                }
+                None => b'%',
+            },
+            plain => plain,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(bytes: &[u8]) -> Found<'_> {
+        Found::Text(Cow::Borrowed(bytes))
+    }
+
+    #[track_caller]
+    fn check(query: &str, expected: Found<'_>) {
+        assert_eq!(find(query.as_bytes(), "apikey"), expected, "{query}");
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn a_key_is_found_under_its_exact_name_alone() {
+        //    query                       found
+        check("",                         Found::Absent);
+        check("x=1",                      Found::Absent);
+        check("apikey=S",                 text(b"S"));
+        check("x=1&apikey=S&y",           text(b"S"));
+        check("&&apikey=S&",              text(b"S"));
+        check("apikey=",                  text(b""));
+        check("apikey=a=b",               text(b"a=b"));
+        check("apikey=a?b;c",             text(b"a?b;c"));
+        check("ApiKey=S",                 Found::Absent);
+        check("apikey[]=S",               Found::Absent);
+        check("?apikey=S",                Found::Absent);
+        check("x=1;apikey=S",             Found::Absent);
+        check(" apikey=S",                Found::Absent);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_value_is_decoded_and_bad_escapes_stay() {
+        check("apikey=%41%62+c%2b",       text(b"Ab c+"));
+        check("apikey=%00%ff",            text(b"\0\xff"));
+        check("apikey=%zz%4%",            text(b"%zz%4%"));
+        check("apikey=%%41",              text(b"%A"));
+        check("apikey=%2541",             text(b"%41"));
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn a_bare_name_is_no_key_and_a_second_one_is_one_too_many() {
+        check("apikey",                   Found::Unusable);
+        check("x&apikey&y",               Found::Unusable);
+        check("apikey=S&apikey=S",        Found::Many);
+        check("apikey=S&apikey=T",        Found::Many);
+        check("apikey&apikey=S",          Found::Many);
+        check("apikey=S&x=1&apikey",      Found::Many);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn an_encoded_name_is_disguised_before_anything_else() {
+        check("api%6bey=S",               Found::Disguised);
+        check("api%6Bey",                 Found::Disguised);
+        check("%61%70%69%6b%65%79=S",     Found::Disguised);
+        check("apikey=S&api%6bey=S",      Found::Disguised);
+        check("apikey=S&apikey=S&api%6bey", Found::Disguised);
+        check("api%256bey=S",             Found::Absent);
+        check("api%6Key=S",               Found::Absent);
+    }
+
+    #[test]
+    fn only_what_envoy_can_remove_is_there_to_be_removed() {
+        let has = |query: &str| has(query.as_bytes(), "apikey");
+        assert!(has("apikey=S") && has("x&apikey") && has("x=1&apikey=&y"));
+        assert!(
+            !has("") && !has("ApiKey=S") && !has("api%6bey=S") && !has("x=1;apikey=S") && !has("x=apikey")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(query in any::<Vec<u8>>(), name in "[a-z]{1,3}") {
+            let _ = (find(&query, &name), has(&query, &name));
+        }
+
+        #[test]
+        fn every_key_can_be_sent_encoded(key in any::<Vec<u8>>(), before in "(x=[a-z%+]{0,4}&){0,3}") {
+            let spelled: String = key.iter().map(|byte| format!("%{byte:02X}")).collect();
+            let query = format!("{before}apikey={spelled}");
+            prop_assert_eq!(find(query.as_bytes(), "apikey"), text(&key));
+        }
+
+        #[test]
+        fn what_is_found_can_be_removed(query in "((k|%6b|%6B|K|x)(=[a%4+]{0,2})?[&;]){0,5}") {
+            if matches!(find(query.as_bytes(), "k"), Found::Text(_) | Found::Unusable | Found::Many) {
+                prop_assert!(has(query.as_bytes(), "k"));
+            }
+        }
+    }
 }

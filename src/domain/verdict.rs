@@ -1,7 +1,6 @@
 //! The answer to a check. There is no default, and nothing stands for "allow" by being empty.
 
-use super::authentication::ApiKey;
-use super::denial::Denial;
+use super::denial::{Denial, Notice};
 use super::deployment::Deployment;
 use super::principal::Principal;
 
@@ -17,8 +16,6 @@ pub enum Verdict<'c> {
 pub struct Grant<'c> {
     pub deployment: &'c Deployment,
     pub principal: Principal,
-    /// The methods whose credentials are kept from the upstream.
-    pub hide: Vec<&'c ApiKey>,
 }
 
 /// Doorward could not decide: ours to mend, never the caller's.
@@ -30,4 +27,25 @@ pub enum Fault {
     LeaseExpired,
     #[error("the store has not been read yet")]
     NotLoaded,
+}
+
+impl Fault {
+    /// What a fault looks like from outside: the same whatever its cause.
+    pub fn notice(self) -> Notice {
+        Notice {
+            status: 503,
+            code: "unavailable",
+            title: "Service Unavailable",
+            message: "The request could not be decided; try again",
+            grpc_status: 14,
+        }
+    }
+
+    /// For the log.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::LeaseExpired => "lease_expired",
+            Self::NotLoaded => "not_loaded",
+        }
+    }
 }

@@ -1,1 +1,6 @@
-//! Being written.
+//! The HTTP listeners.
+
+pub mod admin;
+mod problem;
+pub mod socket;
+pub mod status;

@@ -1,1 +1,149 @@
-//! Being written.
+//! Making and ending consumers and credentials: every write to the store goes through here.
+
+mod consumers;
+mod keys;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub use self::consumers::NewConsumer;
+pub use self::keys::{MadeKey, NewKey};
+use crate::clock::Clock;
+use crate::domain::catalog::Catalog;
+use crate::replica::Replica;
+use crate::store::record::OwnerRecord;
+use crate::store::ring::Ring;
+use crate::store::{Batch, Effect, Epoch, Expect, Name, Step, Store, StoreError, Table};
+
+/// Makes and ends what the store holds. Cheap to share behind an `Arc`.
+pub struct Issuer {
+    store: Arc<dyn Store>,
+    ring: Arc<Ring>,
+    clock: Clock,
+    /// Names of services and permissions are resolved by it, and what the file owns is left alone.
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Whoever runs a replica has its writes wait until that replica knows them.
+    replica: Option<Arc<Replica>>,
+    /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
+    allow_weak: bool,
+}
+
+/// What was done, and since when it is so.
+#[derive(Debug)]
+pub struct Done<T> {
+    pub value: T,
+    pub epoch: Epoch,
+    /// Whether this instance's checks know of it already.
+    pub applied: bool,
+}
+
+/// Why something was not done. The caller's to mend, but for the last.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no {what} `{name}`")]
+    NotFound { what: &'static str, name: String },
+    #[error("{what} `{name}` is taken")]
+    Taken { what: &'static str, name: String },
+    #[error("{what} `{name}` is declared in the configuration file; change it there")]
+    OwnedByFile { what: &'static str, name: String },
+    #[error("{field}: {why}")]
+    Invalid { field: &'static str, why: String },
+    /// Somebody else changed the same record at the same moment.
+    #[error("it was changed by someone else at the same moment; try again")]
+    Raced,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// A writer waits this long for its own instance to know of the write.
+const OWN_APPLIER: Duration = Duration::from_secs(2);
+
+/// Owned records are deleted in batches of this many.
+const BATCH: usize = 500;
+
+impl Issuer {
+    pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
+        Self { store, ring, clock, catalog, replica: None, allow_weak: false }
+    }
+
+    /// Has every write wait until `replica` has applied it.
+    pub fn with_replica(self, replica: Arc<Replica>) -> Self {
+        Self { replica: Some(replica), ..self }
+    }
+
+    pub fn with_weak_keys_allowed(self, allow_weak: bool) -> Self {
+        Self { allow_weak, ..self }
+    }
+
+    async fn write<T>(&self, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+        let epoch = self.store.write(Batch { operation: Uuid::new_v4(), steps }).await?;
+        let applied = match &self.replica {
+            None => false,
+            Some(replica) => {
+                let mut applied = replica.applied();
+                let known = applied
+                    .wait_for(|at| at.is_some_and(|at| at.store == epoch.store && at.number >= epoch.number));
+                matches!(timeout(OWN_APPLIER, known).await, Ok(Ok(_)))
+            }
+        };
+        Ok(Done { value, epoch, applied })
+    }
+
+    /// The id that a unique text belongs to.
+    async fn owner_of(&self, kind: &str, text: &[u8]) -> Result<Option<Uuid>, Refusal> {
+        let record = self.store.read(Table::Unique, &unique(kind, text)).await?;
+        let owner = record.map(|record| OwnerRecord::decode(Table::Unique, &record.payload)).transpose()?;
+        Ok(owner.map(|owner| owner.id))
+    }
+}
+
+/// What a unique text is known by: a digest, so that no user's text becomes a record's name.
+fn unique(kind: &str, text: &[u8]) -> Name {
+    let mut digest = Sha256::new();
+    digest.update(kind.as_bytes());
+    digest.update([0]);
+    digest.update(text);
+    Name(digest.finalize().to_vec())
+}
+
+/// Claims a unique text for its owner.
+fn claim(kind: &str, text: &[u8], owner: &Uuid) -> Step {
+    Step {
+        table: Table::Unique,
+        name: unique(kind, text),
+        expect: Expect::Absent,
+        effect: Effect::Put(OwnerRecord { id: *owner }.encode()),
+    }
+}
+
+fn delete(table: Table, name: Name) -> Step {
+    Step { table, name, expect: Expect::Anything, effect: Effect::Delete }
+}
+
+/// A name or label that may stand in a list of a header: no comma, no control byte, not empty.
+fn check_label(field: &'static str, text: &str) -> Result<(), Refusal> {
+    let why = if text.is_empty() {
+        "must not be empty"
+    } else if text.len() > LONGEST_LABEL {
+        "must not be longer than 256 bytes"
+    } else if text.contains(',') || text.chars().any(char::is_control) {
+        "must not hold commas or control characters"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Invalid { field, why: why.into() })
+}
+
+/// Bytes; several of them must fit into one header.
+const LONGEST_LABEL: usize = 256;
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,1 +1,169 @@
-//! Being written.
+//! What this instance knows: every record that a check needs, in memory, kept up to date by changes.
+//!
+//! A check asks here and nowhere else. What is absent here is absent: that is only true under a
+//! [`Lease`], so every answer depends on one.
+
+mod follow;
+mod lease;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub use self::follow::{Follower, Pace};
+pub use self::lease::Lease;
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::key::{KeyFacts, KeyId};
+use crate::domain::verdict::Fault;
+use crate::domain::verifier::Verifier;
+use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::{Epoch, StoreError, Table};
+
+/// Half a verifier: 128 bits of an HMAC, which nobody can steer, are enough to tell keys apart.
+type Digest = [u8; 16];
+
+/// All records that checks need. One for the process, shared.
+pub struct Replica {
+    /// Swapped whole when a snapshot is read, changed in place when a change is applied.
+    tables: ArcSwap<Tables>,
+    loaded: AtomicBool,
+    lease: Lease,
+    /// How far changes have been applied; writers wait for theirs here.
+    applied: watch::Sender<Option<Epoch>>,
+}
+
+#[derive(Default)]
+struct Tables {
+    keys: DashMap<Digest, KeyFacts>,
+    /// A deleted key is known by its id alone.
+    digests: DashMap<KeyId, Digest>,
+    consumers: DashMap<ConsumerId, Arc<Consumer>>,
+    /// Keys that were accepted although they are short.
+    weak_keys: DashMap<KeyId, ()>,
+}
+
+/// What a replica holds, for gauges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    pub keys: usize,
+    pub consumers: usize,
+    pub weak_keys: usize,
+}
+
+impl Replica {
+    pub fn new(bound: std::time::Duration) -> Self {
+        Self {
+            tables: ArcSwap::default(),
+            loaded: AtomicBool::new(false),
+            lease: Lease::new(bound),
+            applied: watch::Sender::new(None),
+        }
+    }
+
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Whether a snapshot has been read since the process started.
+    pub fn loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// How far changes have been applied; `None` before the first snapshot.
+    pub fn applied(&self) -> watch::Receiver<Option<Epoch>> {
+        self.applied.subscribe()
+    }
+
+    pub fn holdings(&self) -> Holdings {
+        let tables = self.tables.load();
+        Holdings {
+            keys: tables.keys.len(),
+            consumers: tables.consumers.len(),
+            weak_keys: tables.weak_keys.len(),
+        }
+    }
+
+    /// The key with this verifier, as of the lease.
+    pub fn key(&self, verifier: &Verifier) -> Option<KeyFacts> {
+        self.tables.load().keys.get(&digest(verifier)).map(|facts| facts.clone())
+    }
+
+    pub fn consumer(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
+        self.tables.load().consumers.get(&id).map(|consumer| Arc::clone(&consumer))
+    }
+
+    /// Whether what is absent here may be taken to be absent everywhere.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was read yet, or the lease is over at `now` (on the clock that counts suspension).
+    pub fn trust(&self, now: std::time::Duration) -> Result<(), Fault> {
+        if !self.loaded() {
+            Err(Fault::NotLoaded)
+        } else if !self.lease.holds(now) {
+            Err(Fault::LeaseExpired)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn replace(&self, tables: Tables, epoch: Epoch) {
+        self.tables.store(Arc::new(tables));
+        self.loaded.store(true, Ordering::Release);
+        self.applied.send_replace(Some(epoch));
+    }
+}
+
+impl Tables {
+    /// Puts a record in its place, or takes it out.
+    ///
+    /// # Errors
+    ///
+    /// A payload that cannot be read; whatever stood there before is taken out, for it is outdated.
+    fn apply(&self, table: Table, id: Uuid, payload: Option<&[u8]>) -> Result<(), StoreError> {
+        match table {
+            Table::Consumer => {
+                let record = payload.map(ConsumerRecord::decode).transpose();
+                match record {
+                    Ok(Some(record)) => {
+                        self.consumers.insert(id, Arc::new(record.into()));
+                    }
+                    Ok(None) => drop(self.consumers.remove(&id)),
+                    Err(error) => {
+                        self.consumers.remove(&id);
+                        return Err(error);
+                    }
+                }
+            }
+            Table::Key => {
+                let record = payload.map(KeyRecord::decode).transpose();
+                // The verifier of a key never changes, but a record under its id may be made anew.
+                if let Some((_, digest)) = self.digests.remove(&id) {
+                    self.keys.remove(&digest);
+                    self.weak_keys.remove(&id);
+                }
+                if let Some(record) = record? {
+                    let digest = digest(&record.verifier);
+                    self.digests.insert(id, digest);
+                    if record.weak {
+                        self.weak_keys.insert(id, ());
+                    }
+                    self.keys.insert(digest, record.into());
+                }
+            }
+            // Checks need neither.
+            Table::Unique | Table::Owned => {}
+        }
+        Ok(())
+    }
+}
+
+fn digest(verifier: &Verifier) -> Digest {
+    let mut half = [0; 16];
+    half.copy_from_slice(&verifier.as_bytes()[..16]);
+    half
+}

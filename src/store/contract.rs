@@ -1,1 +1,356 @@
-//! Being written.
+//! What every [`Store`] promises, told once and asked of each.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::memory::Memory;
+use super::*;
+
+/// A store under question, and what must outlive it.
+pub(super) struct Subject {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) _folder: Option<tempfile::TempDir>,
+}
+
+/// Opens a new store whose log keeps so many changes.
+type Open = fn(u64) -> Subject;
+
+macro_rules! holds_for {
+    ($kind:ident, $open:expr, [$($promise:ident),+ $(,)?]) => {
+        mod $kind {
+            $(#[tokio::test] async fn $promise() { super::$promise($open).await })+
+        }
+    };
+}
+
+macro_rules! holds_for_each {
+    ($promises:tt) => {
+        holds_for!(memory, super::memory, $promises);
+        holds_for!(redb, super::embedded, $promises);
+    };
+}
+
+holds_for_each!([
+    put_record_is_read_with_its_revision,
+    deleted_record_is_absent_and_in_the_log_as_none,
+    changes_come_in_order_and_without_gaps,
+    conflict_in_any_step_writes_nothing,
+    conflict_names_the_first_step_that_failed,
+    expectation_is_of_the_revision,
+    same_operation_is_written_once,
+    same_operation_at_the_same_time_is_written_once,
+    writes_at_the_same_time_get_numbers_of_their_own,
+    scan_goes_by_name_within_the_prefix,
+    snapshot_is_of_one_moment_while_writes_go_on,
+    snapshot_shows_the_tables_asked_for,
+    changes_beyond_the_log_are_gone,
+    changes_of_another_history_are_gone,
+    heartbeat_says_where_the_store_stands,
+    newest_number_is_pushed,
+]);
+
+fn memory(kept: u64) -> Subject {
+    Subject { store: Arc::new(Memory::keeping(kept)), _folder: None }
+}
+
+fn embedded(kept: u64) -> Subject {
+    let folder = tempfile::tempdir().unwrap();
+    let store = super::redb::tests::open_keeping(folder.path(), kept);
+    Subject { store: Arc::new(store), _folder: Some(folder) }
+}
+
+const MANY: u64 = 1_000;
+
+async fn put_record_is_read_with_its_revision(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap(), None);
+    store.write(put(Table::Consumer, 9, b"first")).await.unwrap();
+    let epoch = store.write(put(Table::Key, 1, b"payload")).await.unwrap();
+    assert_eq!(epoch.number, 2);
+    let expected = Record { table: Table::Key, name: name(1), revision: 2, payload: b"payload".to_vec() };
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap(), Some(expected));
+    assert_eq!(store.read(Table::Consumer, &name(1)).await.unwrap(), None, "tables are apart");
+}
+
+async fn deleted_record_is_absent_and_in_the_log_as_none(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let epoch = store.write(put(Table::Key, 1, b"payload")).await.unwrap();
+    store.write(batch([step(Table::Key, 1, Expect::Anything, Effect::Delete)])).await.unwrap();
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap(), None);
+    assert!(all(store, Table::Key).await.is_empty());
+    let changes = next(store, epoch, 10).await;
+    assert_eq!(changes[0].records, [Changed { table: Table::Key, name: name(1), payload: None }]);
+}
+
+async fn changes_come_in_order_and_without_gaps(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let start = store.heartbeat(beat()).await.unwrap();
+    let mut operations = Vec::new();
+    for number in 1..=7 {
+        let mut batch = put(Table::Key, number, &[number]);
+        batch.steps.push(step(Table::Unique, number, Expect::Absent, Effect::Put(vec![0])));
+        batch.steps.push(step(Table::Owned, number, Expect::Absent, Effect::Keep));
+        operations.push(batch.operation);
+        store.write(batch).await.unwrap();
+    }
+    let changes = next(store, start, 100).await;
+    assert_eq!(changes.iter().map(|change| change.number).collect::<Vec<_>>(), (1..=7).collect::<Vec<_>>());
+    assert_eq!(changes.iter().map(|change| change.operation).collect::<Vec<_>>(), operations);
+    let wrote = |table, payload: &[u8]| Changed { table, name: name(3), payload: Some(payload.to_vec()) };
+    assert_eq!(changes[2].records, [wrote(Table::Key, &[3]), wrote(Table::Unique, &[0])]);
+    let some = next(store, Epoch { number: 2, ..start }, 3).await;
+    assert_eq!(some.iter().map(|change| change.number).collect::<Vec<_>>(), [3, 4, 5]);
+    assert!(next(store, Epoch { number: 7, ..start }, 3).await.is_empty());
+}
+
+async fn conflict_in_any_step_writes_nothing(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    store.write(put(Table::Unique, 5, b"taken")).await.unwrap();
+    let before = store.heartbeat(beat()).await.unwrap();
+    let batch = batch([
+        step(Table::Key, 1, Expect::Absent, Effect::Put(b"new".to_vec())),
+        step(Table::Unique, 5, Expect::Absent, Effect::Put(b"new".to_vec())),
+    ]);
+    let error = store.write(batch.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { table: Table::Unique, name: n } if n == name(5)));
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap(), None);
+    assert_eq!(store.read(Table::Unique, &name(5)).await.unwrap().unwrap().payload, b"taken");
+    assert_eq!(store.heartbeat(beat()).await.unwrap(), before);
+    assert!(next(store, before, 10).await.is_empty());
+    // The refused operation was not written, so it is not taken for one that was.
+    store.write(batch_of(Table::Unique, 5, Expect::Anything, Effect::Delete)).await.unwrap();
+    assert_eq!(store.write(batch).await.unwrap().number, before.number + 2);
+}
+
+async fn conflict_names_the_first_step_that_failed(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let fails = |number| step(Table::Key, number, Expect::Revision(1), Effect::Keep);
+    let holds = step(Table::Key, 1, Expect::Absent, Effect::Keep);
+    let error = store.write(batch([holds, fails(2), fails(3)])).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { name: n, .. } if n == name(2)));
+}
+
+async fn expectation_is_of_the_revision(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let first = store.write(put(Table::Key, 1, b"a")).await.unwrap().number;
+    let change = |revision| batch_of(Table::Key, 1, Expect::Revision(revision), Effect::Put(b"b".to_vec()));
+    assert!(matches!(store.write(change(first + 1)).await, Err(StoreError::Conflict { .. })));
+    let second = store.write(change(first)).await.unwrap().number;
+    assert!(matches!(store.write(change(first)).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap().unwrap().revision, second);
+    let kept = batch_of(Table::Key, 1, Expect::Revision(second), Effect::Keep);
+    store.write(kept).await.unwrap();
+    assert_eq!(store.read(Table::Key, &name(1)).await.unwrap().unwrap().revision, second);
+}
+
+async fn same_operation_is_written_once(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let batch = put(Table::Key, 1, b"a");
+    let first = store.write(batch.clone()).await.unwrap();
+    store.write(put(Table::Key, 2, b"b")).await.unwrap();
+    // Its expectation (absent) would not hold any more: it is not asked again.
+    assert_eq!(store.write(batch).await.unwrap(), first);
+    assert_eq!(store.heartbeat(beat()).await.unwrap().number, first.number + 1);
+    assert_eq!(next(store, Epoch { number: 0, ..first }, 10).await.len(), 2);
+}
+
+async fn same_operation_at_the_same_time_is_written_once(open: Open) {
+    let subject = open(MANY);
+    let batch = put(Table::Key, 1, b"a");
+    let writes: Vec<_> = (0..16).map(|_| spawn_write(&subject.store, batch.clone())).collect();
+    for write in writes {
+        assert_eq!(write.await.unwrap().unwrap().number, 1);
+    }
+    assert_eq!(subject.store.heartbeat(beat()).await.unwrap().number, 1);
+}
+
+async fn writes_at_the_same_time_get_numbers_of_their_own(open: Open) {
+    let subject = open(MANY);
+    let writes: Vec<_> =
+        (0..200).map(|number| spawn_write(&subject.store, put(Table::Key, number, b"a"))).collect();
+    let mut numbers = Vec::new();
+    for write in writes {
+        numbers.push(write.await.unwrap().unwrap().number);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
+    let start = Epoch { number: 0, ..subject.store.heartbeat(beat()).await.unwrap() };
+    let logged: Vec<_> = next(&*subject.store, start, 1_000).await.iter().map(|c| c.number).collect();
+    assert_eq!(logged, numbers);
+    assert_eq!(all(&*subject.store, Table::Key).await.len(), 200);
+}
+
+async fn scan_goes_by_name_within_the_prefix(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let pair = |owner: u128, owned: u128| Name::pair(&Uuid::from_u128(owner), &Uuid::from_u128(owned));
+    for (owner, owned) in [(2, 3), (1, 9), (2, 1), (3, 1), (2, 2), (u128::MAX, 4)] {
+        let effect = Effect::Put(vec![7]);
+        let step = Step { table: Table::Owned, name: pair(owner, owned), expect: Expect::Absent, effect };
+        store.write(batch([step])).await.unwrap();
+    }
+    let scan = async |owner: u128, after: Option<Name>, limit| {
+        let prefix = Uuid::from_u128(owner);
+        let records = store.scan(Table::Owned, prefix.as_bytes(), after.as_ref(), limit).await.unwrap();
+        records.into_iter().map(|record| record.name).collect::<Vec<_>>()
+    };
+    assert_eq!(scan(2, None, 10).await, [pair(2, 1), pair(2, 2), pair(2, 3)]);
+    assert_eq!(scan(2, None, 2).await, [pair(2, 1), pair(2, 2)]);
+    assert_eq!(scan(2, Some(pair(2, 1)), 10).await, [pair(2, 2), pair(2, 3)]);
+    assert_eq!(scan(2, Some(pair(1, 9)), 1).await, [pair(2, 1)], "after what stands before the prefix");
+    assert_eq!(scan(2, Some(pair(3, 1)), 10).await, []);
+    assert_eq!(scan(2, None, 0).await, []);
+    assert_eq!(scan(u128::MAX, None, 10).await, [pair(u128::MAX, 4)], "a prefix without a successor");
+    assert_eq!(all(store, Table::Owned).await.len(), 6);
+    assert!(all(store, Table::Unique).await.is_empty());
+}
+
+async fn snapshot_is_of_one_moment_while_writes_go_on(open: Open) {
+    let subject = open(MANY);
+    // Two records that always change together.
+    let together = |value: u8| {
+        batch([
+            step(Table::Consumer, 1, Expect::Anything, Effect::Put(vec![value])),
+            step(Table::Key, 1, Expect::Anything, Effect::Put(vec![value])),
+        ])
+    };
+    subject.store.write(together(0)).await.unwrap();
+    let store = subject.store.clone();
+    let writer = tokio::spawn(async move {
+        for value in 1..=100 {
+            store.write(together(value)).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    while !writer.is_finished() {
+        let mut values = BTreeMap::new();
+        let mut each = |record: Record| {
+            values.insert(record.table, (record.revision, record.payload));
+        };
+        let tables = [Table::Consumer, Table::Key];
+        let epoch = subject.store.snapshot(&tables, &mut each).await.unwrap();
+        assert_eq!(values[&Table::Consumer], values[&Table::Key]);
+        assert_eq!(values[&Table::Key].0, epoch.number);
+        tokio::task::yield_now().await;
+    }
+    writer.await.unwrap();
+}
+
+async fn snapshot_shows_the_tables_asked_for(open: Open) {
+    let subject = open(MANY);
+    for number in 0..50 {
+        for table in [Table::Consumer, Table::Key, Table::Unique] {
+            subject.store.write(put(table, number, &[number])).await.unwrap();
+        }
+    }
+    let mut seen = Vec::new();
+    let mut each = |record: Record| seen.push((record.table, record.name, record.payload));
+    let epoch = subject.store.snapshot(&[Table::Key, Table::Unique], &mut each).await.unwrap();
+    assert_eq!(epoch.number, 150);
+    seen.sort();
+    let expected: Vec<_> = [Table::Key, Table::Unique]
+        .into_iter()
+        .flat_map(|table| (0..50).map(move |number| (table, name(number), vec![number])))
+        .collect();
+    assert_eq!(seen, expected);
+}
+
+async fn changes_beyond_the_log_are_gone(open: Open) {
+    let subject = open(3);
+    let store = &*subject.store;
+    let first = put(Table::Key, 0, b"a");
+    let start = store.write(first.clone()).await.unwrap();
+    for number in 1..10 {
+        store.write(put(Table::Key, number, b"a")).await.unwrap();
+    }
+    let at = |number| Epoch { number, ..start };
+    assert_eq!(store.changes(at(6), 10).await.unwrap(), Changes::Gone);
+    let kept: Vec<_> = next(store, at(7), 10).await.iter().map(|change| change.number).collect();
+    assert_eq!(kept, [8, 9, 10]);
+    // An operation that the log has forgotten meets its expectation again.
+    assert!(matches!(store.write(first).await, Err(StoreError::Conflict { .. })));
+}
+
+async fn changes_of_another_history_are_gone(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let now = store.write(put(Table::Key, 0, b"a")).await.unwrap();
+    for other in [
+        Epoch { store: Uuid::from_u128(1), ..now },
+        Epoch { term: now.term + 1, ..now },
+        Epoch { term: now.term - 1, ..now },
+        Epoch { number: now.number + 1, ..now },
+    ] {
+        assert_eq!(store.changes(other, 10).await.unwrap(), Changes::Gone, "{other:?}");
+    }
+    assert!(next(store, now, 10).await.is_empty());
+}
+
+async fn heartbeat_says_where_the_store_stands(open: Open) {
+    let subject = open(MANY);
+    let start = subject.store.heartbeat(beat()).await.unwrap();
+    assert_eq!(start.number, 0);
+    let written = subject.store.write(put(Table::Key, 1, b"a")).await.unwrap();
+    assert_eq!(subject.store.heartbeat(beat()).await.unwrap(), written);
+    assert_eq!(written, Epoch { number: 1, ..start });
+}
+
+async fn newest_number_is_pushed(open: Open) {
+    let subject = open(MANY);
+    let mut pushed = subject.store.pushed();
+    assert_eq!(*pushed.borrow_and_update(), 0);
+    subject.store.write(put(Table::Key, 1, b"a")).await.unwrap();
+    pushed.changed().await.unwrap();
+    assert_eq!(*pushed.borrow_and_update(), 1);
+}
+
+pub(super) fn name(number: u8) -> Name {
+    Name::of(&Uuid::from_u128(u128::from(number)))
+}
+
+pub(super) fn step(table: Table, number: u8, expect: Expect, effect: Effect) -> Step {
+    Step { table, name: name(number), expect, effect }
+}
+
+pub(super) fn batch(steps: impl Into<Vec<Step>>) -> Batch {
+    Batch { operation: Uuid::new_v4(), steps: steps.into() }
+}
+
+pub(super) fn put(table: Table, number: u8, payload: &[u8]) -> Batch {
+    batch_of(table, number, Expect::Absent, Effect::Put(payload.to_vec()))
+}
+
+pub(super) fn beat() -> Beat {
+    Beat { instance: Uuid::from_u128(1), applied: 0, catalog: 0 }
+}
+
+pub(super) async fn all(store: &dyn Store, table: Table) -> Vec<Record> {
+    store.scan(table, &[], None, usize::MAX).await.unwrap()
+}
+
+pub(super) async fn next(store: &dyn Store, epoch: Epoch, limit: usize) -> Vec<Change> {
+    match store.changes(epoch, limit).await.unwrap() {
+        Changes::Next(changes) => changes,
+        Changes::Gone => panic!("gone"),
+    }
+}
+
+fn batch_of(table: Table, number: u8, expect: Expect, effect: Effect) -> Batch {
+    batch([step(table, number, expect, effect)])
+}
+
+fn spawn_write(store: &Arc<dyn Store>, batch: Batch) -> tokio::task::JoinHandle<Result<Epoch, StoreError>> {
+    let store = store.clone();
+    tokio::spawn(async move { store.write(batch).await })
+}

@@ -3,8 +3,12 @@
 //! Every store keeps the same promises; [`contract`] asks them of each. Values are opaque here:
 //! [`codec`] turns records into bytes that carry a version and a MAC, and back.
 
+mod changes;
 pub mod codec;
+mod durable;
 pub mod memory;
+mod proto;
+pub mod record;
 pub mod redb;
 pub mod ring;
 
@@ -78,6 +82,8 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     Absent,
+    /// There, whatever it holds.
+    Present,
     /// There, and written by the change of this number.
     Revision(u64),
     Anything,

@@ -1,1 +1,308 @@
-//! Being written.
+//! The embedded store: one file, one process, one thread that writes.
+//!
+//! The file is locked as long as it is open, so nobody else can move its epoch. It is verified
+//! wholly before it is opened ([`verify`]), and every value once more when it is read.
+
+mod copies;
+mod error;
+mod file;
+mod layout;
+#[cfg(test)]
+pub(super) mod tests;
+mod verify;
+mod writer;
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::copies::{backup_file, check, restore};
+use self::error::Fault;
+pub use self::error::FileError;
+use self::file::Held;
+use self::layout::{LOG, Meta};
+pub use self::verify::Report;
+use self::writer::{Ask, QUEUE, Writer};
+use super::changes::{self, History};
+use super::codec;
+use super::ring::{Ring, RingError};
+use super::{Batch, Beat, Changes, Epoch, Name, Record, Store, StoreError, Table};
+
+/// An open store. Dropping it waits until what was asked is written, and closes the file.
+pub struct RedbStore {
+    database: Arc<Database>,
+    file: Held,
+    ring: Arc<Ring>,
+    pushed: watch::Receiver<u64>,
+    /// `None` only while it is dropped.
+    asks: Option<mpsc::Sender<Ask>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl RedbStore {
+    /// Opens the store at `path` with the key ring at `secret_file`. Where there is no store, one
+    /// is made, and the ring too if it is missing; both are durable when this returns. An
+    /// existing file is verified wholly first: about … a million records.
+    ///
+    /// Blocks: call it before the runtime starts, or on a blocking thread.
+    ///
+    /// # Errors
+    ///
+    /// Every variant of [`FileError`] but `Missing` and `Exists`. The file is unchanged then.
+    pub fn open(path: &Path, secret_file: &Path) -> Result<Self, FileError> {
+        Self::open_keeping(path, secret_file, changes::KEPT)
+    }
+
+    /// `kept`: how many changes the log keeps.
+    fn open_keeping(path: &Path, secret_file: &Path, kept: u64) -> Result<Self, FileError> {
+        let there = path.try_exists().map_err(FileError::io(path, "looked for"))?;
+        let ring = match Ring::load(secret_file) {
+            Ok(ring) => ring,
+            Err(RingError::Missing { .. }) if there => {
+                return Err(FileError::SecretMissing { path: path.into(), secret: secret_file.into() });
+            }
+            Err(RingError::Missing { .. }) => make_ring(secret_file)?,
+            Err(error) => return Err(error.into()),
+        };
+        if !there {
+            copies::make(path, &ring)?;
+        }
+        let file = Held::lock(path)?;
+        let fault = |fault: Fault| fault.at(path, secret_file);
+        let verified = verify::examine(&file, &ring, |_, verified| Ok(verified)).map_err(fault)?;
+        let database = Arc::new(verify::open(file.clone()).map_err(fault)?);
+        let ring = Arc::new(ring);
+        let epoch = verified.meta.epoch;
+        let (pushed, newest) = watch::channel(epoch.number);
+        let writer = Writer {
+            database: database.clone(),
+            ring: ring.clone(),
+            history: History::new(epoch, verified.meta.log_after, verified.operations),
+            counts: verified.meta.counts,
+            kept,
+            pushed,
+            closed: None,
+        };
+        let (asks, asked) = mpsc::channel(QUEUE);
+        let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(asked));
+        let writer = writer.map_err(FileError::io(path, "given a thread"))?;
+        Ok(Self { database, file, ring, pushed: newest, asks: Some(asks), writer: Some(writer) })
+    }
+
+    /// The key ring that the store was opened with.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// Copies the store as it stands now into a new file, while it goes on; the copy is verified.
+    /// Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Exists`], [`FileError::Io`], [`FileError::Damaged`].
+    pub fn backup(&self, to: &Path) -> Result<Report, FileError> {
+        let fault = |fault: Fault| fault.at(to, Path::new(""));
+        let transaction = self.database.begin_read().map_err(|error| fault(error.into()))?;
+        copies::backup_transaction(&transaction, &self.ring, to)
+    }
+
+    /// Verifies every record as it stands now, while the store goes on. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn check(&self) -> Result<Report, StoreError> {
+        let unavailable = |fault: Fault| StoreError::Unavailable(fault.to_string());
+        verify::guarded(|| {
+            let verified = verify::verify(&self.database.begin_read()?, &self.ring)?;
+            Ok(verified.report(self.file.size()?))
+        })
+        .map_err(unavailable)
+    }
+
+    async fn ask(&self, ask: impl FnOnce(writer::Answer) -> Ask, wait: bool) -> Result<Epoch, StoreError> {
+        let gone = || StoreError::Unavailable("the writer has stopped; restart Doorward".into());
+        let asks = self.asks.as_ref().ok_or_else(gone)?;
+        let (answer, answered) = oneshot::channel();
+        if wait {
+            asks.send(ask(answer)).await.map_err(|_| gone())?;
+        } else {
+            asks.try_send(ask(answer)).map_err(|error| match error {
+                mpsc::error::TrySendError::Closed(_) => gone(),
+                mpsc::error::TrySendError::Full(_) => {
+                    StoreError::Unavailable(format!("{QUEUE} writes are waiting; try again"))
+                }
+            })?;
+        }
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Reads on a thread that may block: the disk may be slow, and redb may panic over bytes that
+    /// changed under it.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&ReadTransaction, &Ring) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (database, ring) = (self.database.clone(), self.ring.clone());
+        let read = move || read(&database.begin_read().map_err(refused)?, &ring);
+        tokio::task::spawn_blocking(read)
+            .await
+            .unwrap_or_else(|panic| Err(StoreError::Unavailable(format!("a read did not end: {panic}"))))
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.asks = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic in it was answered to those who waited; there is nobody left to tell.
+            let _ = writer.join();
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Store for RedbStore {
+    async fn write(&self, batch: Batch) -> Result<Epoch, StoreError> {
+        self.ask(|answer| Ask::Write(batch, answer), false).await
+    }
+
+    async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
+        let name = name.clone();
+        self.reading(move |transaction, ring| {
+            let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+            let value = records.get(&name.0[..]).map_err(refused)?;
+            value.map(|value| record(ring, table, &name.0, value.value())).transpose()
+        })
+        .await
+    }
+
+    async fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        let (prefix, after) = (prefix.to_vec(), after.cloned());
+        self.reading(move |transaction, ring| {
+            let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+            let from = match &after {
+                Some(after) if after.0 >= prefix => Bound::Excluded(&after.0[..]),
+                _ => Bound::Included(&prefix[..]),
+            };
+            let mut found = Vec::new();
+            for entry in records.range::<&[u8]>((from, Bound::Unbounded)).map_err(refused)?.take(limit) {
+                let (name, value) = entry.map_err(refused)?;
+                if !name.value().starts_with(&prefix) {
+                    break;
+                }
+                found.push(record(ring, table, name.value(), value.value())?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn snapshot(
+        &self,
+        tables: &[Table],
+        each: &mut (dyn for<'r> FnMut(Record) + Send),
+    ) -> Result<Epoch, StoreError> {
+        let tables = tables.to_vec();
+        // The reader may be as much ahead as this; a million records are never in memory at once.
+        let (send, mut receive) = mpsc::channel(2);
+        let reading = self.reading(move |transaction, ring| {
+            for table in tables {
+                send_records(transaction, ring, table, &send)?;
+            }
+            Meta::read(transaction, ring).map(|meta| meta.epoch).map_err(unreadable)
+        });
+        let showing = async {
+            while let Some(records) = receive.recv().await {
+                Vec::into_iter(records).for_each(&mut *each);
+            }
+        };
+        tokio::join!(reading, showing).0
+    }
+
+    async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
+        self.reading(move |transaction, ring| {
+            let meta = Meta::read(transaction, ring).map_err(unreadable)?;
+            if !changes::reaches(meta.epoch, meta.log_after, epoch) {
+                return Ok(Changes::Gone);
+            }
+            let log = transaction.open_table(LOG).map_err(refused)?;
+            let mut next = Vec::new();
+            for entry in log.range(epoch.number + 1..).map_err(refused)?.take(limit) {
+                let (number, value) = entry.map_err(refused)?;
+                let change = layout::open_change(ring, number.value(), value.value());
+                let fault = |distrust| unreadable(Fault::distrust("a change of the log", distrust));
+                next.push(change.map_err(fault)?);
+            }
+            Ok(Changes::Next(next))
+        })
+        .await
+    }
+
+    /// Written nowhere, unlike on a shared store: the file is locked, so no other process can
+    /// have moved the epoch, and the answer comes from the thread that would have moved it. It
+    /// says that the writer lives and that the disk accepted the last commit; after a failed one
+    /// it is an error, so that leases run out.
+    async fn heartbeat(&self, _beat: Beat) -> Result<Epoch, StoreError> {
+        self.ask(Ask::Beat, true).await
+    }
+
+    fn pushed(&self) -> watch::Receiver<u64> {
+        self.pushed.clone()
+    }
+}
+
+/// The ring of a new store. Where another process was first, it is that one's.
+fn make_ring(secret_file: &Path) -> Result<Ring, FileError> {
+    match Ring::create(secret_file) {
+        Err(RingError::Exists { .. }) => Ok(Ring::load(secret_file)?),
+        made => Ok(made?),
+    }
+}
+
+fn record(ring: &Ring, table: Table, name: &[u8], value: &[u8]) -> Result<Record, StoreError> {
+    let name = Name(name.to_vec());
+    let (revision, payload) =
+        codec::open(ring, table, &name, value).map_err(|distrust| distrust.of(table))?;
+    Ok(Record { table, name, revision, payload })
+}
+
+fn send_records(
+    transaction: &ReadTransaction,
+    ring: &Ring,
+    table: Table,
+    send: &mpsc::Sender<Vec<Record>>,
+) -> Result<(), StoreError> {
+    let gone = |_| StoreError::Unavailable("nobody reads the snapshot any more".into());
+    let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+    let mut chunk = Vec::with_capacity(CHUNK);
+    for entry in records.iter().map_err(refused)? {
+        let (name, value) = entry.map_err(refused)?;
+        chunk.push(record(ring, table, name.value(), value.value())?);
+        if chunk.len() == CHUNK {
+            send.blocking_send(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK))).map_err(gone)?;
+        }
+    }
+    send.blocking_send(chunk).map_err(gone)
+}
+
+fn refused(error: impl Into<::redb::Error>) -> StoreError {
+    StoreError::Unavailable(error.into().to_string())
+}
+
+fn unreadable(fault: Fault) -> StoreError {
+    StoreError::Unavailable(fault.to_string())
+}
+
+/// Records that are shown between two awaits: some hundred microseconds.
+const CHUNK: usize = 512;

@@ -1,0 +1,59 @@
+# `make` lists what there is. Nothing is installed outside of target/, but for `make install`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+# Bash counts SECONDS by itself, so only the one given to make is meant.
+FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
+
+.PHONY: help build test demo tools fmt fmt-check lint doc fuzz install clean-tools
+
+help: ## What can be made
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## The binary, for development (target/debug/doorward)
+	$(CARGO) build --locked
+
+demo: tools ## A real Envoy, Doorward and an echo upstream, and a walk through requests; ARGS=--exit stops after it
+	$(CARGO) build --locked --bin doorward --example demo
+	@./target/debug/examples/demo $(ARGS)
+
+test: tools fmt-check lint doc ## Everything that has to pass: format, lints, documents, all tests, a short fuzz
+	$(CARGO) test --locked
+	$(MAKE) --no-print-directory fuzz
+
+tools: ## Finds Envoy, or installs it into target/tools
+	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
+
+fmt: ## Formats the source
+	$(CARGO) fmt
+
+fmt-check:
+	$(CARGO) fmt --check
+
+lint: ## Clippy, where a warning is an error
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+doc: ## The documents of the source, where a warning is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
+	@export PATH="$$(tests/tools.sh cargo-fuzz):$$PATH"; \
+	$(CARGO) fuzz build -s none; \
+	for target in $$($(CARGO) fuzz list); do \
+		echo "fuzz: $$target, $(FUZZ_SECONDS) s"; \
+		$(CARGO) fuzz run -s none "$$target" -- -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1; \
+	done
+
+install: ## doorward, and apinode-admin as its second name, into PREFIX/bin (/usr/local)
+	$(CARGO) build --locked --release
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 0755 target/release/doorward "$(DESTDIR)$(PREFIX)/bin/doorward"
+	ln -sfn doorward "$(DESTDIR)$(PREFIX)/bin/apinode-admin"
+
+clean-tools: ## Takes away what was installed into target/tools
+	rm -rf target/tools

@@ -1,0 +1,186 @@
+//! The way to the admin API: over the running server's socket, or in process on the store itself
+//! where none runs. Either way the same routes answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+use super::{Common, Failure};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::admin::{self, Admin};
+use crate::issue::Issuer;
+use crate::store::redb::{FileError, RedbStore};
+
+/// Whoever answers the admin API's routes.
+pub struct Door {
+    runtime: Runtime,
+    way: Way,
+}
+
+enum Way {
+    Socket(PathBuf),
+    InProcess(Router),
+}
+
+/// A command that finds neither server nor free store tries again for this long: the server may be
+/// on its way up or down.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl Door {
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] where no server answers and another process holds the store.
+    pub fn open(common: &Common) -> Result<Self, Failure> {
+        let config = common.load()?;
+        let runtime = super::runtime()?;
+        let socket = config.admin_socket();
+        let clock = Clock::system();
+        let started = clock.monotonic();
+        loop {
+            if runtime.block_on(UnixStream::connect(&socket)).is_ok() {
+                return Ok(Self { runtime, way: Way::Socket(socket) });
+            }
+            match in_process(&config, &clock) {
+                Ok(router) => return Ok(Self { runtime, way: Way::InProcess(router) }),
+                Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
+                    runtime.block_on(tokio::time::sleep(PAUSE));
+                }
+                Err(Closed::InUse(error)) => {
+                    return Err(Failure::Unreachable(format!(
+                        "{error}, and no server answers at {}",
+                        socket.display()
+                    )));
+                }
+                Err(Closed::Failed(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    pub fn get(&mut self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::GET, path, None)
+    }
+
+    pub fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(body))
+    }
+
+    pub fn delete(&mut self, path: &str) -> Result<(), Failure> {
+        self.call(Method::DELETE, path, None).map(drop)
+    }
+
+    /// Every row of a list, page by page.
+    pub fn list(&mut self, path: &str) -> Result<Vec<Value>, Failure> {
+        let mut rows = Vec::new();
+        let mut next = format!("{path}?size=1000");
+        loop {
+            let mut page = self.get(&next)?;
+            if let Value::Array(data) = page["data"].take() {
+                rows.extend(data);
+            }
+            match page["next"].as_str() {
+                Some(path) => next = path.to_owned(),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "doorward")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.map_or_else(String::new, Value::to_string)))
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let (status, bytes) = match &self.way {
+            Way::Socket(socket) => self.runtime.block_on(over_socket(socket, request)),
+            Way::InProcess(router) => self.runtime.block_on(in_memory(router.clone(), request)),
+        }?;
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let message = answer["message"].as_str().unwrap_or_else(|| status.as_str()).to_owned();
+        Err(match status {
+            StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(message),
+            _ => Failure::Refused(message),
+        })
+    }
+}
+
+async fn over_socket(
+    socket: &PathBuf,
+    request: Request<Body>,
+) -> Result<(StatusCode, bytes::Bytes), Failure> {
+    let lost = |error: &dyn std::fmt::Display| {
+        Failure::Unreachable(format!("no answer from the server at {}: {error}", socket.display()))
+    };
+    let stream = UnixStream::connect(socket).await.map_err(|error| lost(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        Ok::<_, hyper::Error>((status, response.into_body().collect().await?.to_bytes()))
+    };
+    tokio::select! {
+        answer = exchange => answer.map_err(|error| lost(&error)),
+        ended = connection => {
+            Err(lost(&ended.err().map_or("the connection was closed".to_owned(), |error| error.to_string())))
+        }
+    }
+}
+
+async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode, bytes::Bytes), Failure> {
+    let Ok(response) = router.oneshot(request).await;
+    let status = response.status();
+    let body = response.into_body().collect().await;
+    let body = body.map_err(|error| Failure::Unreachable(error.to_string()))?;
+    Ok((status, body.to_bytes()))
+}
+
+/// Why there is no way in.
+enum Closed {
+    /// Somebody else holds the store: perhaps a server that is only just starting or ending.
+    InUse(FileError),
+    Failed(Failure),
+}
+
+impl From<FileError> for Closed {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::InUse { .. } => Self::InUse(error),
+            other => Self::Failed(Failure::Unreachable(other.to_string())),
+        }
+    }
+}
+
+/// The admin API on a store that nobody else has open.
+fn in_process(config: &Config, clock: &Clock) -> Result<Router, Closed> {
+    let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
+    let ring = Arc::clone(store.ring());
+    let catalog = config
+        .catalog(&ring.peppers())
+        .map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))?;
+    let issuer = Issuer::new(store.clone(), ring, clock.clone(), Arc::new(ArcSwap::from_pointee(catalog)))
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
+    Ok(admin::router(Admin {
+        issuer: Arc::new(issuer),
+        clock: clock.clone(),
+        backup: Arc::new(move |to| store.backup(&to).map(drop)),
+        body_limit: config.limits.admin_body_bytes.value.bytes(),
+    }))
+}

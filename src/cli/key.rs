@@ -1,0 +1,158 @@
+//! `doorward key create|list|show|revoke`.
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::door::Door;
+use super::{Common, Failure, Output, cell, segment, table};
+use crate::config::Moment;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a key for a consumer; its text is shown this once
+    #[command(after_help = "Example: doorward key create alice --ttl 86400 --service orders")]
+    Create(Box<Create>),
+    /// List keys, all or a consumer's
+    #[command(after_help = "Example: doorward key list alice")]
+    List { consumer: Option<String> },
+    /// Show one key, without its text
+    #[command(after_help = "Example: doorward key show dw_key_4fZk2Qp9LmXa")]
+    Show {
+        /// Its id or public name
+        key: String,
+    },
+    /// End a key for good
+    #[command(after_help = "Example: doorward key revoke dw_key_4fZk2Qp9LmXa")]
+    Revoke {
+        /// Its id or public name
+        key: String,
+    },
+}
+
+#[derive(clap::Args)]
+pub struct Create {
+    /// Username or id
+    consumer: String,
+    /// A UUID of your choice [default: a random one]
+    #[arg(long)]
+    id: Option<uuid::Uuid>,
+    /// A key that is in use elsewhere, to be taken over as it is; `-` reads it from standard input,
+    /// where no list of processes shows it
+    #[arg(long, value_name = "TEXT")]
+    key: Option<String>,
+    /// Take a key of fewer than 16 bytes (guessable: it is logged and counted)
+    #[arg(long, requires = "key")]
+    insecure_allow_weak: bool,
+    /// Seconds until it ends; 0: never
+    #[arg(long, conflicts_with = "expires_at")]
+    ttl: Option<u32>,
+    /// When it begins: 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// When it ends: 2026-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// A service or deployment that it opens, by name or id; may be repeated [default: all]
+    #[arg(long = "service")]
+    services: Vec<String>,
+    /// A permission that it has at most, by name or id; may be repeated [default: its consumer's]
+    #[arg(long = "permission")]
+    permissions: Vec<String>,
+    /// May be repeated
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+}
+
+pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Create(create) => make(common, *create),
+        Command::List { consumer } => {
+            let mut door = Door::open(common)?;
+            let path = consumer.map_or("/key-auths".to_owned(), |consumer| {
+                format!("/consumers/{}/key-auth", segment(&consumer))
+            });
+            let rows = Value::Array(door.list(&path)?);
+            common.print(&rows, |rows| keys(rows.as_array().map_or(&[], Vec::as_slice)));
+            Ok(())
+        }
+        Command::Show { key } => {
+            let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)))?;
+            common.print(&found, |found| keys(std::slice::from_ref(found)));
+            Ok(())
+        }
+        Command::Revoke { key } => {
+            let mut door = Door::open(common)?;
+            let path = format!("/key-auths/{}", segment(&key));
+            let found = door.get(&path)?;
+            door.delete(&path)?;
+            common.print(&json!({ "revoked": found["id"] }), |revoked| {
+                format!("revoked key {}\n", cell(&revoked["revoked"]))
+            });
+            Ok(())
+        }
+    }
+}
+
+fn make(common: &Common, create: Create) -> Result<(), Failure> {
+    let consumer = segment(&create.consumer);
+    let body = body(create)?;
+    let made = Door::open(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
+    if common.output == Output::Text {
+        // On stderr, so that `$(doorward key create …)` holds the key and nothing else.
+        eprintln!("made key {}; its text is shown this once:", cell(&made["id"]));
+    }
+    common.print(&made, |made| format!("{}\n", cell(&made["key"])));
+    Ok(())
+}
+
+/// Only what was asked for: what is left out has the API's own meaning.
+fn body(create: Create) -> Result<Value, Failure> {
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("id", json!(create.id));
+    put("key", json!(create.key.map(read_key).transpose()?));
+    put("ttl", json!(create.ttl));
+    put("not_before", json!(create.not_before.as_deref().map(moment).transpose()?));
+    put("expires_at", json!(create.expires_at.as_deref().map(moment).transpose()?));
+    put("tags", json!(create.tags));
+    put("services", json!((!create.services.is_empty()).then_some(create.services)));
+    put("permissions", json!((!create.permissions.is_empty()).then_some(create.permissions)));
+    put("insecure_allow_weak", json!(create.insecure_allow_weak.then_some(true)));
+    Ok(Value::Object(body))
+}
+
+fn read_key(text: String) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text);
+    }
+    std::io::read_to_string(std::io::stdin())
+        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .map_err(|error| Failure::Usage(format!("cannot read the key from standard input: {error}")))
+}
+
+fn moment(text: &str) -> Result<i64, Failure> {
+    Moment::parse(text).map(|moment| moment.0.unix()).ok_or_else(|| {
+        Failure::Usage(format!("`{text}` is no time; expected the form 2026-12-31T00:00:00Z (RFC 3339)"))
+    })
+}
+
+fn keys(rows: &[Value]) -> String {
+    let columns = ["id", "key", "consumer", "ttl", "services", "permissions", "tags", "enabled"];
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            columns
+                .iter()
+                .map(|column| match *column {
+                    "consumer" => cell(&row["consumer"]["id"]),
+                    column => cell(&row[column]),
+                })
+                .collect()
+        })
+        .collect();
+    table(&columns, &rows)
+}

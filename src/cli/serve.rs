@@ -1,0 +1,380 @@
+//! `doorward serve`: puts the parts together, and takes them apart in order.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use super::{Common, Failure};
+use crate::check::{Checker, OnFault};
+use crate::clock::Clock;
+use crate::config::{self, Config, Endpoint, Loaded};
+use crate::grpc::{Health, Limits, Wire};
+use crate::http::admin::{self, Admin};
+use crate::http::socket::OwnersOnly;
+use crate::http::status;
+use crate::issue::Issuer;
+use crate::reload::{Reloader, levels};
+use crate::replica::{Follower, Pace, Replica};
+use crate::server::{Listener, Settings, serve};
+use crate::store::redb::{FileError, RedbStore};
+use crate::telemetry::log::{self, Format, Log};
+use crate::telemetry::{Readiness, Telemetry};
+
+#[derive(clap::Args, Default)]
+pub struct Arguments {
+    /// Where Envoy asks: `host:port` or `unix:/path`
+    #[arg(long, value_name = "ADDRESS")]
+    listen_grpc: Option<String>,
+    /// Where `/livez`, `/readyz` and `/metrics` are
+    #[arg(long, value_name = "ADDRESS")]
+    listen_status: Option<String>,
+    /// `error`, `warn`, `info`, `debug` or `trace`
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// `json` or `text`
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl Arguments {
+    fn overlays(&self) -> Vec<config::Overlay> {
+        [
+            ("--listen-grpc", "listen.grpc", &self.listen_grpc),
+            ("--listen-status", "listen.status", &self.listen_status),
+            ("--log-level", "log.level", &self.log_level),
+            ("--log-format", "log.format", &self.log_format),
+        ]
+        .into_iter()
+        .filter_map(|(flag, path, value)| {
+            value.as_ref().map(|value| config::Overlay::flag(flag, path, value.clone()))
+        })
+        .collect()
+    }
+}
+
+/// Threads for everything that is not a check: the store, the admin API, status, reloads.
+const OTHER_THREADS: usize = 2;
+
+pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let overlays = arguments.overlays();
+    let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let log = start_log(&loaded.config, &clock)?;
+    for warning in &loaded.warnings {
+        warn!(warning = %warning.line(), "the configuration is taken with a warning");
+    }
+    let store = open_store(&loaded.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(OTHER_THREADS)
+        .thread_name("other")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
+    let served = serve_until_told(&runtime, common, overlays, Parts { loaded, store, clock, log: &log });
+    if let Err(failure) = &served {
+        error!(error = %failure, "the server ends");
+    }
+    served
+}
+
+/// What is there before the runtime.
+struct Parts<'l> {
+    loaded: Loaded,
+    store: RedbStore,
+    clock: Clock,
+    log: &'l Log,
+}
+
+fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
+    let format = match config.log.format {
+        config::LogFormat::Json => Format::Json,
+        config::LogFormat::Text => {
+            Format::Text { colours: std::io::IsTerminal::is_terminal(&std::io::stdout()) }
+        }
+    };
+    let log = log::init(format, &levels(config), clock.clone(), std::io::stdout())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    // The default hook prints to stderr as it pleases; this line is escaped like any other.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, "a panic; what it interrupted is refused");
+    }));
+    Ok(log)
+}
+
+fn open_store(config: &Config) -> Result<RedbStore, Failure> {
+    let data_dir = config.data_dir();
+    std::fs::create_dir_all(&data_dir)
+        .map_err(|error| Failure::Usage(format!("cannot make data_dir {}: {error}", data_dir.display())))?;
+    RedbStore::open(&config.store_file(), &config.secret_file()).map_err(|error| match error {
+        FileError::InUse { .. } => Failure::Unreachable(error.to_string()),
+        other => Failure::Usage(other.to_string()),
+    })
+}
+
+fn serve_until_told(
+    runtime: &Runtime,
+    common: &Common,
+    overlays: Vec<config::Overlay>,
+    parts: Parts<'_>,
+) -> Result<(), Failure> {
+    let Parts { loaded, store, clock, log } = parts;
+    let Loaded { config, file, .. } = loaded;
+    let store = Arc::new(store);
+    let ring = Arc::clone(store.ring());
+    let catalog = config.catalog(&ring.peppers()).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+    let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
+
+    let readiness = Arc::new(Readiness::new());
+    let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::clone(&readiness)));
+    telemetry.watch_log(log.dropped_lines());
+    telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
+    telemetry.config_read(true, clock.now());
+    if config.keys.insecure_allow_weak.value {
+        telemetry.set_insecure(&["keys.insecure_allow_weak"]);
+    }
+
+    let replica = Arc::new(Replica::new(config.revocation.bound.value.0));
+    let follower = Follower::new(
+        Arc::clone(&replica),
+        store.clone(),
+        clock.clone(),
+        Pace {
+            heartbeat: config.revocation.heartbeat.value.0,
+            patience: config.revocation.bound.value.0 / 2,
+        },
+        {
+            let digest = Arc::clone(&digest);
+            Box::new(move || digest.load(Ordering::Acquire))
+        },
+    );
+    let checker = Checker::new(
+        Arc::clone(&catalog),
+        ring.peppers(),
+        Arc::clone(&replica),
+        clock.clone(),
+        Arc::clone(&telemetry),
+    )
+    .with_on_fault(match config.on_fault {
+        config::OnFault::Error => OnFault::Error,
+        config::OnFault::Deny => OnFault::Deny,
+    });
+    let health = Health::default();
+    let wire = Arc::new(Wire::new(checker, limits(&config), health.clone()));
+    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
+        .with_replica(Arc::clone(&replica))
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
+    let admin = admin::router(Admin {
+        issuer: Arc::new(issuer),
+        clock: clock.clone(),
+        backup: {
+            let store = Arc::clone(&store);
+            Arc::new(move |to| store.backup(&to).map(drop))
+        },
+        body_limit: config.limits.admin_body_bytes.value.bytes(),
+    });
+
+    runtime.block_on(async {
+        let listeners = bind(&config).await?;
+        let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
+        let mut tasks = JoinSet::new();
+        let (stop, stopping) = watch::channel(false);
+        tasks.spawn(follower.run());
+        tasks.spawn(watch_replica(
+            Arc::clone(&replica),
+            Arc::clone(&telemetry),
+            Ready {
+                readiness: Arc::clone(&readiness),
+                health,
+                clock: clock.clone(),
+                weak_in_file: config.weak_keys(),
+            },
+        ));
+        let reloader = Reloader {
+            load: {
+                let common = common.clone();
+                Box::new(move || common.read(&overlays))
+            },
+            started: config.clone(),
+            file,
+            catalog,
+            digest,
+            peppers: ring.peppers(),
+            telemetry: Arc::clone(&telemetry),
+            levels: log.levels().clone(),
+            clock,
+        };
+        tasks.spawn(reloader.run(hangups));
+        announce(&config, &listeners);
+        let Listeners { grpc, admin: admin_socket, status: status_listener } = listeners;
+        let mut http = JoinSet::new();
+        let stopped = |mut stopping: watch::Receiver<bool>| async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        let admin = axum::serve(OwnersOnly(admin_socket), admin);
+        http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
+        let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
+        let status = axum::serve(status_listener, status);
+        http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
+
+        let served = serve(vec![grpc], wire, settings(&config), async {
+            terminated().await;
+            readiness.set_draining();
+        })
+        .await;
+        stop.send_replace(true);
+        // What they were answering is finished; an idle connection does not hold the end up.
+        let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
+        tasks.shutdown().await;
+        served.map_err(|error| Failure::Unreachable(error.to_string()))
+    })?;
+    info!("the server has ended");
+    Ok(())
+}
+
+/// For answers of the admin and status listeners that are still under way at the end.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
+
+struct Listeners {
+    grpc: Listener,
+    admin: Listener,
+    status: TcpListener,
+}
+
+async fn bind(config: &Config) -> Result<Listeners, Failure> {
+    let grpc = match &config.listen.grpc.value {
+        Endpoint::Unix(path) => Listener::unix(&config.data_dir().join(path), CHECK_SOCKET_MODE).await,
+        Endpoint::Tcp(address) => Listener::tcp(resolve(&address.to_string()).await?).await,
+    };
+    let status = config.listen.status.value.to_string();
+    Ok(Listeners {
+        grpc: grpc.map_err(cannot_listen)?,
+        admin: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE).await.map_err(cannot_listen)?,
+        status: TcpListener::bind(&status).await.map_err(|error| {
+            Failure::Unreachable(format!("cannot listen on {status} (listen.status): {error}"))
+        })?,
+    })
+}
+
+/// Whoever may reach the file may ask; Envoy often runs as another user.
+const CHECK_SOCKET_MODE: u32 = 0o666;
+
+/// Whoever may open the file has full rights.
+const ADMIN_SOCKET_MODE: u32 = 0o600;
+
+async fn resolve(address: &str) -> Result<SocketAddr, Failure> {
+    tokio::net::lookup_host(address)
+        .await
+        .ok()
+        .and_then(|mut found| found.next())
+        .ok_or_else(|| Failure::Unreachable(format!("`{address}` (listen.grpc) has no address")))
+}
+
+fn cannot_listen(error: std::io::Error) -> Failure {
+    Failure::Unreachable(error.to_string())
+}
+
+/// Says where we listen: in the log, and in a file for whoever chose port 0.
+fn announce(config: &Config, listeners: &Listeners) {
+    let status = listeners.status.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let (grpc, admin) = (listeners.grpc.to_string(), listeners.admin.to_string());
+    info!(grpc, status, admin, version = env!("CARGO_PKG_VERSION"), "listening");
+    let addresses = json!({ "grpc": grpc, "status": status, "admin": admin, "pid": std::process::id() });
+    let path = config.data_dir().join("doorward.addresses");
+    if let Err(error) = write_whole(&path, &addresses.to_string()) {
+        warn!(%error, path = %path.display(), "the addresses could not be written down");
+    }
+}
+
+/// Whoever reads the file finds all of it or the one before.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("addresses.new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        check_bytes: config.limits.check_bytes.value.bytes(),
+        checks_in_flight: config.limits.checks_in_flight.value as usize,
+        bytes_in_flight: config.limits.bytes_in_flight.value.bytes(),
+        ..Limits::default()
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        workers: config.workers.as_ref().map_or(defaults.workers, |workers| workers.value.into()),
+        connections: config.limits.connections.value as usize,
+        streams: config.limits.streams.value,
+        header_bytes: u32::try_from(config.limits.header_bytes.value.0).unwrap_or(defaults.header_bytes),
+        drain_delay: config.drain_delay.value.0,
+        ..defaults
+    }
+}
+
+/// What follows from what the replica knows.
+struct Ready {
+    readiness: Arc<Readiness>,
+    health: Health,
+    clock: Clock,
+    /// Weak keys that the file declares.
+    weak_in_file: usize,
+}
+
+/// Between two looks at the lease: a fraction of the shortest bound that can be configured.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Keeps readiness, health and gauges true to the replica, for as long as the process lives. The
+/// lease ends by time alone, so somebody has to look.
+async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: Ready) {
+    let mut looks = tokio::time::interval(LOOK);
+    let mut applied = replica.applied();
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            Ok(()) = applied.changed() => {}
+        }
+        let trusted = replica.trust(ready.clock.boottime()).is_ok();
+        ready.readiness.set_loaded(replica.loaded());
+        ready.readiness.set_lease(trusted);
+        ready.health.set_ready(ready.readiness.ready());
+        let holdings = replica.holdings();
+        telemetry.set_keys(holdings.keys);
+        telemetry.set_consumers(holdings.consumers);
+        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file);
+        if let Some(renewed) = replica.lease().renewed() {
+            telemetry.lease_renewed(renewed);
+        }
+        if let Some(epoch) = *applied.borrow_and_update() {
+            telemetry.set_epoch(epoch.number);
+        }
+    }
+}
+
+/// SIGTERM or Ctrl-C. A second one ends the process at once.
+async fn terminated() {
+    let (Ok(mut terms), Ok(mut interrupts)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("signals cannot be received; only SIGKILL ends this process");
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
+    tokio::spawn(async move {
+        tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
+        std::process::exit(1);
+    });
+}

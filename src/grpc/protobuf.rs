@@ -1,0 +1,206 @@
+//! Protocol buffers as far as one message in and one message out need them: a walk that borrows,
+//! and a writer that measures nothing beforehand.
+
+/// Bytes that are not the message they claim to be. What is inside says which rule they break; it
+/// goes to the log and never to the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a check that can be read: {0}")]
+pub struct Malformed(pub &'static str);
+
+/// What stands in a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    /// Four or eight bytes; no field that we read has this form.
+    Fixed,
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes),
+            Self::Varint(_) | Self::Fixed => Err(Malformed("a text or message field of another wire type")),
+        }
+    }
+
+    pub(super) fn varint(self) -> Result<u64, Malformed> {
+        match self {
+            Self::Varint(value) => Ok(value),
+            Self::Bytes(_) | Self::Fixed => Err(Malformed("a number field of another wire type")),
+        }
+    }
+}
+
+/// The fields of a message in the order in which they were written.
+///
+/// Groups are refused, because no message of Envoy's has any and skipping one needs recursion.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// The next field's number and value; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let key = u32::try_from(self.varint()?).map_err(|_| Malformed("a field number out of range"))?;
+        let number = key >> 3;
+        if number == 0 {
+            return Err(Malformed("field number 0"));
+        }
+        let value = match key & 7 {
+            0 => Value::Varint(self.varint()?),
+            1 => self.take(8).map(|_| Value::Fixed)?,
+            2 => {
+                let length = self.varint()?;
+                // Longer than the address space is longer than what is left.
+                Value::Bytes(self.take(usize::try_from(length).unwrap_or(usize::MAX))?)
+            }
+            3 | 4 => return Err(Malformed("a group")),
+            5 => self.take(4).map(|_| Value::Fixed)?,
+            _ => return Err(Malformed("an unknown wire type")),
+        };
+        Ok(Some((number, value)))
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed("a truncated field"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        // Nearly every key and length of a check is one byte.
+        if let [byte @ 0..=0x7f, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for (index, byte) in self.rest.iter().enumerate().take(10) {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                // The tenth byte holds the topmost of 64 bits and nothing else.
+                if index == 9 && *byte > 1 {
+                    return Err(Malformed("a number of more than 64 bits"));
+                }
+                self.rest = &self.rest[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(Malformed(if self.rest.len() < 10 { "a truncated number" } else { "an overlong number" }))
+    }
+}
+
+/// Writes a message front to back. A submessage's length is put in front of it afterwards, which
+/// moves some hundred bytes at most and saves a second walk that would have to agree with the first.
+pub(super) struct Writer<'b> {
+    buffer: &'b mut Vec<u8>,
+}
+
+impl<'b> Writer<'b> {
+    pub(super) fn on(buffer: &'b mut Vec<u8>) -> Self {
+        Self { buffer }
+    }
+
+    /// A number, left out where it is 0, as proto3 has it.
+    pub(super) fn number(&mut self, field: u8, value: u64) {
+        if value != 0 {
+            self.buffer.push(field << 3);
+            self.varint(value);
+        }
+    }
+
+    /// A text or bytes field, written even where it is empty.
+    pub(super) fn text(&mut self, field: u8, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        self.buffer.push(field << 3 | 2);
+        self.varint(text.len() as u64);
+        self.buffer.extend_from_slice(text);
+    }
+
+    /// A submessage, present even where `fill` writes nothing.
+    pub(super) fn message(&mut self, field: u8, fill: impl FnOnce(&mut Writer<'_>)) {
+        self.nested(field, |buffer| fill(&mut Writer::on(buffer)));
+    }
+
+    /// Any field with a length, whose bytes `fill` appends.
+    pub(super) fn nested(&mut self, field: u8, fill: impl FnOnce(&mut Vec<u8>)) {
+        debug_assert!(field < 16, "a key of one byte");
+        self.buffer.push(field << 3 | 2);
+        let start = self.buffer.len();
+        fill(self.buffer);
+        let end = self.buffer.len();
+        self.varint((end - start) as u64);
+        let prefix = self.buffer.len() - end;
+        self.buffer[start..].rotate_right(prefix);
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.buffer.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.buffer.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(case: &str, bytes: &[u8], expected: &str) {
+        let mut fields = Fields::of(bytes);
+        let found = loop {
+            match fields.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break "read",
+                Err(Malformed(why)) => break why,
+            }
+        };
+        assert_eq!(found, expected, "{case}");
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn what_is_not_a_message_is_refused_by_its_reason() {
+        check("nothing at all",           b"",                                                 "read");
+        check("a number",                 b"\x08\x01",                                         "read");
+        check("text",                     b"\x0a\x02ab",                                       "read");
+        check("fixed widths",             b"\x09\0\0\0\0\0\0\0\0\x0d\0\0\0\0",                 "read");
+        check("largest number",           b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",     "read");
+        check("a padded number",          b"\x08\x81\x80\x00",                                 "read");
+        check("65 bits",                  b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",     "a number of more than 64 bits");
+        check("eleven bytes",             b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "an overlong number");
+        check("a number cut off",         b"\x08\x80",                                         "a truncated number");
+        check("a key cut off",            b"\x80",                                             "a truncated number");
+        check("text cut off",             b"\x0a\x03ab",                                       "a truncated field");
+        check("length beyond all memory", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",     "a truncated field");
+        check("fixed width cut off",      b"\x0d\0\0\0",                                       "a truncated field");
+        check("field number 0",           b"\x00\x01",                                         "field number 0");
+        check("field number of 33 bits",  b"\x80\x80\x80\x80\x10\x01",                         "a field number out of range");
+        check("a group",                  b"\x0b\x0c",                                         "a group");
+        check("end of no group",          b"\x0c",                                             "a group");
+        check("wire type 6",              b"\x0e",                                             "an unknown wire type");
+    }
+
+    #[test]
+    fn a_length_of_two_bytes_stands_before_its_submessage() {
+        let mut buffer = Vec::new();
+        Writer::on(&mut buffer).message(1, |inner| inner.text(2, [b'x'; 200]));
+        assert_eq!(buffer[..6], [0x0a, 0xcb, 0x01, 0x12, 0xc8, 0x01]);
+        assert!(buffer[6..].iter().all(|byte| *byte == b'x'));
+    }
+}

@@ -1,0 +1,485 @@
+//! A decision as the bytes of a `CheckResponse`, written straight into the gRPC frame.
+//!
+//! Envoy reads a missing status, and so an empty answer, as *allow*. Hence: `status` stands in every
+//! answer, its code is 0 for [`Outcome::Allow`] alone, and what may not be sent becomes a denial here,
+//! at the last door.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::protobuf::Writer;
+use crate::check::{Decision, Metadata, Outcome};
+use crate::domain::denial::{Denial, Notice};
+use crate::domain::headers::Mutations;
+
+/// The gRPC message frame of the answer: flag, length, `CheckResponse`.
+pub fn render(decision: &Decision<'_>) -> Bytes {
+    let Decision { metadata, request_id, grpc, .. } = decision;
+    let face =
+        |notice, challenges, retry_after| Face { notice, challenges, retry_after, request_id, grpc: *grpc };
+    match &decision.outcome {
+        Outcome::Allow(mutations) => match unsendable(mutations) {
+            None => allow(mutations, metadata),
+            Some(why) => {
+                tracing::error!(why, request_id, "an allow could not be sent and was made a denial");
+                let denial = Denial::Internal { why };
+                deny(&face(denial.notice(), &[], None), &corrected(metadata, &denial))
+            }
+        },
+        Outcome::Deny(notice, challenges) => deny(&face(*notice, challenges, None), metadata),
+        Outcome::Fault(notice, seconds) => framed(|answer| {
+            let face = face(*notice, &[], Some(*seconds));
+            answer.message(field::STATUS, |status| status.number(1, face.grpc_status()));
+            answer.message(field::ERROR_RESPONSE, |response| face.write(response));
+            dynamic_metadata(answer, metadata);
+        }),
+    }
+}
+
+/// The answer where not even a refusal could be made: the denial `internal`, without request id.
+pub fn last_resort() -> Bytes {
+    let notice = Denial::Internal { why: "" }.notice();
+    let face = Face { notice, challenges: &[], retry_after: None, request_id: "", grpc: false };
+    deny(&face, &Metadata::default())
+}
+
+/// Fields of `CheckResponse`. Envoy knows `error_response` since 1.37 and older ones deny without it.
+mod field {
+    pub(super) const STATUS: u8 = 1;
+    pub(super) const DENIED_RESPONSE: u8 = 2;
+    pub(super) const OK_RESPONSE: u8 = 3;
+    pub(super) const DYNAMIC_METADATA: u8 = 4;
+    pub(super) const ERROR_RESPONSE: u8 = 5;
+}
+
+/// Why these mutations may not be sent. A value with CR or LF would split a header, an empty one is
+/// dropped by Envoys after 1.40 (and the client's own then stays), and of a name that is both set
+/// and removed askers make different things.
+fn unsendable(mutations: &Mutations<'_>) -> Option<&'static str> {
+    for (name, value) in &mutations.set {
+        if name.is_empty()
+            || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+        {
+            return Some("a header name that is no name");
+        }
+        if value.is_empty() || !value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+            return Some("a header value that is empty or not visible ASCII");
+        }
+        if cfg!(debug_assertions) && mutations.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name))
+        {
+            return Some("a header both set and removed");
+        }
+    }
+    None
+}
+
+fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Bytes {
+    framed(|answer| {
+        // Code 0, and *present*: its absence would mean the same to Envoy, and must not to us.
+        answer.message(field::STATUS, |_| ());
+        answer.message(field::OK_RESPONSE, |response| {
+            for (name, value) in &mutations.set {
+                response.message(2, |option| vouch(option, name, value));
+            }
+            for name in &mutations.remove {
+                response.text(5, name.as_bytes());
+            }
+            for name in &mutations.remove_query {
+                response.text(8, name);
+            }
+        });
+        dynamic_metadata(answer, metadata);
+    })
+}
+
+/// A header that Doorward vouches for: whatever the client sent under that name is gone.
+///
+/// `append: false` is for Envoys that read nothing else (to 1.36, and 1.38 to 1.40);
+/// OVERWRITE_IF_EXISTS_OR_ADD for 1.37.0, where the absence of both meant appending.
+fn vouch(option: &mut Writer<'_>, name: &str, value: &str) {
+    header(option, name, value);
+    option.message(2, |_false| ());
+    option.number(3, 2);
+}
+
+fn header(option: &mut Writer<'_>, name: &str, value: &str) {
+    option.message(1, |header| {
+        header.text(1, name);
+        header.text(2, value);
+    });
+}
+
+fn deny(face: &Face<'_>, metadata: &Metadata<'_>) -> Bytes {
+    framed(|answer| {
+        answer.message(field::STATUS, |status| status.number(1, face.grpc_status()));
+        answer.message(field::DENIED_RESPONSE, |response| face.write(response));
+        dynamic_metadata(answer, metadata);
+    })
+}
+
+/// What the client gets to see: `DeniedHttpResponse`.
+struct Face<'a> {
+    notice: Notice,
+    challenges: &'a [&'a str],
+    retry_after: Option<u32>,
+    request_id: &'a str,
+    grpc: bool,
+}
+
+impl Face<'_> {
+    /// Never 0, which would allow.
+    fn grpc_status(&self) -> u64 {
+        const INTERNAL: u8 = 13;
+        u64::from(if self.notice.grpc_status == 0 { INTERNAL } else { self.notice.grpc_status })
+    }
+
+    /// Envoy sends any number as it is, so one that is no refusal becomes 500.
+    fn http_status(&self) -> u64 {
+        u64::from(if matches!(self.notice.status, 400..=599) { self.notice.status } else { 500 })
+    }
+
+    /// The headers' `append` is left out: Envoy then sends each of them on a line of its own.
+    fn write(&self, response: &mut Writer<'_>) {
+        response.message(1, |status| status.number(1, self.http_status()));
+        let mut line = |name, value: &str| response.message(2, |option| header(option, name, value));
+        for challenge in self.challenges {
+            if challenge.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+                line("www-authenticate", challenge);
+            }
+        }
+        if let Some(seconds) = self.retry_after {
+            line("retry-after", &seconds.to_string());
+        }
+        line("cache-control", "no-store");
+        if self.grpc {
+            // Envoy makes the body `grpc-message`, and of the HTTP status a code of its own choice.
+            line("grpc-status", &self.grpc_status().to_string());
+            response.text(3, self.notice.message);
+        } else {
+            line("content-type", "application/problem+json");
+            response.nested(3, |body| self.problem(body));
+        }
+    }
+
+    /// RFC 9457, with our code and the request's id beside it.
+    fn problem(&self, body: &mut Vec<u8>) {
+        let Notice { title, code, message, .. } = self.notice;
+        let (status, request_id) = (self.http_status(), self.request_id);
+        let r#type = format!("urn:doorward:code:{code}");
+        let problem = Problem { r#type, title, status, code, message, request_id };
+        serde_json::to_writer(body, &problem).expect("texts and a number into memory");
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u64,
+    code: &'a str,
+    message: &'a str,
+    request_id: &'a str,
+}
+
+/// `google.protobuf.Struct`: texts, and the groups as a list.
+fn dynamic_metadata(answer: &mut Writer<'_>, metadata: &Metadata<'_>) {
+    let said = |text: &'static str| Some(text).filter(|text| !text.is_empty());
+    let texts = [
+        ("service", metadata.service),
+        ("infrastructure", metadata.infrastructure),
+        ("mode", said(metadata.mode)),
+        ("consumer", metadata.consumer.as_deref()),
+        ("username", metadata.username.as_deref()),
+        ("credential", metadata.credential.as_deref()),
+        ("method", metadata.method),
+        ("verdict", said(metadata.verdict)),
+        ("code", metadata.code),
+    ];
+    answer.message(field::DYNAMIC_METADATA, |fields| {
+        for (key, text) in texts {
+            let Some(text) = text else { continue };
+            fields.message(1, |entry| {
+                entry.text(1, key);
+                entry.message(2, |value| value.text(3, text));
+            });
+        }
+        if !metadata.groups.is_empty() {
+            fields.message(1, |entry| {
+                entry.text(1, "groups");
+                entry.message(2, |value| value.message(6, |list| groups(list, &metadata.groups)));
+            });
+        }
+    });
+}
+
+fn groups(list: &mut Writer<'_>, groups: &[String]) {
+    for group in groups {
+        list.message(1, |value| value.text(3, group));
+    }
+}
+
+/// What the metadata of an allow become once it was made a denial.
+fn corrected<'a>(metadata: &Metadata<'a>, denial: &Denial) -> Metadata<'a> {
+    Metadata {
+        service: metadata.service,
+        infrastructure: metadata.infrastructure,
+        mode: metadata.mode,
+        verdict: "deny",
+        code: Some(denial.notice().code),
+        ..Metadata::default()
+    }
+}
+
+fn framed(write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
+    const PREFIX: usize = 5;
+    // An allow with twelve names removed and its metadata is some 700 bytes.
+    let mut frame = Vec::with_capacity(1024);
+    frame.resize(PREFIX, 0); // Byte 0: not compressed.
+    write(&mut Writer::on(&mut frame));
+    let length = u32::try_from(frame.len() - PREFIX).expect("an answer is kilobytes");
+    frame[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+    frame.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+
+    use envoy_types::pb::envoy::config::core::v3::HeaderValueOption;
+    use envoy_types::pb::envoy::service::auth::v3::check_response::HttpResponse;
+    use envoy_types::pb::envoy::service::auth::v3::{CheckResponse, DeniedHttpResponse, OkHttpResponse};
+    use envoy_types::pb::google::protobuf::{BoolValue, value::Kind};
+    use proptest::prelude::*;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::domain::denial::Unproven;
+
+    fn decoded(frame: &[u8]) -> CheckResponse {
+        let (prefix, message) = frame.split_at(5);
+        assert_eq!(prefix[0], 0, "not compressed");
+        assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()) as usize, message.len());
+        CheckResponse::decode(message).unwrap()
+    }
+
+    fn answer(outcome: Outcome<'_>) -> CheckResponse {
+        decoded(&render(&decision(outcome)))
+    }
+
+    fn decision(outcome: Outcome<'_>) -> Decision<'_> {
+        let metadata = Metadata { mode: "enforce", verdict: "x", ..Metadata::default() };
+        Decision { outcome, metadata, request_id: "r-1", grpc: false }
+    }
+
+    fn denied(response: CheckResponse) -> (i32, DeniedHttpResponse) {
+        match response.http_response {
+            Some(HttpResponse::DeniedResponse(denied)) => (response.status.unwrap().code, denied),
+            other => panic!("not a denial: {other:?}"),
+        }
+    }
+
+    fn lines(headers: &[HeaderValueOption]) -> Vec<(&str, &str)> {
+        headers.iter().map(|option| option.header.as_ref().unwrap()).map(|h| (&*h.key, &*h.value)).collect()
+    }
+
+    fn ok(response: CheckResponse) -> OkHttpResponse {
+        assert_eq!(response.status.unwrap().code, 0);
+        match response.http_response {
+            Some(HttpResponse::OkResponse(ok)) => ok,
+            other => panic!("not an allow: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_allow_overwrites_and_removes() {
+        let ok = ok(answer(Outcome::Allow(Mutations {
+            set: vec![("x-consumer-id", "c 1".into()), ("x-permissions", "p, q".into())],
+            remove: vec!["x-consumer-username".into(), "x_consumer_id".into()],
+            remove_query: vec!["apikey"],
+        })));
+        assert_eq!(lines(&ok.headers), [("x-consumer-id", "c 1"), ("x-permissions", "p, q")]);
+        for option in &ok.headers {
+            #[expect(deprecated, reason = "most Envoys obey only `append`")]
+            let append = option.append;
+            assert_eq!(append, Some(BoolValue { value: false }));
+            assert_eq!(option.append_action().as_str_name(), "OVERWRITE_IF_EXISTS_OR_ADD");
+            assert!(option.header.as_ref().unwrap().raw_value.is_empty(), "Envoy ignores it");
+        }
+        assert_eq!(ok.headers_to_remove, ["x-consumer-username", "x_consumer_id"]);
+        assert_eq!(ok.query_parameters_to_remove, ["apikey"]);
+        assert!(ok.query_parameters_to_set.is_empty() && ok.response_headers_to_add.is_empty());
+    }
+
+    #[test]
+    fn the_status_of_an_allow_is_written_and_not_left_out() {
+        let frame = render(&decision(Outcome::Allow(Mutations::default())));
+        assert_eq!(frame[5..7], [0x0a, 0x00]);
+        assert_eq!(ok(decoded(&frame)), OkHttpResponse::default());
+    }
+
+    #[test]
+    fn a_denial_has_status_headers_and_problem() {
+        let notice = Denial::InvalidCredential { why: Unproven::Expired }.notice();
+        let challenges = vec!["Key realm=\"a\"", "Bearer realm=\"b\""];
+        let (code, denied) = denied(answer(Outcome::Deny(notice, challenges)));
+        assert_eq!(code, 16);
+        assert_eq!(denied.status.unwrap().code, 401);
+        assert_eq!(
+            lines(&denied.headers),
+            [
+                ("www-authenticate", "Key realm=\"a\""),
+                ("www-authenticate", "Bearer realm=\"b\""),
+                ("cache-control", "no-store"),
+                ("content-type", "application/problem+json"),
+            ]
+        );
+        assert_eq!(
+            denied.body,
+            r#"{"type":"urn:doorward:code:invalid_credential","title":"Unauthorized","status":401,"code":"invalid_credential","message":"Unauthorized","request_id":"r-1"}"#
+        );
+    }
+
+    #[test]
+    fn a_fault_is_a_typed_error_and_no_denial() {
+        let notice = Notice { code: "unavailable", ..Denial::Overloaded.notice() };
+        let response = answer(Outcome::Fault(notice, 7));
+        assert_eq!(response.status.unwrap().code, 14, "an old Envoy denies");
+        let Some(HttpResponse::ErrorResponse(error)) = response.http_response else { panic!("no error") };
+        assert_eq!(error.status.unwrap().code, 503);
+        assert!(lines(&error.headers).contains(&("retry-after", "7")));
+        assert!(error.body.contains(r#""code":"unavailable""#));
+    }
+
+    #[test]
+    fn a_grpc_caller_gets_its_status_and_the_plain_message() {
+        let notice = Denial::ServiceDenied.notice();
+        let outcome = Outcome::Deny(notice, Vec::new());
+        let (code, denied) = denied(decoded(&render(&Decision { grpc: true, ..decision(outcome) })));
+        assert_eq!(code, 7);
+        assert_eq!(denied.body, notice.message);
+        assert_eq!(lines(&denied.headers), [("cache-control", "no-store"), ("grpc-status", "7")]);
+    }
+
+    #[test]
+    fn metadata_are_texts_and_a_list() {
+        let metadata = Metadata {
+            service: Some("orders"),
+            infrastructure: None,
+            mode: "enforce",
+            consumer: Some("c1".into()),
+            username: Some("alice".into()),
+            groups: vec!["gold".into(), "staff".into()],
+            credential: Some("dw_key_x".into()),
+            method: Some("api_key"),
+            verdict: "allow",
+            code: None,
+        };
+        let outcome = Outcome::Allow(Mutations::default());
+        let response = decoded(&render(&Decision { metadata, ..decision(outcome) }));
+        let found: BTreeMap<String, String> = response
+            .dynamic_metadata
+            .unwrap()
+            .fields
+            .into_iter()
+            .map(|(key, value)| match value.kind.unwrap() {
+                Kind::StringValue(text) => (key, text),
+                Kind::ListValue(list) => (key, format!("{} items", list.values.len())),
+                other => panic!("{key}: {other:?}"),
+            })
+            .collect();
+        let expected = [
+            ("consumer", "c1"),
+            ("credential", "dw_key_x"),
+            ("groups", "2 items"),
+            ("method", "api_key"),
+            ("mode", "enforce"),
+            ("service", "orders"),
+            ("username", "alice"),
+            ("verdict", "allow"),
+        ];
+        assert_eq!(found, expected.map(|(key, value)| (key.into(), value.into())).into());
+    }
+
+    #[track_caller]
+    fn made_internal(case: &str, set: &[(&'static str, &'static str)], remove: &[&'static str]) {
+        let mutations = Mutations {
+            set: set.iter().map(|(name, value)| (*name, (*value).into())).collect(),
+            remove: remove.iter().map(|name| (*name).into()).collect(),
+            remove_query: Vec::new(),
+        };
+        let (code, denied) = denied(answer(Outcome::Allow(mutations)));
+        assert_eq!((code, denied.status.unwrap().code), (13, 500), "{case}");
+        assert!(denied.body.contains(r#""code":"internal""#), "{case}");
+    }
+
+    #[test]
+    fn what_could_split_a_header_is_denied() {
+        made_internal("line feed", &[("x-a", "1\nx-b: 2")], &[]);
+        made_internal("carriage return", &[("x-a", "1\r")], &[]);
+        made_internal("nul", &[("x-a", "\0")], &[]);
+        made_internal("tab", &[("x-a", "a\tb")], &[]);
+        made_internal("not ASCII", &[("x-a", "é")], &[]);
+        made_internal("delete", &[("x-a", "\x7f")], &[]);
+        made_internal("empty value", &[("x-a", "")], &[]);
+        made_internal("empty name", &[("", "1")], &[]);
+        made_internal("pseudo header", &[(":path", "/")], &[]);
+        made_internal("blank in name", &[("x a", "1")], &[]);
+        made_internal("upper case", &[("X-A", "1")], &[]);
+        made_internal("second of two", &[("x-a", "1"), ("x-b", "\n")], &[]);
+        made_internal("set and removed", &[("x-a", "1")], &["X-A"]);
+    }
+
+    #[test]
+    fn a_challenge_that_could_split_a_header_is_left_out() {
+        let notice = Denial::MissingCredential.notice();
+        let (_, denied) = denied(answer(Outcome::Deny(notice, vec!["Key realm=\"\r\nx: y\""])));
+        assert!(lines(&denied.headers).iter().all(|(name, _)| *name != "www-authenticate"));
+    }
+
+    #[test]
+    fn the_last_resort_denies() {
+        let (code, denied) = denied(decoded(&last_resort()));
+        assert_eq!((code, denied.status.unwrap().code), (13, 500));
+    }
+
+    fn outcomes() -> impl Strategy<Value = (u8, String, String, u16, u8)> {
+        (0..3_u8, ".{0,12}", prop_oneof![".{0,12}", "[ -~]{1,12}"], any::<u16>(), any::<u8>())
+    }
+
+    proptest! {
+        #[test]
+        fn code_0_means_allow_and_nothing_else(
+            (kind, name, value, status, grpc_status) in outcomes(), grpc: bool, request_id in ".{0,40}",
+        ) {
+            let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };
+            let outcome = match kind {
+                0 => Outcome::Allow(Mutations {
+                    set: vec![(&*name, (&*value).into())], ..Mutations::default()
+                }),
+                1 => Outcome::Deny(notice, vec![&*value]),
+                _ => Outcome::Fault(notice, 1),
+            };
+            let frame = render(&Decision { grpc, request_id: &request_id, ..decision(outcome) });
+            let response = decoded(&frame);
+            let code = response.status.unwrap().code;
+            match response.http_response.unwrap() {
+                HttpResponse::OkResponse(ok) => {
+                    prop_assert!(kind == 0 && code == 0);
+                    let sent = ok.headers[0].header.clone().unwrap();
+                    prop_assert!(sent.value.bytes().all(|byte| (0x20..=0x7e).contains(&byte)));
+                }
+                HttpResponse::DeniedResponse(denied) => {
+                    prop_assert!(kind != 2 && code != 0);
+                    prop_assert!((400..=599).contains(&denied.status.unwrap().code));
+                    if !grpc {
+                        let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+                        prop_assert_eq!(body["request_id"].as_str(), Some(&*request_id));
+                    }
+                }
+                HttpResponse::ErrorResponse(_) => prop_assert!(kind == 2 && code != 0),
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One call: Check is answered here, everything else by tonic's services on the same connection.
+//!
+//! Whatever goes wrong with a check is a denial inside a *successful* call. To Envoy an RPC error is
+//! no denial, and with `failure_mode_allow` it lets the request pass.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header};
+use hyper::body::Incoming;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use super::arrival::{self, Load, Refusal};
+use super::health::Health;
+use super::render::{last_resort, render};
+use super::reply::Reply;
+use super::view;
+use crate::check::{Checker, Decision};
+use crate::domain::denial::Denial;
+use crate::domain::request;
+
+/// Who decides: the [`Checker`], or what a test puts in its place.
+pub trait Decide: Send + Sync + 'static {
+    /// See [`Checker::check`].
+    fn check<T>(&self, request: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T;
+
+    /// See [`Checker::refuse`].
+    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T;
+}
+
+/// One checker, shared with the other wires.
+impl<D: Decide> Decide for Arc<D> {
+    fn check<T>(&self, request: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        D::check(self, request, render)
+    }
+
+    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        D::refuse(self, denial, render)
+    }
+}
+
+impl Decide for Checker {
+    fn check<T>(&self, request: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        Self::check(self, request, render)
+    }
+
+    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        Self::refuse(self, denial, render)
+    }
+}
+
+/// What checks may take up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest check in bytes; 9 MiB. Above what Envoy may be told to send as a body, since a
+    /// larger one is denied.
+    pub check_bytes: usize,
+    /// Checks under way at once, over all connections; 16,384. More are `overloaded`.
+    pub checks_in_flight: usize,
+    /// Bytes of checks under way at once, over all connections; 256 MiB. More are `overloaded`.
+    pub bytes_in_flight: usize,
+    /// How long a check may take to arrive whole, where its `grpc-timeout` allows more or there is
+    /// none; 10 s.
+    pub arrival: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            check_bytes: 9 << 20,
+            checks_in_flight: 16_384,
+            bytes_in_flight: 256 << 20,
+            arrival: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What answers calls. One for all connections, behind an `Arc`.
+pub struct Wire<D> {
+    decide: D,
+    limits: Limits,
+    load: Load,
+    health: Health,
+    services: Routes,
+}
+
+impl<D: Decide> Wire<D> {
+    pub fn new(decide: D, limits: Limits, health: Health) -> Self {
+        let services = Routes::new(health.service()).prepare();
+        Self { decide, limits, load: Load::default(), health, services }
+    }
+
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Answers one call.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        call: Request<Incoming>,
+    ) -> Result<Response<Reply>, Infallible> {
+        if call.method() != Method::POST || call.uri().path() != CHECK {
+            // Boxed, so that the future of a check stays small.
+            return Ok(Box::pin(self.services(call)).await);
+        }
+        if !is_grpc(call.headers()) {
+            return Ok(Reply::unsupported_media_type());
+        }
+        let allowed =
+            timeout(call.headers()).map_or(self.limits.arrival, |asked| asked.min(self.limits.arrival));
+        Ok(match self.arrival(call.into_body(), allowed).await {
+            Ok(message) => Reply::message(self.decide(&message)),
+            Err(Refusal::Denied(denial)) => Reply::message(self.refuse(denial)),
+            Err(Refusal::Compressed) => Reply::compressed(),
+        })
+    }
+
+    /// Waits for the message, and where it is refused for its end, all within the time `allowed`.
+    async fn arrival(&self, mut body: Incoming, allowed: Duration) -> Result<Bytes, Refusal> {
+        // Outlives the wait: what was found wrong stays so when the rest does not come in time.
+        let refused = Cell::new(None);
+        let arriving = async {
+            let found = match self.load.admit(&self.limits) {
+                Some(mut ticket) => arrival::message(&mut body, &mut ticket, &self.limits).await,
+                None => Err(Refusal::Denied(Denial::Overloaded)),
+            };
+            match found {
+                Ok(message) => Some(message),
+                Err(refusal) => {
+                    refused.set(Some(refusal));
+                    arrival::drain(&mut body).await;
+                    None
+                }
+            }
+        };
+        match tokio::time::timeout(allowed, arriving).await {
+            Ok(Some(message)) => Ok(message),
+            Ok(None) | Err(_) => Err(refused.take().unwrap_or(Refusal::Denied(Denial::Deadline))),
+        }
+    }
+
+    /// The answer to a message that has arrived. A panic on the way is the denial `internal`.
+    fn decide(&self, message: &[u8]) -> Bytes {
+        let deciding = AssertUnwindSafe(|| {
+            let mut scratch = Vec::new();
+            match view::read(message, &mut scratch) {
+                Ok(request) => self.decide.check(&request, render),
+                Err(view::Malformed(why)) => self.decide.refuse(Denial::MalformedRequest { why }, render),
+            }
+        });
+        catch_unwind(deciding).unwrap_or_else(|_| {
+            tracing::error!("a panic while deciding a check, which was denied");
+            self.refuse(Denial::Internal { why: "a panic" })
+        })
+    }
+
+    fn refuse(&self, denial: Denial) -> Bytes {
+        catch_unwind(AssertUnwindSafe(|| self.decide.refuse(denial, render))).unwrap_or_else(|_| {
+            tracing::error!("a panic while refusing a check, which was denied");
+            last_resort()
+        })
+    }
+
+    /// Health and reflection; UNIMPLEMENTED for what we do not know.
+    async fn services(&self, call: Request<Incoming>) -> Response<Reply> {
+        match self.services.clone().call(call).await {
+            Ok(response) => response.map(Reply::Tonic),
+            Err(never) => match never {},
+        }
+    }
+}
+
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let rest = content_type.strip_prefix(b"application/grpc");
+    let rest = rest.map(|rest| rest.strip_prefix(b"+proto").unwrap_or(rest));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b';')))
+}
+
+/// `grpc-timeout`: up to eight digits and a unit. What is written otherwise is taken for absent.
+fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let amount: u32 = digits.iter().fold(0, |sum, digit| 10 * sum + u32::from(digit - b'0'));
+    let unit = match unit {
+        b'H' => Duration::from_secs(3600),
+        b'M' => Duration::from_secs(60),
+        b'S' => Duration::from_secs(1),
+        b'm' => Duration::from_millis(1),
+        b'u' => Duration::from_micros(1),
+        b'n' => Duration::from_nanos(1),
+        _ => return None,
+    };
+    Some(unit * amount)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &'static str, expected: Option<Duration>) {
+        let headers = HeaderMap::from_iter([(
+            header::HeaderName::from_static("grpc-timeout"),
+            header::HeaderValue::from_static(text),
+        )]);
+        assert_eq!(timeout(&headers), expected, "{text}");
+    }
+
+    #[test]
+    fn a_deadline_is_digits_and_a_unit() {
+        check("1000m", Some(Duration::from_secs(1)));
+        check("2H", Some(Duration::from_secs(7200)));
+        check("3M", Some(Duration::from_secs(180)));
+        check("4S", Some(Duration::from_secs(4)));
+        check("5u", Some(Duration::from_micros(5)));
+        check("6n", Some(Duration::from_nanos(6)));
+        check("0m", Some(Duration::ZERO));
+        check("99999999H", Some(Duration::from_secs(99_999_999 * 3600)));
+        for text in ["", "m", "1", "123456789m", "-1m", "1.5S", "1s", "+1S"] {
+            check(text, None);
+        }
+    }
+}

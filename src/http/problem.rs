@@ -1,0 +1,109 @@
+//! What the admin API says when it does not do what was asked: Kong's shapes.
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tracing::error;
+
+use crate::issue::Refusal;
+use crate::store::StoreError;
+
+/// Why a call was not answered as asked.
+#[derive(Debug)]
+pub enum Problem {
+    NotFound,
+    MethodNotAllowed,
+    InvalidSize,
+    /// The body is not JSON of the form that the path takes. The text names what is wrong.
+    Body(StatusCode, String),
+    Query(String),
+    Refused(Refusal),
+    Internal,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, body) = self.face();
+        (status, axum::Json(body)).into_response()
+    }
+}
+
+impl Problem {
+    /// The one table of statuses and bodies.
+    fn face(self) -> (StatusCode, Value) {
+        match self {
+            Self::NotFound => (StatusCode::NOT_FOUND, json!({ "message": "Not found" })),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": "Method not allowed" }))
+            }
+            Self::InvalidSize => (
+                StatusCode::BAD_REQUEST,
+                json!({ "code": 9, "name": "invalid size", "message": "size must be an integer between 1 and 1000" }),
+            ),
+            Self::Body(status, message) => (status, json!({ "message": message })),
+            Self::Query(message) => (StatusCode::BAD_REQUEST, json!({ "message": message })),
+            Self::Refused(refusal) => refused(&refusal),
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
+            }
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> (StatusCode, Value) {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, json!({ "message": message })),
+        Refusal::Taken { what, name } => (
+            StatusCode::CONFLICT,
+            json!({
+                "code": 5,
+                "name": "unique constraint violation",
+                "message": message,
+                "fields": { (*what): name },
+            }),
+        ),
+        Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
+        Refusal::Invalid { field, why } => (
+            StatusCode::BAD_REQUEST,
+            json!({
+                "code": 2,
+                "name": "schema violation",
+                "message": format!("schema violation ({field}: {why})"),
+                "fields": { (*field): why },
+            }),
+        ),
+        Refusal::Store(StoreError::Unavailable(why)) => {
+            error!(%why, "a call to the admin API failed");
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "message": "the store is unavailable" }))
+        }
+        Refusal::Store(failure) => {
+            error!(error = %failure, "a call to the admin API failed");
+            Problem::Internal.face()
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        // 422 for a wrong type is axum's; Kong answers 400 to every body it cannot take.
+        let status = match rejection.status() {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            other => other,
+        };
+        Self::Body(status, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Query(rejection.body_text())
+    }
+}

@@ -1,0 +1,198 @@
+//! One connection: HTTP/2 until the other end goes, or is told to.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio::time::Sleep;
+
+use super::Settings;
+use super::listener::Socket;
+use crate::grpc::{Decide, Wire};
+
+/// What all connections of a worker have in common.
+pub(super) struct Connections<D> {
+    wire: Arc<Wire<D>>,
+    http: http2::Builder<Local>,
+    draining: watch::Receiver<bool>,
+}
+
+impl<D: Decide> Connections<D> {
+    pub(super) fn new(wire: Arc<Wire<D>>, settings: &Settings, draining: watch::Receiver<bool>) -> Self {
+        let mut http = http2::Builder::new(Local);
+        http.timer(TokioTimer::new())
+            .auto_date_header(false)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(settings.streams)
+            // Envoy resets what it no longer waits for: after a stall of ours, all of it at once.
+            // With h2's 20 we would then close the connection and fail the calls that came after.
+            .max_pending_accept_reset_streams(STALL * settings.streams as usize)
+            .max_header_list_size(settings.header_bytes)
+            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        Self { wire, http, draining }
+    }
+
+    /// Serves to the end. Once TLS is asked for, its handshake comes between socket and `http`.
+    pub(super) async fn serve(&self, socket: Socket) {
+        let ended = match socket {
+            Socket::Tcp(stream) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.http(stream).await,
+                Err(error) => Err(error.into()),
+            },
+            Socket::Unix(stream) => match UnixStream::from_std(stream) {
+                Ok(stream) => self.http(stream).await,
+                Err(error) => Err(error.into()),
+            },
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+
+    async fn http<S>(&self, stream: S) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let mut draining = self.draining.clone();
+        let service = service_fn(|call| self.wire.clone().answer(call));
+        let connection = self.http.serve_connection(TokioIo::new(Greeted::new(stream, GREETING)), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return Ok(ended?),
+            // An error says that `serve` was dropped: no reason to be less polite.
+            _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+        }
+        Ok(connection.await?)
+    }
+}
+
+/// A check of 1 MiB can be sent without waiting for us; Envoy's are mostly one or two KiB.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// Sixteen such checks at once.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// How often Envoy may have filled a connection with calls and given them up while we stalled: with
+/// its 200 ms, three seconds.
+const STALL: usize = 16;
+/// After this silence we ask whether anybody is there, and wait so long for the answer.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// From the accepted connection to the client's preface.
+const GREETING: Duration = Duration::from_secs(5);
+/// The preface: 24 fixed bytes and a SETTINGS frame of at least nine (RFC 9113 section 3.4).
+const PREFACE: usize = 33;
+
+/// Runs a connection's calls on the thread of its worker.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// A stream that fails where its client does not send the preface soon: hyper itself waits for ever.
+struct Greeted<S> {
+    stream: S,
+    /// `None` once the client has greeted.
+    waiting: Option<Pin<Box<Sleep>>>,
+    missing: usize,
+}
+
+impl<S> Greeted<S> {
+    fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, waiting: Some(Box::pin(tokio::time::sleep(patience))), missing: PREFACE }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Greeted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(waiting) = &mut self.waiting else {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        };
+        if waiting.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no HTTP/2 preface came")));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        self.missing = self.missing.saturating_sub(buffer.filled().len() - before);
+        if self.missing == 0 {
+            self.waiting = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn who_does_not_greet_is_cut_off() {
+        let (mut client, server) = tokio::io::duplex(100);
+        client.write_all(&[0; PREFACE - 1]).await.unwrap();
+        let error = Greeted::new(server, SHORT).read_exact(&mut [0; PREFACE]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_greeted_may_be_silent() {
+        let (mut client, server) = tokio::io::duplex(100);
+        client.write_all(&[0; PREFACE]).await.unwrap();
+        let mut greeted = Greeted::new(server, SHORT);
+        greeted.read_exact(&mut [0; PREFACE]).await.unwrap();
+        let read = tokio::time::timeout(2 * SHORT, greeted.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
+    }
+}

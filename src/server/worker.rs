@@ -1,0 +1,139 @@
+//! Threads that check, and who of them gets the next connection.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::Settings;
+use super::connection::Connections;
+use super::listener::Socket;
+use crate::grpc::{Decide, Wire};
+
+/// The workers, as the acceptors see them.
+pub(super) struct Pool {
+    workers: Vec<Worker>,
+    limit: usize,
+    /// Whether the limit was reached when a connection last came, so that the log says so once.
+    full: AtomicBool,
+}
+
+struct Worker {
+    sockets: mpsc::UnboundedSender<(Socket, Place)>,
+    live: Arc<AtomicUsize>,
+    /// Dropped, or sent to, by the thread when it ends.
+    ended: oneshot::Receiver<()>,
+}
+
+/// A connection's place at its worker, free again when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(super) fn start<D: Decide>(
+        wire: &Arc<Wire<D>>,
+        settings: &Settings,
+        draining: &watch::Receiver<bool>,
+    ) -> io::Result<Self> {
+        let workers = (0..settings.workers.max(1))
+            .map(|number| {
+                let connections = Connections::new(wire.clone(), settings, draining.clone());
+                Worker::start(number, connections, settings.drain_limit)
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self { workers, limit: settings.connections, full: AtomicBool::new(false) })
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.workers.iter().map(Worker::connections).sum()
+    }
+
+    /// Hands a connection to the worker that has the fewest, or closes it where there are too many.
+    ///
+    /// # Errors
+    ///
+    /// Where that worker died.
+    pub(super) fn place(&self, socket: Socket) -> io::Result<()> {
+        let full = self.connections() >= self.limit;
+        if full != self.full.swap(full, Ordering::Relaxed) && full {
+            tracing::error!(limit = self.limit, "limits.connections is reached: new ones are closed");
+        }
+        if full {
+            return Ok(());
+        }
+        let worker = self.workers.iter().min_by_key(|worker| worker.connections());
+        worker.expect("a pool has a worker").take(socket)
+    }
+
+    /// Waits for the workers to finish what they have; no more connections come.
+    pub(super) async fn finish(self) -> io::Result<()> {
+        for Worker { sockets, ended, .. } in self.workers {
+            drop(sockets);
+            ended.await.map_err(|_| died())?;
+        }
+        Ok(())
+    }
+}
+
+impl Worker {
+    fn start<D: Decide>(number: usize, connections: Connections<D>, limit: Duration) -> io::Result<Self> {
+        let (sockets, placed) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name(format!("check-{number}")).spawn(move || {
+            LocalSet::new().block_on(&runtime, work(placed, connections, limit));
+            // Nobody is left to hear it where `serve` was dropped.
+            let _ = end.send(());
+        })?;
+        Ok(Self { sockets, live: Arc::default(), ended })
+    }
+
+    fn connections(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, socket: Socket) -> io::Result<()> {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        self.sockets.send((socket, Place(self.live.clone()))).map_err(|_| died())
+    }
+}
+
+fn died() -> io::Error {
+    io::Error::other("a check worker died; its panic is on stderr")
+}
+
+/// A worker's life: serves what it is handed until no more can come, then lets it finish.
+async fn work<D: Decide>(
+    mut placed: mpsc::UnboundedReceiver<(Socket, Place)>,
+    connections: Connections<D>,
+    limit: Duration,
+) {
+    let connections = Arc::new(connections);
+    let mut live = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = placed.recv() => {
+                let Some((socket, place)) = next else { break };
+                let connections = connections.clone();
+                live.spawn_local(async move {
+                    connections.serve(socket).await;
+                    drop(place);
+                });
+            }
+            Some(_) = live.join_next() => {}
+        }
+    }
+    let finished = tokio::time::timeout(limit, async { while live.join_next().await.is_some() {} });
+    if finished.await.is_err() {
+        tracing::warn!(connections = live.len(), "cut off: not finished within the drain limit");
+    }
+}

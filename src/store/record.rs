@@ -1,0 +1,334 @@
+//! Records as Rust has them, and their bytes.
+
+use std::sync::Arc;
+
+use prost::Message;
+use uuid::Uuid;
+
+use super::proto;
+use super::{StoreError, Table};
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::deployment::Opens;
+use crate::domain::key::{KeyFacts, KeyId};
+use crate::domain::permission::PermissionId;
+use crate::domain::time::Timestamp;
+use crate::domain::verifier::Verifier;
+
+/// A consumer as it is stored, in [`Table::Consumer`] under its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerRecord {
+    pub id: ConsumerId,
+    pub username: Option<String>,
+    pub custom_id: Option<String>,
+    pub tags: Vec<String>,
+    pub groups: Vec<String>,
+    pub permissions: Vec<PermissionId>,
+    pub enabled: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A key as it is stored, in [`Table::Key`] under its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub id: KeyId,
+    pub consumer: ConsumerId,
+    pub verifier: Verifier,
+    /// The id of the key of the ring that made the verifier.
+    pub ring_key: u32,
+    /// The public name of a key of ours; `None` for a foreign one.
+    pub handle: Option<String>,
+    pub tags: Vec<String>,
+    pub not_before: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub enabled: bool,
+    /// What it opens; `None`: every service.
+    pub opens: Option<Vec<Opens>>,
+    /// What it may do at most; `None`: all that its consumer may.
+    pub permissions: Option<Vec<PermissionId>>,
+    pub created_at: Timestamp,
+    /// Whether it was accepted although it has fewer than 16 bytes.
+    pub weak: bool,
+}
+
+/// Whose a name is: the value of a record in [`Table::Unique`] and [`Table::Owned`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerRecord {
+    pub id: Uuid,
+}
+
+impl ConsumerRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        proto::Consumer {
+            id: bytes_of(&self.id),
+            username: self.username.clone(),
+            custom_id: self.custom_id.clone(),
+            tags: self.tags.clone(),
+            groups: self.groups.clone(),
+            permissions: self.permissions.iter().map(bytes_of).collect(),
+            disabled: !self.enabled,
+            created_at: self.created_at.unix(),
+            updated_at: self.updated_at.unix(),
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] where the bytes are not a whole consumer.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let field = Field { table: Table::Consumer };
+        let message = proto::Consumer::decode(bytes).map_err(|error| field.damaged(error))?;
+        Ok(Self {
+            id: field.id("id", &message.id)?,
+            username: message.username,
+            custom_id: message.custom_id,
+            tags: message.tags,
+            groups: message.groups,
+            permissions: field.ids("permissions", &message.permissions)?,
+            enabled: !message.disabled,
+            created_at: Timestamp::from_unix(message.created_at),
+            updated_at: Timestamp::from_unix(message.updated_at),
+        })
+    }
+}
+
+impl From<ConsumerRecord> for Consumer {
+    fn from(record: ConsumerRecord) -> Self {
+        Self {
+            id: record.id,
+            username: record.username,
+            custom_id: record.custom_id,
+            groups: record.groups,
+            permissions: record.permissions,
+            enabled: record.enabled,
+        }
+    }
+}
+
+impl KeyRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let opening = |opens: &Opens| proto::Opening {
+            service: bytes_of(&opens.service),
+            infrastructure: opens.infrastructure.as_ref().map(bytes_of),
+        };
+        proto::Key {
+            id: bytes_of(&self.id),
+            consumer: bytes_of(&self.consumer),
+            verifier: self.verifier.as_bytes().to_vec(),
+            ring_key: self.ring_key,
+            handle: self.handle.clone().unwrap_or_default(),
+            tags: self.tags.clone(),
+            not_before: self.not_before.map(Timestamp::unix),
+            expires_at: self.expires_at.map(Timestamp::unix),
+            disabled: !self.enabled,
+            opens: self
+                .opens
+                .as_ref()
+                .map(|opens| proto::Opens { openings: opens.iter().map(opening).collect() }),
+            permissions: self
+                .permissions
+                .as_ref()
+                .map(|ids| proto::Permissions { ids: ids.iter().map(bytes_of).collect() }),
+            created_at: self.created_at.unix(),
+            weak: self.weak,
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] where the bytes are not a whole key.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let field = Field { table: Table::Key };
+        let message = proto::Key::decode(bytes).map_err(|error| field.damaged(error))?;
+        let opens = |opens: proto::Opens| opens.openings.iter().map(|one| field.opens(one)).collect();
+        Ok(Self {
+            id: field.id("id", &message.id)?,
+            consumer: field.id("consumer", &message.consumer)?,
+            verifier: Verifier::from_bytes(field.exactly("verifier", &message.verifier)?),
+            ring_key: message.ring_key,
+            handle: Some(message.handle).filter(|handle| !handle.is_empty()),
+            tags: message.tags,
+            not_before: message.not_before.map(Timestamp::from_unix),
+            expires_at: message.expires_at.map(Timestamp::from_unix),
+            enabled: !message.disabled,
+            opens: message.opens.map(opens).transpose()?,
+            permissions: message
+                .permissions
+                .map(|permissions| field.ids("permissions", &permissions.ids))
+                .transpose()?,
+            created_at: Timestamp::from_unix(message.created_at),
+            weak: message.weak,
+        })
+    }
+}
+
+impl From<KeyRecord> for KeyFacts {
+    fn from(record: KeyRecord) -> Self {
+        Self {
+            id: record.id,
+            consumer: record.consumer,
+            not_before: record.not_before,
+            expires_at: record.expires_at,
+            enabled: record.enabled,
+            opens: record.opens.map(Arc::from),
+            permissions: record.permissions.map(Arc::from),
+        }
+    }
+}
+
+impl OwnerRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        proto::Owner { id: bytes_of(&self.id) }.encode_to_vec()
+    }
+
+    /// `table` is the one that the bytes are from, for the error.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] where the bytes are not an owner.
+    pub fn decode(table: Table, bytes: &[u8]) -> Result<Self, StoreError> {
+        let field = Field { table };
+        let message = proto::Owner::decode(bytes).map_err(|error| field.damaged(error))?;
+        Ok(Self { id: field.id("id", &message.id)? })
+    }
+}
+
+fn bytes_of(id: &Uuid) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+/// Reads fields and blames the table.
+#[derive(Clone, Copy)]
+struct Field {
+    table: Table,
+}
+
+impl Field {
+    fn damaged(self, error: prost::DecodeError) -> StoreError {
+        StoreError::Damaged { table: self.table, why: error.to_string() }
+    }
+
+    fn exactly<const N: usize>(self, field: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
+        bytes.try_into().map_err(|_| StoreError::Damaged {
+            table: self.table,
+            why: format!("`{field}` has {} bytes, expected {N}", bytes.len()),
+        })
+    }
+
+    fn id(self, field: &str, bytes: &[u8]) -> Result<Uuid, StoreError> {
+        self.exactly(field, bytes).map(Uuid::from_bytes)
+    }
+
+    fn ids(self, field: &str, all: &[Vec<u8>]) -> Result<Vec<Uuid>, StoreError> {
+        all.iter().map(|bytes| self.id(field, bytes)).collect()
+    }
+
+    fn opens(self, opening: &proto::Opening) -> Result<Opens, StoreError> {
+        Ok(Opens {
+            service: self.id("opens.service", &opening.service)?,
+            infrastructure: opening
+                .infrastructure
+                .as_deref()
+                .map(|bytes| self.id("opens.infrastructure", bytes))
+                .transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    fn consumer() -> ConsumerRecord {
+        ConsumerRecord {
+            id: id(1),
+            username: Some("alice".into()),
+            custom_id: Some(String::new()),
+            tags: vec!["t".into()],
+            groups: vec!["g".into(), "h".into()],
+            permissions: vec![id(2), id(3)],
+            enabled: true,
+            created_at: Timestamp::from_unix(-1),
+            updated_at: Timestamp::from_unix(i64::MAX),
+        }
+    }
+
+    fn key() -> KeyRecord {
+        KeyRecord {
+            id: id(1),
+            consumer: id(2),
+            verifier: Verifier::from_bytes([7; 32]),
+            ring_key: 9,
+            handle: Some("abcdefghijkl".into()),
+            tags: vec!["t".into()],
+            not_before: Some(Timestamp::from_unix(0)),
+            expires_at: Some(Timestamp::from_unix(10)),
+            enabled: false,
+            opens: Some(vec![
+                Opens { service: id(3), infrastructure: None },
+                Opens { service: id(3), infrastructure: Some(id(4)) },
+            ]),
+            permissions: Some(vec![id(5)]),
+            created_at: Timestamp::from_unix(5),
+            weak: true,
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_they_were() {
+        let full = consumer();
+        let bare = ConsumerRecord { username: None, custom_id: None, enabled: false, ..consumer() };
+        for record in [full, bare] {
+            assert_eq!(ConsumerRecord::decode(&record.encode()).unwrap(), record);
+        }
+        // Nothing, and none of it, are different: the one opens every door, the other no door.
+        let shut = KeyRecord { opens: Some(vec![]), permissions: Some(vec![]), ..key() };
+        let wide = KeyRecord { opens: None, permissions: None, handle: None, not_before: None, ..key() };
+        for record in [key(), shut, wide] {
+            assert_eq!(KeyRecord::decode(&record.encode()).unwrap(), record);
+        }
+        let owner = OwnerRecord { id: id(8) };
+        assert_eq!(OwnerRecord::decode(Table::Owned, &owner.encode()).unwrap(), owner);
+    }
+
+    #[test]
+    fn facts_of_a_key_are_what_its_record_says() {
+        let facts = KeyFacts::from(key());
+        assert_eq!((facts.id, facts.consumer, facts.enabled), (id(1), id(2), false));
+        assert_eq!(facts.opens.unwrap().len(), 2);
+        assert_eq!(*facts.permissions.unwrap(), [id(5)]);
+        let unbound = KeyFacts::from(KeyRecord { opens: None, permissions: None, ..key() });
+        assert!(unbound.opens.is_none() && unbound.permissions.is_none());
+        assert_eq!(Consumer::from(consumer()).groups, ["g", "h"]);
+    }
+
+    #[test]
+    fn ids_of_another_length_are_damage() {
+        #[track_caller]
+        fn check<T: std::fmt::Debug>(result: Result<T, StoreError>, field: &str) {
+            let error = result.unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains(field), "{error}");
+        }
+        let good = proto::Key::decode(&key().encode()[..]).unwrap();
+        let decode = |message: proto::Key| KeyRecord::decode(&message.encode_to_vec());
+        check(decode(proto::Key { id: vec![], ..good.clone() }), "`id` has 0 bytes");
+        check(decode(proto::Key { consumer: vec![0; 17], ..good.clone() }), "`consumer`");
+        check(decode(proto::Key { verifier: vec![0; 31], ..good.clone() }), "`verifier`");
+        let opening = proto::Opening { service: vec![0; 16], infrastructure: Some(vec![]) };
+        let opens = Some(proto::Opens { openings: vec![opening] });
+        check(decode(proto::Key { opens, ..good.clone() }), "`opens.infrastructure`");
+        let permissions = Some(proto::Permissions { ids: vec![vec![0; 15]] });
+        check(decode(proto::Key { permissions, ..good }), "`permissions`");
+        check(OwnerRecord::decode(Table::Unique, &[]), "Unique");
+        check(ConsumerRecord::decode(b"\xff\xff"), "Consumer");
+    }
+}

@@ -1,0 +1,187 @@
+//! New files: an empty store, a backup, a restored one. Each is written under another name,
+//! verified, and then given its own, so that none is ever there in part.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ::redb::{Builder, ReadTransaction, ReadableTable, WriteTransaction};
+use uuid::Uuid;
+
+use super::error::{Fault, FileError};
+use super::file::Held;
+use super::layout::{self, LOG, META, META_NAME, Meta, TABLES};
+use super::verify::{self, Report};
+use crate::domain::time::Timestamp;
+use crate::store::Epoch;
+use crate::store::durable::{self, Unfinished};
+use crate::store::ring::{Ring, RingError};
+
+/// Verifies the store at `path`, which no server may have open, and says what it holds. Changes
+/// nothing. Blocks.
+///
+/// # Errors
+///
+/// Every variant of [`FileError`] but `Exists`.
+pub fn check(path: &Path, secret_file: &Path) -> Result<Report, FileError> {
+    let ring = load_ring(path, secret_file)?;
+    let file = Held::lock(path)?;
+    verify::examine(&file, &ring, |_, verified| Ok(verified.report(file.size()?)))
+        .map_err(|fault| fault.at(path, secret_file))
+}
+
+/// Copies the store at `from`, which no server may have open, into a new file at `to`. Blocks.
+///
+/// # Errors
+///
+/// Every variant of [`FileError`]; `from` is unchanged and there is nothing at `to` then.
+pub fn backup_file(from: &Path, to: &Path, secret_file: &Path) -> Result<Report, FileError> {
+    let ring = load_ring(from, secret_file)?;
+    let file = Held::lock(from)?;
+    verify::examine(&file, &ring, |transaction, _| Ok(backup_transaction(transaction, &ring, to)))
+        .map_err(|fault| fault.at(from, secret_file))?
+}
+
+/// Puts the backup `from` in the place of the store at `to`, which no server may have open; what
+/// was there is kept as `<to>.replaced-<now>`, whose path is given back. The restored store has
+/// a new term and an empty log, so that whoever followed the old one reads a snapshot. Blocks.
+///
+/// # Errors
+///
+/// Every variant of [`FileError`]; both files are unchanged then.
+pub fn restore(
+    from: &Path,
+    to: &Path,
+    secret_file: &Path,
+    now: Timestamp,
+) -> Result<(Report, Option<PathBuf>), FileError> {
+    let ring = load_ring(from, secret_file)?;
+    let backup = Held::lock(from)?;
+    let old = match Held::lock(to) {
+        Ok(old) => Some(old),
+        Err(FileError::Missing { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let beside = Unfinished::beside(to);
+    let copied = verify::examine(&backup, &ring, |transaction, verified| {
+        let epoch = epoch_after(verified.meta.epoch, old.as_ref(), &ring, now);
+        let meta = Meta { epoch, log_after: epoch.number, ..verified.meta };
+        Ok(copy(&beside, &ring, &meta, |new| copy_records(transaction, new)))
+    });
+    let report =
+        copied.map_err(|fault| fault.at(from, secret_file))?.map_err(|fault| fault.at(to, secret_file))?;
+    let replaced = old.as_ref().map(|_| durable::with_suffix(to, &format!(".replaced-{}", now.unix())));
+    match &replaced {
+        Some(kept) => durable::publish_over(beside.path(), to, kept),
+        None => durable::publish_new(beside.path(), to),
+    }
+    .map_err(FileError::io(to, "replaced"))?;
+    Ok((report, replaced))
+}
+
+/// Makes an empty store. Where another process was first, that one's stays.
+pub(super) fn make(path: &Path, ring: &Ring) -> Result<(), FileError> {
+    let beside = Unfinished::beside(path);
+    let epoch = Epoch { store: Uuid::new_v4(), term: 1, number: 0 };
+    let meta = Meta { epoch, log_after: 0, counts: [0; 4] };
+    copy(&beside, ring, &meta, |_| Ok(())).map_err(|fault| fault.at(path, Path::new("")))?;
+    match durable::publish_new(beside.path(), path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FileError::io(path, "made")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Copies what the transaction sees, which is verified on the way.
+pub(super) fn backup_transaction(
+    transaction: &ReadTransaction,
+    ring: &Ring,
+    to: &Path,
+) -> Result<Report, FileError> {
+    let fault = |fault: Fault| fault.at(to, Path::new(""));
+    let beside = Unfinished::beside(to);
+    let meta = Meta::read(transaction, ring).map_err(fault)?;
+    let report = copy(&beside, ring, &meta, |new| {
+        copy_records(transaction, new)?;
+        copy_log(transaction, new)
+    })
+    .map_err(fault)?;
+    match durable::publish_new(beside.path(), to) {
+        Ok(()) => Ok(report),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Exists { path: to.to_owned() })
+        }
+        Err(error) => Err(FileError::io(to, "written")(error)),
+    }
+}
+
+/// The restored store's: later than the backup's and than that of the store it replaces.
+fn epoch_after(backup: Epoch, old: Option<&Held>, ring: &Ring, now: Timestamp) -> Epoch {
+    let replaced = old.and_then(|old| verify::glance(old, ring).ok()).map(|meta| meta.epoch);
+    let replaced = replaced.filter(|epoch| epoch.store == backup.store);
+    match replaced {
+        Some(replaced) => Epoch {
+            term: backup.term.max(replaced.term) + 1,
+            number: backup.number.max(replaced.number),
+            ..backup
+        },
+        // Nobody can say which terms there have been since the backup, so take one that no count
+        // of restores has reached: the seconds since 1970, good until 2106.
+        None => Epoch { term: (backup.term + 1).max(u32::try_from(now.unix()).unwrap_or(0)), ..backup },
+    }
+}
+
+/// Makes the file, fills it in one durable transaction, and verifies it.
+fn copy(
+    beside: &Unfinished,
+    ring: &Ring,
+    meta: &Meta,
+    fill: impl FnOnce(&WriteTransaction) -> Result<(), Fault>,
+) -> Result<Report, Fault> {
+    let file = Held::create(beside.path())?;
+    verify::guarded(|| {
+        let database = Builder::new().set_cache_size(CACHE).create_with_backend(file.clone())?;
+        let mut transaction = database.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        for table in TABLES {
+            transaction.open_table(layout::records(table))?;
+        }
+        transaction.open_table(LOG)?;
+        transaction.open_table(META)?.insert(META_NAME, &meta.seal(ring)[..])?;
+        fill(&transaction)?;
+        transaction.commit()?;
+        Ok(database.close()?)
+    })?;
+    file.sync()?;
+    verify::examine(&file, ring, |_, verified| Ok(verified.report(file.size()?)))
+}
+
+fn copy_records(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {
+    for table in TABLES {
+        let mut new = to.open_table(layout::records(table))?;
+        for entry in from.open_table(layout::records(table))?.iter()? {
+            let (name, value) = entry?;
+            new.insert(name.value(), value.value())?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_log(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {
+    let mut new = to.open_table(LOG)?;
+    for entry in from.open_table(LOG)?.iter()? {
+        let (number, value) = entry?;
+        new.insert(number.value(), value.value())?;
+    }
+    Ok(())
+}
+
+fn load_ring(store: &Path, secret_file: &Path) -> Result<Ring, FileError> {
+    match Ring::load(secret_file) {
+        Err(RingError::Missing { .. }) if store.exists() => {
+            Err(FileError::SecretMissing { path: store.to_owned(), secret: secret_file.to_owned() })
+        }
+        loaded => Ok(loaded?),
+    }
+}
+
+/// Bytes. What is being copied is read once.
+const CACHE: usize = 64 * 1024 * 1024;

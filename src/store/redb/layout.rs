@@ -1,0 +1,165 @@
+//! What stands where in the file.
+
+use ::redb::{ReadTransaction, TableDefinition};
+use prost::Message;
+use uuid::Uuid;
+
+use super::error::Fault;
+use crate::store::codec::{self, Distrust, Place, Space};
+use crate::store::proto;
+use crate::store::ring::Ring;
+use crate::store::{Change, Changed, Epoch, Name, Table};
+
+/// Sealed values by name, a table for each kind of record.
+pub(super) type Records = TableDefinition<'static, &'static [u8], &'static [u8]>;
+/// One entry: what the store keeps of itself.
+pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
+pub(super) const META_NAME: &str = "doorward";
+/// Sealed changes by number.
+pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
+
+/// Every kind of record, in the order of [`index`].
+pub(super) const TABLES: [Table; 4] = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
+
+pub(super) fn index(table: Table) -> usize {
+    match table {
+        Table::Consumer => 0,
+        Table::Key => 1,
+        Table::Unique => 2,
+        Table::Owned => 3,
+    }
+}
+
+pub(super) fn records(table: Table) -> Records {
+    TableDefinition::new(match table {
+        Table::Consumer => "consumer",
+        Table::Key => "key",
+        Table::Unique => "unique",
+        Table::Owned => "owned",
+    })
+}
+
+/// What the store keeps of itself. Written in the transaction of every change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) epoch: Epoch,
+    /// The log has the changes after this one.
+    pub(super) log_after: u64,
+    /// Records by [`index`].
+    pub(super) counts: [u64; 4],
+}
+
+impl Meta {
+    pub(super) fn seal(&self, ring: &Ring) -> Vec<u8> {
+        let fingerprints = ring.fingerprint().into_iter();
+        let message = proto::Meta {
+            schema: SCHEMA,
+            store: self.epoch.store.as_bytes().to_vec(),
+            term: self.epoch.term,
+            number: self.epoch.number,
+            log_after: self.log_after,
+            counts: TABLES
+                .iter()
+                .map(|table| proto::TableCount {
+                    table: Space::from(*table) as u32,
+                    records: self.counts[index(*table)],
+                })
+                .collect(),
+            ring: fingerprints
+                .map(|(ring_key, print)| proto::RingFingerprint { ring_key, fingerprint: print.to_vec() })
+                .collect(),
+        };
+        meta_place().seal(ring, self.epoch.number, message.encode_to_vec())
+    }
+
+    pub(super) fn open(ring: &Ring, bytes: &[u8]) -> Result<Self, Fault> {
+        // The MAC cannot be asked before we know that it was made with this ring; until then
+        // nothing of this is believed but for the choice of the error.
+        let distrust = |distrust| Fault::distrust("what it keeps of itself", distrust);
+        let claimed = codec::unverified(bytes).map_err(distrust)?;
+        let claimed = proto::Meta::decode(&claimed.payload[..]).map_err(|_| distrust(Distrust::Malformed))?;
+        if claimed.schema > SCHEMA {
+            let found = format!("its layout is {}, this one knows up to {SCHEMA}", claimed.schema);
+            return Err(Fault::Newer(found));
+        }
+        same_ring(&claimed.ring, ring)?;
+        let (_, payload) = meta_place().open(ring, bytes).map_err(distrust)?;
+        let message = proto::Meta::decode(&payload[..]).map_err(|_| distrust(Distrust::Malformed))?;
+        let mut counts = [0; 4];
+        for table in TABLES {
+            let space = Space::from(table) as u32;
+            let stored = message.counts.iter().find(|count| count.table == space);
+            counts[index(table)] = stored.map_or(0, |count| count.records);
+        }
+        let store = Uuid::from_slice(&message.store).map_err(|_| distrust(Distrust::Malformed))?;
+        let epoch = Epoch { store, term: message.term, number: message.number };
+        Ok(Self { epoch, log_after: message.log_after, counts })
+    }
+
+    pub(super) fn read(transaction: &ReadTransaction, ring: &Ring) -> Result<Self, Fault> {
+        let table = transaction.open_table(META)?;
+        let value = table.get(META_NAME)?;
+        let value =
+            value.ok_or_else(|| Fault::NotAStore("a redb file that Doorward did not finish".into()))?;
+        Self::open(ring, value.value())
+    }
+}
+
+/// A change in its envelope.
+pub(super) fn seal_change(ring: &Ring, change: &Change) -> Vec<u8> {
+    let record = |changed: &Changed| proto::LogRecord {
+        table: Space::from(changed.table) as u32,
+        name: changed.name.0.clone(),
+        payload: changed.payload.clone(),
+    };
+    let entry = proto::LogEntry {
+        number: change.number,
+        operation: change.operation.as_bytes().to_vec(),
+        records: change.records.iter().map(record).collect(),
+    };
+    let number = change.number.to_be_bytes();
+    Place { space: Space::Log, name: &number }.seal(ring, change.number, entry.encode_to_vec())
+}
+
+pub(super) fn open_change(ring: &Ring, number: u64, bytes: &[u8]) -> Result<Change, Distrust> {
+    let name = number.to_be_bytes();
+    let (_, payload) = Place { space: Space::Log, name: &name }.open(ring, bytes)?;
+    let entry = proto::LogEntry::decode(&payload[..]).map_err(|_| Distrust::Malformed)?;
+    let operation = Uuid::from_slice(&entry.operation).map_err(|_| Distrust::Malformed)?;
+    let record = |record: proto::LogRecord| {
+        let table = TABLES.into_iter().find(|table| Space::from(*table) as u32 == record.table);
+        let table = table.ok_or(Distrust::Malformed)?;
+        Ok(Changed { table, name: Name(record.name), payload: record.payload })
+    };
+    let records = entry.records.into_iter().map(record).collect::<Result<_, _>>()?;
+    if entry.number != number {
+        return Err(Distrust::Malformed);
+    }
+    Ok(Change { number, operation, records })
+}
+
+/// Refuses a ring that has another key under an id of the store's, or none of the store's keys.
+/// A key that the store no longer needs may be gone; one that it needs is missed at its MAC.
+fn same_ring(stored: &[proto::RingFingerprint], ring: &Ring) -> Result<(), Fault> {
+    let ours = ring.fingerprint();
+    let mut shared = 0;
+    for theirs in stored {
+        match ours.iter().find(|(id, _)| *id == theirs.ring_key) {
+            Some((_, print)) if print[..] == theirs.fingerprint[..] => shared += 1,
+            Some((id, _)) => return Err(Fault::WrongRing(format!("its key {id} is another one"))),
+            None => {}
+        }
+    }
+    if shared == 0 {
+        let ids: Vec<_> = stored.iter().map(|print| print.ring_key.to_string()).collect();
+        return Err(Fault::WrongRing(format!("it has no key of the store's ({})", ids.join(", "))));
+    }
+    Ok(())
+}
+
+fn meta_place() -> Place<'static> {
+    Place { space: Space::Meta, name: META_NAME.as_bytes() }
+}
+
+/// Of the tables above. A store with a newer one is refused.
+const SCHEMA: u32 = 1;

@@ -1,0 +1,167 @@
+//! Whether a file is a whole store of ours.
+//!
+//! redb's checksums are not cryptographic and it does not ask them on opening, so we ask
+//! everything: its integrity check, the MAC of every record and change, the counts, and that the
+//! log has no gap. All of it over an [`Overlay`], before the file is opened to be written.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ::redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend};
+use uuid::Uuid;
+
+use super::error::Fault;
+use super::file::{Held, Overlay};
+use super::layout::{self, LOG, Meta, TABLES};
+use crate::store::codec;
+use crate::store::ring::Ring;
+use crate::store::{Epoch, Name, Table};
+
+/// What a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub epoch: Epoch,
+    /// The number of records of each table.
+    pub records: Vec<(Table, u64)>,
+    /// The number of changes in the log.
+    pub changes: u64,
+    /// Bytes of the file.
+    pub size: u64,
+}
+
+/// A store that was found whole.
+pub(super) struct Verified {
+    pub(super) meta: Meta,
+    /// The operations of the changes in the log, in order.
+    pub(super) operations: Vec<Uuid>,
+}
+
+impl Verified {
+    pub(super) fn report(&self, size: u64) -> Report {
+        let records = TABLES.iter().map(|table| (*table, self.meta.counts[layout::index(*table)])).collect();
+        Report { epoch: self.meta.epoch, records, changes: self.operations.len() as u64, size }
+    }
+}
+
+/// Verifies the whole file without changing it, then lets `then` read it.
+pub(super) fn examine<T>(
+    file: &Held,
+    ring: &Ring,
+    then: impl FnOnce(&ReadTransaction, Verified) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    look(file, |transaction| {
+        let verified = verify(transaction, ring)?;
+        then(transaction, verified)
+    })
+}
+
+/// What the file says of itself, be it whole or not.
+pub(super) fn glance(file: &Held, ring: &Ring) -> Result<Meta, Fault> {
+    look(file, |transaction| Meta::read(transaction, ring))
+}
+
+/// Opens the file in earnest. Only for one that was found whole.
+pub(super) fn open(file: Held) -> Result<Database, Fault> {
+    guarded(|| open_on(file))
+}
+
+/// Whether everything in the store is what we wrote.
+pub(super) fn verify(transaction: &ReadTransaction, ring: &Ring) -> Result<Verified, Fault> {
+    let meta = Meta::read(transaction, ring)?;
+    for table in TABLES {
+        let counted = verify_records(transaction, ring, table, meta.epoch.number)?;
+        let expected = meta.counts[layout::index(table)];
+        if counted != expected {
+            return Err(Fault::Damaged(format!("it has {counted} {table:?} records, expected {expected}")));
+        }
+    }
+    let operations = verify_log(transaction, ring, &meta)?;
+    Ok(Verified { meta, operations })
+}
+
+/// Whatever redb does on bytes that it does not expect, it is an answer.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    // Nothing that the closure touched is used after a panic.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        Err(Fault::Damaged(format!("the engine stopped over it ({})", panic_text(&*panic))))
+    })
+}
+
+fn look<T>(file: &Held, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, Fault> {
+    check_head(&file.head::<HEAD>()?)?;
+    let overlay = Overlay::over(file.clone())?;
+    guarded(|| {
+        let database = open_on(overlay)?;
+        read(&database.begin_read()?)
+    })
+}
+
+fn open_on(backend: impl StorageBackend) -> Result<Database, Fault> {
+    let mut builder = Builder::new();
+    builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
+    Ok(builder.create_with_backend(backend)?)
+}
+
+/// Tells other files from damaged ones, and keeps an empty one from being made a store.
+fn check_head(head: &[u8]) -> Result<(), Fault> {
+    if head.is_empty() {
+        return Err(Fault::NotAStore("the file is empty".into()));
+    }
+    if !head.starts_with(MAGIC) {
+        return Err(Fault::NotAStore("it does not begin as a redb file does".into()));
+    }
+    Ok(())
+}
+
+fn verify_records(
+    transaction: &ReadTransaction,
+    ring: &Ring,
+    table: Table,
+    newest: u64,
+) -> Result<u64, Fault> {
+    let mut counted = 0;
+    for entry in transaction.open_table(layout::records(table))?.iter()? {
+        let (name, value) = entry?;
+        let name = Name(name.value().to_vec());
+        let (revision, _) = codec::open(ring, table, &name, value.value())
+            .map_err(|distrust| Fault::distrust(&format!("the {table:?} record {name:?}"), distrust))?;
+        if revision > newest {
+            let why =
+                format!("the {table:?} record {name:?} is of change {revision}, the newest is {newest}");
+            return Err(Fault::Damaged(why));
+        }
+        counted += 1;
+    }
+    Ok(counted)
+}
+
+fn verify_log(transaction: &ReadTransaction, ring: &Ring, meta: &Meta) -> Result<Vec<Uuid>, Fault> {
+    let mut operations = Vec::new();
+    let mut expected = meta.log_after;
+    for entry in transaction.open_table(LOG)?.iter()? {
+        let (number, value) = entry?;
+        expected += 1;
+        if number.value() != expected {
+            return Err(Fault::Damaged(format!("its log has {} where {expected} should be", number.value())));
+        }
+        let change = layout::open_change(ring, expected, value.value())
+            .map_err(|distrust| Fault::distrust(&format!("change {expected} of its log"), distrust))?;
+        operations.push(change.operation);
+    }
+    if expected != meta.epoch.number {
+        return Err(Fault::Damaged(format!("its log ends at {expected}, expected {}", meta.epoch.number)));
+    }
+    Ok(operations)
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a reason")
+}
+
+/// redb's, from its design document.
+const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// Bytes.
+const HEAD: usize = 9;
+/// Bytes. Checks never read the store, so it need not be in memory a second time.
+const CACHE: usize = 64 * 1024 * 1024;

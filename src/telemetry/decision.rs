@@ -1,0 +1,206 @@
+//! The line that says what was decided: every refusal up to a rate, a share of what passed.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::log::Bytes;
+use crate::domain::time::Timestamp;
+
+/// What became of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictLabel {
+    Allow,
+    Deny,
+    Fault,
+}
+
+impl VerdictLabel {
+    pub const ALL: [Self; 3] = [Self::Allow, Self::Deny, Self::Fault];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// One decision, as it is counted and logged.
+///
+/// There is no field for headers, query, body or credential: what is not here cannot leak.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionLine<'a> {
+    pub request_id: &'a str,
+    pub verdict: VerdictLabel,
+    /// The code of a denial or fault.
+    pub code: Option<&'static str>,
+    /// What the caller is not told.
+    pub why: Option<&'static str>,
+    pub service: Option<&'a str>,
+    pub infrastructure: Option<&'a str>,
+    /// The client's bytes.
+    pub method: &'a [u8],
+    /// Canonical where there is such a form; a query or fragment is cut off here in any case.
+    pub path: &'a [u8],
+    /// The client's bytes.
+    pub host: &'a [u8],
+    pub client: Option<IpAddr>,
+    /// What names the credential without proving it.
+    pub credential: Option<&'a str>,
+    pub consumer: Option<Uuid>,
+    pub username: Option<&'a str>,
+    /// From the whole check's arrival to its decision.
+    pub duration: Duration,
+}
+
+/// Longest path and host that are written, in bytes; the rest is cut off.
+const PATH_BYTES: usize = 256;
+
+/// Longest method that is written, in bytes. The longest registered one has 17.
+const METHOD_BYTES: usize = 32;
+
+impl DecisionLine<'_> {
+    /// A decision is an event of its own for whoever filters: `doorward::check=warn` silences
+    /// what passed and what callers caused, and leaves what is ours to mend.
+    pub(super) fn write(&self) {
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "doorward::check",
+                    request_id = self.request_id,
+                    verdict = self.verdict.name(),
+                    code = self.code,
+                    why = self.why,
+                    service = self.service,
+                    infrastructure = self.infrastructure,
+                    method = %Bytes(cut(self.method, METHOD_BYTES)),
+                    path = %Bytes(cut(without_query(self.path), PATH_BYTES)),
+                    host = %Bytes(cut(self.host, PATH_BYTES)),
+                    client = self.client.map(tracing::field::display),
+                    credential = self.credential,
+                    consumer = self.consumer.map(tracing::field::display),
+                    username = self.username,
+                    duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+                    "check"
+                )
+            };
+        }
+        if self.verdict == VerdictLabel::Fault || self.code == Some("internal") {
+            line!(error);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+    &path[..end]
+}
+
+fn cut(bytes: &[u8], limit: usize) -> &[u8] {
+    &bytes[..bytes.len().min(limit)]
+}
+
+/// Which decisions are written. Asked on every check, so: no lock, and for what passes no memory
+/// that other threads write to.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    /// An allow is written where its place in the sequence is below this; `u64::MAX`: all.
+    share: AtomicU64,
+    /// Refusals a second; more are counted and left out.
+    refusals: AtomicU32,
+    /// The second in the upper half, its refusals so far in the lower.
+    window: AtomicU64,
+}
+
+thread_local! {
+    static PLACE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// 2^64 divided by the golden ratio: its multiples spread evenly, whatever pattern requests have.
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl Sampler {
+    pub(super) fn new() -> Self {
+        Self { share: AtomicU64::new(0), refusals: AtomicU32::new(1000), window: AtomicU64::new(0) }
+    }
+
+    pub(super) fn set(&self, share: f64, refusals: u32) {
+        // A cast from f64 saturates, and makes zero of what is no number.
+        let below = (share * 2f64.powi(64)) as u64;
+        self.share.store(below, Ordering::Relaxed);
+        self.refusals.store(refusals, Ordering::Relaxed);
+    }
+
+    pub(super) fn wants_allow(&self) -> bool {
+        match self.share.load(Ordering::Relaxed) {
+            0 => false,
+            u64::MAX => true,
+            below => PLACE.with(|place| {
+                let next = place.get().wrapping_add(STRIDE);
+                place.set(next);
+                next < below
+            }),
+        }
+    }
+
+    /// Whether one more refusal may be written in the second `now`.
+    pub(super) fn wants_refusal(&self, now: Timestamp) -> bool {
+        // Only whether it is the same second matters, so its lower half is enough.
+        let second = (now.unix() as u64) << 32;
+        let limit = u64::from(self.refusals.load(Ordering::Relaxed));
+        self.window
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| {
+                let (began, count) = (window & !0xffff_ffff, window & 0xffff_ffff);
+                let count = if began == second { count } else { 0 };
+                (count < limit).then_some(second | (count + 1))
+            })
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allows_are_written_in_the_share_that_was_asked_for() {
+        let check = |share: f64, expected: std::ops::RangeInclusive<usize>| {
+            let sampler = Sampler::new();
+            sampler.set(share, 0);
+            let written = (0..10_000).filter(|_| sampler.wants_allow()).count();
+            assert!(expected.contains(&written), "{share}: {written}");
+        };
+        check(0.0, 0..=0);
+        check(0.01, 95..=105);
+        check(0.5, 4_990..=5_010);
+        check(1.0, 10_000..=10_000);
+        check(-1.0, 0..=0);
+        check(f64::NAN, 0..=0);
+        check(7.0, 10_000..=10_000);
+    }
+
+    #[test]
+    fn refusals_are_written_up_to_the_limit_of_each_second() {
+        let sampler = Sampler::new();
+        sampler.set(0.0, 3);
+        let written =
+            |second| (0..10).filter(|_| sampler.wants_refusal(Timestamp::from_unix(second))).count();
+        assert_eq!([written(100), written(100), written(101), written(100)], [3, 0, 3, 3]);
+        sampler.set(0.0, 0);
+        assert_eq!(written(102), 0);
+    }
+
+    #[test]
+    fn neither_query_nor_fragment_is_part_of_a_path() {
+        for target in ["/orders?key=1", "/orders#key=1", "/orders"] {
+            assert_eq!(without_query(target.as_bytes()), b"/orders");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! How one event becomes one line, whatever bytes a client had put into it.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::{self, Debug, Display, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::Format;
+use crate::clock::Clock;
+
+/// Bytes of a client, for a field (`%Bytes(path)`): what is not UTF-8 is shown as `�`.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+/// Formats events. Spans are not shown: a line says all it has to say itself.
+pub(super) struct Lines {
+    pub(super) format: Format,
+    pub(super) clock: Clock,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let (level, target) = (event.metadata().level(), event.metadata().target());
+        let moment = Moment(self.clock.unix_millis());
+        match self.format {
+            Format::Json => {
+                write!(out, r#"{{"timestamp":"{moment}","level":"{}","target":"#, lower_case(level))?;
+                quoted(&mut out, target)?;
+            }
+            Format::Text { colours: false } => write!(out, "{moment} {level:>5} {target}:")?,
+            Format::Text { colours: true } => {
+                let colour = colour(level);
+                write!(
+                    out,
+                    "\x1b[2m{moment}\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m \x1b[2m{target}:\x1b[0m"
+                )?;
+            }
+        }
+        let mut fields = Fields { format: self.format, out: &mut out, result: Ok(()) };
+        event.record(&mut fields);
+        fields.result?;
+        out.write_str(if self.format == Format::Json { "}\n" } else { "\n" })
+    }
+}
+
+fn lower_case(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// ECMA-48 "select graphic rendition".
+fn colour(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG | Level::TRACE => 34,
+    }
+}
+
+/// Writes the fields of one event. What cannot be written is kept until the end, because a
+/// visitor cannot fail.
+struct Fields<'a, W> {
+    format: Format,
+    out: &'a mut W,
+    result: fmt::Result,
+}
+
+impl<W: Write> Fields<'_, W> {
+    /// A field whose value needs no quotes in either format.
+    fn plain(&mut self, field: &Field, value: impl Display) {
+        self.write(field, |fields| write!(fields.out, "{value}"));
+    }
+
+    fn text(&mut self, field: &Field, value: &str) {
+        let value = without_secrets(value);
+        let message = field.name() == "message";
+        self.write(field, |fields| match fields.format {
+            Format::Text { .. } if message || is_word(&value) => escaped(fields.out, &value),
+            Format::Json | Format::Text { .. } => quoted(fields.out, &value),
+        });
+    }
+
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Self) -> fmt::Result) {
+        if self.result.is_ok() {
+            self.result = self.name(field).and_then(|()| value(self));
+        }
+    }
+
+    fn name(&mut self, field: &Field) -> fmt::Result {
+        match (self.format, field.name()) {
+            (Format::Json, name) => {
+                self.out.write_char(',')?;
+                quoted(self.out, name)?;
+                self.out.write_char(':')
+            }
+            (Format::Text { .. }, "message") => self.out.write_char(' '),
+            (Format::Text { .. }, name) => write!(self.out, " {name}="),
+        }
+    }
+}
+
+impl<W: Write> Visit for Fields<'_, W> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.text(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value);
+    }
+
+    /// With its causes: the last of them is most often the one that can be mended.
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            // Writing to a `String` does not fail.
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        self.text(field, &text);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.plain(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.plain(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no word for the others (RFC 8259 section 6).
+        if value.is_finite() { self.plain(field, value) } else { self.text(field, &value.to_string()) }
+    }
+}
+
+/// Whether people read it as one value without quotes.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
+}
+
+/// A JSON string (RFC 8259 section 7), without a character that moves a terminal's cursor.
+fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    escaped(out, text)?;
+    out.write_char('"')
+}
+
+fn escaped(out: &mut impl Write, text: &str) -> fmt::Result {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c| c == '"' || c == '\\' || moves_the_cursor(c)) {
+        out.write_str(&rest[..at])?;
+        let mut characters = rest[at..].chars();
+        match characters.next() {
+            Some('\n') => out.write_str("\\n")?,
+            Some('\r') => out.write_str("\\r")?,
+            Some('\t') => out.write_str("\\t")?,
+            Some(c) if moves_the_cursor(c) => write!(out, "\\u{:04x}", u32::from(c))?,
+            Some(c) => write!(out, "\\{c}")?,
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    out.write_str(rest)
+}
+
+/// Controls of both sets (ESC, and the one-byte CSI of C1), the separators that some readers take
+/// for the end of a line, and what turns the direction of writing.
+fn moves_the_cursor(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Takes the secret out of whatever looks like a credential of ours, and leaves its public part:
+/// a client may put one where no credential belongs, and the log must not keep it.
+fn without_secrets(text: &str) -> Cow<'_, str> {
+    let Some(first) = secret(text, 0) else { return Cow::Borrowed(text) };
+    let mut kept = String::with_capacity(text.len());
+    let (mut from, mut next) = (0, Some(first));
+    while let Some((begin, end)) = next {
+        kept.push_str(&text[from..begin]);
+        kept.push_str("***");
+        from = end;
+        next = secret(text, end);
+    }
+    kept.push_str(&text[from..]);
+    Cow::Owned(kept)
+}
+
+/// Where the next secret of the form `dw_<kind>_<handle 12>_<secret…>` begins and ends, cut ones
+/// included.
+fn secret(text: &str, from: usize) -> Option<(usize, usize)> {
+    let bytes = text.as_bytes();
+    let run = |at: usize, of: fn(&u8) -> bool| at + bytes[at..].iter().take_while(|byte| of(byte)).count();
+    memchr::memmem::find_iter(&bytes[from..], b"dw_").find_map(|at| {
+        let kind = from + at + 3;
+        let handle = run(kind, u8::is_ascii_lowercase);
+        let mark = handle + 1 + 12;
+        let named = bytes.get(handle) == Some(&b'_') && bytes.get(mark) == Some(&b'_');
+        let begin = mark + 1;
+        let end = if named { run(begin, u8::is_ascii_alphanumeric) } else { begin };
+        (named && end > begin && run(handle + 1, u8::is_ascii_alphanumeric) == mark).then_some((begin, end))
+    })
+}
+
+/// RFC 3339 in UTC with milliseconds; the argument is milliseconds since 1970.
+struct Moment(i64);
+
+impl Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY: i64 = 86_400_000;
+        let (days, millis) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (year, month, day) = date(days);
+        let (seconds, millis) = (millis / 1000, millis % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+/// Year, month and day of the Gregorian calendar, from days since 1970-01-01. Counted in eras of
+/// 400 years, in years that begin in March so that the leap day is the last one.
+fn date(days: i64) -> (i64, i64, i64) {
+    let since_march_0000 = days + 719_468;
+    let (era, day) = (since_march_0000.div_euclid(146_097), since_march_0000.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, turned) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + turned, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_in_rfc_3339() {
+        let check = |millis: i64, expected: &str| assert_eq!(Moment(millis).to_string(), expected);
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(-1, "1969-12-31T23:59:59.999Z");
+        check(951_782_400_000, "2000-02-29T00:00:00.000Z");
+        check(951_868_800_000, "2000-03-01T00:00:00.000Z");
+        check(1_767_225_599_999, "2025-12-31T23:59:59.999Z");
+        check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn secrets_end_where_their_alphabet_ends() {
+        let check = |text: &str, expected: &str| assert_eq!(without_secrets(text), expected);
+        check("plain", "plain");
+        check("dw_key_0123456789aB_secret/x", "dw_key_0123456789aB_***/x");
+        check("é dw_admin_0123456789aB_s é", "é dw_admin_0123456789aB_*** é");
+        check(
+            "dw_key_0123456789aB_a dw_key_0123456789aB_b",
+            "dw_key_0123456789aB_*** dw_key_0123456789aB_***",
+        );
+        // The public part alone may be told.
+        check("dw_key_0123456789aB", "dw_key_0123456789aB");
+        check("dw_key_0123456789aB_", "dw_key_0123456789aB_");
+        check("dw_key_short_secret", "dw_key_short_secret");
+        check("dw_dw_key_0123456789aB_s", "dw_dw_key_0123456789aB_***");
+    }
+}

@@ -1,0 +1,429 @@
+//! The counters of this instance, in the text format 0.0.4 of Prometheus.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::checks::Checks;
+use super::decision::{DecisionLine, Sampler, VerdictLabel};
+use super::log::DroppedLines;
+use super::process::Process;
+use super::readiness::Readiness;
+use crate::clock::Clock;
+use crate::domain::time::Timestamp;
+
+/// Counts and describes this instance. One for the whole process, behind an `Arc`.
+///
+/// Counters are found when this is made: to record a check is a few atomic additions, without a
+/// lock or a lookup by label.
+pub struct Telemetry {
+    registry: Registry,
+    clock: Clock,
+    readiness: Arc<Readiness>,
+    checks: Checks,
+    sampler: Sampler,
+    lines_suppressed: IntCounter,
+    lines_dropped: IntCounter,
+    /// Unset while no log is written through a queue.
+    log_queue: OnceLock<DroppedLines>,
+    reload_good: IntGauge,
+    reload_good_at: IntGauge,
+    epoch: IntGauge,
+    lease_age: Gauge,
+    /// Milliseconds on [`Clock::boottime`].
+    lease_renewed: AtomicU64,
+    ready: IntGauge,
+    keys: IntGauge,
+    consumers: IntGauge,
+    weak_keys: IntGauge,
+    connections: IntGauge,
+    insecure: IntGaugeVec,
+    process: Process,
+    /// Held by a scrape, which brings up to date what is kept elsewhere.
+    scrape: Mutex<()>,
+}
+
+/// A connection that is open for as long as this lives.
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Telemetry {
+    pub fn new(clock: Clock, readiness: Arc<Readiness>) -> Self {
+        let registry = Registry::new();
+        let add = &registry;
+        build_info(add);
+        gauge(add, "process_start_time_seconds", "Moment this process started, seconds since 1970")
+            .set(clock.now().unix());
+        let lease_renewed = AtomicU64::new(millis(clock.boottime()));
+        Self {
+            checks: Checks::new(add),
+            sampler: Sampler::new(),
+            lines_suppressed: counter(
+                add,
+                "doorward_log_lines_suppressed_total",
+                "Decision lines of refusals left out because a second had too many",
+            ),
+            lines_dropped: counter(
+                add,
+                "doorward_log_lines_dropped_total",
+                "Log lines lost because the queue to the writer was full",
+            ),
+            log_queue: OnceLock::new(),
+            reload_good: gauge(
+                add,
+                "doorward_config_last_reload_successful",
+                "1 where the configuration was last read without a fault, 0 where the one before is kept",
+            ),
+            reload_good_at: gauge(
+                add,
+                "doorward_config_last_reload_success_timestamp_seconds",
+                "Moment of the last good read of the configuration, seconds since 1970",
+            ),
+            epoch: gauge(add, "doorward_epoch", "Number of the last change this instance has applied"),
+            lease_age: registered(
+                add,
+                Gauge::new(
+                    "doorward_lease_age_seconds",
+                    "Seconds since the lease was renewed, or since the start",
+                ),
+            ),
+            lease_renewed,
+            ready: gauge(add, "doorward_ready", "1 while /readyz answers 200"),
+            keys: gauge(add, "doorward_keys", "API keys this instance knows"),
+            consumers: gauge(add, "doorward_consumers", "Consumers this instance knows"),
+            weak_keys: gauge(
+                add,
+                "doorward_weak_keys",
+                "Keys of fewer than 16 bytes, taken because that was allowed",
+            ),
+            connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
+            insecure: registered(
+                add,
+                IntGaugeVec::new(
+                    Opts::new("doorward_insecure", "1 for each option in use that weakens what is promised"),
+                    &["option"],
+                ),
+            ),
+            process: Process::new(add),
+            scrape: Mutex::new(()),
+            registry,
+            clock,
+            readiness,
+        }
+    }
+
+    /// Counts, times and, where it is its turn, logs one decision: metric, log and answer come
+    /// from one value. `now` is the moment the check was pinned to.
+    pub fn record(&self, line: &DecisionLine<'_>, now: Timestamp) {
+        self.record_check(line.verdict, line.code, line.duration);
+        self.log_decision(line, now);
+    }
+
+    /// Counts and times one check. Never waits.
+    pub fn record_check(&self, verdict: VerdictLabel, code: Option<&'static str>, duration: Duration) {
+        self.checks.record(verdict, code, duration);
+    }
+
+    /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
+    /// the share says so. Never waits.
+    pub fn log_decision(&self, line: &DecisionLine<'_>, now: Timestamp) {
+        if line.verdict == VerdictLabel::Allow {
+            if self.sampler.wants_allow() {
+                line.write();
+            }
+        } else if self.sampler.wants_refusal(now) {
+            line.write();
+        } else {
+            self.lines_suppressed.inc();
+        }
+    }
+
+    /// Which decisions are logged: the share of allows, 0 to 1 (at first 0), and at most so many
+    /// refusals a second (at first 1,000).
+    pub fn set_sampling(&self, share: f64, refusals_per_second: u32) {
+        self.sampler.set(share, refusals_per_second);
+    }
+
+    /// Where to learn how many log lines were lost. The first one counts; there is one log.
+    pub fn watch_log(&self, dropped: DroppedLines) {
+        let _ = self.log_queue.set(dropped);
+    }
+
+    /// The configuration was read at `now`: `good`, or with a fault that keeps the one before.
+    pub fn config_read(&self, good: bool, now: Timestamp) {
+        self.reload_good.set(i64::from(good));
+        if good {
+            self.reload_good_at.set(now.unix());
+        }
+    }
+
+    /// The number of the last change that was applied.
+    pub fn set_epoch(&self, epoch: u64) {
+        self.epoch.set(whole(epoch));
+    }
+
+    /// When the heartbeat that renewed the lease was sent, on [`Clock::boottime`].
+    pub fn lease_renewed(&self, sent: Duration) {
+        self.lease_renewed.store(millis(sent), Ordering::Relaxed);
+    }
+
+    /// How many keys are known.
+    pub fn set_keys(&self, count: usize) {
+        self.keys.set(whole(count));
+    }
+
+    /// How many consumers are known.
+    pub fn set_consumers(&self, count: usize) {
+        self.consumers.set(whole(count));
+    }
+
+    /// How many keys are shorter than is safe.
+    pub fn set_weak_keys(&self, count: usize) {
+        self.weak_keys.set(whole(count));
+    }
+
+    /// Counts a connection until what is returned is dropped.
+    pub fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
+    }
+
+    /// The options in use that weaken what is promised, by their names in the configuration; those
+    /// set before and not named are gone.
+    pub fn set_insecure(&self, options: &[&'static str]) {
+        // No scrape may see the moment between.
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.insecure.reset();
+        for option in options {
+            self.insecure.with_label_values(&[option]).set(1);
+        }
+    }
+
+    /// All metrics, in the text format 0.0.4.
+    pub fn render(&self) -> String {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh();
+        // The encoder fails for a family without a name or a metric, and the registry gives none.
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+
+    /// Brings up to date what is kept elsewhere or changes by itself.
+    fn refresh(&self) {
+        self.ready.set(i64::from(self.readiness.ready()));
+        let renewed = Duration::from_millis(self.lease_renewed.load(Ordering::Relaxed));
+        self.lease_age.set(self.clock.boottime().saturating_sub(renewed).as_secs_f64());
+        if let Some(queue) = self.log_queue.get() {
+            self.lines_dropped.inc_by(queue.count().saturating_sub(self.lines_dropped.get()));
+        }
+        self.process.refresh(&self.clock);
+    }
+}
+
+fn build_info(registry: &Registry) {
+    let info = registered(
+        registry,
+        IntGaugeVec::new(
+            Opts::new("doorward_build_info", "1, labelled with what is running"),
+            &["version", "revision"],
+        ),
+    );
+    let revision = option_env!("DOORWARD_REVISION").unwrap_or("");
+    info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+}
+
+pub(super) fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::new(name, help))
+}
+
+pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::new(name, help))
+}
+
+/// Names are constants of this file, so a refusal of the crate is seen by the first test.
+pub(super) fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
+    let collector = made.expect("the metric names of this file are well formed");
+    registry.register(Box::new(collector.clone())).expect("the metric names of this file are distinct");
+    collector
+}
+
+/// A gauge holds an `i64`; no count of ours comes near its end.
+fn whole(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+fn millis(moment: Duration) -> u64 {
+    u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::domain::denial::{Denial, Unproven};
+    use crate::telemetry::checks::CODES;
+
+    fn telemetry() -> (Telemetry, crate::clock::Hand) {
+        let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_000));
+        (Telemetry::new(clock, Arc::new(Readiness::new())), hand)
+    }
+
+    /// The value of a sample, by its name and labels as they are printed.
+    fn sample(telemetry: &Telemetry, name: &str) -> Option<f64> {
+        let rendered = telemetry.render();
+        let line = rendered.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
+    }
+
+    /// Every denial, each from the one before it: a new one does not compile without a place here.
+    fn after(denial: &Denial) -> Option<Denial> {
+        let why = "test";
+        Some(match denial {
+            Denial::MalformedRequest { .. } => Denial::AmbiguousPath { why },
+            Denial::AmbiguousPath { .. } => Denial::MissingCredential,
+            Denial::MissingCredential => Denial::DuplicateCredential,
+            Denial::DuplicateCredential => Denial::InvalidCredential { why: Unproven::Unknown },
+            Denial::InvalidCredential { .. } => Denial::ServiceDenied,
+            Denial::ServiceDenied => Denial::UnknownService,
+            Denial::UnknownService => Denial::CheckTooLarge,
+            Denial::CheckTooLarge => Denial::Internal { why },
+            Denial::Internal { .. } => Denial::Overloaded,
+            Denial::Overloaded => Denial::Deadline,
+            Denial::Deadline => return None,
+        })
+    }
+
+    #[test]
+    fn every_denial_has_a_counter_of_its_own() {
+        let (telemetry, _) = telemetry();
+        let first = Some(Denial::MalformedRequest { why: "test" });
+        let denials: Vec<_> = std::iter::successors(first, after).collect();
+        // All codes but the Fault's.
+        assert_eq!(denials.len(), CODES.len() - 1);
+        for denial in denials {
+            let code = denial.notice().code;
+            telemetry.record_check(VerdictLabel::Deny, Some(code), Duration::ZERO);
+            let name = format!("doorward_checks_total{{code=\"{code}\",verdict=\"deny\"}}");
+            assert_eq!(sample(&telemetry, &name), Some(1.0), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_counted_once_whatever_it_is_called() {
+        let check = |verdict, code, labels: &str| {
+            let (telemetry, _) = telemetry();
+            telemetry.record_check(verdict, code, Duration::from_micros(7));
+            assert_eq!(
+                sample(&telemetry, &format!("doorward_checks_total{{{labels}}}")),
+                Some(1.0),
+                "{labels}"
+            );
+            assert_eq!(sample(&telemetry, "doorward_check_duration_seconds_count"), Some(1.0));
+        };
+        check(VerdictLabel::Allow, None, r#"code="",verdict="allow""#);
+        check(VerdictLabel::Fault, Some("unavailable"), r#"code="unavailable",verdict="fault""#);
+        check(VerdictLabel::Deny, Some("unavailable"), r#"code="unavailable",verdict="deny""#);
+        check(VerdictLabel::Deny, Some("new"), r#"code="unlisted",verdict="deny""#);
+        check(VerdictLabel::Deny, None, r#"code="unlisted",verdict="deny""#);
+        check(VerdictLabel::Allow, Some("new"), r#"code="unlisted",verdict="allow""#);
+        check(VerdictLabel::Fault, None, r#"code="unlisted",verdict="fault""#);
+    }
+
+    #[test]
+    fn durations_are_told_apart_from_ten_microseconds() {
+        let (telemetry, _) = telemetry();
+        for micros in [3, 30, 2_000_000] {
+            telemetry.record_check(VerdictLabel::Allow, None, Duration::from_micros(micros));
+        }
+        let bucket = |bound: &str| {
+            sample(&telemetry, &format!("doorward_check_duration_seconds_bucket{{le=\"{bound}\"}}"))
+        };
+        assert_eq!(bucket("0.00001"), Some(1.0));
+        assert_eq!(bucket("0.00005"), Some(2.0));
+        assert_eq!(bucket("1"), Some(2.0));
+        assert_eq!(bucket("+Inf"), Some(3.0));
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is_and_every_line_can_be_read() {
+        let (telemetry, _) = telemetry();
+        telemetry.set_insecure(&["limits.insecure_allow_weak"]);
+        let (mut helped, mut typed) = (String::new(), String::new());
+        for line in telemetry.render().lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                helped = rest.split_once(' ').unwrap().0.to_owned();
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+                assert_eq!(name, helped);
+                assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+                typed = name.to_owned();
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+                let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                assert!(name == typed || base == Some(&typed), "{line}");
+                assert!(labels.ends_with('}'), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn gauges_show_what_was_set() {
+        let (telemetry, hand) = telemetry();
+        telemetry.config_read(true, Timestamp::from_unix(1_000));
+        telemetry.config_read(false, Timestamp::from_unix(2_000));
+        telemetry.set_epoch(7);
+        telemetry.set_keys(3);
+        telemetry.set_consumers(2);
+        telemetry.set_weak_keys(1);
+        let first = telemetry.connection();
+        let _second = telemetry.connection();
+        drop(first);
+        hand.advance(Duration::from_millis(1_500));
+        let check =
+            |name: &str, expected: f64| assert_eq!(sample(&telemetry, name), Some(expected), "{name}");
+        check("doorward_config_last_reload_successful", 0.0);
+        check("doorward_config_last_reload_success_timestamp_seconds", 1_000.0);
+        check("doorward_epoch", 7.0);
+        check("doorward_keys", 3.0);
+        check("doorward_consumers", 2.0);
+        check("doorward_weak_keys", 1.0);
+        check("doorward_connections", 1.0);
+        check("doorward_lease_age_seconds", 1.5);
+        check("process_start_time_seconds", 1_000.0);
+        telemetry.lease_renewed(Duration::from_millis(1_250));
+        check("doorward_lease_age_seconds", 0.25);
+    }
+
+    #[test]
+    fn readiness_is_shown_as_readyz_answers_it() {
+        let readiness = Arc::new(Readiness::new());
+        let telemetry = Telemetry::new(Clock::system(), Arc::clone(&readiness));
+        assert_eq!(sample(&telemetry, "doorward_ready"), Some(0.0));
+        readiness.set_loaded(true);
+        readiness.set_lease(true);
+        assert_eq!(sample(&telemetry, "doorward_ready"), Some(1.0));
+    }
+
+    #[test]
+    fn an_option_that_is_no_longer_in_use_is_no_longer_shown() {
+        let (telemetry, _) = telemetry();
+        telemetry.set_insecure(&["one", "two"]);
+        telemetry.set_insecure(&["two"]);
+        assert_eq!(sample(&telemetry, "doorward_insecure{option=\"one\"}"), None);
+        assert_eq!(sample(&telemetry, "doorward_insecure{option=\"two\"}"), Some(1.0));
+    }
+}

@@ -1,0 +1,73 @@
+//! Commands: exit codes, the socket, and the store when no server runs.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::world::{HOUSE, command, key, setup, start_doorward, started};
+
+#[test]
+fn exit_codes_tell_refused_from_misused_from_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let code = |arguments: &[&str]| doorward.setup().run(arguments).unwrap().status.code();
+    for (case, arguments, expected) in [
+        ("done", &["consumer", "create", "carol"][..], 0),
+        ("taken", &["consumer", "create", "carol"], 1),
+        ("no such consumer", &["key", "create", "nobody"], 1),
+        ("no such key", &["key", "revoke", "01968c91-8789-7288-a337-f0e398711aac"], 1),
+        ("the file's own", &["consumer", "delete", "alice"], 1),
+        ("no such command", &["kei", "create"], 2),
+        ("no such option", &["key", "create", "carol", "--nonsense"], 2),
+        ("a bad date", &["key", "create", "carol", "--expires-at", "tomorrow"], 2),
+        ("a ttl and a date", &["key", "create", "carol", "--ttl", "5", "--expires-at", "2099-01-01T00:00:00Z"], 2),
+    ] {
+        assert_eq!(code(arguments), Some(expected), "{case}");
+    }
+    let elsewhere = setup(&folder.path().join("elsewhere"));
+    assert_eq!(elsewhere.run(&["validate"]).unwrap().status.code(), Some(2), "no file");
+}
+
+#[test]
+fn only_the_owner_may_talk_over_the_socket_and_read_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    for name in ["doorward.sock", "doorward.secret"] {
+        let path = doorward.setup().folder.join(name);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}: {mode:o}", path.display());
+    }
+}
+
+#[test]
+fn without_a_server_commands_open_the_store_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    command(&doorward, &["consumer", "create", "carol"]);
+    doorward.process().kill();
+    let (text, _) = key(&doorward, "carol", &[]);
+    let doorward = started(&doorward.setup().clone());
+    let listed = command(&doorward, &["key", "list"]).to_string();
+    assert!(listed.contains(&text[..20]) || listed.contains("carol"), "{listed}");
+    assert!(!listed.contains(&text), "shown once only: {listed}");
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let output = doorward.setup().run(&["serve"]).unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(&*doorward.setup().folder.to_string_lossy()), "{said}");
+    assert_eq!(doorward.status("/readyz").unwrap().status, 200, "the first one goes on");
+}
+
+#[test]
+fn the_health_command_tells_a_running_server_from_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    let config = HOUSE.replacen("grpc: \"127.0.0.1:0\"", &format!("grpc: \"{}\"", doorward.grpc()), 1);
+    doorward.setup().write(&config).unwrap();
+    assert!(doorward.setup().run(&["health"]).unwrap().status.success());
+    doorward.process().kill();
+    assert!(!doorward.setup().run(&["health"]).unwrap().status.success());
+}

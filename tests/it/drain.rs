@@ -1,0 +1,116 @@
+//! Replicas come and go under load: gotcha 23.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::rig::echo::Echo;
+use crate::rig::http1::{Connection, request};
+use crate::rig::process::Signal;
+use crate::rig::wait::{eventually, until};
+use crate::rig::wiring::Wiring;
+use crate::world::{ALICE, HOUSE, start_doorward, start_envoy};
+
+/// Requests over kept connections until it is dropped.
+struct Load {
+    over: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    failed: Arc<Mutex<Vec<String>>>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(to: SocketAddr) -> Self {
+        let load = Self {
+            over: Arc::default(),
+            done: Arc::default(),
+            failed: Arc::default(),
+            workers: Vec::new(),
+        };
+        let workers = (0..4).map(|_| {
+            let (over, done, failed) = (Arc::clone(&load.over), Arc::clone(&load.done), Arc::clone(&load.failed));
+            std::thread::spawn(move || {
+                let bytes = request("GET", "/orders", &[("apikey", ALICE)], b"");
+                let mut connection = Connection::open(to).unwrap();
+                while !over.load(Ordering::Relaxed) {
+                    match connection.exchange(&bytes) {
+                        Ok(reply) if reply.status == 200 => {}
+                        Ok(reply) => failed.lock().unwrap().push(reply.head),
+                        Err(message) => {
+                            failed.lock().unwrap().push(message);
+                            return;
+                        }
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        });
+        let workers = workers.collect();
+        Self { workers, ..load }
+    }
+
+    fn done(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    fn reaches(&self, count: usize) {
+        let what = format!("{count} requests were answered");
+        until(&what, Duration::from_secs(120), || (self.done() >= count).then_some(())).unwrap();
+    }
+
+    /// How many were answered, and what went wrong.
+    fn end(self) -> (usize, Vec<String>) {
+        self.over.store(true, Ordering::Relaxed);
+        for worker in self.workers {
+            worker.join().unwrap();
+        }
+        let failed = std::mem::take(&mut *self.failed.lock().unwrap());
+        (self.done.load(Ordering::SeqCst), failed)
+    }
+}
+
+#[test]
+fn a_replica_that_leaves_under_load_fails_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    // Five health checks long.
+    let config = format!("drain_delay: 500ms\n{HOUSE}");
+    let mut first = start_doorward(&folder.path().join("first"), &config);
+    let mut second = start_doorward(&folder.path().join("second"), &config);
+    let wiring = Wiring { health_checks: true, ..Wiring::new(echo.address(), &[first.grpc(), second.grpc()]) };
+    let envoy = start_envoy(folder.path(), &wiring);
+    eventually("both replicas are in use", || (envoy.healthy("doorward") == 2).then_some(()));
+
+    let load = Load::start(envoy.listener("main"));
+    load.reaches(500);
+    first.signal(Signal::TERM).unwrap();
+    let ended = first.process().wait(Duration::from_secs(20)).unwrap();
+    let left = load.done();
+    // The other one carries on alone, and is joined by the first one again.
+    load.reaches(left + 500);
+    let setup = first.setup().clone();
+    setup.write(&config.replacen("127.0.0.1:0", &first.grpc().to_string(), 1)).unwrap();
+    let _first = setup.start().unwrap();
+    eventually("the first one is back", || (envoy.healthy("doorward") == 2).then_some(()));
+    second.signal(Signal::TERM).unwrap();
+    second.process().wait(Duration::from_secs(20)).unwrap();
+    let left = load.done();
+    load.reaches((left + 200).max(2000));
+
+    let (done, failed) = load.end();
+    assert!(failed.is_empty(), "{} of {done} failed, the first: {}", failed.len(), failed[0]);
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+#[test]
+fn a_second_signal_ends_the_drain_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), &format!("drain_delay: 60s\n{HOUSE}"));
+    doorward.signal(Signal::TERM).unwrap();
+    eventually("it says that it is not ready", || {
+        (doorward.status("/readyz").is_ok_and(|page| page.status == 503)).then_some(())
+    });
+    doorward.signal(Signal::TERM).unwrap();
+    doorward.process().wait(Duration::from_secs(5)).unwrap();
+}

@@ -1,0 +1,105 @@
+//! What was acknowledged is there, whatever happened afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
+use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest};
+use serde_json::Value;
+
+use crate::rig::doorward::{Doorward, Setup};
+use crate::rig::wait::until;
+use crate::world::{HOUSE, command, setup, started};
+
+/// Asked for by the issue: at least 50.
+const CYCLES: usize = 50;
+
+#[derive(Clone)]
+struct Made {
+    text: String,
+    revoked: bool,
+}
+
+/// Makes keys, revokes every third one, until the server is gone; what was acknowledged.
+fn write(setup: &Setup, acknowledged: &AtomicUsize) -> Vec<Made> {
+    let run = |arguments: &[&str]| {
+        let output = setup.run(arguments).unwrap();
+        output.status.success().then(|| serde_json::from_slice::<Value>(&output.stdout).unwrap_or(Value::Null))
+    };
+    let mut made: Vec<Made> = Vec::new();
+    // Without a server a command opens the store itself: the count ends this before that matters.
+    while acknowledged.load(Ordering::SeqCst) < usize::MAX / 2 {
+        let Some(key) = run(&["key", "create", "carol", "--output", "json"]) else { break };
+        acknowledged.fetch_add(1, Ordering::SeqCst);
+        made.push(Made { text: key["key"].as_str().unwrap().to_owned(), revoked: false });
+        if made.len() % 3 == 0 {
+            // From here on it may be gone; only once acknowledged it has to be.
+            let last = made.pop().unwrap();
+            if run(&["key", "revoke", key["id"].as_str().unwrap()]).is_some() {
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+                made.push(Made { revoked: true, ..last });
+            }
+        }
+    }
+    made
+}
+
+async fn opens(doorward: &Doorward, keys: &[Made]) -> Vec<bool> {
+    let mut client = AuthorizationClient::connect(format!("http://{}", doorward.grpc())).await.unwrap();
+    let mut found = Vec::new();
+    for key in keys {
+        let http = HttpRequest {
+            method: "GET".to_owned(),
+            path: "/orders".to_owned(),
+            host: "api.example".to_owned(),
+            headers: [("apikey".to_owned(), key.text.clone())].into(),
+            ..HttpRequest::default()
+        };
+        let request = Asked { http: Some(http), ..Asked::default() };
+        let attributes = AttributeContext { request: Some(request), ..AttributeContext::default() };
+        let answer = client.check(CheckRequest { attributes: Some(attributes) }).await.unwrap().into_inner();
+        found.push(answer.status.unwrap().code == 0);
+    }
+    found
+}
+
+#[test]
+fn a_power_cut_during_writes_loses_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup.write(HOUSE).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut doorward = started(&setup);
+    command(&doorward, &["consumer", "create", "carol"]);
+    let mut all: Vec<Made> = Vec::new();
+    for cycle in 0..CYCLES {
+        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                let (setup, acknowledged) = (setup.clone(), Arc::clone(&acknowledged));
+                std::thread::spawn(move || write(&setup, &acknowledged))
+            })
+            .collect();
+        // After another number of writes each time, while the next one is under way.
+        let enough = 1 + cycle % 4;
+        until("keys are made", Duration::from_secs(60), || {
+            (acknowledged.load(Ordering::SeqCst) >= enough).then_some(())
+        })
+        .unwrap();
+        doorward.process().kill();
+        acknowledged.store(usize::MAX / 2, Ordering::SeqCst);
+        for writer in writers {
+            all.extend(writer.join().unwrap());
+        }
+        doorward = started(&setup);
+        // The newest of each cycle every time, all of them at the end.
+        let from = if cycle + 1 == CYCLES { 0 } else { all.len().saturating_sub(10) };
+        let found = runtime.block_on(opens(&doorward, &all[from..]));
+        for (key, opens) in all[from..].iter().zip(found) {
+            assert_eq!(opens, !key.revoked, "cycle {cycle}: a key that was {}", if key.revoked { "revoked" } else { "made" });
+        }
+    }
+    assert!(all.len() >= CYCLES, "{} writes in {CYCLES} cycles prove little", all.len());
+}

