@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::duration::Span;
 use super::fault::{Fault, Faults, Remark, Source, quoted};
-use super::keys::{Reading, check_distinct};
+use super::keys::{Sources, check_distinct};
 use super::limits::within;
 use super::node::{Bounds, Node};
 use super::overlay::Overlay;
@@ -182,7 +182,7 @@ fn check(config: &Config) -> Vec<Fault> {
 /// Reads the text of every key into the configuration.
 fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &mut Vec<Fault>) {
     let folder = config.data_dir();
-    let reading = Reading { variables, folder: &folder, allow_weak: config.keys.insecure_allow_weak.value };
+    let reading = Sources { variables, folder: &folder, allow_weak: config.keys.insecure_allow_weak.value };
     let mut keys = Vec::new();
     for key in config.consumers.iter().flat_map(|consumer| &consumer.keys) {
         match key.read(&reading) {
@@ -192,7 +192,7 @@ fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &
     }
     let pairs: Vec<_> = keys.iter().map(|(key, text)| (*key, text)).collect();
     check_distinct(&pairs, faults);
-    let texts = keys.into_iter().map(|(_, text)| text).collect();
+    let texts = keys.into_iter().map(|(_, text)| Arc::new(text)).collect();
     config.texts = texts;
 }
 

@@ -9,6 +9,7 @@ mod sample;
 mod settings;
 
 use super::*;
+use crate::domain::secret::{ENTROPY_BYTES, Kind};
 
 const SAMPLE: &str = include_str!("../../doorward.yaml");
 
@@ -27,7 +28,9 @@ impl Desk {
         desk.write("empty.key", "\n");
         desk.write("short.key", "fifteen-letters");
         desk.write("comma.key", "a-key,with-a-comma");
-        desk.write("ours.key", &format!("dw_key_{}_{}", "a".repeat(12), "b".repeat(38)));
+        for (file, kind) in [("ours.key", Kind::Key), ("session.key", Kind::Session)] {
+            desk.write(file, Secret::generate(kind, &[7; ENTROPY_BYTES]).unwrap().0.expose());
+        }
         desk.write("pretender.key", "dw_key_that_is_not_one_of_ours");
         std::fs::write(desk.0.path().join("doorward.yaml"), yaml).unwrap();
         desk

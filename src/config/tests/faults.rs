@@ -94,7 +94,7 @@ fn what_is_no_yaml_says_where() {
     );
     check_all(
         "log: !!binary aGVsbG8=\n",
-        &["1:15: expected a map of `format`, `level`, `allows`, found text"],
+        &["1:15: expected a map of `format`, `level`, `allows`, `refusals_per_second`, found text"],
     );
     check_all("x: &x [*x]\n", &["1:8: not readable as YAML: Recursive reference not allowed here"]);
     let desk = Desk::with(b"log:\n  \xff\n");
@@ -153,7 +153,7 @@ fn wrong_services_say_what_was_expected() {
     check("- {name: a, hosts: [\"*\"], authentication: none}",  &["2:21: `*` is no host; leave `hosts` out for any host"]);
     check("- {name: a, hosts: [\"a.b:80\"], authentication: none}", &["2:21: the host `a.b:80` has a port; write `a.b`, which is compared without the port"]);
     check("- {name: a, hosts: [\"http://a\"], authentication: none}", &["2:21: `http://a` is no host, expected a form such as `api.example.com` or `*.example.com`"]);
-    check("- {name: a, paths: [/a/*], authentication: none}",   &["2:21: `/a/*` is no path, expected a form such as `/orders/admin`: absolute and decoded, without `//`, `.`, `..`, `;`, `?`, `#` or a wildcard"]);
+    check("- {name: a, paths: [/a/*], authentication: none}",   &["2:21: `/a/*` is no path: it holds a `*`, and every path is a prefix already; expected a form such as `/orders/admin`"]);
     check("- {name: a, networks: {}, authentication: none}",    &["2:13: unknown key `networks`, expected one of `name`, `id`, `hosts`, `paths`, `authentication`"]);
     check("- {name: a, authentication: none}\n- {name: a, paths: [/x], authentication: none}", &["3:10: there are two services with the name `a`; the other is in line 2"]);
     check("- {name: a, authentication: none}\n- {name: b, paths: [/], authentication: none}", &["3:10: the services `a` (line 2) and `b` both answer to any host and the path `/`; give one of them other `hosts` or `paths`"]);
@@ -214,10 +214,11 @@ fn wrong_keys_say_what_was_expected() {
     check("{from_env: NOPE}",                           "4:16: the environment variable `NOPE` is not set; it must hold the key");
     check("{from_env: nope}",                           "4:16: `from_env` names no variable that is set; it takes the name of an environment variable that holds the key, never the key itself");
     check("{from_file: nope.key}",                      "4:17: the file `nope.key`, which must hold the key, cannot be read: No such file or directory (os error 2)");
-    check("{from_file: empty.key}",                     "4:17: the key from the file `empty.key` is empty");
-    check("{from_file: short.key}",                     "4:17: the key from the file `short.key` has 15 bytes, expected at least 16; make it longer, or set `keys.insecure_allow_weak: true`");
-    check("{from_file: comma.key}",                     "4:17: the key from the file `comma.key` has a blank, a comma, a `!`, a control or a non-ASCII character, which no key may have");
-    check("{from_file: pretender.key}",                 "4:17: the key from the file `pretender.key` begins with `dw_`, but is no key that Doorward made");
+    check("{from_file: empty.key}",                     "4:17: the file `empty.key`: the key is empty; give its text, or leave it out and have one made");
+    check("{from_file: short.key}",                     "4:17: the file `short.key`: the key is 15 bytes long, expected at least 16; have a new one made, or accept it as it is with `--insecure-allow-weak` (`keys.insecure_allow_weak`)");
+    check("{from_file: comma.key}",                     "4:17: the file `comma.key`: the key holds a comma at byte 6, where only visible ASCII without `,` and `!` gets through every proxy; have a new key made and give it to its user");
+    check("{from_file: pretender.key}",                 "4:17: the file `pretender.key`: the key begins with `dw_`, but is not whole: it is cut short, mistyped or made up");
+    check("{from_file: session.key}",                   "4:17: the file `session.key`: the text is no key, but a secret for `session`");
     check("{from_file: bob.key, services: [a]}",        "4:37: unknown service `a`, but `services` declares none");
     check("{from_file: bob.key, services: null}",       "4:36: expected a list, found nothing; write it, or leave the line out");
     check("{from_file: bob.key, expires_at: tomorrow}", "4:38: expected a moment such as `2026-12-31T23:59:59Z`, found `tomorrow`");
