@@ -170,7 +170,8 @@ fn serve_until_told(
         config::OnFault::Deny => OnFault::Deny,
     });
     let health = Health::default();
-    let wire = Arc::new(Wire::new(checker, limits(&config), health.clone()));
+    let wire = Wire::new(checker, limits(&config), health.clone());
+    let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
     let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);

@@ -26,8 +26,9 @@ pub struct Limits {
     pub connections: At<u32>,
     /// Checks under way at once on one connection (HTTP/2 streams). Default: 1024.
     pub streams: At<u32>,
-    /// All headers of one request to one of our listeners together. `1KiB` to `1MiB`.
-    /// Default: `16KiB`.
+    /// The headers of one call to `listen.grpc` together. More is an RPC error, which an Envoy that
+    /// fails open lets pass, and Envoy can be told to copy 60 KiB of the client's headers into the
+    /// call: so lower it only where Envoy copies none. `1KiB` to `1MiB`. Default: `96KiB`.
     pub header_bytes: At<Size>,
     /// The body of a request to the admin API. `1KiB` to `64MiB`. Default: `1MiB`.
     pub admin_body_bytes: At<Size>,
@@ -41,7 +42,7 @@ impl Default for Limits {
             bytes_in_flight: At::assumed(Size::mib(256)),
             connections: At::assumed(10_000),
             streams: At::assumed(1_024),
-            header_bytes: At::assumed(Size::kib(16)),
+            header_bytes: At::assumed(Size::kib(96)),
             admin_body_bytes: At::assumed(Size::mib(1)),
         }
     }
