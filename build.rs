@@ -6,11 +6,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let files = protox::compile(["doorward/store/v1/records.proto"], ["proto"])?;
     prost_build::Config::new().compile_fds(files)?;
+    descriptors()?;
 
     let compiler = line_of(Command::new(std::env::var("RUSTC")?).arg("--version"));
     println!("cargo::rustc-env=DOORWARD_RUSTC={}", compiler.ok_or("rustc does not tell its version")?);
     revision();
     Ok(())
+}
+
+/// What reflection tells of the service that Envoy calls.
+fn descriptors() -> Result<(), Box<dyn std::error::Error>> {
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).open_file("envoy/service/auth/v3/external_auth.proto")?;
+    let path = std::path::Path::new(&std::env::var("OUT_DIR")?).join("external_auth.bin");
+    Ok(std::fs::write(path, compiler.encode_file_descriptor_set())?)
 }
 
 /// The commit, for releases built from a checkout. A developer's build does without: it would be

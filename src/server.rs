@@ -7,6 +7,7 @@
 
 mod connection;
 mod listener;
+mod owners_only;
 mod worker;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use listener::Listener;
+pub use owners_only::OwnersOnly;
 use worker::Pool;
 
 use crate::grpc::{Decide, Wire};
@@ -32,8 +34,9 @@ pub struct Settings {
     /// Calls at once on a connection (SETTINGS_MAX_CONCURRENT_STREAMS); 1,024, as many as Envoy's
     /// circuit breaker lets out unless it is told otherwise.
     pub streams: u32,
-    /// The largest header list of a call in bytes (SETTINGS_MAX_HEADER_LIST_SIZE); 16 KiB. These are
-    /// the gRPC call's own headers, not those of the request to be checked.
+    /// The largest header list of a call in bytes (SETTINGS_MAX_HEADER_LIST_SIZE); 96 KiB. A larger
+    /// one is an RPC error, so it must hold what an Envoy copies from the client into
+    /// `initial_metadata`: up to 60 KiB.
     pub header_bytes: u32,
     /// From NOT_SERVING to GOAWAY; 5 s. At least three health check intervals of the asker.
     pub drain_delay: Duration,
@@ -47,7 +50,7 @@ impl Default for Settings {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections: 10_000,
             streams: 1024,
-            header_bytes: 16 << 10,
+            header_bytes: 96 << 10,
             drain_delay: Duration::from_secs(5),
             drain_limit: Duration::from_secs(30),
         }

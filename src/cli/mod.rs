@@ -145,7 +145,7 @@ fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCo
     let url = match url {
         Some(url) => url,
         None => {
-            let status = common.load()?.listen.status.value.to_string();
+            let status = status_address(&common.load()?);
             let address =
                 runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
             health::url(address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?)
@@ -158,6 +158,17 @@ fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCo
             format!("{health}\n")
         });
     Ok(ExitCode::from(health.exit_code()))
+}
+
+/// Where the status listener is. With port 0 only the running server knows, and has written it down.
+fn status_address(config: &settings::Config) -> String {
+    let configured = &config.listen.status.value;
+    let written = || {
+        let text = std::fs::read_to_string(serve::addresses_file(config)).ok()?;
+        let addresses: Value = serde_json::from_str(&text).ok()?;
+        addresses["status"].as_str().map(str::to_owned)
+    };
+    (configured.port == 0).then(written).flatten().unwrap_or_else(|| configured.to_string())
 }
 
 /// A runtime for a command: it does one thing at a time.

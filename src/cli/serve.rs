@@ -1,7 +1,7 @@
 //! `doorward serve`: puts the parts together, and takes them apart in order.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,12 +20,11 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin};
-use crate::http::socket::OwnersOnly;
 use crate::http::status;
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
-use crate::server::{Listener, Settings, serve};
+use crate::server::{Listener, OwnersOnly, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
@@ -291,10 +290,15 @@ fn announce(config: &Config, listeners: &Listeners) {
     let (grpc, admin) = (listeners.grpc.to_string(), listeners.admin.to_string());
     info!(grpc, status, admin, version = env!("CARGO_PKG_VERSION"), "listening");
     let addresses = json!({ "grpc": grpc, "status": status, "admin": admin, "pid": std::process::id() });
-    let path = config.data_dir().join("doorward.addresses");
+    let path = addresses_file(config);
     if let Err(error) = write_whole(&path, &addresses.to_string()) {
         warn!(%error, path = %path.display(), "the addresses could not be written down");
     }
+}
+
+/// Where a running server says which ports it has taken.
+pub(super) fn addresses_file(config: &Config) -> PathBuf {
+    config.data_dir().join("doorward.addresses")
 }
 
 /// Whoever reads the file finds all of it or the one before.

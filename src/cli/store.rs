@@ -8,7 +8,7 @@ use serde_json::json;
 use super::door::Door;
 use super::{Common, Failure};
 use crate::clock::Clock;
-use crate::store::redb::{self, FileError, Report};
+use crate::store::redb::{self as embedded, FileError, Report};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -40,7 +40,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Restore { file } => {
             let (restored, replaced) =
-                redb::restore(&file, &store, &secret, Clock::system().now()).map_err(failure)?;
+                embedded::restore(&file, &store, &secret, Clock::system().now()).map_err(failure)?;
             let mut printed = report(&restored);
             printed["replaced"] = json!(replaced);
             common.print(&printed, |_| {
@@ -51,7 +51,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => {
             let file = file.unwrap_or(store);
-            let checked = redb::check(&file, &secret).map_err(failure)?;
+            let checked = embedded::check(&file, &secret).map_err(failure)?;
             common.print(&report(&checked), |_| {
                 format!("{} is whole: {}\n", file.display(), summary(&checked))
             });

@@ -42,16 +42,19 @@ impl<'de> Reader<'de> {
         Fault::invalid_type(self.unexpected(), &what).or_at(self.0.place)
     }
 
-    /// Where a map or a list belongs, text may be a secret that was put in a wrong place
-    /// (`keys: [abc…]`): it is not shown.
+    /// Where a map or a list belongs, there may be a secret that was put in a wrong place
+    /// (`keys: [abc…]`): the value is not shown.
     fn expected_structure(self, what: &str) -> Fault {
-        match &self.0.value {
-            Value::Text(_) => Fault::discreet(self.0.place, format!("expected {what}, found text")),
-            Value::Given(_) => {
-                Fault::new(self.0.place, format!("expected {what}, which is set in the file or part by part"))
-            }
-            _ => self.expected(what),
-        }
+        let place = self.0.place;
+        let (found, way_out) = match &self.0.value {
+            Value::Given(_) => ("text", "; it is set in the file, or part by part"),
+            Value::Text(_) => ("text", ""),
+            Value::Nothing => ("nothing", "; write it, or leave the line out"),
+            Value::List(_) => ("a list", ""),
+            Value::Map(_) => ("a map", ""),
+            _ => ("a number or a truth value", ""),
+        };
+        Fault::discreet(place, format!("expected {what}, found {found}{way_out}"))
     }
 
     /// A number, by what its type says of the ones it cannot hold.

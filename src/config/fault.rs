@@ -29,7 +29,6 @@ enum Excerpt {
     Line,
     /// So many characters from the fault's column on.
     Until(usize),
-    Nothing,
 }
 
 /// What a configuration was read from.
@@ -68,9 +67,9 @@ impl Fault {
         Self { place: None, message, hint: None, excerpt: Excerpt::Line }
     }
 
-    /// A fault of which the line must not be shown, for a secret may stand there.
+    /// A fault of which the value must not be shown, for it may be a secret.
     pub(super) fn discreet(place: Place, message: impl Into<String>) -> Self {
-        Self { excerpt: Excerpt::Nothing, ..Self::new(place, message) }
+        Self { excerpt: Excerpt::Until(0), ..Self::new(place, message) }
     }
 
     /// Adds `did you mean …` where one of `known` is close to `found`.
@@ -205,7 +204,6 @@ impl Source {
         let text = self.text.lines().nth((line as usize).checked_sub(1)?)?;
         let before = (column as usize).saturating_sub(1);
         let shown = match excerpt {
-            Excerpt::Nothing => return None,
             Excerpt::Line => LONGEST_EXCERPT,
             Excerpt::Until(length) => (before + length).min(LONGEST_EXCERPT),
         };

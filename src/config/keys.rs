@@ -18,12 +18,10 @@ use super::moment::Moment;
 use super::place::{At, Place};
 use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
+use crate::domain::secret::{self, Kind, Reading, Secret};
 
-/// The shortest key that is no invitation to guess, in bytes.
-const SHORTEST: usize = 16;
-
-/// The longest key, in bytes; longer ones do not fit in a header that Envoy passes on.
-const LONGEST: usize = 4096;
+/// How much of a key's file is read, in bytes: more than any key has.
+const MOST: usize = 8192;
 
 /// What holds for all keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,12 +60,8 @@ pub struct Key {
     pub enabled: bool,
 }
 
-/// The text of a key. Has no `Debug`, and forgets its bytes when it is dropped.
-#[derive(Clone)]
-pub(super) struct KeyText(Zeroizing<Vec<u8>>);
-
 /// What the texts of keys are read from and measured by.
-pub(super) struct Reading<'c> {
+pub(super) struct Sources<'c> {
     pub variables: &'c HashMap<String, String>,
     /// Where relative paths begin.
     pub folder: &'c Path,
@@ -89,14 +83,10 @@ impl Default for Key {
     }
 }
 
-impl KeyText {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub(super) fn is_weak(&self) -> bool {
-        self.0.len() < SHORTEST
-    }
+/// Whether a key is one that only `keys.insecure_allow_weak` lets pass.
+pub(super) fn is_weak(text: &Secret) -> bool {
+    secret::read(text.expose().as_bytes()) == Reading::Foreign
+        && secret::check_foreign(text.expose(), false).is_err()
 }
 
 impl Key {
@@ -150,7 +140,7 @@ impl At<Key> {
     }
 
     /// The text, from where the file says it is.
-    pub(super) fn read(&self, reading: &Reading<'_>) -> Result<KeyText, Fault> {
+    pub(super) fn read(&self, reading: &Sources<'_>) -> Result<Secret, Fault> {
         let (place, mut text) = match (&self.from_env, &self.from_file) {
             (Some(name), None) => (name.place, from_env(name, reading)?),
             (None, Some(path)) => (path.place, from_file(path, reading)?),
@@ -161,14 +151,14 @@ impl At<Key> {
                 return Err(Fault::discreet(self.place, message));
             }
         };
-        for ending in [b'\n', b'\r'] {
-            if text.last() == Some(&ending) {
+        for ending in ['\n', '\r'] {
+            if text.ends_with(ending) {
                 text.pop();
             }
         }
         match refusal(&text, reading.allow_weak) {
-            None => Ok(KeyText(text)),
-            Some(why) => Err(Fault::new(place, format!("the key from {} {why}", self.described()))),
+            None => Ok(Secret::from(std::mem::take(&mut *text))),
+            Some(why) => Err(Fault::new(place, format!("{}: {why}", self.described()))),
         }
     }
 
@@ -182,9 +172,9 @@ impl At<Key> {
     }
 }
 
-fn from_env(name: &At<String>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+fn from_env(name: &At<String>, reading: &Sources<'_>) -> Result<Zeroizing<String>, Fault> {
     if let Some(text) = reading.variables.get(&name.value) {
-        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
+        return Ok(Zeroizing::new(text.clone()));
     }
     // What does not look like a variable's name may be the key itself: it is not shown.
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
@@ -197,60 +187,43 @@ fn from_env(name: &At<String>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<u8
     Err(Fault::new(name.place, message))
 }
 
-fn from_file(path: &At<PathBuf>, reading: &Reading<'_>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+fn from_file(path: &At<PathBuf>, reading: &Sources<'_>) -> Result<Zeroizing<String>, Fault> {
     let whole = reading.folder.join(&path.value);
     // Never grows, so that no copy of it stays behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(LONGEST + 3));
-    let read = File::open(&whole).and_then(|file| file.take(LONGEST as u64 + 3).read_to_end(&mut text));
+    let mut text = Zeroizing::new(String::with_capacity(MOST));
+    let read = File::open(&whole).and_then(|file| file.take(MOST as u64).read_to_string(&mut text));
     match read {
         Ok(_) => Ok(text),
+        // The key itself instead of its file's name.
+        Err(_) if path.to_string_lossy().contains("dw_") => {
+            let message = "`from_file` takes the path of a file that holds the key, never the key itself";
+            Err(Fault::discreet(path.place, message))
+        }
         Err(error) => {
             let shown = quoted(&whole.display().to_string());
-            Err(Fault::new(
-                path.place,
-                format!("the file {shown}, which must hold the key, cannot be read: {error}"),
-            ))
+            let message = format!("the file {shown}, which must hold the key, cannot be read: {error}");
+            Err(Fault::new(path.place, message))
         }
     }
 }
 
 /// Why a text cannot be a key.
-// To be replaced by `domain::secret::{check_foreign, read}` once they are there; until then a text
-// of our own is known by its form alone, without its checksum.
-fn refusal(text: &[u8], allow_weak: bool) -> Option<String> {
-    if text.is_empty() {
-        return Some("is empty".to_owned());
+fn refusal(text: &str, allow_weak: bool) -> Option<String> {
+    match secret::read(text.as_bytes()) {
+        Reading::Ours { kind: Kind::Key, .. } => None,
+        Reading::Ours { kind, .. } => Some(format!("the text is no key, but a secret for `{}`", kind.name())),
+        Reading::Broken => Some(
+            "the key begins with `dw_`, but is not whole: it is cut short, mistyped or made up".to_owned(),
+        ),
+        Reading::Foreign => secret::check_foreign(text, allow_weak).err().map(|error| error.to_string()),
     }
-    if text.len() > LONGEST {
-        return Some(format!("has more than {LONGEST} bytes"));
-    }
-    if !text.iter().all(|byte| byte.is_ascii_graphic() && !b",!".contains(byte)) {
-        return Some(
-            "has a blank, a comma, a `!`, a control or a non-ASCII character, which no key may have"
-                .to_owned(),
-        );
-    }
-    if text.starts_with(b"dw_") {
-        let ours = text.strip_prefix(b"dw_key_").is_some_and(|rest| {
-            rest.len() == 51
-                && rest[12] == b'_'
-                && rest.iter().enumerate().all(|(at, byte)| at == 12 || byte.is_ascii_alphanumeric())
-        });
-        return (!ours).then(|| "begins with `dw_`, but is no key that Doorward made".to_owned());
-    }
-    (text.len() < SHORTEST && !allow_weak).then(|| {
-        format!(
-            "has {} bytes, expected at least {SHORTEST}; make it longer, or set `keys.insecure_allow_weak: true`",
-            text.len()
-        )
-    })
 }
 
 /// Two keys with one text: nobody could say whose it is.
-pub(super) fn check_distinct(keys: &[(&At<Key>, &KeyText)], faults: &mut Vec<Fault>) {
+pub(super) fn check_distinct(keys: &[(&At<Key>, &Secret)], faults: &mut Vec<Fault>) {
     let mut taken: HashMap<&[u8], &At<Key>> = HashMap::new();
     for (key, text) in keys {
-        if let Some(first) = taken.insert(text.bytes(), key) {
+        if let Some(first) = taken.insert(text.expose().as_bytes(), key) {
             let message = format!(
                 "the key from {} is the same as the one from {} in {}; each key opens for one consumer",
                 key.described(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::duration::Span;
 use super::fault::{Fault, Faults, Remark, Source, quoted};
-use super::keys::{Reading, check_distinct};
+use super::keys::{Sources, check_distinct};
 use super::limits::within;
 use super::node::{Bounds, Node};
 use super::overlay::Overlay;
@@ -73,7 +73,7 @@ fn load_with(
     keys: Keys,
 ) -> Result<Loaded, Faults> {
     let variables: HashMap<String, String> = env.collect();
-    let (file, text) = read(file)?;
+    let (file, text) = read(file, Path::new(USUAL_FILE))?;
     let mut source =
         Source { file: file.as_ref().map(|path| path.display().to_string()), text, overlays: Vec::new() };
     let tree = tree(&mut source, &variables, overlay);
@@ -102,8 +102,8 @@ fn load_with(
 }
 
 /// The file and its text; both empty where none was asked for and the usual one is not there.
-fn read(asked: Option<&Path>) -> Result<(Option<PathBuf>, String), Faults> {
-    let path = asked.unwrap_or(Path::new(USUAL_FILE));
+fn read(asked: Option<&Path>, usual: &Path) -> Result<(Option<PathBuf>, String), Faults> {
+    let path = asked.unwrap_or(usual);
     let source = Source { file: Some(path.display().to_string()), ..Source::default() };
     let refuse = |message: String| Faults::one(&source, Fault::new(Place::Default, message));
     let file = match File::open(path) {
@@ -182,7 +182,7 @@ fn check(config: &Config) -> Vec<Fault> {
 /// Reads the text of every key into the configuration.
 fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &mut Vec<Fault>) {
     let folder = config.data_dir();
-    let reading = Reading { variables, folder: &folder, allow_weak: config.keys.insecure_allow_weak.value };
+    let reading = Sources { variables, folder: &folder, allow_weak: config.keys.insecure_allow_weak.value };
     let mut keys = Vec::new();
     for key in config.consumers.iter().flat_map(|consumer| &consumer.keys) {
         match key.read(&reading) {
@@ -192,6 +192,20 @@ fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &
     }
     let pairs: Vec<_> = keys.iter().map(|(key, text)| (*key, text)).collect();
     check_distinct(&pairs, faults);
-    let texts = keys.into_iter().map(|(_, text)| text).collect();
+    let texts = keys.into_iter().map(|(_, text)| Arc::new(text)).collect();
     config.texts = texts;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_file_may_be_missing_and_one_that_was_asked_for_may_not() {
+        let nowhere = Path::new("/nonexistent/doorward.yaml");
+        assert_eq!(read(None, nowhere), Ok((None, String::new())));
+        assert!(read(Some(nowhere), nowhere).is_err());
+        // Something that is there but cannot be read is no absence.
+        assert!(read(None, Path::new("/")).is_err());
+    }
 }

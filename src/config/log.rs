@@ -67,5 +67,6 @@ impl Default for Log {
 impl Log {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         within("log.allows", &self.allows, 0.0..=1.0, faults);
+        within("log.refusals_per_second", &self.refusals_per_second, 0..=1_000_000, faults);
     }
 }

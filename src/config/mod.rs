@@ -67,9 +67,9 @@ pub use size::Size;
 pub use store::{Store, StoreUrl};
 
 use crate::domain::catalog::Catalog;
+use crate::domain::secret::Secret;
 use crate::domain::verifier::{Peppers, Verifier};
 use fault::{Fault, Source};
-use keys::KeyText;
 
 /// Everything an operator can say.
 // Has no `Debug`: it holds the texts of keys.
@@ -110,7 +110,7 @@ pub struct Config {
     folder: PathBuf,
     /// The texts of the consumers' keys, in the order of the file.
     #[serde(skip)]
-    texts: Vec<KeyText>,
+    texts: Vec<Arc<Secret>>,
     #[serde(skip)]
     source: Arc<Source>,
 }
@@ -182,7 +182,7 @@ impl Config {
 
     /// Keys of fewer than 16 bytes, which `keys.insecure_allow_weak` let pass.
     pub fn weak_keys(&self) -> usize {
-        self.texts.iter().filter(|text| text.is_weak()).count()
+        self.texts.iter().filter(|text| keys::is_weak(text)).count()
     }
 
     /// The catalog that checks are decided with.
@@ -232,6 +232,6 @@ impl Config {
 
     /// Of each key its verifier under the primary pepper.
     fn verifiers(&self, peppers: &Peppers) -> Vec<Option<Verifier>> {
-        self.texts.iter().map(|text| peppers.verifiers(text.bytes()).next()).collect()
+        self.texts.iter().map(|text| peppers.verifiers(text.expose().as_bytes()).next()).collect()
     }
 }

@@ -46,8 +46,8 @@ impl Bounds {
     pub(super) const FILE_BYTES: u64 = 16 << 20;
     /// Ours needs nine levels.
     const DEPTH: usize = 32;
-    /// Values, keys, lists and maps: as many as fit in the largest sensible file.
-    const NODES: usize = 2_000_000;
+    /// Values, keys, lists and maps.
+    const NODES: usize = 1_000_000;
     /// Values that come from an anchor of the file a second time.
     const REPLAYED: usize = 100_000;
     const ALIASES: usize = 10_000;

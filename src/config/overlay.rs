@@ -10,6 +10,9 @@ const PREFIX: &str = "DOORWARD_";
 /// Variables that are ours but no settings.
 const PROCESS: [&str; 2] = ["DOORWARD_ADMIN_KEY", "DOORWARD_CONFIG"];
 
+/// More levels than any setting outside lists has; trees are walked and dropped by recursion.
+const DEEPEST: usize = 8;
+
 /// One setting from outside the file. Later ones win over earlier ones, all win over the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
@@ -57,6 +60,9 @@ impl Overlay {
     /// Puts the setting into the tree, in the place of what the file says.
     pub(super) fn apply(&self, index: u32, root: &mut Node) -> Result<(), Fault> {
         let place = Place::Overlay(index);
+        if self.path.len() > DEEPEST {
+            return Err(Fault::new(place, format!("no setting lies more than {DEEPEST} levels deep")));
+        }
         let mut node = root;
         for segment in &self.path {
             if matches!(node.value, Value::Nothing) {

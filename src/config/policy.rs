@@ -63,7 +63,10 @@ pub(super) fn resolve(config: &Config) -> Resolved {
     for consumer in &config.consumers {
         let resolved = consumer.resolve(&permissions, &mut faults, &mut warnings);
         for key in &consumer.keys {
-            key_ids.declare(None, key.id(resolved.id), &mut faults);
+            // Derived ids are the same where the texts are, which is told in better words.
+            if key.id.is_some() {
+                key_ids.declare(None, key.id(resolved.id), &mut faults);
+            }
             keys.push(key.resolve(resolved.id, &services, &permissions, &mut faults));
         }
         parts.consumers.insert(resolved.id, Arc::new(resolved));

@@ -1,5 +1,7 @@
 //! How fast a revocation reaches this instance.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ impl Revocation {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         within("revocation.heartbeat", &self.heartbeat, Span::millis(5)..=Span::seconds(60), faults);
         within("revocation.bound", &self.bound, Span::seconds(1)..=Span::seconds(300), faults);
-        if self.bound.0 < self.heartbeat.0 * 4 {
+        if self.bound.0 >= Duration::from_secs(1) && self.bound.0 < self.heartbeat.0 * 4 {
             let message = format!(
                 "`revocation.bound` is {}, expected at least four times `revocation.heartbeat`, which is {}: \
                  a single lost heartbeat must not stop the instance",

@@ -9,6 +9,7 @@ use super::directory::Directory;
 use super::fault::{Fault, quoted};
 use super::id::{Id, given_or_derived};
 use super::place::At;
+use crate::domain;
 use crate::domain::catalog::canonical_host;
 
 /// An API that Doorward protects.
@@ -111,22 +112,27 @@ fn host(text: &str) -> Result<String, String> {
     }
 }
 
-/// A canonical prefix. Anything else could never match, because requests are compared in canonical
-/// form.
-// To be replaced by `domain::path::parse`, which decides what canonical means, once it is there.
+/// A prefix in the canonical form in which requests are compared, without a final `/`.
 fn path(text: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/".contains(&byte);
-    let inner = text.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-    let segments = |inner: &str| inner.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
-    match inner {
-        Some("") if text == "/" => Ok("/".to_owned()),
-        Some(inner) if inner.bytes().all(plain) && segments(inner) => Ok(format!("/{inner}")),
-        _ => Err(format!(
-            "{} is no path, expected a form such as `/orders/admin`: absolute and decoded, without `//`, `.`, `..`, \
-             `;`, `?`, `#` or a wildcard",
-            quoted(text)
-        )),
+    let refuse = |why: &str| {
+        Err(format!("{} is no path: {why}; expected a form such as `/orders/admin`", quoted(text)))
+    };
+    let target = match domain::path::parse(text.as_bytes()) {
+        Ok(target) => target,
+        Err(denial) => return refuse(denial.why().unwrap_or("it cannot be understood")),
+    };
+    if target.query.is_some() {
+        return refuse("it has a query");
     }
+    // Meant as a wildcard, it would never match; prefixes need none.
+    if target.path.contains(&b'*') {
+        return refuse("it holds a `*`, and every path is a prefix already");
+    }
+    let path = String::from_utf8_lossy(&target.path);
+    Ok(match path.strip_suffix('/') {
+        Some("") | None => path.into_owned(),
+        Some(path) => path.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -159,7 +165,8 @@ mod tests {
         assert_eq!(read("/orders").as_deref(),       Some("/orders"));
         assert_eq!(read("/orders/").as_deref(),      Some("/orders"));
         assert_eq!(read("/Orders/v1.0/a:b@c").as_deref(), Some("/Orders/v1.0/a:b@c"));
-        for text in ["", "orders", "//", "/a//b", "/./a", "/a/..", "/a;b", "/a?b", "/a#b", "/%61", "/a b", "/ü", "/a\\b", "/a{b}"] {
+        assert_eq!(read("/%61%c3%a9").as_deref(),    Some("/a%C3%A9"));
+        for text in ["", "orders", "//", "/a//b", "/./a", "/a/..", "/a;b", "/a?b", "/a#b", "/%2e", "/%3", "/a b", "/ü", "/a\\b", "/a/*"] {
             assert_eq!(read(text), None, "{text}");
         }
     }

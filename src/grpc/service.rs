@@ -95,6 +95,16 @@ impl<D: Decide> Wire<D> {
         Self { decide, limits, load: Load::default(), health, services }
     }
 
+    /// Serves reflection (v1) too, which tells whoever can reach the port what is served there.
+    pub fn with_reflection(self) -> Self {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(AUTHORIZATION_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("descriptors made by compilers");
+        Self { services: self.services.add_service(reflection).prepare(), ..self }
+    }
+
     pub fn health(&self) -> &Health {
         &self.health
     }
@@ -175,6 +185,7 @@ impl<D: Decide> Wire<D> {
     }
 }
 
+const AUTHORIZATION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/external_auth.bin"));
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 fn is_grpc(headers: &HeaderMap) -> bool {

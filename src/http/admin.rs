@@ -189,9 +189,9 @@ async fn list_keys_of(
     page: Paging,
 ) -> Result<Response, Problem> {
     let (after, size) = paging(page)?;
-    let consumer = admin.issuer.consumer(&named).await?;
-    let keys = admin.issuer.keys_of(&consumer.id, after, size + 1).await?;
-    Ok(key_list(&format!("/consumers/{}/key-auth", consumer.id), &keys, size, &admin.clock))
+    let consumer = admin.issuer.owner(&named).await?.id();
+    let keys = admin.issuer.keys_of(&consumer, after, size + 1).await?;
+    Ok(key_list(&format!("/consumers/{consumer}/key-auth"), &keys, size, &admin.clock))
 }
 
 async fn show_key(State(admin): State<Admin>, Path(named): Path<String>) -> Result<Response, Problem> {

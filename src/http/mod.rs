@@ -2,5 +2,4 @@
 
 pub mod admin;
 mod problem;
-pub mod socket;
 pub mod status;

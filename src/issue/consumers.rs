@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
-use crate::domain::consumer::Consumer;
+use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::permission::PermissionId;
 use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -21,6 +21,21 @@ pub struct NewConsumer {
     pub groups: Vec<String>,
     /// By id or name.
     pub permissions: Vec<String>,
+}
+
+/// Whose a credential is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Stored(ConsumerId),
+    Declared(ConsumerId),
+}
+
+impl Owner {
+    pub fn id(self) -> ConsumerId {
+        match self {
+            Self::Stored(id) | Self::Declared(id) => id,
+        }
+    }
 }
 
 pub(super) const USERNAME: &str = "consumer.username";
@@ -128,6 +143,19 @@ impl Issuer {
         };
         let record = self.store.read(Table::Consumer, &Name::of(&id)).await?.ok_or_else(absent)?;
         Ok(ConsumerRecord::decode(&record.payload)?)
+    }
+
+    /// Whom a credential may be made for: a stored consumer, or one that the file declares.
+    pub async fn owner(&self, named: &str) -> Result<Owner, Refusal> {
+        let declared = |consumer: &&Arc<Consumer>| {
+            consumer.username.as_deref() == Some(named)
+                || Uuid::parse_str(named).is_ok_and(|id| id == consumer.id)
+        };
+        // The file wins on a name.
+        if let Some(consumer) = self.catalog.load().consumers().values().find(declared) {
+            return Ok(Owner::Declared(consumer.id));
+        }
+        Ok(Owner::Stored(self.consumer(named).await?.id))
     }
 
     /// The consumers that the configuration file declares, by username.

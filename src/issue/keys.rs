@@ -2,11 +2,13 @@
 
 use uuid::Uuid;
 
+use super::consumers::Owner;
 use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
+use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
-use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::record::KeyRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 /// A key to be made.
@@ -46,10 +48,15 @@ impl Issuer {
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that key.
     pub async fn create_key(&self, consumer: &str, mut new: NewKey) -> Result<Done<MadeKey>, Refusal> {
-        let consumer = self.consumer(consumer).await?;
+        let owner = self.owner(consumer).await?;
         let (text, handle) = self.key_text(&mut new)?;
-        let record = self.prepare_key(&consumer, new, &text, handle)?;
-        let steps = self.making_key(&record, &text);
+        let record = self.prepare_key(owner.id(), new, &text, handle)?;
+        let mut steps = self.making_key(&record, &text);
+        if let Owner::Stored(id) = owner {
+            // Not without its consumer, who may be deleted at this moment.
+            let effect = Effect::Keep;
+            steps.push(Step { table: Table::Consumer, name: Name::of(&id), expect: Expect::Present, effect });
+        }
         let (id, made) = (record.id, MadeKey { record, text });
         self.write(steps, made).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
@@ -76,7 +83,7 @@ impl Issuer {
 
     fn prepare_key(
         &self,
-        consumer: &ConsumerRecord,
+        consumer: ConsumerId,
         new: NewKey,
         text: &Secret,
         handle: Option<String>,
@@ -89,7 +96,7 @@ impl Issuer {
             new.permissions.as_ref().map(|named| self.resolve_permissions(named)).transpose()?;
         Ok(KeyRecord {
             id: new.id.unwrap_or_else(Uuid::new_v4),
-            consumer: consumer.id,
+            consumer,
             verifier: self.ring.primary_pepper().verifier(text.expose().as_bytes()),
             ring_key: self.ring.primary_id(),
             weak: handle.is_none() && text.expose().len() < secret::MIN_FOREIGN_LEN,
@@ -131,12 +138,6 @@ impl Issuer {
 
     fn making_key(&self, record: &KeyRecord, text: &Secret) -> Vec<Step> {
         let mut steps = vec![
-            Step {
-                table: Table::Consumer,
-                name: Name::of(&record.consumer),
-                expect: Expect::Present,
-                effect: Effect::Keep,
-            },
             Step {
                 table: Table::Key,
                 name: Name::of(&record.id),

@@ -68,7 +68,7 @@ impl Listener {
     /// # Errors
     ///
     /// Those of `accept`; `Unsupported` on a TCP port.
-    pub(crate) async fn accept_unix(&self) -> io::Result<UnixStream> {
+    pub(super) async fn accept_unix(&self) -> io::Result<UnixStream> {
         match &self.0 {
             Kind::Tcp(..) => Err(io::ErrorKind::Unsupported.into()),
             Kind::Unix(listener, _) => Ok(listener.accept().await?.0),

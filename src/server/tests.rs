@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -63,8 +64,6 @@ struct Server {
     stop: oneshot::Sender<()>,
     served: JoinHandle<io::Result<()>>,
 }
-
-use std::net::SocketAddr;
 
 fn settings() -> Settings {
     Settings { workers: 2, drain_delay: Duration::ZERO, ..Settings::default() }
@@ -248,6 +247,19 @@ async fn garbage_is_denied_in_a_call_that_succeeds() {
     }
 }
 
+/// An Envoy may be told to copy them into the call (`initial_metadata`).
+#[tokio::test]
+async fn all_that_a_client_may_send_in_headers_fits_beside_a_check() {
+    let server = start().await;
+    let (sender, body) = feed();
+    sender.send(framed(&message("/").encode_to_vec()).into()).unwrap();
+    drop(sender);
+    let mut call = call(body);
+    call.headers_mut().insert("x-path", "x".repeat(60 << 10).parse().unwrap());
+    let response = server.raw().await.send_request(call).await.unwrap();
+    assert_eq!(succeeded(answer(response).await), "allow");
+}
+
 #[tokio::test]
 async fn a_compressed_check_is_unimplemented_and_told_what_is_read() {
     let (headers, body, _) = post(&start().await, b"\x01\0\0\0\x01a").await;
@@ -380,6 +392,40 @@ async fn who_watches_health_sees_every_turn_and_the_end() {
     server.served.await.unwrap().unwrap();
 }
 
+/// The names that reflection lists, or the code of its refusal.
+async fn reflected(wire: Wire<ByPath>) -> Result<Vec<String>, Code> {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let endpoint = Endpoint::from_shared(format!("http://{}", listener.address().unwrap())).unwrap();
+    tokio::spawn(serve(vec![listener], Arc::new(wire), settings(), std::future::pending()));
+    let question = tonic_reflection::pb::v1::ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        host: String::new(),
+    };
+    let mut client = ServerReflectionClient::new(endpoint.connect().await.unwrap());
+    let questions = tonic::codegen::tokio_stream::iter([question]);
+    let mut answers =
+        client.server_reflection_info(questions).await.map_err(|status| status.code())?.into_inner();
+    match answers.message().await.unwrap().unwrap().message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            Ok(list.service.into_iter().map(|service| service.name).collect())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn reflection_names_the_services_and_only_when_asked() {
+    let wire = || Wire::new(ByPath, Limits::default(), Health::default());
+    assert_eq!(reflected(wire()).await, Err(Code::Unimplemented));
+    let mut names = reflected(wire().with_reflection()).await.unwrap();
+    names.sort();
+    assert_eq!(names, [AUTHORIZATION, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"]);
+}
+
 #[tokio::test]
 async fn unknown_methods_are_unimplemented() {
     let server = start().await;
@@ -420,6 +466,22 @@ async fn drain_finishes_what_is_under_way_and_takes_nothing_new() {
     sender.send(Bytes::copy_from_slice(&honest[7..])).unwrap();
     drop(sender);
     assert_eq!(succeeded(answer(under_way.await.unwrap().unwrap()).await), "allow");
+    server.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn before_the_drain_new_connections_are_served_and_told_to_go_elsewhere() {
+    let settings = Settings { drain_delay: Duration::from_millis(300), ..settings() };
+    let server = start_with(Limits::default(), settings, ByPath).await;
+    server.health.set_ready(true);
+    let mut watch = HealthClient::new(server.channel().await);
+    let mut watch = watch.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    server.stop.send(()).unwrap();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    let channel = Endpoint::from_shared(format!("http://{}", server.address)).unwrap().connect().await;
+    assert_eq!(code(ask(channel.unwrap(), "/").await), "allow");
+    assert_eq!(watch.message().await.unwrap(), None);
     server.served.await.unwrap().unwrap();
 }
 

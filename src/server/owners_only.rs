@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use crate::server::Listener;
+use super::Listener;
 
 /// Accepts connections of processes that run as our own user, or as root.
 pub struct OwnersOnly(pub Listener);

@@ -1,0 +1,98 @@
+//! Whatever the bytes: an answer, soon, and never a panic.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::*;
+
+/// Loads, and says whether there was anything wrong; the faults are shown, for that could panic too.
+fn survives(bytes: &[u8]) -> bool {
+    match Desk::with(bytes).load(&[], &[]) {
+        Ok(loaded) => {
+            show_yaml(&loaded);
+            loaded.config.digest(&peppers());
+            loaded.config.catalog(&peppers()).is_ok()
+        }
+        Err(faults) => faults.to_string().is_empty(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn any_text_of_yamls_letters(text in "[a-z0-9:{}\\[\\],&*#!|>'\"%@`?~. \t\n-]{0,200}") {
+        survives(text.as_bytes());
+    }
+
+    #[test]
+    fn the_sample_with_a_few_bytes_changed(
+        changes in prop::collection::vec((any::<Index>(), any::<u8>(), 0_u8..3), 1..6),
+    ) {
+        let mut bytes = SAMPLE.as_bytes().to_vec();
+        for (at, byte, kind) in changes {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => _ = bytes.remove(at),
+            }
+        }
+        survives(&bytes);
+    }
+
+    #[test]
+    fn the_samples_lines_in_another_order(mut lines in Just(SAMPLE.lines().collect::<Vec<_>>()).prop_shuffle()) {
+        lines.truncate(30);
+        survives(lines.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn any_variable_and_any_value(name in "[A-Z_]{0,40}", value in ".{0,40}") {
+        let name = format!("DOORWARD_{name}");
+        if let Err(faults) = Desk::with("").load(&[(&name, &value)], &[]) {
+            prop_assert!(faults.to_string().starts_with(&name), "{faults}");
+        }
+    }
+}
+
+/// A bound is reached quickly and named.
+#[track_caller]
+fn bounded(yaml: &str, expected: &str) {
+    let started = std::time::Instant::now();
+    let Err(faults) = Desk::with(yaml).load(&[], &[]) else { panic!("accepted") };
+    assert!(faults.to_string().contains(expected), "{faults}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn bombs_are_defused() {
+    const BOUND: &str = "too large, too deep, or with too many aliases for a configuration";
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        laughs += &format!("a{level}: &a{level} [{below}]\n");
+    }
+    bounded(&laughs, BOUND);
+    bounded(&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "recursion limit exceeded");
+    bounded(&"[".repeat(100_000), "recursion limit exceeded");
+    bounded(&(0..200).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect::<String>(), BOUND);
+    bounded(&"- ".repeat(10_000), BOUND);
+    bounded(&format!("a: [{}]\n", "x, ".repeat(1_050_000)), BOUND);
+    bounded(&format!("a: &a [x]\nb: [{}]\n", "*a, ".repeat(20_000)), BOUND);
+    bounded(&format!("a: \"{}\"\n", "x".repeat(16 << 20)), "doorward.yaml: has more than 16 MiB");
+}
+
+#[test]
+fn a_large_file_of_consumers_is_no_bomb() {
+    let mut yaml = "consumers:\n".to_owned();
+    for number in 0..10_000 {
+        yaml += &format!("  - {{username: consumer-{number}, groups: [gold, silver], enabled: true}}\n");
+    }
+    assert_eq!(good(&yaml).consumers.len(), 10_000);
+}

@@ -1,0 +1,121 @@
+//! `doorward.yaml` at the root is the documentation of the defaults.
+
+use serde_json::Value;
+
+use super::*;
+
+/// The sample, with what it shows in comments brought to life.
+fn whole() -> String {
+    let shown = ["# workers:", "# realm:", "# keys:", "#   "];
+    let alive = |line: &str| match shown.iter().any(|start| line.trim_start().starts_with(start)) {
+        true => line.replacen("# ", "", 1) + "\n",
+        false => line.to_owned() + "\n",
+    };
+    SAMPLE.lines().map(alive).collect()
+}
+
+#[test]
+fn the_sample_is_good_and_its_settings_are_the_defaults() {
+    let mut sample = good(SAMPLE);
+    assert_eq!((sample.services.len(), sample.consumers.len(), sample.permissions.len()), (1, 1, 2));
+    let Authentication::Required(required) = &sample.services[0].authentication.value else {
+        panic!("the sample's service is not public")
+    };
+    let Method::ApiKey(method) = &required.any.as_ref().unwrap()[0].value;
+    assert_eq!(method, &ApiKey::default());
+    sample.services.clear();
+    sample.consumers.clear();
+    sample.permissions.clear();
+    let values = |config: &Config| serde_json::to_value(config).unwrap();
+    assert_eq!(values(&sample), values(&Config::default()));
+}
+
+#[test]
+fn every_setting_stands_in_the_sample() {
+    let written = Desk::with(SAMPLE).load(&[], &[]).ok().unwrap().origins;
+    let Value::Object(sections) = serde_json::to_value(Config::default()).unwrap() else { panic!("a map") };
+    for (section, value) in sections {
+        match value {
+            Value::Object(settings) => settings.keys().for_each(|setting| {
+                assert!(written.contains_key(&format!("{section}.{setting}")), "{section}.{setting}");
+            }),
+            _ => assert!(written.contains_key(&section), "{section}"),
+        }
+    }
+    for optional in ["data_dir", "workers"] {
+        assert!(SAMPLE.contains(&format!("\n# {optional}: ")), "{optional}");
+    }
+}
+
+#[test]
+fn what_the_sample_shows_in_comments_is_good_too() {
+    let config = good_with(&whole(), &[("ALICE_KEY", "alices-key-is-a-long-one")]);
+    assert_eq!(config.workers.as_ref().map(|workers| workers.value), Some(2));
+    let key = &config.consumers[0].keys[0];
+    assert!(key.from_env.is_some() && key.services.is_some() && key.expires_at.is_some());
+    let catalog = config.catalog(&peppers()).ok().unwrap();
+    assert_eq!(catalog.keys().count(), 1);
+}
+
+#[test]
+fn the_schema_knows_every_key_of_the_sample() {
+    let schema = schema();
+    let sample: Value = serde_saphyr::from_str(&whole()).unwrap();
+    assert_eq!(misfit(&sample, &schema, &schema), None);
+    for (wrong, expected) in [
+        ("nonsense: 1", "/nonsense"),
+        ("log: {levle: info}", "/log/levle"),
+        ("log: {level: loud}", "/log/level"),
+        ("services: [{name: a}]", "/services/0"),
+        ("services: [{name: a, authentication: {any: [basic]}}]", "/services/0/authentication"),
+        ("services: [{name: a, authentication: {any: [], all: []}}]", "/services/0/authentication"),
+        ("data_dir: null", "/data_dir"),
+        ("workers: lots", "/workers"),
+    ] {
+        let wrong: Value = serde_saphyr::from_str(wrong).unwrap();
+        assert_eq!(misfit(&wrong, &schema, &schema).as_deref(), Some(expected));
+    }
+}
+
+/// Where `value` does not fit `schema`: as much of JSON Schema as ours uses, but for patterns.
+fn misfit(value: &Value, schema: &Value, root: &Value) -> Option<String> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return misfit(value, root.pointer(reference.trim_start_matches('#')).unwrap(), root);
+    }
+    let here = || Some(String::new());
+    let fits = |schema: &&Value| misfit(value, schema, root).is_none();
+    let list = |word: &str| schema.get(word).and_then(Value::as_array);
+    let wrong_choice = list("oneOf").is_some_and(|choices| choices.iter().filter(fits).count() != 1)
+        || list("anyOf").is_some_and(|choices| !choices.iter().any(|choice| fits(&choice)))
+        || list("enum").is_some_and(|words| !words.contains(value))
+        || schema.get("const").is_some_and(|word| word != value)
+        || list("required")
+            .is_some_and(|keys| keys.iter().any(|key| value.get(key.as_str().unwrap()).is_none()));
+    let wrong_type = schema.get("type").and_then(Value::as_str).is_some_and(|kind| match kind {
+        "object" => !value.is_object(),
+        "array" => !value.is_array(),
+        "string" => !value.is_string(),
+        "boolean" => !value.is_boolean(),
+        "integer" => !value.is_u64(),
+        "number" => !value.is_number(),
+        other => panic!("our schema uses no `{other}`"),
+    });
+    if wrong_choice || wrong_type {
+        return here();
+    }
+    if let Some(parts) = list("allOf") {
+        return parts.iter().find_map(|part| misfit(value, part, root));
+    }
+    let below = |key: &str, value, schema| misfit(value, schema, root).map(|path| format!("/{key}{path}"));
+    if let (Some(items), Value::Array(values)) = (schema.get("items"), value) {
+        return values.iter().enumerate().find_map(|(at, value)| below(&at.to_string(), value, items));
+    }
+    if let (Some(Value::Object(known)), Value::Object(values)) = (schema.get("properties"), value) {
+        assert_eq!(schema["additionalProperties"], false, "unknown keys are errors everywhere");
+        return values.iter().find_map(|(key, value)| match known.get(key) {
+            Some(schema) => below(key, value, schema),
+            None => Some(format!("/{key}")),
+        });
+    }
+    None
+}
