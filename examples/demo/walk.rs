@@ -35,8 +35,8 @@ pub(crate) fn walk(stage: &Stage) -> Outcome<Vec<String>> {
 struct Walk<'a> {
     stage: &'a Stage,
     steps: usize,
-    /// All keys made so far; no upstream may see one.
-    keys: Vec<String>,
+    /// All keys made so far, with the shell variables that stand for them; no upstream may see one.
+    keys: Vec<(String, String)>,
     broken: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl Walk<'_> {
     fn keys_by_header_and_query(&mut self) -> Outcome<()> {
         self.ask("Nobody passes without a key", "/orders/1", &[], &Denied(401, "missing_credential"))?;
         self.command(&["consumer", "create", "alice", "--custom-id", "42"])?;
-        let (key, _) = self.key(&[])?;
+        let (key, _) = self.key("KEY", &[])?;
         let alice: &[_] =
             &[("X-Consumer-Username", Some("alice")), ("X-Consumer-Custom-ID", Some("42")), ("apikey", None)];
         self.ask(
@@ -105,7 +105,7 @@ impl Walk<'_> {
     }
 
     fn other_doors(&mut self) -> Outcome<()> {
-        let (key, _) = self.key(&["--service", "orders"])?;
+        let (key, _) = self.key("ORDERS_KEY", &["--service", "orders"])?;
         let seen: &[_] = &[("X-Consumer-Username", Some("alice"))];
         self.ask("A key for one service opens it", "/orders/1", &[("apikey", &key)], &Allowed(seen))?;
         self.ask("and no other", "/reports", &[("apikey", &key)], &Denied(403, "service_denied"))?;
@@ -118,7 +118,7 @@ impl Walk<'_> {
     }
 
     fn the_end_of_a_key(&mut self) -> Outcome<()> {
-        let (key, id) = self.key(&[])?;
+        let (key, id) = self.key("NEW_KEY", &[])?;
         let seen: &[_] = &[("X-Credential-Identifier", Some(id.as_str()))];
         self.ask("A new key opens at once", "/orders/1", &[("apikey", &key)], &Allowed(seen))?;
         self.command(&["key", "revoke", &id])?;
@@ -130,7 +130,7 @@ impl Walk<'_> {
             &revoked,
         )?;
 
-        let (key, _) = self.key(&["--ttl", "1"])?;
+        let (key, _) = self.key("SHORT_KEY", &["--ttl", "1"])?;
         // Only time ends a key that expires.
         let bytes = request("GET", "/orders/1", &[("apikey", &key)], b"");
         let address = self.stage.address();
@@ -141,7 +141,7 @@ impl Walk<'_> {
     }
 
     fn newest(&self) -> String {
-        self.keys.last().cloned().unwrap_or_default()
+        self.keys.last().map(|(_, key)| key.clone()).unwrap_or_default()
     }
 
     /// Runs a command as anybody would, and shows it.
@@ -150,15 +150,17 @@ impl Walk<'_> {
         self.stage.doorward().command(arguments)
     }
 
-    /// Makes a key for alice; its text and its id.
-    fn key(&mut self, options: &[&str]) -> Outcome<(String, String)> {
-        let made = self.command(&[&["key", "create", "alice"], options].concat())?;
+    /// Makes a key for alice, called `name` from here on; its text and its id.
+    fn key(&mut self, name: &str, options: &[&str]) -> Outcome<(String, String)> {
+        let arguments = [&["key", "create", "alice"], options].concat();
+        println!("\n    $ {name}=$(doorward {})", arguments.join(" "));
+        let made = self.stage.doorward().command(&arguments)?;
         let text = |name: &str| {
             made[name].as_str().map(str::to_owned).ok_or_else(|| format!("no `{name}` in {made}"))
         };
         let (key, id) = (text("key")?, text("id")?);
         println!("    {key}");
-        self.keys.push(key.clone());
+        self.keys.push((name.to_owned(), key.clone()));
         Ok((key, id))
     }
 
@@ -187,7 +189,9 @@ impl Walk<'_> {
     fn show(&mut self, title: &str, target: &str, headers: Headers<'_>) -> Outcome<Reply> {
         self.steps += 1;
         println!("\n{:>2}  {title}", self.steps);
-        println!("    $ {}", curl(self.stage, target, headers));
+        let line = curl(self.stage, target, headers);
+        let named = self.keys.iter().fold(line, |line, (name, key)| line.replace(key, &format!("${name}")));
+        println!("    $ {named}");
         let reply = send(self.stage.address(), &request("GET", target, headers, b""))?;
         println!("    {}", brief(&reply));
         Ok(reply)
@@ -207,7 +211,7 @@ impl Walk<'_> {
         }
         println!("    upstream saw: {}", told.join(" | "));
         let whole = format!("{} {:?}", seen.target, seen.headers);
-        if self.keys.iter().any(|key| whole.contains(key)) {
+        if self.keys.iter().any(|(_, key)| whole.contains(key)) {
             self.breaks(title, "the upstream saw the key");
         }
     }
@@ -219,12 +223,12 @@ impl Walk<'_> {
 }
 
 fn curl(stage: &Stage, target: &str, headers: Headers<'_>) -> String {
-    let mut line = format!("curl -i 'http://{}{target}'", stage.address());
+    let mut line = format!("curl -i \"http://{}{target}\"", stage.address());
     if target.contains("..") {
         line.push_str(" --path-as-is");
     }
     for (name, value) in headers {
-        line.push_str(&format!(" -H '{name}: {value}'"));
+        line.push_str(&format!(" -H \"{name}: {value}\""));
     }
     line
 }

@@ -44,7 +44,8 @@ const ALONE: &[(&str, &[&str], &str)] = &[
     ("prometheus::", &["telemetry"], "names metrics"),
     ("SystemTime::now(", &["clock"], "asks the time"),
     ("Instant::now(", &["clock"], "asks the time"),
-    ("redb::", &["store"], "names the embedded store"),
+    ("use redb::", &["store"], "names the embedded store"),
+    ("redb::Database", &["store"], "names the embedded store"),
 ];
 
 /// What the domain never does: wait, ask the time, name a wire or a store.

@@ -21,8 +21,8 @@ consumers:
 
 async fn client(world: &World, host: &str) -> HealthClient<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", world.envoy.listener("main"))).unwrap();
-    let channel = endpoint.connect().await.unwrap();
-    HealthClient::with_origin(channel, format!("http://{host}").parse().unwrap())
+    let endpoint = endpoint.origin(format!("http://{host}").parse().unwrap());
+    HealthClient::new(endpoint.connect().await.unwrap())
 }
 
 async fn ask(client: &mut HealthClient<Channel>, key: Option<&str>) -> Result<i32, Status> {

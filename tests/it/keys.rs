@@ -193,7 +193,9 @@ fn a_key_carries_no_more_than_its_consumer_and_itself_may() {
         seen.all("x-permissions"),
         ["01968c91-8789-7288-a337-f0e398711aac, 01968c91-8789-7724-b62d-946b118ce9d6"]
     );
-    let (text, _) = world.key("alice", &["--permission", "data-management"]);
+    let both = ["--permission", "user-management", "--permission", "data-management"];
+    world.command(&[&["consumer", "create", "carol"], &both[..]].concat());
+    let (text, _) = world.key("carol", &["--permission", "data-management"]);
     let seen = world.get("/orders", &[("apikey", &text)]).seen().expect("allowed");
     assert_eq!(seen.all("x-permissions"), ["01968c91-8789-7724-b62d-946b118ce9d6"]);
 }

@@ -126,6 +126,10 @@ impl Doorward {
         self.addresses.grpc.parse().unwrap_or_else(|_| panic!("no TCP address: {}", self.addresses.grpc))
     }
 
+    pub fn status_address(&self) -> SocketAddr {
+        self.addresses.status
+    }
+
     pub fn setup(&self) -> &Setup {
         &self.setup
     }

@@ -75,7 +75,7 @@ impl Process {
     pub fn tail(&self) -> String {
         let output = self.output();
         let lines: Vec<&str> = output.lines().collect();
-        let from = lines.len().saturating_sub(40);
+        let from = lines.len().saturating_sub(15);
         format!("--- the last of {} ---\n{}\n---", self.name, lines[from..].join("\n"))
     }
 }

@@ -23,6 +23,9 @@ pub fn fill(sample: &str, values: &[(&str, String)]) -> Outcome<String> {
 }
 
 fn filled(line: &str, values: &[(&str, String)], used: &mut [bool]) -> Outcome<String> {
+    if line.trim_start().starts_with('#') {
+        return Ok(line.to_owned());
+    }
     let Some((before, mark)) = line.split_once("# set:") else { return Ok(line.to_owned()) };
     let name = mark.split_whitespace().next().unwrap_or_default();
     let index = values.iter().position(|(known, _)| *known == name);

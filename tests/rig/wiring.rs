@@ -210,7 +210,11 @@ impl Wiring {
                 "healthy_threshold": 1,
                 "grpc_health_check": {"service_name": "envoy.service.auth.v3.Authorization"},
             }]);
-            cluster["common_lb_config"] = json!({"healthy_panic_threshold": {"value": 0}});
+            cluster["common_lb_config"] = json!({
+                "healthy_panic_threshold": {"value": 0},
+                // Otherwise a change that follows another within a second waits for its end.
+                "update_merge_window": "0s",
+            });
         }
         cluster
     }
