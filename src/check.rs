@@ -10,13 +10,15 @@ use crate::clock::Clock;
 use crate::domain::authentication::{Authentication, Method};
 use crate::domain::catalog::Catalog;
 use crate::domain::consumer::{Consumer, ConsumerId};
-use crate::domain::decide::{Decided, Directory, Trail, World, decide};
+use crate::domain::decide::{Decided, Directory, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
-use crate::domain::deployment::Deployment;
-use crate::domain::headers::{Mutations, mutate};
+use crate::domain::deployment::{Deployment, Mode};
+use crate::domain::headers::{Mutations, mutate, unvouched};
 use crate::domain::key::KeyFacts;
 use crate::domain::principal::Principal;
 use crate::domain::request::Request;
+use crate::domain::step::{Unwatched, Witness};
+use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Fault, Grant, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
 use crate::replica::Replica;
@@ -89,7 +91,7 @@ const RETRY_AFTER: u32 = 1;
 /// When a decision began.
 #[derive(Clone, Copy)]
 struct Began {
-    now: crate::domain::time::Timestamp,
+    now: Timestamp,
     at: Instant,
 }
 
@@ -111,36 +113,64 @@ impl Checker {
     /// Decides one request and hands the decision to `render`, whatever happens: a panic while
     /// deciding becomes the denial `internal`. Never waits.
     pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        let began = self.begin();
-        let catalog = self.catalog.load();
-        let known = Known { catalog: &catalog, replica: &self.replica, boottime: self.clock.boottime() };
-        let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
-        let Decided { verdict, trail } =
-            catch_unwind(AssertUnwindSafe(|| decide(world, request))).unwrap_or_else(|_| panicked());
-        let query = trail.target.as_ref().and_then(|target| target.query);
-        match verdict {
-            Ok(Verdict::Allow(grant)) => {
-                let mutated = catch_unwind(AssertUnwindSafe(|| mutate(&grant, &catalog, request, query)))
-                    .unwrap_or(Err(PANICKED));
-                match mutated {
-                    Ok(mutations) => {
-                        self.conclude(began, request, &trail, Conclusion::Allow(&grant, mutations), render)
-                    }
-                    Err(denial) => self.conclude(began, request, &trail, Conclusion::Deny(denial), render),
-                }
-            }
-            Ok(Verdict::Deny(denial)) => {
-                self.conclude(began, request, &trail, Conclusion::Deny(denial), render)
-            }
-            Err(fault) => self.conclude(began, request, &trail, Conclusion::Fault(fault), render),
-        }
+        self.decide(request, &mut Unwatched, |decision, line, now| {
+            self.telemetry.record(line, now);
+            render(decision)
+        })
+    }
+
+    /// Decides a request that was only described, and gives every step to `witness`. Neither
+    /// counted nor logged: it did not happen.
+    pub fn explain<T>(
+        &self,
+        request: &Request<'_>,
+        witness: &mut impl Witness,
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> T {
+        self.decide(request, witness, |decision, _, _| render(decision))
     }
 
     /// The answer where no request could be read or decided about (`malformed_request`,
     /// `check_too_large`, `overloaded`, `deadline`, `internal`): counted and logged like any other.
     pub fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        let request = Request::default();
-        self.conclude(self.begin(), &request, &Trail::default(), Conclusion::Deny(denial), render)
+        let case = Concluded {
+            began: self.begin(),
+            request: &Request::default(),
+            trail: &Trail::default(),
+            catalog: &self.catalog.load(),
+        };
+        self.conclude(case, Conclusion::Deny(denial), |decision, line, now| {
+            self.telemetry.record(line, now);
+            render(decision)
+        })
+    }
+
+    fn decide<T>(
+        &self,
+        request: &Request<'_>,
+        witness: &mut impl Witness,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Timestamp) -> T,
+    ) -> T {
+        let began = self.begin();
+        let catalog = self.catalog.load();
+        let known = Known { catalog: &catalog, replica: &self.replica, boottime: self.clock.boottime() };
+        let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
+        let Decided { verdict, trail } =
+            catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
+                .unwrap_or_else(|_| panicked());
+        let case = Concluded { began, request, trail: &trail, catalog: &catalog };
+        match verdict {
+            Ok(Verdict::Allow(grant)) => {
+                let mutated =
+                    catch_unwind(AssertUnwindSafe(|| mutate(&grant, &catalog, request, trail.query())));
+                match mutated.unwrap_or(Err(PANICKED)) {
+                    Ok(mutations) => self.conclude(case, Conclusion::Allow(&grant, mutations), tell),
+                    Err(denial) => self.conclude(case, Conclusion::Deny(denial), tell),
+                }
+            }
+            Ok(Verdict::Deny(denial)) => self.conclude(case, Conclusion::Deny(denial), tell),
+            Err(fault) => self.conclude(case, Conclusion::Fault(fault), tell),
+        }
     }
 
     fn begin(&self) -> Began {
@@ -150,12 +180,11 @@ impl Checker {
     /// Answer, metric, log line and metadata of a decision come from one value.
     fn conclude<'a, T>(
         &self,
-        began: Began,
-        request: &Request<'_>,
-        trail: &'a Trail<'a, '_>,
+        case: Concluded<'a, '_>,
         conclusion: Conclusion<'a>,
-        render: impl FnOnce(&Decision<'_>) -> T,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Timestamp) -> T,
     ) -> T {
+        let Concluded { began, request, trail, catalog } = case;
         let challenges = conclusion.challenges(trail);
         let (label, code, why) = conclusion.face();
         let credential =
@@ -165,6 +194,7 @@ impl Checker {
         let consumer = consumer.as_ref();
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
+            refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
             Conclusion::Deny(denial) => {
                 Outcome::Deny(denial.notice(), challenges.iter().map(String::as_str).collect())
             }
@@ -179,26 +209,33 @@ impl Checker {
             request_id: request_id(request),
             grpc: request.grpc,
         };
-        let rendered = render(&decision);
         let line = DecisionLine {
             request_id: decision.request_id,
             verdict: label,
+            mode: decision.metadata.mode,
             code,
             why,
             service: decision.metadata.service,
             infrastructure: decision.metadata.infrastructure,
             method: request.method,
-            path: trail.target.as_ref().map_or(request.target, |target| &target.path),
+            path: trail.readings.as_ref().map_or(request.target, |readings| &readings.path),
             host: request.host,
-            client: request.source,
+            client: trail.client.or(request.source),
             credential: credential.as_deref(),
             consumer: consumer.map(|consumer| consumer.id),
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
             duration: self.clock.monotonic().saturating_duration_since(began.at),
         };
-        self.telemetry.record(&line, began.now);
-        rendered
+        tell(&decision, &line, began.now)
     }
+}
+
+/// A request about which something was concluded.
+struct Concluded<'a, 'r> {
+    began: Began,
+    request: &'a Request<'r>,
+    trail: &'a Trail<'a, 'r>,
+    catalog: &'a Catalog,
 }
 
 /// A decision that still has its reasons.
@@ -214,6 +251,16 @@ impl Conclusion<'_> {
             Self::Allow(..) => (VerdictLabel::Allow, None, None),
             Self::Deny(denial) => (VerdictLabel::Deny, Some(denial.notice().code), denial.why()),
             Self::Fault(fault) => (VerdictLabel::Fault, Some(fault.notice().code), Some(fault.why())),
+        }
+    }
+
+    /// Whether the deployment is in shadow mode, so that a refusal is told and not carried out.
+    fn is_only_told(&self, trail: &Trail<'_, '_>) -> bool {
+        let shadow = trail.deployment.is_some_and(|deployment| deployment.policy.mode == Mode::Shadow);
+        match self {
+            Self::Allow(..) => false,
+            Self::Deny(denial) => shadow && !denial.is_always_enforced(),
+            Self::Fault(_) => shadow,
         }
     }
 
@@ -238,11 +285,9 @@ fn challenges(deployment: &Deployment) -> Vec<String> {
         return Vec::new();
     };
     let mut challenges = Vec::new();
-    for Method::ApiKey(api_key) in methods {
-        for challenge in api_key.challenges() {
-            if !challenges.contains(&challenge) {
-                challenges.push(challenge);
-            }
+    for challenge in methods.iter().flat_map(Method::challenges) {
+        if !challenges.contains(&challenge) {
+            challenges.push(challenge);
         }
     }
     challenges
@@ -267,7 +312,7 @@ fn metadata<'a>(
         service: deployment.map(|deployment| deployment.service_name.as_str()),
         infrastructure: deployment
             .and_then(|deployment| deployment.infrastructure.as_ref().map(|(_, name)| name.as_str())),
-        mode: "enforce",
+        mode: deployment.map_or(Mode::Enforce, |deployment| deployment.policy.mode).name(),
         consumer: consumer.map(|consumer| consumer.id.to_string()),
         username: consumer.and_then(|consumer| consumer.username.clone()),
         groups: consumer.map_or_else(Vec::new, |consumer| consumer.groups.clone()),

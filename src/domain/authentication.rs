@@ -28,6 +28,24 @@ pub enum Combine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
     ApiKey(ApiKey),
+    StaticToken(StaticToken),
+}
+
+impl Method {
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "api_key",
+            Self::StaticToken(_) => "static_token",
+        }
+    }
+}
+
+/// Kuroco's static access token: a key that names this service, in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticToken {
+    /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
+    pub headers: Vec<String>,
 }
 
 /// Kong's `key-auth`, with Kala's names among the defaults.
@@ -62,4 +80,15 @@ pub enum Place {
     Query,
     Body,
     Cookie,
+}
+
+impl Place {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Query => "query",
+            Self::Body => "body",
+            Self::Cookie => "cookie",
+        }
+    }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
-use super::deployment::Deployment;
+use super::deployment::{Deployment, longest_cover};
 use super::headers::{self, IdentityHeaders};
 use super::key::KeyFacts;
+use super::client::TrustedProxies;
 use super::permission::Permission;
-use super::request::Route;
+use super::role::{Project, Roles};
 use super::verifier::Verifier;
 
 /// What a catalog is made of: the operator's words, every name resolved to an id.
@@ -22,6 +23,10 @@ pub struct Parts {
     /// The keys that the file declares, by verifier (under each pepper of the ring the primary's).
     pub keys: HashMap<Verifier, KeyFacts>,
     pub headers: IdentityHeaders,
+    /// From whom the client's address is taken on trust.
+    pub trusted: TrustedProxies,
+    pub roles: Roles,
+    pub projects: Vec<Project>,
 }
 
 /// What checks are decided with.
@@ -32,6 +37,9 @@ pub struct Catalog {
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     keys: HashMap<Verifier, KeyFacts>,
     headers: IdentityHeaders,
+    trusted: TrustedProxies,
+    roles: Roles,
+    projects: Vec<Project>,
     /// Every other spelling of an identity header.
     look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
@@ -60,7 +68,7 @@ impl Catalog {
     ///
     /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
     pub fn new(parts: Parts) -> Result<Self, Clash> {
-        let Parts { deployments, permissions, consumers, keys, headers } = parts;
+        let Parts { deployments, permissions, consumers, keys, headers, trusted, roles, projects } = parts;
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
@@ -68,6 +76,9 @@ impl Catalog {
             consumers,
             keys,
             headers,
+            trusted,
+            roles,
+            projects,
             look_alikes,
             by_name: HashMap::new(),
             exact: HashMap::new(),
@@ -128,6 +139,18 @@ impl Catalog {
         &self.headers
     }
 
+    pub fn trusted(&self) -> &TrustedProxies {
+        &self.trusted
+    }
+
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    pub fn projects(&self) -> &[Project] {
+        &self.projects
+    }
+
     /// Every spelling of an identity header but its own.
     pub fn look_alikes(&self) -> &[String] {
         &self.look_alikes
@@ -147,72 +170,56 @@ impl Catalog {
         self.keys.values()
     }
 
-    /// The deployment that a request is for: the one its route names, else by host and path.
-    ///
-    /// `path` must be canonical.
+    /// The deployment that a route names.
     ///
     /// # Errors
     ///
     /// [`Denial::UnknownService`] where there is none, and where a route names a service that has
     /// several deployments without saying which.
-    pub fn find(&self, route: Route<'_>, host: &[u8], path: &[u8]) -> Result<&Deployment, Denial> {
-        let found = match route.service {
-            Some(service) => self.named(service, route.infrastructure),
-            None => self.placed(host, path),
-        };
-        found.ok_or(Denial::UnknownService)
-    }
-
-    fn named(&self, service: &[u8], infrastructure: Option<&[u8]>) -> Option<&Deployment> {
-        let candidates = self.by_name.get(std::str::from_utf8(service).ok()?)?;
-        let mut fitting = candidates.iter().map(|index| &self.deployments[*index]).filter(|deployment| {
+    pub fn named(&self, service: &[u8], infrastructure: Option<&[u8]>) -> Result<&Deployment, Denial> {
+        let candidates = std::str::from_utf8(service).ok().and_then(|service| self.by_name.get(service));
+        let on = |deployment: &&Deployment| {
             infrastructure.is_none_or(|wanted| {
                 deployment.infrastructure.as_ref().is_some_and(|(_, name)| name.as_bytes() == wanted)
             })
-        });
-        let only = fitting.next()?;
-        fitting.next().is_none().then_some(only)
+        };
+        let mut fitting =
+            candidates.into_iter().flatten().map(|index| &self.deployments[*index]).filter(on);
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(Denial::UnknownService),
+        }
     }
 
-    /// Exact hosts first, then the longest suffix, then any; never falling back to a wider class,
-    /// so that a host with a policy of its own is never served by another's.
-    fn placed(&self, host: &[u8], path: &[u8]) -> Option<&Deployment> {
-        let host = canonical_host(host)?;
-        if let Some(candidates) = self.exact.get(&host) {
-            return self.longest(candidates, path);
-        }
-        // `a.b.example.com` is tried as `.b.example.com`, `.example.com`, `.com`.
-        for (dot, _) in host.match_indices('.') {
-            if let Some(candidates) = self.suffixes.get(&host[dot..]) {
-                return self.longest(candidates, path);
-            }
-        }
-        self.longest(&self.anywhere, path)
-    }
-
-    /// The deployment with the longest prefix of `path`, by whole segments.
-    fn longest(&self, candidates: &[usize], path: &[u8]) -> Option<&Deployment> {
+    /// The deployment by host and path, and how its host was found. Exact hosts first, then the
+    /// longest suffix, then any; never falling back to a wider class, so that a host with a policy
+    /// of its own is never served by another's. Within a class the longest path prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial::UnknownService`] where there is none.
+    pub fn placed(&self, host: &[u8], path: &[u8]) -> Result<(&Deployment, &'static str), Denial> {
+        let host = canonical_host(host).ok_or(Denial::UnknownService)?;
+        let (candidates, class) = self.of_host(&host);
         candidates
             .iter()
             .filter_map(|index| {
                 let deployment = &self.deployments[*index];
-                let length = match deployment.paths.as_slice() {
-                    [] => Some(0),
-                    paths => paths.iter().filter_map(|prefix| covers(prefix.as_bytes(), path)).max(),
-                };
-                length.map(|length| (length, deployment))
+                longest_cover(&deployment.paths, path).map(|length| (length, deployment))
             })
             .max_by_key(|(length, _)| *length)
-            .map(|(_, deployment)| deployment)
+            .map(|(_, deployment)| (deployment, class))
+            .ok_or(Denial::UnknownService)
     }
-}
 
-/// The length of `prefix` where it covers `path` by whole segments: `/a` covers `/a` and `/a/b`,
-/// not `/ab`.
-fn covers(prefix: &[u8], path: &[u8]) -> Option<usize> {
-    let prefix = prefix.strip_suffix(b"/").unwrap_or(prefix);
-    let rest = path.strip_prefix(prefix)?;
-    (rest.is_empty() || rest[0] == b'/').then_some(prefix.len())
+    fn of_host(&self, host: &str) -> (&[usize], &'static str) {
+        if let Some(candidates) = self.exact.get(host) {
+            return (candidates, "exact_host");
+        }
+        // `a.b.example.com` is tried as `.b.example.com`, `.example.com`, `.com`.
+        let suffix = host.match_indices('.').find_map(|(dot, _)| self.suffixes.get(&host[dot..]));
+        suffix.map_or((&self.anywhere, "any_host"), |candidates| (candidates, "host_suffix"))
+    }
 }
 
 /// A host in lower case, without its port and final dot; `None` where it is no single host.

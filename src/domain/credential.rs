@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::authentication::{ApiKey, KeyName, Place};
+use super::authentication::{ApiKey, KeyName, Method, Place, StaticToken};
 use super::authorization::{self, Bearer};
 use super::request::{Body, HeaderValue, Request};
+use super::secret::{self, Kind, Reading};
+use super::step::{Step, Witness};
 use super::{body, cookie, query};
 
 /// What stands under a name in one place of a request (a header, the query, the body, a cookie).
@@ -23,6 +25,18 @@ pub enum Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// For whoever asks what was seen.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Unusable => "unusable",
+            Self::Text(text) if text.is_empty() => "empty",
+            Self::Text(_) => "present",
+            Self::Many => "duplicate",
+            Self::Disguised => "disguised",
+        }
+    }
+
     /// What there is when the same name turns up `again`, once more in the same place.
     pub(super) fn and(self, again: Found<'a>) -> Found<'a> {
         match self {
@@ -42,10 +56,76 @@ pub enum Presented<'a> {
     Key(Cow<'a, [u8]>),
 }
 
+impl Presented<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "absent",
+            Self::Duplicate => "duplicate",
+            Self::Disguised => "disguised",
+            Self::Key(_) => "present",
+        }
+    }
+}
+
+impl Method {
+    /// Looks where this method looks, and lets `witness` see each place.
+    pub fn present<'a>(
+        &self,
+        request: &Request<'a>,
+        query: Option<&'a [u8]>,
+        witness: &mut impl Witness,
+    ) -> Presented<'a> {
+        match self {
+            Self::ApiKey(api_key) => api_key.present(request, query, witness),
+            Self::StaticToken(static_token) => static_token.present(request, witness),
+        }
+    }
+
+    /// The challenges of RFC 9110 section 11.6.1 for callers who presented no proof.
+    pub fn challenges(&self) -> Vec<String> {
+        match self {
+            Self::ApiKey(api_key) => api_key.challenges(),
+            Self::StaticToken(_) => vec!["Bearer".to_owned()],
+        }
+    }
+}
+
+impl StaticToken {
+    /// The first header that holds anything decides.
+    fn present<'a>(&self, request: &Request<'a>, witness: &mut impl Witness) -> Presented<'a> {
+        for header in &self.headers {
+            let presented = match header.as_str() {
+                "authorization" => bearer_key(request),
+                header => match find_header(request, header) {
+                    Found::Absent | Found::Unusable => Presented::Nothing,
+                    Found::Text(text) if text.is_empty() => Presented::Nothing,
+                    Found::Text(text) => Presented::Key(text),
+                    Found::Many | Found::Disguised => Presented::Duplicate,
+                },
+            };
+            witness.saw(|| Step::Looked {
+                method: "static_token",
+                name: header.clone(),
+                place: Place::Header.name(),
+                found: presented.name(),
+            });
+            if presented != Presented::Nothing {
+                return presented;
+            }
+        }
+        Presented::Nothing
+    }
+}
+
 impl ApiKey {
     /// Looks for a key: names in order, for each its places in order. The first place that holds
     /// anything decides, as Kong has it: an empty header hides a good query parameter.
-    pub fn present<'a>(&self, request: &Request<'a>, query: Option<&'a [u8]>) -> Presented<'a> {
+    fn present<'a>(
+        &self,
+        request: &Request<'a>,
+        query: Option<&'a [u8]>,
+        witness: &mut impl Witness,
+    ) -> Presented<'a> {
         let disguised = |name: &KeyName| {
             name.places.contains(&Place::Query)
                 && query.is_some_and(|query| query::find(query, &name.name) == Found::Disguised)
@@ -56,7 +136,14 @@ impl ApiKey {
         }
         for name in &self.names {
             for place in &name.places {
-                match find(request, query, name, *place) {
+                let found = find(request, query, name, *place);
+                witness.saw(|| Step::Looked {
+                    method: "api_key",
+                    name: name.name.clone(),
+                    place: place.name(),
+                    found: found.name(),
+                });
+                match found {
                     Found::Absent => {}
                     Found::Unusable => break,
                     Found::Text(text) if text.is_empty() => return Presented::Nothing,
@@ -66,28 +153,31 @@ impl ApiKey {
                 }
             }
         }
-        if self.bearer { bearer_key(request) } else { Presented::Nothing }
+        if !self.bearer {
+            return Presented::Nothing;
+        }
+        let presented = bearer_key(request);
+        witness.saw(|| Step::Looked {
+            method: "api_key",
+            name: "Authorization: Bearer".to_owned(),
+            place: Place::Header.name(),
+            found: presented.name(),
+        });
+        presented
     }
 
-    /// The challenges of RFC 9110 section 11.6.1 for callers who presented no proof.
-    pub fn challenges(&self) -> impl Iterator<Item = String> {
+    fn challenges(&self) -> Vec<String> {
         let parameters = self.realm.as_ref().map_or_else(String::new, |realm| {
             format!(" realm=\"{}\"", realm.replace('\\', "\\\\").replace('"', "\\\""))
         });
         let bearer = self.bearer.then(|| format!("Bearer{parameters}"));
-        std::iter::once(format!("Key{parameters}")).chain(bearer)
+        std::iter::once(format!("Key{parameters}")).chain(bearer).collect()
     }
 }
 
 fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, name: &KeyName, place: Place) -> Found<'a> {
     match place {
-        Place::Header => match request.header(name.header.as_bytes()) {
-            HeaderValue::Absent => Found::Absent,
-            // No key of ours or of anyone else's holds a comma, and the asker may have joined two.
-            HeaderValue::One(value) if value.contains(&b',') => Found::Many,
-            HeaderValue::One(value) => Found::Text(Cow::Borrowed(value)),
-            HeaderValue::Many => Found::Many,
-        },
+        Place::Header => find_header(request, &name.header),
         Place::Query => query.map_or(Found::Absent, |query| query::find(query, &name.name)),
         Place::Cookie => cookie::find(request, &name.name),
         Place::Body => match (request.body, request.header(b"content-type").one()) {
@@ -97,17 +187,32 @@ fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, name: &KeyName, plac
     }
 }
 
-/// The key in `Authorization: Bearer <key>`. What has the form of a JWT is none.
+/// The value of a header whose name is in lower case.
+fn find_header<'a>(request: &Request<'a>, name: &str) -> Found<'a> {
+    match request.header(name.as_bytes()) {
+        HeaderValue::Absent => Found::Absent,
+        // No key of ours or of anyone else's holds a comma, and the asker may have joined two.
+        HeaderValue::One(value) if value.contains(&b',') => Found::Many,
+        HeaderValue::One(value) => Found::Text(Cow::Borrowed(value)),
+        HeaderValue::Many => Found::Many,
+    }
+}
+
+/// The key in `Authorization: Bearer <key>`.
 pub(super) fn bearer_key<'a>(request: &Request<'a>) -> Presented<'a> {
-    match request.header(b"authorization") {
-        HeaderValue::Absent => Presented::Nothing,
-        HeaderValue::Many => Presented::Duplicate,
-        HeaderValue::One(value) => match authorization::bearer(value) {
-            Bearer::Duplicate => Presented::Duplicate,
-            Bearer::Token(token) if has_form_of_jwt(token) => Presented::Nothing,
-            Bearer::Token(token) => Presented::Key(Cow::Borrowed(token)),
-            Bearer::Absent | Bearer::Malformed => Presented::Nothing,
-        },
+    match authorization::find_bearer(request) {
+        Bearer::Duplicate => Presented::Duplicate,
+        Bearer::Token(token) if has_form_of_key(token) => Presented::Key(Cow::Borrowed(token)),
+        Bearer::Token(_) | Bearer::Absent | Bearer::Malformed => Presented::Nothing,
+    }
+}
+
+/// What is neither a JWT nor a secret of ours of another kind: those are other methods' to judge.
+fn has_form_of_key(token: &[u8]) -> bool {
+    match secret::read(token) {
+        Reading::Ours { kind, .. } => kind == Kind::Key,
+        Reading::Broken => true,
+        Reading::Foreign => !has_form_of_jwt(token),
     }
 }
 

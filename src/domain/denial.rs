@@ -15,10 +15,18 @@ pub enum Denial {
     DuplicateCredential,
     /// What was presented proves nothing. `why` goes to the log and never to the caller.
     InvalidCredential { why: Unproven },
+    /// The client's address, or that there is none to judge.
+    NetworkDenied { why: &'static str },
     /// A genuine key that does not open this service.
     ServiceDenied,
+    /// Proven, and not in the groups that are asked for.
+    GroupDenied,
+    /// Proven, and without the permissions or roles that a rule asks for.
+    PermissionDenied,
     /// No deployment answers to this host and path, or to the name the route gives.
     UnknownService,
+    /// The deployment is switched off.
+    DeploymentDisabled,
     /// The check is larger than `limits.check_bytes`.
     CheckTooLarge,
     /// Our own mistake. Never an `error_response`: a client may have caused it.
@@ -38,6 +46,8 @@ pub enum Unproven {
     Expired,
     Disabled,
     ConsumerUnknown,
+    /// A static token that was made for another service.
+    OtherService,
     ConsumerDisabled,
 }
 
@@ -66,8 +76,12 @@ impl Denial {
             Self::MissingCredential        => (401, "missing_credential",   "No API key found in request"),
             Self::DuplicateCredential      => (401, "duplicate_credential", "Duplicate API key found"),
             Self::InvalidCredential { .. } => (401, "invalid_credential",   "Unauthorized"),
+            Self::NetworkDenied { .. }     => (403, "network_denied",       "Your address is not allowed"),
             Self::ServiceDenied            => (403, "service_denied",       "This credential does not open this service"),
+            Self::GroupDenied              => (403, "group_denied",         "You cannot consume this service"),
+            Self::PermissionDenied         => (403, "permission_denied",    "You do not have the permission that this asks for"),
             Self::UnknownService           => (404, "unknown_service",      "No service answers to this host and path"),
+            Self::DeploymentDisabled       => (503, "deployment_disabled",  "This deployment is switched off"),
             Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
             Self::Internal { .. }          => (500, "internal",             "An unexpected error occurred"),
             Self::Overloaded               => (503, "overloaded",           "Too many requests are being checked"),
@@ -87,11 +101,19 @@ impl Denial {
             Self::MissingCredential
             | Self::DuplicateCredential
             | Self::ServiceDenied
+            | Self::GroupDenied
+            | Self::PermissionDenied
             | Self::UnknownService
+            | Self::DeploymentDisabled
             | Self::CheckTooLarge
             | Self::Overloaded
             | Self::Deadline => None,
         }
+    }
+
+    /// Whether a deployment in shadow mode refuses even so: there is no saying what was asked for.
+    pub fn is_always_enforced(&self) -> bool {
+        matches!(self, Self::UnknownService | Self::MalformedRequest { .. })
     }
 
     /// Whether the caller is told how to prove itself (RFC 9110 section 11.6.1).
@@ -109,6 +131,7 @@ impl Unproven {
             Self::Expired => "expired",
             Self::Disabled => "disabled",
             Self::ConsumerUnknown => "consumer_unknown",
+            Self::OtherService => "other_service",
             Self::ConsumerDisabled => "consumer_disabled",
         }
     }
@@ -142,6 +165,7 @@ mod tests {
             Unproven::Expired,
             Unproven::Disabled,
             Unproven::ConsumerUnknown,
+            Unproven::OtherService,
             Unproven::ConsumerDisabled,
         ]
         .map(|why| Denial::InvalidCredential { why }.notice());

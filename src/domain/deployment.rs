@@ -3,12 +3,15 @@
 use uuid::Uuid;
 
 use super::authentication::Authentication;
+use super::network::Networks;
+use super::permission::PermissionId;
+use super::role::RoleDemand;
 
 pub type ServiceId = Uuid;
 pub type InfrastructureId = Uuid;
 
 /// A service on an infrastructure, or a service as it is where no infrastructure is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Deployment {
     pub service: ServiceId,
     pub service_name: String,
@@ -17,13 +20,107 @@ pub struct Deployment {
     pub hosts: Vec<String>,
     /// Canonical prefixes, compared by whole segments; empty: every path.
     pub paths: Vec<String>,
+    /// Switched off, it denies everyone.
+    pub enabled: bool,
+    pub reading: Reading,
     pub policy: Policy,
 }
 
+impl Deployment {
+    /// `orders/production`, or the service's name where there is no infrastructure.
+    pub fn name(&self) -> String {
+        match &self.infrastructure {
+            Some((_, infrastructure)) => format!("{}/{infrastructure}", self.service_name),
+            None => self.service_name.clone(),
+        }
+    }
+}
+
+/// What becomes of a path that can be read in more than one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reading {
+    /// It is refused.
+    #[default]
+    Strict,
+    /// It is resolved, and must pass as it is written and as it resolves.
+    Resolve,
+}
+
 /// What a deployment demands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     pub authentication: Authentication,
+    pub networks: Networks,
+    pub groups: Groups,
+    pub rules: Vec<Rule>,
+    pub mode: Mode,
+}
+
+/// Whether a denial is carried out or only told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Enforce,
+    Shadow,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+/// Kong's `acl`: who may pass by their groups. Names compare by case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Groups {
+    #[default]
+    Any,
+    /// Whoever is in one of them.
+    Allow(Vec<String>),
+    /// Whoever is in none of them.
+    Deny(Vec<String>),
+}
+
+/// A part of a service that asks for more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Upper case; empty: all. `GET` includes HEAD.
+    pub methods: Vec<String>,
+    /// Absolute prefixes, compared by whole segments; empty: every path.
+    pub paths: Vec<String>,
+    /// All of them.
+    pub permissions: Vec<PermissionId>,
+    /// Any of them; empty: none asked for.
+    pub groups: Vec<String>,
+    /// Any of them; empty: none asked for.
+    pub roles: Vec<RoleDemand>,
+}
+
+impl Rule {
+    /// The length of the longest of its prefixes that covers `path`, where the rule is about this
+    /// method and path at all.
+    pub fn covers(&self, method: &[u8], path: &[u8]) -> Option<usize> {
+        let asked: &[u8] = if method == b"HEAD" { b"GET" } else { method };
+        let names = |name: &String| name.as_bytes() == method || name.as_bytes() == asked;
+        if !self.methods.is_empty() && !self.methods.iter().any(names) {
+            return None;
+        }
+        longest_cover(&self.paths, path)
+    }
+}
+
+/// The length of the longest prefix that covers `path` by whole segments: `/a` covers `/a` and
+/// `/a/b`, not `/ab`. No prefix at all covers everything, with length 0.
+pub fn longest_cover(prefixes: &[String], path: &[u8]) -> Option<usize> {
+    let covers = |prefix: &String| {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let rest = path.strip_prefix(prefix.as_bytes())?;
+        (rest.is_empty() || rest[0] == b'/').then_some(prefix.len())
+    };
+    if prefixes.is_empty() { Some(0) } else { prefixes.iter().filter_map(covers).max() }
 }
 
 /// What a key may open: a service wherever it is deployed, or one deployment of it.

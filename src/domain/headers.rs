@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::authentication::{ApiKey, Authentication, Method, Place};
+use super::authentication::{ApiKey, Authentication, Method, Place, StaticToken};
 use super::catalog::Catalog;
 use super::cookie::{self, Rest};
 use super::credential::{self, Presented};
@@ -105,9 +105,13 @@ pub fn mutate<'a>(
     vouch(&mut mutations, grant, catalog.headers())?;
     remove_unvouched(&mut mutations, catalog, request);
     if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
-        for Method::ApiKey(api_key) in methods {
-            if api_key.hide {
-                hide(&mut mutations, api_key, request, query);
+        for method in methods {
+            match method {
+                Method::ApiKey(api_key) if api_key.hide => {
+                    hide(&mut mutations, api_key, request, query);
+                }
+                Method::ApiKey(_) => {}
+                Method::StaticToken(static_token) => hide_token(&mut mutations, static_token, request),
             }
         }
     }
@@ -215,6 +219,23 @@ fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Reques
         mutations.remove.push(Cow::Borrowed("authorization"));
     }
     hide_cookies(mutations, request, &cookies);
+}
+
+/// Keeps a static token from the upstream, and leaves alone an `Authorization` that holds none.
+fn hide_token<'a>(mutations: &mut Mutations<'a>, static_token: &'a StaticToken, request: &Request<'_>) {
+    let held = |header: &&String| {
+        *header != "authorization" || credential::bearer_key(request) != Presented::Nothing
+    };
+    let headers = static_token.headers.iter().filter(held);
+    mutations.remove.extend(headers.map(|header| Cow::Borrowed(header.as_str())));
+}
+
+/// What is left of a request that passes although it was denied (shadow mode): no identity of
+/// ours, whatever the client wrote under our names; the credential stays.
+pub fn unvouched<'a>(catalog: &'a Catalog, request: &Request<'_>) -> Mutations<'a> {
+    let mut mutations = Mutations::default();
+    remove_unvouched(&mut mutations, catalog, request);
+    mutations
 }
 
 fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&str]) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::consumer::ConsumerId;
 use super::deployment::Opens;
+use super::network::Networks;
 use super::permission::PermissionId;
 use super::time::Timestamp;
 
@@ -13,7 +14,7 @@ use super::time::Timestamp;
 pub type KeyId = Uuid;
 
 /// What a check needs to know of a key. Everything else stays in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct KeyFacts {
     pub id: KeyId,
     pub consumer: ConsumerId,
@@ -26,4 +27,6 @@ pub struct KeyFacts {
     pub opens: Option<Arc<[Opens]>>,
     /// What it may do at most; `None`: all that its consumer may.
     pub permissions: Option<Arc<[PermissionId]>>,
+    /// From where it may be used; `None`: from anywhere.
+    pub networks: Option<Arc<Networks>>,
 }

@@ -54,6 +54,82 @@ pub fn parse(target: &[u8]) -> Result<Target<'_>, Denial> {
     }
 }
 
+/// The two readings of a path that has no canonical form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readings<'a> {
+    /// Byte for byte as it came: what an upstream sees that resolves nothing.
+    pub written: &'a [u8],
+    /// Escapes of separators decoded, `\\` taken for `/`, parameters (`;…`) dropped, empty and dot
+    /// segments resolved: what an upstream sees that resolves all it can.
+    pub resolved: Vec<u8>,
+    pub query: Option<&'a [u8]>,
+}
+
+/// Reads a target that [`parse`] found ambiguous, for a service that has such paths resolved.
+///
+/// # Errors
+///
+/// [`Denial::MalformedRequest`] as [`parse`]; [`Denial::AmbiguousPath`] for what has more than two
+/// readings: `%25`, `%3f` and `%23`, whose meaning depends on how often somebody decodes.
+pub fn resolve(target: &[u8]) -> Result<Readings<'_>, Denial> {
+    match parse(target) {
+        Ok(_) | Err(Denial::AmbiguousPath { .. }) => {}
+        Err(denial) => return Err(denial),
+    }
+    let (written, query) = match memchr(b'?', target) {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
+    };
+    let mut decoded = Vec::with_capacity(written.len());
+    let mut rest = written;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let byte = match first {
+            b'%' => {
+                let byte = escaped(after).ok_or(malformed("the path holds a `%` without two digits"))?;
+                if matches!(byte, b'%' | b'?' | b'#') {
+                    return Err(ambiguous("an escape in the path is one of `% ? #`"));
+                }
+                if byte == b' ' || byte >= 0x80 {
+                    // Stays an escape, in capitals, as in a canonical path.
+                    decoded.push(b'%');
+                    decoded.extend(after[..2].iter().map(u8::to_ascii_uppercase));
+                    rest = &after[2..];
+                    continue;
+                }
+                rest = &after[2..];
+                byte
+            }
+            byte => *byte,
+        };
+        decoded.push(if byte == b'\\' { b'/' } else { byte });
+    }
+    Ok(Readings { written, resolved: resolve_segments(&decoded), query })
+}
+
+fn resolve_segments(path: &[u8]) -> Vec<u8> {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut open = false;
+    for segment in path.split(|byte| *byte == b'/') {
+        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        open = matches!(name, b"" | b"." | b"..");
+        match name {
+            b"" | b"." => {}
+            b".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    let mut resolved = Vec::with_capacity(path.len() + 1);
+    for segment in &segments {
+        resolved.push(b'/');
+        resolved.extend_from_slice(segment);
+    }
+    if open || segments.is_empty() {
+        resolved.push(b'/');
+    }
+    resolved
+}
+
 /// The byte that two hexadecimal digits at the start of `digits` stand for (RFC 3986 section 2.1);
 /// what follows them is not looked at.
 pub(super) fn escaped(digits: &[u8]) -> Option<u8> {
@@ -148,6 +224,30 @@ fn ambiguous(why: &'static str) -> Denial {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    #[track_caller]
+    fn check_resolved(target: &str, expected: Option<&str>) {
+        let found = resolve(target.as_bytes()).ok().map(|readings| String::from_utf8(readings.resolved).unwrap());
+        assert_eq!(found.as_deref(), expected, "{target}");
+    }
+
+    #[test]
+    fn a_path_resolves_as_the_most_eager_upstream_would() {
+        check_resolved("/pub/../admin", Some("/admin"));
+        check_resolved("/pub/%2e%2E/admin", Some("/admin"));
+        check_resolved("/pub/..%2fadmin", Some("/admin"));
+        check_resolved("/pub/..%5Cadmin", Some("/admin"));
+        check_resolved("/pub/..;a=b/admin", Some("/admin"));
+        check_resolved("//admin;x=1/", Some("/admin/"));
+        check_resolved("/../..", Some("/"));
+        check_resolved("/a/./b", Some("/a/b"));
+        check_resolved("/a/b/..", Some("/a/"));
+        check_resolved("/caf%c3%a9/..//x", Some("/x"));
+        check_resolved("/a%252e", None);
+        check_resolved("/a%3fb", None);
+        check_resolved("/a%00", None);
+        check_resolved("/a%zz", None);
+    }
 
     use proptest::prelude::*;
 

@@ -6,7 +6,7 @@ use super::consumer::Consumer;
 use super::permission::PermissionId;
 
 /// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Principal {
     /// A public deployment, or a preflight that is not checked: nobody was asked for.
     Nobody,

@@ -5,14 +5,14 @@ use super::deployment::Deployment;
 use super::principal::Principal;
 
 /// Whether the request may pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Verdict<'c> {
     Allow(Grant<'c>),
     Deny(Denial),
 }
 
 /// Leave to pass. Made by [`decide`](super::decide::decide) alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Grant<'c> {
     pub deployment: &'c Deployment,
     pub principal: Principal,

@@ -1,0 +1,128 @@
+//! What the caller may do: addresses of its own, services, groups, rules.
+
+use super::prove::Proof;
+use super::{Case, Refusal};
+use crate::domain::denial::Denial;
+use crate::domain::deployment::{Deployment, Groups, Rule};
+use crate::domain::network::Networks;
+use crate::domain::step::{Outcome, Step, Witness};
+
+impl<'w, W: Witness> Case<'_, 'w, '_, W> {
+    pub(super) fn authorize(&mut self, deployment: &Deployment, proofs: &[Proof]) -> Result<(), Refusal> {
+        for proof in proofs {
+            self.admit_credential(proof)?;
+            self.open_service(deployment, proof)?;
+        }
+        // The last one's identity stands.
+        let proof = proofs.last();
+        self.admit_groups(&deployment.policy.groups, proof)?;
+        self.obey_rules(&deployment.policy.rules, proof)
+    }
+
+    /// The networks of the consumer and of the key itself.
+    fn admit_credential(&mut self, proof: &Proof) -> Result<(), Denial> {
+        self.admit_from("consumer", &proof.consumer.networks)?;
+        let of_key = proof.key.as_ref().and_then(|key| key.networks.as_deref());
+        of_key.map_or(Ok(()), |networks| self.admit_from("key", networks))
+    }
+
+    fn admit_from(&mut self, of: &'static str, networks: &Networks) -> Result<(), Denial> {
+        let admitted = networks.admits(self.trail.client);
+        if networks.in_force() {
+            self.witness.saw(|| Step::Networks { of, outcome: Outcome::of(&admitted) });
+        }
+        admitted.map_err(|why| Denial::NetworkDenied { why: why.into() })
+    }
+
+    fn open_service(&mut self, deployment: &Deployment, proof: &Proof) -> Result<(), Denial> {
+        let Some(key) = &proof.key else { return Ok(()) };
+        let Some(opens) = &key.opens else { return Ok(()) };
+        let open = opens.iter().any(|open| open.includes(deployment));
+        let id = key.id;
+        self.witness.saw(|| Step::Service {
+            key: id,
+            outcome: if open { Outcome::Open } else { Outcome::Shut("service_denied") },
+        });
+        if open { Ok(()) } else { Err(Denial::ServiceDenied) }
+    }
+
+    /// The deployment's own list of groups.
+    fn admit_groups(&mut self, groups: &Groups, proof: Option<&Proof>) -> Result<(), Denial> {
+        let (list, of, wanted) = match groups {
+            Groups::Any => return Ok(()),
+            Groups::Allow(of) => ("allow", of, true),
+            Groups::Deny(of) => ("deny", of, false),
+        };
+        let admitted = named(proof, true).and_then(|proof| {
+            if is_in_one(proof, of) == wanted { Ok(()) } else { Err(Denial::GroupDenied) }
+        });
+        self.witness.saw(|| Step::Groups {
+            list,
+            of: of.clone(),
+            caller: proof.map_or_else(Vec::new, |proof| proof.consumer.groups.clone()),
+            outcome: outcome(&admitted),
+        });
+        admitted
+    }
+
+    /// Of the rules about this method those with the longest prefix that covers the path, all of
+    /// them; where the path has two readings, those of either.
+    fn obey_rules(&mut self, rules: &[Rule], proof: Option<&Proof>) -> Result<(), Refusal> {
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let Some(readings) = self.trail.readings.clone() else {
+            return Err(Denial::Internal { why: "rules without a path" }.into());
+        };
+        let mut none = true;
+        for path in readings.each() {
+            let covering: Vec<Option<usize>> =
+                rules.iter().map(|rule| rule.covers(self.request.method, path)).collect();
+            let Some(longest) = covering.iter().copied().flatten().max() else { continue };
+            none = false;
+            for (index, rule) in rules.iter().enumerate().filter(|(index, _)| covering[*index] == Some(longest)) {
+                let obeyed = self.obey(rule, proof);
+                self.witness.saw(|| Step::Rule { index, outcome: outcome(&obeyed) });
+                obeyed?;
+            }
+        }
+        if none {
+            self.witness.saw(|| Step::NoRule);
+        }
+        Ok(())
+    }
+
+    fn obey(&self, rule: &Rule, proof: Option<&Proof>) -> Result<(), Denial> {
+        if !rule.groups.is_empty() && !is_in_one(named(proof, true)?, &rule.groups) {
+            return Err(Denial::GroupDenied);
+        }
+        if rule.permissions.is_empty() && rule.roles.is_empty() {
+            return Ok(());
+        }
+        let proof = named(proof, false)?;
+        let roles = self.world.catalog.roles();
+        let permitted = rule.permissions.iter().all(|permission| proof.has(permission))
+            && (rule.roles.is_empty()
+                || rule.roles.iter().any(|demand| roles.satisfy(&proof.consumer.roles, demand)));
+        if permitted { Ok(()) } else { Err(Denial::PermissionDenied) }
+    }
+}
+
+/// Somebody of whom something can be asked. Nobody is nobody in particular, and so, before a list of
+/// groups, is an anonymous consumer without groups: both are told to prove themselves, as Kong has it.
+fn named(proof: Option<&Proof>, before_groups: bool) -> Result<&Proof, Denial> {
+    proof
+        .filter(|proof| proof.key.is_some() || !before_groups || !proof.consumer.groups.is_empty())
+        .ok_or(Denial::MissingCredential)
+}
+
+fn is_in_one(proof: &Proof, of: &[String]) -> bool {
+    proof.consumer.groups.iter().any(|group| of.contains(group))
+}
+
+fn outcome(result: &Result<(), Denial>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Open,
+        Err(denial) => Outcome::Shut(denial.notice().code),
+    }
+}

@@ -1,0 +1,114 @@
+//! Which deployment a request is for, and which path the rules are asked about.
+
+use std::borrow::Cow;
+
+use super::{Case, Refusal};
+use crate::domain::denial::Denial;
+use crate::domain::deployment::{Deployment, Reading};
+use crate::domain::path::{self, Target};
+use crate::domain::step::{Step, Witness};
+
+/// How the path may be read: in one way, or in two that must both pass.
+#[derive(Clone, Debug)]
+pub struct Readings<'r> {
+    /// Canonical, or resolved where there is no canonical form.
+    pub path: Cow<'r, [u8]>,
+    /// As it came, where that is another reading.
+    pub written: Option<&'r [u8]>,
+    pub query: Option<&'r [u8]>,
+}
+
+impl<'r> Readings<'r> {
+    fn canonical(Target { path, query }: Target<'r>) -> Self {
+        Self { path, written: None, query }
+    }
+
+    fn resolved(target: &'r [u8]) -> Result<Self, Denial> {
+        let path::Readings { written, resolved, query } = path::resolve(target)?;
+        Ok(Self { path: Cow::Owned(resolved), written: Some(written), query })
+    }
+
+    /// Each reading of the path.
+    pub(super) fn each(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.path.as_ref()).chain(self.written)
+    }
+}
+
+impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
+    /// The deployment that the route names, else by host and path.
+    pub(super) fn find(&mut self) -> Result<&'w Deployment, Refusal> {
+        let catalog = self.world.catalog;
+        let target = self.request.target;
+        let parsed = path::parse(target);
+        let (deployment, found_by) = match self.request.route.service {
+            Some(service) => {
+                let deployment = catalog.named(service, self.request.route.infrastructure)?;
+                // Before the path is judged: shadow mode must know where it is.
+                self.trail.deployment = Some(deployment);
+                self.trail.readings = Some(match parsed {
+                    Ok(parsed) => Readings::canonical(parsed),
+                    Err(denial) => resolved_for(deployment, target, denial)?,
+                });
+                (deployment, "context_extensions")
+            }
+            None => self.place(parsed)?,
+        };
+        self.trail.deployment = Some(deployment);
+        self.witness_find(deployment, found_by);
+        Ok(deployment)
+    }
+
+    fn place(
+        &mut self,
+        parsed: Result<Target<'r>, Denial>,
+    ) -> Result<(&'w Deployment, &'static str), Refusal> {
+        let (catalog, host) = (self.world.catalog, self.request.host);
+        match parsed {
+            Ok(parsed) => {
+                let readings = self.trail.readings.insert(Readings::canonical(parsed));
+                Ok(catalog.placed(host, &readings.path)?)
+            }
+            Err(denial @ Denial::AmbiguousPath { .. }) => {
+                let readings = Readings::resolved(self.request.target)?;
+                let (deployment, found_by) = catalog.placed(host, &readings.path).map_err(|_| denial.clone())?;
+                let written = readings.written.unwrap_or_default();
+                let same = catalog
+                    .placed(host, written)
+                    .is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
+                // Two readings of two services: neither's policy may be taken for the other's.
+                if deployment.reading == Reading::Strict || !same {
+                    return Err(denial.into());
+                }
+                self.trail.readings = Some(readings);
+                Ok((deployment, found_by))
+            }
+            Err(denial) => Err(denial.into()),
+        }
+    }
+
+    fn witness_find(&mut self, deployment: &Deployment, found_by: &'static str) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if let Some(readings) = &self.trail.readings {
+            let (canonical, as_written) = (&readings.path, readings.written);
+            self.witness
+                .saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
+        }
+        self.witness.saw(|| Step::Deployment {
+            name: deployment.name(),
+            found_by,
+            enabled: deployment.enabled,
+            mode: deployment.policy.mode.name(),
+        });
+    }
+}
+
+fn resolved_for<'r>(
+    deployment: &Deployment,
+    target: &'r [u8],
+    denial: Denial,
+) -> Result<Readings<'r>, Denial> {
+    match (deployment.reading, denial) {
+        (Reading::Resolve, Denial::AmbiguousPath { .. }) => Readings::resolved(target),
+        (_, denial) => Err(denial),
+    }
+}

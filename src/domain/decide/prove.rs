@@ -1,0 +1,159 @@
+//! Who is calling: what was presented, held against what is known.
+
+use std::sync::Arc;
+
+use super::{Case, Refusal};
+use crate::domain::authentication::Method;
+use crate::domain::consumer::Consumer;
+use crate::domain::credential::Presented;
+use crate::domain::denial::{Denial, Unproven};
+use crate::domain::key::KeyFacts;
+use crate::domain::permission::PermissionId;
+use crate::domain::principal::Principal;
+use crate::domain::secret::{self, Kind, Reading};
+use crate::domain::step::{Outcome, Step, Witness};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Fault;
+
+/// Who is calling, and by which key.
+pub(super) struct Proof {
+    pub(super) consumer: Arc<Consumer>,
+    /// `None`: nothing was proven, and the consumer stands in for whoever it is.
+    pub(super) key: Option<KeyFacts>,
+}
+
+impl Proof {
+    pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
+        Self { consumer, key: None }
+    }
+
+    /// What the consumer may do and the key was given: rights never grow by way of a credential.
+    pub(super) fn has(&self, permission: &PermissionId) -> bool {
+        let given = self.key.as_ref().and_then(|key| key.permissions.as_ref());
+        self.consumer.permissions.contains(permission)
+            && given.is_none_or(|permissions| permissions.contains(permission))
+    }
+
+    pub(super) fn into_principal(self) -> Principal {
+        let permissions =
+            self.consumer.permissions.iter().filter(|permission| self.has(permission)).copied().collect();
+        let Self { consumer, key } = self;
+        match key {
+            None => Principal::Anonymous(consumer),
+            Some(key) => Principal::Proven { consumer, credential: key.id.to_string(), permissions },
+        }
+    }
+}
+
+impl<'w, W: Witness> Case<'_, 'w, '_, W> {
+    /// Whether a method is asked at all: not every preflight is checked.
+    pub(super) fn applies(&self, method: &Method) -> bool {
+        match method {
+            Method::ApiKey(api_key) => api_key.preflight || self.request.method != b"OPTIONS",
+            Method::StaticToken(_) => true,
+        }
+    }
+
+    /// The first proof. Where none proves, the first credential presented names the denial; where a
+    /// method could not be decided, that is a fault, for it might have proven.
+    pub(super) fn first_that_proves(&mut self, methods: &[&'w Method]) -> Result<Vec<Proof>, Refusal> {
+        let mut shut: Option<Refusal> = None;
+        for method in methods {
+            match (self.prove(method), &shut) {
+                (Ok(proof), _) => return Ok(vec![proof]),
+                (Err(refusal), None | Some(Refusal::Denied(Denial::MissingCredential))) => {
+                    shut = Some(refusal);
+                }
+                (Err(Refusal::Faulted(fault)), Some(_)) => shut = Some(Refusal::Faulted(fault)),
+                (Err(Refusal::Denied(_)), Some(_)) => {}
+            }
+        }
+        shut.map_or(Ok(Vec::new()), Err)
+    }
+
+    pub(super) fn prove(&mut self, method: &'w Method) -> Result<Proof, Refusal> {
+        let name = method.name();
+        let presented = method.present(self.request, self.trail.query(), self.witness);
+        let text = match presented {
+            Presented::Nothing => return Err(Denial::MissingCredential.into()),
+            Presented::Duplicate => return Err(Denial::DuplicateCredential.into()),
+            Presented::Disguised => {
+                let why = "a credential's name is spelled with percent escapes in the query";
+                return Err(Denial::MalformedRequest { why }.into());
+            }
+            Presented::Key(text) => text,
+        };
+        self.trail.method = Some(name);
+        let proof = self.prove_key(method, &text);
+        let outcome = match &proof {
+            Ok(_) => Outcome::Open,
+            Err(Refusal::Denied(denial)) => Outcome::Shut(denial.why().unwrap_or(denial.notice().code)),
+            Err(Refusal::Faulted(fault)) => Outcome::Shut(fault.why()),
+        };
+        let (key, consumer) = (self.trail.key, self.trail.consumer.as_ref().map(|consumer| consumer.id));
+        self.witness.saw(|| Step::Credential { method: name, key, consumer, outcome });
+        proof
+    }
+
+    fn prove_key(&mut self, method: &Method, text: &[u8]) -> Result<Proof, Refusal> {
+        // What an earlier method learned says nothing of this one's key.
+        self.trail.key = None;
+        self.trail.consumer = None;
+        screen(text)?;
+        let key = self.look_up(text)?.ok_or(invalid(Unproven::Unknown))?;
+        self.trail.key = Some(key.id);
+        let consumer =
+            self.world.directory.consumer(key.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?;
+        self.trail.consumer = Some(Arc::clone(&consumer));
+        hold(&key, &consumer, self.world.now)?;
+        if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
+            return Err(invalid(Unproven::OtherService).into());
+        }
+        Ok(Proof { consumer, key: Some(key) })
+    }
+
+    fn look_up(&self, text: &[u8]) -> Result<Option<KeyFacts>, Fault> {
+        for verifier in self.world.peppers.verifiers(text) {
+            if let Some(key) = self.world.directory.key(&verifier)? {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A static token is made for its service: a key that opens everything is none.
+    fn names_this_service(&self, key: &KeyFacts) -> bool {
+        let (Some(opens), Some(deployment)) = (&key.opens, self.trail.deployment) else { return false };
+        opens.iter().any(|open| open.includes(deployment))
+    }
+}
+
+/// Refuses what can be refused before anything is hashed or looked up.
+fn screen(text: &[u8]) -> Result<(), Denial> {
+    let may_be_known = match secret::read(text) {
+        Reading::Ours { kind, .. } => kind == Kind::Key,
+        Reading::Broken => false,
+        Reading::Foreign => secret::could_be_key(text),
+    };
+    if may_be_known { Ok(()) } else { Err(invalid(Unproven::Malformed)) }
+}
+
+/// Whether the key and its consumer hold at this moment.
+fn hold(key: &KeyFacts, consumer: &Consumer, now: Timestamp) -> Result<(), Denial> {
+    let shut = if !key.enabled {
+        Unproven::Disabled
+    } else if key.not_before.is_some_and(|from| now < from) {
+        Unproven::NotYetValid
+    } else if key.expires_at.is_some_and(|until| until <= now) {
+        Unproven::Expired
+    } else if !consumer.enabled {
+        Unproven::ConsumerDisabled
+    } else {
+        return Ok(());
+    };
+    Err(invalid(shut))
+}
+
+fn invalid(why: Unproven) -> Denial {
+    Denial::InvalidCredential { why }
+}
