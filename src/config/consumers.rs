@@ -12,6 +12,7 @@ use super::id::{Id, derived};
 use super::keys::Key;
 use super::place::{At, Place};
 use crate::domain;
+use crate::domain::network::Networks;
 
 /// The longest header that Doorward sets, in bytes: longer ones are `internal`, never cut.
 const LONGEST_HEADER: usize = 1024;
@@ -132,6 +133,8 @@ impl At<Consumer> {
             custom_id: self.custom_id.as_ref().map(|name| name.value.clone()),
             groups: self.groups.iter().map(|group| group.value.clone()).collect(),
             permissions: granted,
+            roles: Vec::new(),
+            networks: Networks::default(),
             enabled: self.enabled,
         }
     }

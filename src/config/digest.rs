@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::policy::Resolved;
-use crate::domain::authentication::{ApiKey, Authentication, Combine, Method};
+use crate::domain::authentication::{ApiKey, Authentication, Combine, Method, StaticToken};
 use crate::domain::deployment::Deployment;
 use crate::domain::verifier::Verifier;
 
@@ -107,7 +107,11 @@ fn service(feed: &mut Feed, deployment: &Deployment) {
                 Combine::Any => "any",
                 Combine::All => "all",
             });
-            feed.list(methods, |feed, Method::ApiKey(method)| api_key(feed, method)).option(*anonymous);
+            feed.list(methods, |feed, method| match method {
+                Method::ApiKey(method) => api_key(feed, method),
+                Method::StaticToken(method) => static_token(feed, method),
+            })
+            .option(*anonymous);
         }
     }
 }
@@ -118,6 +122,10 @@ fn api_key(feed: &mut Feed, method: &ApiKey) {
     feed.list(&method.names, |feed, name| {
         feed.word(&name.name).list(&name.places, |feed, place| _ = feed.number(*place as u8));
     });
+}
+
+fn static_token(feed: &mut Feed, method: &StaticToken) {
+    feed.word("static_token").list(&method.headers, |feed, header| _ = feed.word(header));
 }
 
 fn sorted<T: Ord + Clone>(items: &[T]) -> Vec<T> {

@@ -136,6 +136,7 @@ impl At<Key> {
             enabled: self.enabled,
             opens,
             permissions,
+            networks: None,
         }
     }
 

@@ -9,8 +9,9 @@ use super::directory::Directory;
 use super::fault::Fault;
 use super::place::At;
 use crate::domain::catalog::{Catalog, Clash, Parts};
-use crate::domain::deployment::{Deployment, Policy};
+use crate::domain::deployment::{Deployment, Groups, Mode, Policy, Reading};
 use crate::domain::key::KeyFacts;
+use crate::domain::network::Networks;
 
 /// What the file declares, as the catalog needs it.
 pub(super) struct Resolved {
@@ -54,7 +55,15 @@ pub(super) fn resolve(config: &Config) -> Resolved {
             infrastructure: None,
             hosts,
             paths,
-            policy: Policy { authentication },
+            enabled: true,
+            reading: Reading::Strict,
+            policy: Policy {
+                authentication,
+                networks: Networks::default(),
+                groups: Groups::Any,
+                rules: Vec::new(),
+                mode: Mode::Enforce,
+            },
         });
     }
 

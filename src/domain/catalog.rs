@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::{Deployment, longest_cover};
 use super::headers::{self, IdentityHeaders};
 use super::key::KeyFacts;
-use super::client::TrustedProxies;
 use super::permission::Permission;
 use super::role::{Project, Roles};
 use super::verifier::Verifier;
@@ -183,8 +183,7 @@ impl Catalog {
                 deployment.infrastructure.as_ref().is_some_and(|(_, name)| name.as_bytes() == wanted)
             })
         };
-        let mut fitting =
-            candidates.into_iter().flatten().map(|index| &self.deployments[*index]).filter(on);
+        let mut fitting = candidates.into_iter().flatten().map(|index| &self.deployments[*index]).filter(on);
         match (fitting.next(), fitting.next()) {
             (Some(only), None) => Ok(only),
             _ => Err(Denial::UnknownService),

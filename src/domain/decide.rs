@@ -130,9 +130,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let networks = &deployment.policy.networks;
         let admitted = networks.admits(client.address);
         if networks.in_force() {
-            self.witness.saw(|| Step::Networks { of: "deployment", outcome: Outcome::of(&admitted) });
+            self.witness.saw(|| Step::Networks {
+                of: "deployment",
+                outcome: admitted.map_or_else(|why| Outcome::Shut(why.name()), |()| Outcome::Open),
+            });
         }
-        admitted.map_err(|why| Denial::NetworkDenied { why: why.into() }.into())
+        admitted.map_err(|why| Denial::NetworkDenied { why: why.name() }.into())
     }
 
     /// Every proof that was asked for, the one that names the caller last; none where nobody was

@@ -94,9 +94,10 @@ impl Denial {
     /// What the log may know and the caller may not.
     pub fn why(&self) -> Option<&'static str> {
         match self {
-            Self::MalformedRequest { why } | Self::AmbiguousPath { why } | Self::Internal { why } => {
-                Some(why)
-            }
+            Self::MalformedRequest { why }
+            | Self::AmbiguousPath { why }
+            | Self::NetworkDenied { why }
+            | Self::Internal { why } => Some(why),
             Self::InvalidCredential { why } => Some(why.name()),
             Self::MissingCredential
             | Self::DuplicateCredential

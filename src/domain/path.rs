@@ -227,7 +227,8 @@ mod tests {
 
     #[track_caller]
     fn check_resolved(target: &str, expected: Option<&str>) {
-        let found = resolve(target.as_bytes()).ok().map(|readings| String::from_utf8(readings.resolved).unwrap());
+        let found =
+            resolve(target.as_bytes()).ok().map(|readings| String::from_utf8(readings.resolved).unwrap());
         assert_eq!(found.as_deref(), expected, "{target}");
     }
 

@@ -41,15 +41,6 @@ pub enum Outcome {
     Shut(&'static str),
 }
 
-impl Outcome {
-    pub fn of<T>(result: &Result<T, impl Copy + Into<&'static str>>) -> Self {
-        match result {
-            Ok(_) => Self::Open,
-            Err(why) => Self::Shut((*why).into()),
-        }
-    }
-}
-
 /// Whoever wants to know the steps. The closure is called only if somebody does.
 pub trait Witness {
     fn saw(&mut self, step: impl FnOnce() -> Step);

@@ -20,6 +20,7 @@ use super::problem::Problem;
 use crate::clock::Clock;
 use crate::domain::consumer::Consumer;
 use crate::domain::deployment::Opens;
+use crate::domain::network::{NetworkSet, Networks};
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::issue::{Done, Issuer, MadeKey, NewConsumer, NewKey, Refusal};
@@ -78,6 +79,8 @@ struct ConsumerBody {
     groups: Vec<String>,
     #[serde(default)]
     permissions: Vec<String>,
+    #[serde(default)]
+    networks: NetworksBody,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +99,22 @@ struct KeyBody {
     tags: Vec<String>,
     services: Option<Vec<String>>,
     permissions: Option<Vec<String>>,
+    #[serde(default)]
+    networks: NetworksBody,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworksBody {
+    /// Absent: from anywhere.
+    allow: Option<Vec<String>>,
+    #[serde(default)]
+    deny: Vec<String>,
+}
+
+fn networks(body: NetworksBody) -> Result<Networks, Problem> {
+    Networks::parse(body.allow.as_deref(), &body.deny)
+        .map_err(|error| Refusal::Invalid { field: "networks", why: error.to_string() }.into())
 }
 
 #[derive(Deserialize)]
@@ -129,6 +148,7 @@ async fn create_consumer(State(admin): State<Admin>, body: Body<ConsumerBody>) -
         tags: body.tags,
         groups: body.groups,
         permissions: body.permissions,
+        networks: networks(body.networks)?,
     };
     let done = admin.issuer.create_consumer(new).await?;
     Ok(written(StatusCode::CREATED, &done, Some(consumer_row(&done.value))))
@@ -168,6 +188,7 @@ async fn create_key(
         tags: body.tags,
         services: body.services,
         permissions: body.permissions,
+        networks: networks(body.networks)?,
     };
     let done = admin.issuer.create_key(&consumer, new).await?;
     let MadeKey { record, text } = &done.value;
@@ -265,6 +286,7 @@ fn consumer_row(record: &ConsumerRecord) -> Value {
         "tags": record.tags,
         "groups": record.groups,
         "permissions": record.permissions,
+        "networks": networks_row(&record.networks),
         "enabled": record.enabled,
         "created_at": record.created_at.unix(),
         "updated_at": record.updated_at.unix(),
@@ -294,10 +316,18 @@ fn key_row(record: &KeyRecord, clock: &Clock) -> Value {
         "tags": record.tags,
         "services": record.opens.as_ref().map(|opens| opens.iter().map(opening).collect::<Vec<_>>()),
         "permissions": record.permissions,
+        "networks": networks_row(&record.networks),
         "enabled": record.enabled,
         "consumer": { "id": record.consumer },
         "created_at": record.created_at.unix(),
     })
+}
+
+/// Null where no list is in force.
+fn networks_row(networks: &Networks) -> Value {
+    let entries = |set: &NetworkSet| set.iter().map(|network| network.to_string()).collect::<Vec<_>>();
+    let allow = networks.allow.as_ref().map(entries);
+    networks.in_force().then(|| json!({ "allow": allow, "deny": entries(&networks.deny) })).into()
 }
 
 fn opening(opens: &Opens) -> String {

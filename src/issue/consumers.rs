@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::network::Networks;
 use crate::domain::permission::PermissionId;
 use crate::store::record::{ConsumerRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -21,6 +22,8 @@ pub struct NewConsumer {
     pub groups: Vec<String>,
     /// By id or name.
     pub permissions: Vec<String>,
+    /// From where its credentials may be used.
+    pub networks: Networks,
 }
 
 /// Whose a credential is.
@@ -102,6 +105,8 @@ impl Issuer {
             tags: new.tags,
             groups: new.groups,
             permissions: self.resolve_permissions(&new.permissions)?,
+            roles: Vec::new(),
+            networks: new.networks,
             enabled: true,
             created_at: now,
             updated_at: now,

@@ -6,6 +6,7 @@ use super::consumers::Owner;
 use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
+use crate::domain::network::Networks;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
 use crate::store::record::KeyRecord;
@@ -29,6 +30,8 @@ pub struct NewKey {
     pub services: Option<Vec<String>>,
     /// By name or id; `None`: all that the consumer has.
     pub permissions: Option<Vec<String>>,
+    /// From where it may be used.
+    pub networks: Networks,
 }
 
 /// A key that was just made. Its text is nowhere else.
@@ -104,6 +107,7 @@ impl Issuer {
             tags: new.tags,
             not_before: new.not_before,
             expires_at,
+            networks: new.networks,
             enabled: true,
             opens,
             permissions,

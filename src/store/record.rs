@@ -10,7 +10,9 @@ use super::{StoreError, Table};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
 use crate::domain::key::{KeyFacts, KeyId};
+use crate::domain::network::{NetworkSet, Networks};
 use crate::domain::permission::PermissionId;
+use crate::domain::role::RoleGrant;
 use crate::domain::time::Timestamp;
 use crate::domain::verifier::Verifier;
 
@@ -26,6 +28,9 @@ pub struct ConsumerRecord {
     pub enabled: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub roles: Vec<RoleGrant>,
+    /// From where its credentials may be used.
+    pub networks: Networks,
 }
 
 /// A key as it is stored, in [`Table::Key`] under its id.
@@ -49,6 +54,8 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// Whether it was accepted although it has fewer than 16 bytes.
     pub weak: bool,
+    /// From where it may be used.
+    pub networks: Networks,
 }
 
 /// Whose a name is: the value of a record in [`Table::Unique`] and [`Table::Owned`].
@@ -69,6 +76,12 @@ impl ConsumerRecord {
             disabled: !self.enabled,
             created_at: self.created_at.unix(),
             updated_at: self.updated_at.unix(),
+            roles: self
+                .roles
+                .iter()
+                .map(|grant| proto::RoleGrant { project: bytes_of(&grant.project), role: grant.role.clone() })
+                .collect(),
+            networks: networks_of(&self.networks),
         }
         .encode_to_vec()
     }
@@ -89,6 +102,15 @@ impl ConsumerRecord {
             enabled: !message.disabled,
             created_at: Timestamp::from_unix(message.created_at),
             updated_at: Timestamp::from_unix(message.updated_at),
+            roles: message
+                .roles
+                .into_iter()
+                .map(|grant| {
+                    let project = field.id("roles.project", &grant.project)?;
+                    Ok(RoleGrant { project, role: grant.role })
+                })
+                .collect::<Result<_, StoreError>>()?,
+            networks: field.networks(message.networks)?,
         })
     }
 }
@@ -101,6 +123,8 @@ impl From<ConsumerRecord> for Consumer {
             custom_id: record.custom_id,
             groups: record.groups,
             permissions: record.permissions,
+            roles: record.roles,
+            networks: record.networks,
             enabled: record.enabled,
         }
     }
@@ -132,6 +156,7 @@ impl KeyRecord {
                 .map(|ids| proto::Permissions { ids: ids.iter().map(bytes_of).collect() }),
             created_at: self.created_at.unix(),
             weak: self.weak,
+            networks: networks_of(&self.networks),
         }
         .encode_to_vec()
     }
@@ -160,6 +185,7 @@ impl KeyRecord {
                 .transpose()?,
             created_at: Timestamp::from_unix(message.created_at),
             weak: message.weak,
+            networks: field.networks(message.networks)?,
         })
     }
 }
@@ -174,6 +200,7 @@ impl From<KeyRecord> for KeyFacts {
             enabled: record.enabled,
             opens: record.opens.map(Arc::from),
             permissions: record.permissions.map(Arc::from),
+            networks: record.networks.in_force().then(|| Arc::new(record.networks)),
         }
     }
 }
@@ -193,6 +220,15 @@ impl OwnerRecord {
         let message = proto::Owner::decode(bytes).map_err(|error| field.damaged(error))?;
         Ok(Self { id: field.id("id", &message.id)? })
     }
+}
+
+/// `None` where no list is in force.
+fn networks_of(networks: &Networks) -> Option<proto::Networks> {
+    let entries = |set: &NetworkSet| set.iter().map(|network| network.to_string()).collect();
+    networks.in_force().then(|| proto::Networks {
+        allow: networks.allow.as_ref().map(|allow| proto::NetworkList { entries: entries(allow) }),
+        deny: entries(&networks.deny),
+    })
 }
 
 fn bytes_of(id: &Uuid) -> Vec<u8> {
@@ -223,6 +259,13 @@ impl Field {
 
     fn ids(self, field: &str, all: &[Vec<u8>]) -> Result<Vec<Uuid>, StoreError> {
         all.iter().map(|bytes| self.id(field, bytes)).collect()
+    }
+
+    fn networks(self, networks: Option<proto::Networks>) -> Result<Networks, StoreError> {
+        let Some(networks) = networks else { return Ok(Networks::default()) };
+        let allow = networks.allow.map(|allow| allow.entries);
+        Networks::parse(allow.as_deref(), &networks.deny)
+            .map_err(|error| StoreError::Damaged { table: self.table, why: error.to_string() })
     }
 
     fn opens(self, opening: &proto::Opening) -> Result<Opens, StoreError> {

@@ -1,22 +1,24 @@
 //! Checks, counted by verdict and code, and timed.
 
-use std::time::Duration;
-
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::decision::VerdictLabel;
+use super::decision::{DecisionLine, VerdictLabel};
 use super::metrics::registered;
 
 /// Every code that a check can be refused with: those of `domain::denial`, and the Fault's. A test
 /// holds that none is missing.
-pub(super) const CODES: [&str; 12] = [
+pub(super) const CODES: [&str; 16] = [
     "malformed_request",
     "ambiguous_path",
     "missing_credential",
     "duplicate_credential",
     "invalid_credential",
+    "network_denied",
     "service_denied",
+    "group_denied",
+    "permission_denied",
     "unknown_service",
+    "deployment_disabled",
     "check_too_large",
     "internal",
     "overloaded",
@@ -35,6 +37,14 @@ const BUCKETS: [f64; 16] = [
 ];
 
 pub(super) struct Checks {
+    enforced: Verdicts,
+    /// What was decided where refusals are only told.
+    shadow: Verdicts,
+    /// Observed without a lock: the crate's mutex is taken by scrapes alone.
+    duration: Histogram,
+}
+
+struct Verdicts {
     allow: IntCounter,
     /// By place in [`CODES`].
     deny: [IntCounter; CODES.len()],
@@ -42,8 +52,6 @@ pub(super) struct Checks {
     unavailable: IntCounter,
     /// By place in [`VerdictLabel::ALL`].
     unlisted: [IntCounter; 3],
-    /// Observed without a lock: the crate's mutex is taken by scrapes alone.
-    duration: Histogram,
 }
 
 impl Checks {
@@ -51,16 +59,16 @@ impl Checks {
         let checks = registered(
             registry,
             IntCounterVec::new(
-                Opts::new("doorward_checks_total", "Checks answered, by verdict and code"),
-                &["verdict", "code"],
+                Opts::new(
+                    "doorward_checks_total",
+                    "Checks answered, by verdict, code and mode; in shadow mode a refusal passes",
+                ),
+                &["verdict", "code", "mode"],
             ),
         );
-        let of = |verdict: VerdictLabel, code: &str| checks.with_label_values(&[verdict.name(), code]);
         Self {
-            allow: of(VerdictLabel::Allow, ""),
-            deny: CODES.map(|code| of(VerdictLabel::Deny, code)),
-            unavailable: of(VerdictLabel::Fault, "unavailable"),
-            unlisted: VerdictLabel::ALL.map(|verdict| of(verdict, UNLISTED)),
+            enforced: Verdicts::new(&checks, "enforce"),
+            shadow: Verdicts::new(&checks, SHADOW),
             duration: registered(
                 registry,
                 Histogram::with_opts(
@@ -74,9 +82,25 @@ impl Checks {
         }
     }
 
-    pub(super) fn record(&self, verdict: VerdictLabel, code: Option<&'static str>, duration: Duration) {
-        self.counter(verdict, code).inc();
-        self.duration.observe(duration.as_secs_f64());
+    pub(super) fn record(&self, line: &DecisionLine<'_>) {
+        let verdicts = if line.mode == SHADOW { &self.shadow } else { &self.enforced };
+        verdicts.counter(line.verdict, line.code).inc();
+        self.duration.observe(line.duration.as_secs_f64());
+    }
+}
+
+/// How decisions call the mode in which a refusal is only told.
+const SHADOW: &str = "shadow";
+
+impl Verdicts {
+    fn new(checks: &IntCounterVec, mode: &str) -> Self {
+        let of = |verdict: VerdictLabel, code: &str| checks.with_label_values(&[verdict.name(), code, mode]);
+        Self {
+            allow: of(VerdictLabel::Allow, ""),
+            deny: CODES.map(|code| of(VerdictLabel::Deny, code)),
+            unavailable: of(VerdictLabel::Fault, "unavailable"),
+            unlisted: VerdictLabel::ALL.map(|verdict| of(verdict, UNLISTED)),
+        }
     }
 
     fn counter(&self, verdict: VerdictLabel, code: Option<&'static str>) -> &IntCounter {

@@ -37,6 +37,8 @@ impl VerdictLabel {
 pub struct DecisionLine<'a> {
     pub request_id: &'a str,
     pub verdict: VerdictLabel,
+    /// `enforce` or `shadow`.
+    pub mode: &'static str,
     /// The code of a denial or fault.
     pub code: Option<&'static str>,
     /// What the caller is not told.
@@ -74,6 +76,7 @@ impl DecisionLine<'_> {
                     target: "doorward::check",
                     request_id = self.request_id,
                     verdict = self.verdict.name(),
+                    mode = self.mode,
                     code = self.code,
                     why = self.why,
                     service = self.service,

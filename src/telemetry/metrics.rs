@@ -123,13 +123,8 @@ impl Telemetry {
     /// Counts, times and, where it is its turn, logs one decision: metric, log and answer come
     /// from one value. `now` is the moment the check was pinned to.
     pub fn record(&self, line: &DecisionLine<'_>, now: Timestamp) {
-        self.record_check(line.verdict, line.code, line.duration);
+        self.checks.record(line);
         self.log_decision(line, now);
-    }
-
-    /// Counts and times one check. Never waits.
-    pub fn record_check(&self, verdict: VerdictLabel, code: Option<&'static str>, duration: Duration) {
-        self.checks.record(verdict, code, duration);
     }
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where

@@ -29,9 +29,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     fn admit_from(&mut self, of: &'static str, networks: &Networks) -> Result<(), Denial> {
         let admitted = networks.admits(self.trail.client);
         if networks.in_force() {
-            self.witness.saw(|| Step::Networks { of, outcome: Outcome::of(&admitted) });
+            self.witness.saw(|| Step::Networks {
+                of,
+                outcome: admitted.map_or_else(|why| Outcome::Shut(why.name()), |()| Outcome::Open),
+            });
         }
-        admitted.map_err(|why| Denial::NetworkDenied { why: why.into() })
+        admitted.map_err(|why| Denial::NetworkDenied { why: why.name() })
     }
 
     fn open_service(&mut self, deployment: &Deployment, proof: &Proof) -> Result<(), Denial> {
@@ -53,9 +56,8 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Groups::Allow(of) => ("allow", of, true),
             Groups::Deny(of) => ("deny", of, false),
         };
-        let admitted = named(proof, true).and_then(|proof| {
-            if is_in_one(proof, of) == wanted { Ok(()) } else { Err(Denial::GroupDenied) }
-        });
+        let admitted = named(proof, true)
+            .and_then(|proof| if is_in_one(proof, of) == wanted { Ok(()) } else { Err(Denial::GroupDenied) });
         self.witness.saw(|| Step::Groups {
             list,
             of: of.clone(),
@@ -80,7 +82,9 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
                 rules.iter().map(|rule| rule.covers(self.request.method, path)).collect();
             let Some(longest) = covering.iter().copied().flatten().max() else { continue };
             none = false;
-            for (index, rule) in rules.iter().enumerate().filter(|(index, _)| covering[*index] == Some(longest)) {
+            for (index, rule) in
+                rules.iter().enumerate().filter(|(index, _)| covering[*index] == Some(longest))
+            {
                 let obeyed = self.obey(rule, proof);
                 self.witness.saw(|| Step::Rule { index, outcome: outcome(&obeyed) });
                 obeyed?;

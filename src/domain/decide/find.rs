@@ -70,11 +70,11 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
             }
             Err(denial @ Denial::AmbiguousPath { .. }) => {
                 let readings = Readings::resolved(self.request.target)?;
-                let (deployment, found_by) = catalog.placed(host, &readings.path).map_err(|_| denial.clone())?;
+                let (deployment, found_by) =
+                    catalog.placed(host, &readings.path).map_err(|_| denial.clone())?;
                 let written = readings.written.unwrap_or_default();
-                let same = catalog
-                    .placed(host, written)
-                    .is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
+                let same =
+                    catalog.placed(host, written).is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
                 // Two readings of two services: neither's policy may be taken for the other's.
                 if deployment.reading == Reading::Strict || !same {
                     return Err(denial.into());
@@ -90,8 +90,7 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if let Some(readings) = &self.trail.readings {
             let (canonical, as_written) = (&readings.path, readings.written);
-            self.witness
-                .saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
+            self.witness.saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
         }
         self.witness.saw(|| Step::Deployment {
             name: deployment.name(),

@@ -63,6 +63,16 @@ pub enum Barred {
     Unknown,
 }
 
+impl Barred {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "on_the_deny_list",
+            Self::NotAllowed => "not_on_the_allow_list",
+            Self::Unknown => "unknown_address",
+        }
+    }
+}
+
 /// An entry that refuses its list, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{list}[{index}]` (`{entry}`): {why}")]
