@@ -32,9 +32,12 @@ pub struct Request<'a> {
     /// a look-alike of an identity header may pass unseen.
     pub filtered: bool,
     pub body: Body<'a>,
-    /// Who holds the other end of the connection to the asker: not the client where a proxy is
-    /// in front. `None` for a Unix socket.
+    /// Who holds the other end of the connection to the asker, or whom the PROXY protocol names in
+    /// his place: not the client where a proxy is in front; `client::client` finds that one. Never
+    /// IPv4-mapped. `None` for a Unix socket, and where the asker did not say or said no address.
     pub source: Option<IpAddr>,
+    /// Whether the other end is a Unix socket: then `source` is `None`, but somebody is there.
+    pub unix: bool,
     /// The operator's words about the route; no client can set them.
     pub route: Route<'a>,
     /// Envoy's own id of the request, not `x-request-id`.

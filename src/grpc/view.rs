@@ -4,10 +4,9 @@
 //! `envoy/config/core/v3/{address,base}.proto`. Texts are taken as bytes: a proxy's parser refuses
 //! what is not UTF-8, and whoever needs text here checks for himself.
 
-use std::net::IpAddr;
-
 pub use super::protobuf::Malformed;
 use super::protobuf::{Fields, Value};
+use crate::domain::network;
 use crate::domain::request::{Body, Header, HeaderValue, Request};
 
 /// Reads a `CheckRequest`.
@@ -93,8 +92,9 @@ impl<'a> View<'a> {
             match number {
                 1 => self.socket_address(value.bytes()?)?,
                 2 | 3 => value.bytes().map(|_| self.peer = None)?,
-                _ => {}
+                _ => continue,
             }
+            self.request.unix = number == 2;
         }
         Ok(())
     }
@@ -200,7 +200,7 @@ impl<'a> View<'a> {
         // `allowed_headers` takes the pseudo headers out of the map along with all others.
         self.request.filtered = !self.path_shown && !self.request.target.is_empty();
         self.request.body = self.body();
-        self.request.source = self.peer.and_then(address);
+        self.request.source = self.peer.and_then(network::address);
         self.request.grpc = self.request.header(b"content-type").one().is_some_and(is_grpc);
         Ok(self.request)
     }
@@ -230,13 +230,6 @@ fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
         }
     }
     Ok((key, content))
-}
-
-/// An address as Envoy writes it: no leading zeros, no zone, no port. A mapped address is the IPv4
-/// address that it stands for.
-fn address(text: &[u8]) -> Option<IpAddr> {
-    let address: IpAddr = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Some(address.to_canonical())
 }
 
 /// Whether Envoy takes a caller with this content type for one that speaks gRPC: not gRPC-Web.
@@ -452,6 +445,26 @@ mod tests {
         let pipe = core::address::Address::Pipe(core::Pipe { path: "/run/envoy".into(), mode: 0 });
         check_source(core::Address { address: Some(pipe) }, None);
         check_source(core::Address { address: None }, None);
+    }
+
+    #[test]
+    fn only_a_pipe_is_a_unix_socket() {
+        use core::address::Address::{EnvoyInternalAddress, Pipe, SocketAddress};
+        #[track_caller]
+        fn unix(address: core::address::Address, expected: bool) {
+            let address = Some(core::Address { address: Some(address) });
+            let message = encoded(AttributeContext {
+                source: Some(Peer { address, ..Peer::default() }),
+                request: Some(Part { http: Some(HttpRequest::default()), time: None }),
+                ..AttributeContext::default()
+            });
+            check(message, |request| (request.unix, request.source), (expected, None));
+        }
+        unix(Pipe(core::Pipe { path: "/run/envoy".into(), mode: 0 }), true);
+        unix(Pipe(core::Pipe::default()), true);
+        unix(SocketAddress(core::SocketAddress::default()), false);
+        unix(SocketAddress(core::SocketAddress { address: "nobody".into(), ..Default::default() }), false);
+        unix(EnvoyInternalAddress(core::EnvoyInternalAddress::default()), false);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request as Part};
@@ -150,7 +151,9 @@ fn agrees(request: &Request<'_>, check: &mirror::Check) -> Result<(), TestCaseEr
         Body::Partial => prop_assert!(!sent.is_empty()),
     }
 
-    let source = match attributes.source.and_then(|peer| peer.address).and_then(|address| address.kind) {
+    let peer = attributes.source.and_then(|peer| peer.address).and_then(|address| address.kind);
+    prop_assert_eq!(request.unix, matches!(peer, Some(mirror::Kind::Pipe(_))));
+    let source = match peer {
         Some(mirror::Kind::Socket(socket)) => String::from_utf8(socket.address)
             .ok()
             .and_then(|text| text.parse().ok())
