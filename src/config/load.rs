@@ -44,7 +44,8 @@ pub fn load(
     env: impl Iterator<Item = (String, String)>,
     overlay: &[Overlay],
 ) -> Result<Loaded, Faults> {
-    load_with(file, env, overlay, Keys::Read)
+    let (file, text) = read(file, Path::new(USUAL_FILE))?;
+    understand(file, text, env, overlay, Keys::Read)
 }
 
 /// Reads the configuration but for the texts of the keys that it declares: whoever lists or
@@ -57,7 +58,17 @@ pub fn load_places(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, Faults> {
-    load_with(file, env, &[], Keys::LeftAlone)
+    let (file, text) = read(file, Path::new(USUAL_FILE))?;
+    understand(file, text, env, &[], Keys::LeftAlone)
+}
+
+/// Reads a configuration that is no file: nothing else is read, the texts of keys neither.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(text: String) -> Result<Loaded, Faults> {
+    understand(None, text, std::iter::empty(), &[], Keys::LeftAlone)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,14 +77,14 @@ enum Keys {
     LeftAlone,
 }
 
-fn load_with(
-    file: Option<&Path>,
+fn understand(
+    file: Option<PathBuf>,
+    text: String,
     env: impl Iterator<Item = (String, String)>,
     overlay: &[Overlay],
     keys: Keys,
 ) -> Result<Loaded, Faults> {
     let variables: HashMap<String, String> = env.collect();
-    let (file, text) = read(file, Path::new(USUAL_FILE))?;
     let mut source =
         Source { file: file.as_ref().map(|path| path.display().to_string()), text, overlays: Vec::new() };
     let tree = tree(&mut source, &variables, overlay);

@@ -53,7 +53,7 @@ pub use id::{Id, NAMESPACE, derived};
 pub use keys::{Key, Keys};
 pub use limits::Limits;
 pub use listen::{Address, Endpoint, Listen};
-pub use load::{Loaded, load, load_places};
+pub use load::{Loaded, load, load_places, load_text};
 pub use log::{Log, LogFormat, LogLevel};
 pub use moment::Moment;
 pub use overlay::Overlay;

@@ -79,14 +79,29 @@ fn entry(out: &mut String, depth: usize, key: &str, value: &Value, path: &str, l
             let origin = origin(path, loaded);
             out.push_str(&format!("{indent}{key}:  # {origin}\n"));
             for item in items {
-                _ = writeln!(out, "{indent}  - {item}");
+                out.push_str(&format!("{indent}  - {}\n", flow(item)));
             }
         }
         plain => {
             let origin = origin(path, loaded);
-            out.push_str(&format!("{indent}{key}: {plain}  # {origin}\n"));
+            out.push_str(&format!("{indent}{key}: {}  # {origin}\n", flow(plain)));
         }
     }
+}
+
+/// A value on one line: JSON, which is YAML too once everything is escaped that is not printable
+/// there (YAML 1.2 section 5.1) or could disguise the line.
+fn flow(value: &Value) -> String {
+    let mut line = String::new();
+    for letter in value.to_string().chars() {
+        // What is not ASCII stands in strings alone, and there an escape says the same.
+        if letter.is_ascii_graphic() || letter == ' ' || letter.is_alphanumeric() {
+            line.push(letter);
+        } else {
+            _ = write!(line, "\\U{:08x}", u32::from(letter));
+        }
+    }
+    line
 }
 
 fn origin<'l>(path: &str, loaded: &'l Loaded) -> &'l str {

@@ -53,11 +53,37 @@ proptest! {
     }
 
     #[test]
+    fn any_text_is_shown_so_that_it_is_read_again(text in any::<String>(), control in 0_u32..0x100) {
+        let text = format!("{text}{}", char::from_u32(control).unwrap());
+        let escaped: String = text.chars().map(|letter| format!("\\U{:08x}", u32::from(letter))).collect();
+        let loaded = load_text(format!("permissions: [{{name: a, description: \"{escaped}\"}}]\n"));
+        let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
+        prop_assert_eq!(&loaded.config.permissions[0].description, &text);
+        let again = load_text(show_yaml(&loaded)).unwrap_or_else(|faults| panic!("{faults}"));
+        prop_assert_eq!(&again.config.permissions[0].description, &text);
+    }
+
+    #[test]
     fn any_variable_and_any_value(name in "[A-Z_]{0,40}", value in ".{0,40}") {
         let name = format!("DOORWARD_{name}");
         if let Err(faults) = Desk::with("").load(&[(&name, &value)], &[]) {
             prop_assert!(faults.to_string().starts_with(&name), "{faults}");
         }
+    }
+}
+
+#[test]
+fn what_is_shown_of_the_seeds_is_accepted_again() {
+    for text in [
+        include_str!("../../../fuzz/corpus-seeds/config/anchors"),
+        include_str!("../../../fuzz/corpus-seeds/config/policy"),
+        include_str!("../../../fuzz/corpus-seeds/config/settings"),
+        SAMPLE,
+    ] {
+        let loaded = load_text(text.to_owned()).unwrap_or_else(|faults| panic!("{faults}"));
+        assert!(loaded.config.catalog(&Peppers::new(Vec::new())).is_ok());
+        let again = load_text(show_yaml(&loaded)).unwrap_or_else(|faults| panic!("{faults}"));
+        assert_eq!(show_json(&again)["settings"], show_json(&loaded)["settings"]);
     }
 }
 
