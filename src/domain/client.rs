@@ -3,6 +3,7 @@
 //! Envoy's `source.address` is always the connection's other end, whatever Envoy itself makes of
 //! `x-forwarded-for`, so the walk to the client is ours.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::network::{List, MalformedEntry, NetworkSet, address};
@@ -69,6 +70,19 @@ pub enum Hop {
     Source,
     /// The entry that a trusted proxy vouches for is no address, so the client is unknown.
     Unreadable { from_right: usize },
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source => write!(f, "the connection's other end"),
+            Self::Forwarded { from_right } => write!(f, "x-forwarded-for, entry {from_right} from the right"),
+            Self::Unreadable { from_right } => {
+                write!(f, "x-forwarded-for, entry {from_right} from the right, which is no address")
+            }
+            Self::Nobody => write!(f, "nobody named an address"),
+        }
+    }
 }
 
 /// The client's address, by a walk from the connection's other end through the trusted proxies.
