@@ -83,6 +83,7 @@ impl fmt::Display for Hop {
             Self::Unreadable { from_right } => {
                 write!(f, "x-forwarded-for, entry {from_right} from the right, which is no address")
             }
+            Self::Hidden => write!(f, "x-forwarded-for, which the asker did not show"),
             Self::Nobody => write!(f, "nobody named an address"),
         }
     }
