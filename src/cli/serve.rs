@@ -25,7 +25,7 @@ use crate::http::status;
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
-use crate::server::{Listener, OwnersOnly, Settings, serve};
+use crate::server::{Guests, Listener, OwnersOnly, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
@@ -73,6 +73,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
     }
+    raise_file_limit();
     let store = open_store(&loaded.config, &clock)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(OTHER_THREADS)
@@ -93,6 +94,17 @@ struct Parts<'l> {
     store: RedbStore,
     clock: Clock,
     log: &'l Log,
+}
+
+/// Allows ourselves as many descriptors as we may: the soft limit is mostly 1024, for programs that
+/// use select(2), and `limits.connections` is ten times that.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, soft = limit.current, "the limit of open files could not be raised");
+    }
 }
 
 fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
@@ -234,7 +246,7 @@ fn serve_until_told(
         let admin = axum::serve(OwnersOnly(admin_socket), admin);
         http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
-        let status = axum::serve(status_listener, status);
+        let status = axum::serve(Guests::new(status_listener), status);
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
 
         let mut broken = None;
