@@ -217,7 +217,8 @@ fn covers(prefix: &[u8], path: &[u8]) -> Option<usize> {
 
 /// A host in lower case, without its port and final dot; `None` where it is no single host.
 ///
-/// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host.
+/// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host. Nor is a
+/// name with an empty label (`a..`): it would be nobody's of its own, and fall to whoever takes any.
 pub fn canonical_host(host: &[u8]) -> Option<String> {
     let host = std::str::from_utf8(host).ok()?;
     let name = match host.rsplit_once(':') {
@@ -232,8 +233,39 @@ pub fn canonical_host(host: &[u8]) -> Option<String> {
     };
     let name = name.strip_suffix('.').unwrap_or(name);
     let plain = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map_or_else(
-        || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+        || {
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+                && !name.split('.').any(str::is_empty)
+        },
         |address| address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
     );
     (plain && !name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn a_host_has_one_spelling_or_is_none() {
+        let check = |host: &str, expected: Option<&str>| {
+            assert_eq!(canonical_host(host.as_bytes()).as_deref(), expected, "{host}");
+        };
+        check("API.Example.com",       Some("api.example.com"));
+        check("api.example.com.",      Some("api.example.com"));
+        check("api.example.com.:8443", Some("api.example.com"));
+        check("[::1]:8080",            Some("[::1]"));
+        check("my_host",               Some("my_host"));
+        check("api.example.com..",     None);
+        check("api..example.com",      None);
+        check(".example.com",          None);
+        check(".",                     None);
+        check("",                      None);
+        check("a,b",                   None);
+        check("user@a",                None);
+        check("a:b",                   None);
+        check("a:",                    None);
+        check("::1",                   None);
+    }
 }

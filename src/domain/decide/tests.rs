@@ -387,6 +387,22 @@ fn every_identity_header_is_set_or_removed_and_never_both() {
 }
 
 #[test]
+fn cookies_of_every_method_leave_the_one_header_together() {
+    let method = |cookie| ApiKey { names: vec![name(cookie, &[Place::Cookie])], ..api_key() };
+    let both = || any(vec![method("one"), method("two")], None);
+    let lines = ["cookie: one=alice-key-0000001; theme=dark; two=alice-key-0000001"];
+    mutations(both(), "/orders", &lines, |mutations| {
+        let set: Vec<&str> =
+            mutations.set.iter().filter(|(name, _)| *name == "cookie").map(|(_, value)| &**value).collect();
+        assert_eq!(set, ["theme=dark"]);
+    });
+    mutations(both(), "/orders", &["cookie: one=alice-key-0000001; two=alice-key-0000001"], |mutations| {
+        assert!(!mutations.set.iter().any(|(name, _)| *name == "cookie"));
+        assert!(mutations.remove.iter().any(|name| name == "cookie"));
+    });
+}
+
+#[test]
 fn a_key_never_has_more_permissions_than_its_consumer() {
     mutations(any(vec![api_key()], None), "/orders", &["apikey: greedy-key-000001"], |mutations| {
         assert!(!mutations.set.iter().any(|(name, _)| *name == "x-permissions"));
