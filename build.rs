@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     descriptors()?;
 
     let compiler = line_of(Command::new(std::env::var("RUSTC")?).arg("--version"));
-    println!("cargo::rustc-env=DOORWARD_RUSTC={}", compiler.ok_or("rustc does not tell its version")?);
+    println!("cargo::rustc-env=BUILT_BY_RUSTC={}", compiler.ok_or("rustc does not tell its version")?);
     revision();
     Ok(())
 }
@@ -23,17 +23,18 @@ fn descriptors() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The commit, for releases built from a checkout. A developer's build does without: it would be
-/// compiled again after every commit. `DOORWARD_REVISION` in the environment says it where there
+/// compiled again after every commit. `BUILT_FROM_REVISION` in the environment says it where there
 /// is no checkout.
 fn revision() {
-    println!("cargo::rerun-if-env-changed=DOORWARD_REVISION");
-    if std::env::var_os("DOORWARD_REVISION").is_some() || std::env::var("PROFILE").as_deref() != Ok("release")
+    println!("cargo::rerun-if-env-changed=BUILT_FROM_REVISION");
+    if std::env::var_os("BUILT_FROM_REVISION").is_some()
+        || std::env::var("PROFILE").as_deref() != Ok("release")
     {
         return;
     }
     let git = |arguments: &[&str]| line_of(Command::new("git").args(arguments));
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return };
-    println!("cargo::rustc-env=DOORWARD_REVISION={commit}");
+    println!("cargo::rustc-env=BUILT_FROM_REVISION={commit}");
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
         println!("cargo::rerun-if-changed={log}");
     }

@@ -16,8 +16,8 @@ pub struct Version {
 pub const VERSION: Version = Version {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
-    revision: option_env!("DOORWARD_REVISION"),
-    rustc: env!("DOORWARD_RUSTC"),
+    revision: option_env!("BUILT_FROM_REVISION"),
+    rustc: env!("BUILT_BY_RUSTC"),
 };
 
 impl std::fmt::Display for Version {

@@ -235,7 +235,7 @@ fn build_info(registry: &Registry) {
             &["version", "revision"],
         ),
     );
-    let revision = option_env!("DOORWARD_REVISION").unwrap_or("");
+    let revision = option_env!("BUILT_FROM_REVISION").unwrap_or("");
     info.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
 }
 

@@ -25,6 +25,7 @@ mod http2;
 mod keys;
 mod metadata;
 mod paths;
+mod readme;
 mod reload;
 mod samples;
 mod secrets;
