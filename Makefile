@@ -39,7 +39,7 @@ lint: ## Clippy, where a warning is an error
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 doc: ## The documents of the source, where a warning is an error
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --no-deps --document-private-items
 
 fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
 	@export PATH="$$(tests/tools.sh cargo-fuzz):$$PATH"; \
