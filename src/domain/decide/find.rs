@@ -62,19 +62,20 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         &mut self,
         parsed: Result<Target<'r>, Denial>,
     ) -> Result<(&'w Deployment, &'static str), Refusal> {
-        let (catalog, host) = (self.world.catalog, self.request.host);
+        let (host, on) = (self.request.host, self.request.route.infrastructure);
+        let catalog = self.world.catalog;
         match parsed {
             Ok(parsed) => {
                 let readings = self.trail.readings.insert(Readings::canonical(parsed));
-                Ok(catalog.placed(host, &readings.path)?)
+                Ok(catalog.placed(host, &readings.path, on)?)
             }
             Err(denial @ Denial::AmbiguousPath { .. }) => {
                 let readings = Readings::resolved(self.request.target)?;
                 let (deployment, found_by) =
-                    catalog.placed(host, &readings.path).map_err(|_| denial.clone())?;
+                    catalog.placed(host, &readings.path, on).map_err(|_| denial.clone())?;
                 let written = readings.written.unwrap_or_default();
                 let same =
-                    catalog.placed(host, written).is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
+                    catalog.placed(host, written, on).is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
                 // Two readings of two services: neither's policy may be taken for the other's.
                 if deployment.reading == Reading::Strict || !same {
                     return Err(denial.into());
