@@ -71,6 +71,29 @@ pub enum Output {
     Json,
 }
 
+/// From where a credential may be used.
+#[derive(Args)]
+pub struct Networks {
+    /// An address, CIDR or range `a-b` from where it may be used; may be repeated [default: anywhere]
+    #[arg(long = "allow-network", value_name = "NETWORK")]
+    allow: Vec<String>,
+    /// An address, CIDR or range `a-b` from where it may not; may be repeated
+    #[arg(long = "deny-network", value_name = "NETWORK")]
+    deny: Vec<String>,
+}
+
+impl Networks {
+    fn are_given(&self) -> bool {
+        !self.allow.is_empty() || !self.deny.is_empty()
+    }
+
+    /// As the admin API takes them; null where none is given.
+    fn body(&self) -> Value {
+        let allow = (!self.allow.is_empty()).then_some(&self.allow);
+        self.are_given().then(|| json!({ "allow": allow, "deny": self.deny })).into()
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (the default)

@@ -3,6 +3,7 @@
 //! Envoy's `source.address` is always the connection's other end, whatever Envoy itself makes of
 //! `x-forwarded-for`, so the walk to the client is ours.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::network::{List, MalformedEntry, NetworkSet, address};
@@ -63,12 +64,29 @@ pub struct Client {
 pub enum Hop {
     /// In `x-forwarded-for`, so many entries from the right: 0 is the rightmost.
     Forwarded { from_right: usize },
+    /// The other end of the connection is a trusted proxy, but the asker shows only some headers
+    /// (Envoy's `allowed_headers`) and `x-forwarded-for` is not among them.
+    Hidden,
     /// Nowhere: the asker named no address, and neither did anybody whom we trust.
     Nobody,
     /// At the other end of the connection.
     Source,
     /// The entry that a trusted proxy vouches for is no address, so the client is unknown.
     Unreadable { from_right: usize },
+}
+
+impl fmt::Display for Hop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source => write!(f, "the connection's other end"),
+            Self::Forwarded { from_right } => write!(f, "x-forwarded-for, entry {from_right} from the right"),
+            Self::Unreadable { from_right } => {
+                write!(f, "x-forwarded-for, entry {from_right} from the right, which is no address")
+            }
+            Self::Hidden => write!(f, "x-forwarded-for, which the asker did not show"),
+            Self::Nobody => write!(f, "nobody named an address"),
+        }
+    }
 }
 
 /// The client's address, by a walk from the connection's other end through the trusted proxies.
@@ -92,6 +110,10 @@ pub fn client(request: &Request<'_>, trusted: &TrustedProxies) -> Client {
             return Client { address: None, hop: Hop::Unreadable { from_right } };
         };
         client = Client { address: Some(address), hop: Hop::Forwarded { from_right } };
+    }
+    let is_proxy = client.address.is_some_and(|address| trusted.networks.contains(address));
+    if client.hop == Hop::Source && is_proxy && request.filtered {
+        return Client { address: None, hop: Hop::Hidden };
     }
     client
 }
@@ -232,6 +254,19 @@ mod tests {
         let socket = request("unix", &[("x-forwarded-for", "203.0.113.1")]);
         let expected = Client { address: None, hop: Hop::Nobody };
         assert_eq!(client(&socket, &TrustedProxies::default()), expected);
+    }
+
+    /// Else every client behind the proxy would pass a deny list as the proxy.
+    #[test]
+    fn a_hidden_header_makes_no_client_of_a_proxy() {
+        let trusted = proxies(&["10.0.0.0/8"]);
+        let asked = |source, lines: &[_]| Request { filtered: true, ..request(source, lines) };
+        let hidden = Client { address: None, hop: Hop::Hidden };
+        assert_eq!(client(&asked("10.0.0.1", &[]), &trusted), hidden);
+        let source = client(&asked("203.0.113.1", &[]), &trusted);
+        assert_eq!((source.address, source.hop), (address(b"203.0.113.1"), Hop::Source));
+        let shown = client(&asked("10.0.0.1", &[("x-forwarded-for", "203.0.113.1")]), &trusted);
+        assert_eq!((shown.address, shown.hop), (address(b"203.0.113.1"), at(0)));
     }
 
     /// `peers.md` R10.

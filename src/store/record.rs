@@ -290,6 +290,10 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    fn networks() -> Networks {
+        Networks::parse(Some(&["192.0.2.1-192.0.2.6".into()]), &["2001:db8::/32".into()]).unwrap()
+    }
+
     fn consumer() -> ConsumerRecord {
         ConsumerRecord {
             id: id(1),
@@ -301,6 +305,8 @@ mod tests {
             enabled: true,
             created_at: Timestamp::from_unix(-1),
             updated_at: Timestamp::from_unix(i64::MAX),
+            roles: vec![RoleGrant { project: id(6), role: "admin".into() }],
+            networks: networks(),
         }
     }
 
@@ -322,6 +328,7 @@ mod tests {
             permissions: Some(vec![id(5)]),
             created_at: Timestamp::from_unix(5),
             weak: true,
+            networks: networks(),
         }
     }
 

@@ -289,14 +289,38 @@ mod tests {
             Denial::AmbiguousPath { .. } => Denial::MissingCredential,
             Denial::MissingCredential => Denial::DuplicateCredential,
             Denial::DuplicateCredential => Denial::InvalidCredential { why: Unproven::Unknown },
-            Denial::InvalidCredential { .. } => Denial::ServiceDenied,
-            Denial::ServiceDenied => Denial::UnknownService,
-            Denial::UnknownService => Denial::CheckTooLarge,
+            Denial::InvalidCredential { .. } => Denial::NetworkDenied { why },
+            Denial::NetworkDenied { .. } => Denial::ServiceDenied,
+            Denial::ServiceDenied => Denial::GroupDenied,
+            Denial::GroupDenied => Denial::PermissionDenied,
+            Denial::PermissionDenied => Denial::UnknownService,
+            Denial::UnknownService => Denial::DeploymentDisabled,
+            Denial::DeploymentDisabled => Denial::CheckTooLarge,
             Denial::CheckTooLarge => Denial::Internal { why },
             Denial::Internal { .. } => Denial::Overloaded,
             Denial::Overloaded => Denial::Deadline,
             Denial::Deadline => return None,
         })
+    }
+
+    fn line(verdict: VerdictLabel, code: Option<&'static str>, micros: u64) -> DecisionLine<'static> {
+        DecisionLine {
+            request_id: "",
+            verdict,
+            mode: "enforce",
+            code,
+            why: None,
+            service: None,
+            infrastructure: None,
+            method: b"GET",
+            path: b"/",
+            host: b"",
+            client: None,
+            credential: None,
+            consumer: None,
+            username: None,
+            duration: Duration::from_micros(micros),
+        }
     }
 
     #[test]
@@ -308,9 +332,13 @@ mod tests {
         assert_eq!(denials.len(), CODES.len() - 1);
         for denial in denials {
             let code = denial.notice().code;
-            telemetry.record_check(VerdictLabel::Deny, Some(code), Duration::ZERO);
-            let name = format!("doorward_checks_total{{code=\"{code}\",verdict=\"deny\"}}");
-            assert_eq!(sample(&telemetry, &name), Some(1.0), "{code}");
+            for mode in ["enforce", "shadow"] {
+                let line = line(VerdictLabel::Deny, Some(code), 0);
+                telemetry.record(&DecisionLine { mode, ..line }, Timestamp::from_unix(0));
+                let name =
+                    format!("doorward_checks_total{{code=\"{code}\",mode=\"{mode}\",verdict=\"deny\"}}");
+                assert_eq!(sample(&telemetry, &name), Some(1.0), "{code}");
+            }
         }
     }
 
@@ -318,7 +346,7 @@ mod tests {
     fn a_check_is_counted_once_whatever_it_is_called() {
         let check = |verdict, code, labels: &str| {
             let (telemetry, _) = telemetry();
-            telemetry.record_check(verdict, code, Duration::from_micros(7));
+            telemetry.record(&line(verdict, code, 7), Timestamp::from_unix(0));
             assert_eq!(
                 sample(&telemetry, &format!("doorward_checks_total{{{labels}}}")),
                 Some(1.0),
@@ -326,20 +354,24 @@ mod tests {
             );
             assert_eq!(sample(&telemetry, "doorward_check_duration_seconds_count"), Some(1.0));
         };
-        check(VerdictLabel::Allow, None, r#"code="",verdict="allow""#);
-        check(VerdictLabel::Fault, Some("unavailable"), r#"code="unavailable",verdict="fault""#);
-        check(VerdictLabel::Deny, Some("unavailable"), r#"code="unavailable",verdict="deny""#);
-        check(VerdictLabel::Deny, Some("new"), r#"code="unlisted",verdict="deny""#);
-        check(VerdictLabel::Deny, None, r#"code="unlisted",verdict="deny""#);
-        check(VerdictLabel::Allow, Some("new"), r#"code="unlisted",verdict="allow""#);
-        check(VerdictLabel::Fault, None, r#"code="unlisted",verdict="fault""#);
+        check(VerdictLabel::Allow, None, r#"code="",mode="enforce",verdict="allow""#);
+        check(
+            VerdictLabel::Fault,
+            Some("unavailable"),
+            r#"code="unavailable",mode="enforce",verdict="fault""#,
+        );
+        check(VerdictLabel::Deny, Some("unavailable"), r#"code="unavailable",mode="enforce",verdict="deny""#);
+        check(VerdictLabel::Deny, Some("new"), r#"code="unlisted",mode="enforce",verdict="deny""#);
+        check(VerdictLabel::Deny, None, r#"code="unlisted",mode="enforce",verdict="deny""#);
+        check(VerdictLabel::Allow, Some("new"), r#"code="unlisted",mode="enforce",verdict="allow""#);
+        check(VerdictLabel::Fault, None, r#"code="unlisted",mode="enforce",verdict="fault""#);
     }
 
     #[test]
     fn durations_are_told_apart_from_ten_microseconds() {
         let (telemetry, _) = telemetry();
         for micros in [3, 30, 2_000_000] {
-            telemetry.record_check(VerdictLabel::Allow, None, Duration::from_micros(micros));
+            telemetry.record(&line(VerdictLabel::Allow, None, micros), Timestamp::from_unix(0));
         }
         let bucket = |bound: &str| {
             sample(&telemetry, &format!("doorward_check_duration_seconds_bucket{{le=\"{bound}\"}}"))

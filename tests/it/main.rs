@@ -23,6 +23,7 @@ mod headers;
 mod health;
 mod http2;
 mod keys;
+mod many_networks;
 mod metadata;
 mod paths;
 mod readme;

@@ -9,8 +9,7 @@ const README: &str = include_str!("../../README.md");
 /// The shell blocks of the README, in order, as one script.
 fn script() -> String {
     let mut script = String::from("set -eu\ntrap 'kill $(jobs -p) || true' EXIT\n");
-    let mut blocks = README.split("\n```");
-    while let Some(block) = blocks.next() {
+    for block in README.split("\n```") {
         if let Some(commands) = block.strip_prefix("sh\n") {
             script.push_str(commands);
             script.push('\n');

@@ -54,7 +54,7 @@ fn places_stand_in_the_written_order() {
     else {
         panic!("not public")
     };
-    let authentication::Method::ApiKey(method) = &methods[0];
+    let authentication::Method::ApiKey(method) = &methods[0] else { panic!("an api_key") };
     assert_eq!(*combine, Combine::All);
     assert_eq!((method.names[0].name.as_str(), method.names[0].header.as_str()), ("X-Key", "x-key"));
     assert_eq!(method.names[0].places, [Header, Query]);

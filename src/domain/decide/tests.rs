@@ -8,10 +8,11 @@ use smallvec::smallvec;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::authentication::{KeyName, Place};
+use crate::domain::authentication::{ApiKey, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
-use crate::domain::deployment::Opens;
+use crate::domain::deployment::{Groups, Mode, Opens, Reading};
 use crate::domain::headers::{Mutations, mutate};
+use crate::domain::network::Networks;
 use crate::domain::request::{Body, Header, Route};
 use crate::domain::verifier::Pepper;
 
@@ -33,6 +34,7 @@ fn keys() -> HashMap<&'static str, KeyFacts> {
         enabled: true,
         opens: None,
         permissions: None,
+        networks: None,
     };
     let at = |seconds| Some(Timestamp::from_unix(seconds));
     let opens = |service| Some(Arc::from([Opens { service, infrastructure: None }]));
@@ -79,6 +81,8 @@ fn consumer(id: Uuid, username: &str, enabled: bool) -> (ConsumerId, Arc<Consume
         custom_id: None,
         groups: vec!["gold".into(), "eu west".into()],
         permissions: vec![READ, WRITE],
+        roles: Vec::new(),
+        networks: Networks::default(),
         enabled,
     };
     (id, Arc::new(consumer))
@@ -135,7 +139,15 @@ fn catalog(authentication: Authentication) -> Catalog {
         infrastructure: None,
         hosts: vec!["api.example.com".into()],
         paths: vec!["/orders".into()],
-        policy: Policy { authentication },
+        enabled: true,
+        reading: Reading::Strict,
+        policy: Policy {
+            authentication,
+            networks: Networks::default(),
+            groups: Groups::Any,
+            rules: Vec::new(),
+            mode: Mode::Enforce,
+        },
     };
     Catalog::new(Parts { deployments: vec![deployment], ..Parts::default() }).unwrap()
 }
@@ -360,7 +372,7 @@ fn mutations(
     let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
     let decided = decide(world, &request);
     let Ok(Verdict::Allow(grant)) = decided.verdict else { panic!("{:?}", decided.verdict) };
-    let query = decided.trail.target.as_ref().and_then(|target| target.query);
+    let query = decided.trail.query();
     use_it(mutate(&grant, &catalog, &request, query).unwrap());
 }
 

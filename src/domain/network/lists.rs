@@ -113,3 +113,74 @@ impl fmt::Display for List {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn owned(entries: &[&str]) -> Vec<String> {
+        entries.iter().copied().map(String::from).collect()
+    }
+
+    /// `security-rules.md` 3.3 I6.
+    #[test]
+    fn i6_one_bad_entry_refuses_the_whole_list_and_is_named() {
+        #[track_caller]
+        fn check(allow: Option<&[&str]>, deny: &[&str], expected: (List, usize, &str)) {
+            let allow = allow.map(owned);
+            let refused = Networks::parse(allow.as_deref(), &owned(deny)).unwrap_err();
+            assert_eq!((refused.list, refused.index, refused.entry.as_str()), expected);
+        }
+        check(None, &["10.0.0.0/8", "192.0.2.1-192.0.2.2", "10.0.0.1/8"], (List::Deny, 2, "10.0.0.1/8"));
+        check(Some(&["::1", "", "10.0.0.0/8"]), &["10.0.0.0/8"], (List::Allow, 1, ""));
+        check(Some(&["unix"]), &[], (List::Allow, 0, "unix"));
+        let refused = Networks::parse(None, &owned(&["10.0.0.1/8"])).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "`deny[0]` (`10.0.0.1/8`): `10.0.0.1/8` has bits set past its prefix; did you mean `10.0.0.0/8`?"
+        );
+    }
+
+    /// `security-rules.md` 3.3 I7.
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn i7_deny_beats_allow_and_an_empty_allow_list_is_nobody_and_unknown_is_barred() {
+        #[track_caller]
+        fn check(allow: Option<&[&str]>, deny: &[&str], client: Option<&str>, expected: Result<(), Barred>) {
+            let allow = allow.map(owned);
+            let networks = Networks::parse(allow.as_deref(), &owned(deny)).unwrap();
+            assert_eq!(networks.admits(client.map(|text| text.parse().unwrap())), expected);
+            assert_eq!(networks.in_force(), allow.is_some() || !deny.is_empty());
+        }
+        const TEN: &[&str] = &["10.0.0.0/8"];
+        const NINE: &[&str] = &["10.9.0.0/16"];
+        //    allow       deny   client                     verdict
+        check(None,       &[],   Some("10.0.0.1"),          Ok(()));
+        check(None,       &[],   None,                      Ok(()));
+        check(None,       NINE,  Some("10.0.0.1"),          Ok(()));
+        check(None,       NINE,  Some("2001:db8::1"),       Ok(()));
+        check(None,       NINE,  Some("10.9.0.1"),          Err(Barred::Denied));
+        check(None,       NINE,  Some("::ffff:10.9.0.1"),   Err(Barred::Denied));
+        check(None,       NINE,  None,                      Err(Barred::Unknown));
+        check(Some(&[]),  &[],   Some("10.0.0.1"),          Err(Barred::NotAllowed));
+        check(Some(&[]),  &[],   None,                      Err(Barred::Unknown));
+        check(Some(&[]),  TEN,   Some("10.0.0.1"),          Err(Barred::Denied));
+        check(Some(TEN),  &[],   Some("10.0.0.1"),          Ok(()));
+        check(Some(TEN),  &[],   Some("::ffff:10.0.0.1"),   Ok(()));
+        check(Some(TEN),  &[],   Some("11.0.0.1"),          Err(Barred::NotAllowed));
+        check(Some(TEN),  &[],   Some("::10.0.0.1"),        Err(Barred::NotAllowed));
+        check(Some(TEN),  &[],   None,                      Err(Barred::Unknown));
+        check(Some(TEN),  NINE,  Some("10.9.0.1"),          Err(Barred::Denied));
+        check(Some(NINE), TEN,   Some("10.9.0.1"),          Err(Barred::Denied));
+        check(Some(TEN),  TEN,   Some("10.0.0.1"),          Err(Barred::Denied));
+    }
+
+    #[test]
+    fn no_list_is_in_force_by_default() {
+        assert!(!Networks::default().in_force());
+        assert_eq!(Networks::default(), Networks::parse(None, &[]).unwrap());
+        assert_eq!(Networks::default().admits(None), Ok(()));
+    }
+}

@@ -117,3 +117,112 @@ fn directory(ranges: &[(u32, u32)]) -> Box<[u32]> {
 
 /// In ranges. From here on the directory's 65,537 numbers of 4 bytes are at most 8 bytes a range.
 const WORTH_A_DIRECTORY: usize = 32_769;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::super::tests::any_network;
+    use super::*;
+
+    #[track_caller]
+    fn check(networks: &[&str], expected: &[&str]) {
+        let set: NetworkSet = networks.iter().map(|text| text.parse::<Network>().unwrap()).collect();
+        assert_eq!(set.iter().map(|network| network.to_string()).collect::<Vec<_>>(), expected);
+        assert_eq!(set.len(), expected.len());
+        assert_eq!(set.is_empty(), expected.is_empty());
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn networks_that_overlap_or_touch_become_one() {
+        check(&[],                                                   &[]);
+        check(&["10.0.0.2", "10.0.0.1"],                             &["10.0.0.1-10.0.0.2"]);
+        check(&["10.0.0.3", "10.0.0.1"],                             &["10.0.0.1", "10.0.0.3"]);
+        check(&["10.0.0.128/25", "10.0.0.0/25"],                     &["10.0.0.0/24"]);
+        check(&["10.0.0.5", "10.0.0.0/8", "10.255.0.0/16"],          &["10.0.0.0/8"]);
+        check(&["255.255.255.255", "255.255.255.0/24", "0.0.0.0"],   &["0.0.0.0", "255.255.255.0/24"]);
+        check(&["0.0.0.0/0", "255.255.255.255", "1.1.1.1"],          &["0.0.0.0/0"]);
+        check(&["::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],  &["::/0"]);
+        check(&["2001:db8::1", "10.0.0.1", "2001:db8::", "::a00:1"], &["10.0.0.1", "::a00:1", "2001:db8::/127"]);
+    }
+
+    /// As many ranges as have a directory: each second address of IPv4's first, and of scattered heads.
+    fn large() -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = (0..40_000_u32).map(|n| (n * 2, n * 2)).collect();
+        ranges.extend(
+            (0..500_u32)
+                .map(|n| (0x0100_0000 + n * 0x0040_0001, 0x0100_0000 + n * 0x0040_0001 + 0x0003_0000)),
+        );
+        ranges.push((0xffff_fff0, 0xffff_ffff));
+        ranges
+    }
+
+    fn network((first, last): (u32, u32)) -> Network {
+        Network { first: Ipv4Addr::from(first).into(), last: Ipv4Addr::from(last).into() }
+    }
+
+    #[test]
+    fn a_directory_changes_no_answer() {
+        let ranges = large();
+        let set: NetworkSet = ranges.iter().copied().map(network).collect();
+        assert_eq!(set.directory.len(), 65_537);
+        let ends = ranges
+            .iter()
+            .flat_map(|&(first, last)| [first.wrapping_sub(1), first, last, last.wrapping_add(1)]);
+        let heads = (0..=0xffff_u32).flat_map(|head| [head << 16, head << 16 | 0xffff]);
+        for address in ends.chain(heads) {
+            let expected = within(&set.v4, address);
+            assert_eq!(set.contains(Ipv4Addr::from(address).into()), expected, "{}", Ipv4Addr::from(address));
+        }
+    }
+
+    /// `performance.md` 11: at most 16 bytes a prefix.
+    #[test]
+    fn a_range_of_ipv4_takes_sixteen_bytes_at_most() {
+        for count in [1, 1_000, WORTH_A_DIRECTORY - 1, WORTH_A_DIRECTORY, 100_000] {
+            let addresses = (0..u32::try_from(count).unwrap()).map(|n| network((n * 2, n * 2)));
+            let set: NetworkSet = addresses.collect();
+            assert_eq!(set.v4.len(), count);
+            let bytes = size_of_val(&*set.v4) + size_of_val(&*set.directory);
+            assert!(bytes <= 16 * count, "{bytes} bytes for {count} ranges");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_holds_what_its_networks_hold(
+            networks in prop::collection::vec(any_network(), 0..12), addresses in prop::collection::vec(any::<IpAddr>(), 8)
+        ) {
+            let set: NetworkSet = networks.iter().copied().collect();
+            let step = |address: IpAddr, by: i8| match address {
+                IpAddr::V4(a) => IpAddr::V4(u32::from(a).wrapping_add_signed(by.into()).into()),
+                IpAddr::V6(a) => IpAddr::V6(u128::from(a).wrapping_add_signed(by.into()).into()),
+            };
+            let ends = networks.iter().flat_map(|n| [step(n.first, -1), n.first, n.last, step(n.last, 1)]);
+            for address in ends.chain(addresses) {
+                let scan = networks.iter().any(|network| network.contains(address));
+                prop_assert_eq!(set.contains(address), scan, "{}", address);
+            }
+        }
+
+        #[test]
+        fn a_set_of_a_sets_networks_is_the_set(networks in prop::collection::vec(any_network(), 0..12)) {
+            let set: NetworkSet = networks.into_iter().collect();
+            let printed: Vec<String> = set.iter().map(|network| network.to_string()).collect();
+            prop_assert_eq!(&printed.iter().map(|text| text.parse::<Network>().unwrap()).collect::<NetworkSet>(), &set);
+            let apart = set.iter().zip(set.iter().skip(1)).all(|(before, after)| before.last < after.first);
+            prop_assert!(apart);
+        }
+
+        #[test]
+        fn a_large_set_agrees_with_a_scan(address in prop_oneof![any::<u32>(), 0..90_000_u32]) {
+            let ranges = large();
+            let set: NetworkSet = ranges.iter().copied().map(network).collect();
+            let scan = ranges.iter().any(|&(first, last)| (first..=last).contains(&address));
+            prop_assert_eq!(set.contains(Ipv4Addr::from(address).into()), scan);
+        }
+    }
+}

@@ -250,6 +250,7 @@ mod tests {
         DecisionLine {
             request_id: "7d1c",
             verdict: VerdictLabel::Deny,
+            mode: "enforce",
             code: Some("invalid_credential"),
             why: Some("expired"),
             service: Some("orders"),
@@ -276,7 +277,7 @@ mod tests {
         });
         let told = serde_json::json!({
             "timestamp": "2026-01-02T03:04:05.000Z", "level": "info", "target": "doorward::check",
-            "message": "check", "request_id": "7d1c", "verdict": "deny", "code": "invalid_credential",
+            "message": "check", "request_id": "7d1c", "verdict": "deny", "mode": "enforce", "code": "invalid_credential",
             "why": "expired", "service": "orders", "method": "GET", "path": "/orders/1",
             "host": "api.example.com", "client": "192.0.2.1", "credential": "dw_key_0123456789aB",
             "duration_us": 7,
