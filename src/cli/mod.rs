@@ -132,7 +132,12 @@ enum ConfigCommand {
     /// The JSON Schema of the configuration file
     Schema,
     /// The settings in force, without secrets, and where each comes from
-    Show,
+    #[command(after_help = "Example: doorward config show --effective orders/production")]
+    Show {
+        /// Show the policy that results for this deployment instead
+        #[arg(long, value_name = "DEPLOYMENT")]
+        effective: Option<String>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -154,7 +159,9 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
         Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
-        Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Config(ConfigCommand::Show { effective }) => {
+            return config::show(&common.read(&[]), effective.as_deref(), as_json);
+        }
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,

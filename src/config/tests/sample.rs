@@ -21,7 +21,7 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     let Authentication::Required(required) = &sample.services[0].authentication.value else {
         panic!("the sample's service is not public")
     };
-    let Method::ApiKey(method) = &required.any.as_ref().unwrap()[0].value;
+    let Method::ApiKey(method) = &required.any.as_ref().unwrap()[0].value else { panic!("an api_key") };
     assert_eq!(method, &ApiKey::default());
     sample.services.clear();
     sample.consumers.clear();
