@@ -56,10 +56,7 @@ pub(super) struct Surroundings<'c> {
 }
 
 impl At<Authentication> {
-    pub(super) fn resolve(
-        &self,
-        around: &mut Surroundings<'_>,
-    ) -> domain::authentication::Authentication {
+    pub(super) fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::Authentication {
         match &self.value {
             Authentication::None => domain::authentication::Authentication::None,
             Authentication::Required(required) => {

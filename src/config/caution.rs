@@ -57,8 +57,7 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
         warn(method.place, message);
     }
     if policy.mode == Mode::Shadow {
-        let message =
-            format!("`{}` is in shadow: what it would deny is logged, and passes", planned.name());
+        let message = format!("`{}` is in shadow: what it would deny is logged, and passes", planned.name());
         warn(mode_place(planned), message);
     }
     for (rule, written) in policy.rules.iter().zip(rules(planned)) {

@@ -205,7 +205,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         match &self.0.value {
             Value::Map(_) => self.deserialize_any(visitor),
             // A heading of which all lines are commented out; what is required is missed by name.
-            Value::Nothing | Value::Null => visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place)),
+            Value::Nothing | Value::Null => {
+                visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place))
+            }
             _ => Err(self.expected_structure(&format!("a map of {}", listed(fields)))),
         }
     }
@@ -265,7 +267,9 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some(entry) = self.rest.next() else { return Ok(None) };
         self.value = Some(&entry.value);
-        seed.deserialize(Key { key: &entry.key, place: entry.place }).map(Some).map_err(|fault| fault.or_at(entry.place))
+        seed.deserialize(Key { key: &entry.key, place: entry.place })
+            .map(Some)
+            .map_err(|fault| fault.or_at(entry.place))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {

@@ -76,10 +76,8 @@ impl Deployment {
         if service.is_none() || infrastructure.is_none() {
             return;
         }
-        let parts = names
-            .services
-            .name_of(&self.service)
-            .zip(names.infrastructures.name_of(&self.infrastructure));
+        let parts =
+            names.services.name_of(&self.service).zip(names.infrastructures.name_of(&self.infrastructure));
         if let Some((service, infrastructure)) = parts {
             let name = At { value: format!("{service}/{infrastructure}"), place: self.service.place };
             let id = At { value: derived("deployment", &name), place: name.place };
@@ -146,7 +144,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
                 Ok(Part::Removed)
             }
 
-            fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Part<T>, D::Error> {
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Part<T>, D::Error> {
                 T::deserialize(deserializer).map(Part::Is)
             }
         }

@@ -97,7 +97,8 @@ fn parts<'l>(planned: &Planned<'_>, service: &Words<'l>, deployment: &Words<'l>)
     let of_deployment = |key| first_of(key, [(deployment, "deployment"), (service, "service")]);
     let overridden = |key| first_of(key, [(&parts, "override"), (service, "service")]);
 
-    let mut all = vec![Part { key: "service", ..service.get("name").unwrap_or_default().part("service", "service") }];
+    let mut all =
+        vec![Part { key: "service", ..service.get("name").unwrap_or_default().part("service", "service") }];
     if let Some((_, name)) = planned.infrastructure {
         let written = deployment.get("infrastructure").unwrap_or_default();
         all.push(Part { value: json!(name), ..written.part("infrastructure", "deployment") });
@@ -154,7 +155,8 @@ impl Lines<'_> {
                 }
                 let inside = out.len();
                 for (key, value) in map {
-                    let below = node.and_then(|node| node.get(key).or_else(|| node.is_word(key).then_some(node)));
+                    let below =
+                        node.and_then(|node| node.get(key).or_else(|| node.is_word(key).then_some(node)));
                     self.write(out, depth + 1, &format!("{key}:"), value, below);
                 }
                 if head == "-" {

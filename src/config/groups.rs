@@ -40,7 +40,8 @@ impl Groups {
             check_group(group, faults);
         }
         for empty in groups.clone().filter(|groups| groups.is_empty()) {
-            let message = format!("`{word}` is empty, expected a group; for no restriction leave `groups` out");
+            let message =
+                format!("`{word}` is empty, expected a group; for no restriction leave `groups` out");
             faults.push(Fault::new(empty.place, message));
         }
         list(groups.flat_map(|groups| &groups.value).map(|group| group.value.clone()).collect())

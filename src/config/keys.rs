@@ -141,8 +141,7 @@ impl At<Key> {
             enabled: self.enabled,
             opens,
             permissions,
-            networks: networks
-                .map(|networks| Arc::new(networks.resolve(networks.place, faults, warnings))),
+            networks: networks.map(|networks| Arc::new(networks.resolve(networks.place, faults, warnings))),
         }
     }
 

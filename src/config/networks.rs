@@ -51,5 +51,8 @@ fn set(entries: &[At<String>], faults: &mut Vec<Fault>) -> NetworkSet {
 }
 
 pub(super) fn network(entry: &At<String>, faults: &mut Vec<Fault>) -> Option<Network> {
-    entry.parse().map_err(|why: network::MalformedNetwork| faults.push(Fault::new(entry.place, why.to_string()))).ok()
+    entry
+        .parse()
+        .map_err(|why: network::MalformedNetwork| faults.push(Fault::new(entry.place, why.to_string())))
+        .ok()
 }

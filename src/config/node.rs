@@ -153,7 +153,8 @@ impl Node {
 fn says_null(place: Place, lines: &[&str]) -> bool {
     let Place::File { line, column } = place else { return false };
     let (above, before) = (line.saturating_sub(1) as usize, column.saturating_sub(1) as usize);
-    let Some(rest) = lines.get(above).and_then(|line| line.char_indices().nth(before).map(|at| &line[at.0..]))
+    let Some(rest) =
+        lines.get(above).and_then(|line| line.char_indices().nth(before).map(|at| &line[at.0..]))
     else {
         return false;
     };

@@ -88,7 +88,8 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
     if let Some(deployments) = &config.deployments
         && deployments.is_empty()
     {
-        let message = "`deployments` is empty; leave it out to deploy each service once, as it is, or list some";
+        let message =
+            "`deployments` is empty; leave it out to deploy each service once, as it is, or list some";
         around.faults.push(Fault::new(deployments.place, message));
     }
     let planned = planned(config, around.names);

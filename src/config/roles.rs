@@ -48,11 +48,7 @@ pub(super) fn resolve(roles: &[Role], names: &Names, faults: &mut Vec<Fault>) ->
     role::Roles::new(&direct)
 }
 
-pub(super) fn grants(
-    roles: &RolesByProject,
-    names: &Names,
-    faults: &mut Vec<Fault>,
-) -> Vec<role::RoleGrant> {
+pub(super) fn grants(roles: &RolesByProject, names: &Names, faults: &mut Vec<Fault>) -> Vec<role::RoleGrant> {
     let mut grants = Vec::new();
     for (project, roles) in roles {
         let project = names.projects.find(project, faults);

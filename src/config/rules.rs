@@ -44,7 +44,8 @@ pub(super) fn resolve(rules: &[At<Rule>], around: &mut Surroundings<'_>) -> Vec<
 impl At<Rule> {
     fn resolve(&self, names: &Names, faults: &mut Vec<Fault>) -> deployment::Rule {
         if self.permissions.is_none() && self.groups.is_none() && self.roles.is_none() {
-            let message = "a rule asks for nothing, expected at least one of `permissions`, `groups` and `roles`";
+            let message =
+                "a rule asks for nothing, expected at least one of `permissions`, `groups` and `roles`";
             faults.push(Fault::new(self.place, message));
         }
         let group = |group: &At<String>, faults: &mut Vec<Fault>| {
@@ -54,9 +55,12 @@ impl At<Rule> {
         deployment::Rule {
             methods: read_all(self.methods.as_ref(), ("methods", "all methods"), method, faults),
             paths: read_all(self.paths.as_ref(), ("paths", "every path"), path, faults),
-            permissions: find_all(self.permissions.as_ref(), ("permissions", NONE), faults, |name, faults| {
-                names.permissions.find(name, faults)
-            }),
+            permissions: find_all(
+                self.permissions.as_ref(),
+                ("permissions", NONE),
+                faults,
+                |name, faults| names.permissions.find(name, faults),
+            ),
             groups: find_all(self.groups.as_ref(), ("groups", NONE), faults, group),
             roles: find_all(self.roles.as_ref(), ("roles", NONE), faults, |name, faults| {
                 demand(name, names, faults)
@@ -69,9 +73,8 @@ const NONE: &str = "none to be needed";
 
 /// RFC 9110 section 9.1: a token, by case; and all that are in use are in upper case.
 fn method(text: &str) -> Result<String, String> {
-    let upper = |byte: u8| {
-        byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
-    };
+    let upper =
+        |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if !text.is_empty() && text.len() <= 64 && text.bytes().all(upper) {
         return Ok(text.to_owned());
     }

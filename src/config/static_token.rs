@@ -38,7 +38,9 @@ impl StaticToken {
             let wrong = if name.is_empty() || name.len() > 128 || !header.bytes().all(plain) {
                 Some("is none that a token may stand in, expected letters, digits, `_` and `-`")
             } else if around.headers.claim(header) {
-                Some("is, but for case and dashes, a header that tells the upstream who called; choose another")
+                Some(
+                    "is, but for case and dashes, a header that tells the upstream who called; choose another",
+                )
             } else if !may_hold_a_key(header) {
                 Some("is a header that requests need for something else; choose another")
             } else if taken.contains(&name) {
