@@ -33,9 +33,11 @@ pub struct Wiring {
     pub edges: Vec<(String, Edge)>,
 }
 
-/// How a listener takes connections, and what Envoy makes of their addresses.
+/// How a listener takes connections, and what Envoy makes of their addresses and paths.
 #[derive(Clone, Debug, Default)]
 pub struct Edge {
+    /// Instead of what holds for all listeners.
+    pub paths: Option<Paths>,
     pub use_remote_address: bool,
     pub xff_num_trusted_hops: u32,
     pub skip_xff_append: bool,
@@ -152,13 +154,14 @@ impl Wiring {
             let loopback = json!({"address_prefix": "127.0.0.0", "prefix_len": 8});
             manager["internal_address_config"] = json!({"cidr_ranges": [loopback]});
         }
-        if self.paths >= Paths::Normalized {
+        let paths = edge.paths.unwrap_or(self.paths);
+        if paths >= Paths::Normalized {
             manager["normalize_path"] = json!(true);
         }
-        if self.paths >= Paths::Merged {
+        if paths >= Paths::Merged {
             manager["merge_slashes"] = json!(true);
         }
-        let escaped = match self.paths {
+        let escaped = match paths {
             Paths::EscapesRejected => "REJECT_REQUEST",
             Paths::EscapesRedirected => "UNESCAPE_AND_REDIRECT",
             Paths::EscapesForwarded => "UNESCAPE_AND_FORWARD",
