@@ -3,6 +3,7 @@
 mod config;
 mod consumer;
 mod door;
+mod explain;
 mod health;
 mod key;
 mod serve;
@@ -80,6 +81,11 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Decide one described request and print every step
+    #[command(
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+    )]
+    Explain(Box<explain::Arguments>),
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -131,6 +137,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
         Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
         Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
