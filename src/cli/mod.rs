@@ -3,6 +3,7 @@
 mod config;
 mod consumer;
 mod door;
+mod explain;
 mod health;
 mod key;
 mod serve;
@@ -104,6 +105,11 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Decide one described request and print every step
+    #[command(
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+    )]
+    Explain(Box<explain::Arguments>),
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -162,6 +168,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(ConfigCommand::Show { effective }) => {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
         }
+        Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
