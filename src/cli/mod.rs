@@ -3,6 +3,7 @@
 mod config;
 mod consumer;
 mod door;
+mod explain;
 mod health;
 mod key;
 mod serve;
@@ -10,6 +11,7 @@ mod store;
 mod validate;
 mod version;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,6 +105,11 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Decide one described request and print every step
+    #[command(
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+    )]
+    Explain(Box<explain::Arguments>),
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -161,6 +168,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(ConfigCommand::Show { effective }) => {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
         }
+        Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
@@ -212,13 +220,13 @@ fn runtime() -> Result<Runtime, Failure> {
 impl Common {
     /// The configuration, whole: file, environment, flags.
     fn read(&self, flags: &[Overlay]) -> Result<Loaded, Faults> {
-        settings::load(self.config.as_deref(), std::env::vars(), flags)
+        settings::load(self.config.as_deref(), environment(std::env::vars_os()), flags)
     }
 
     /// What a command needs of it: where things are. The keys that the file declares are not read,
     /// for whoever runs a command need not have them.
     fn load(&self) -> Result<settings::Config, Failure> {
-        settings::load_places(self.config.as_deref(), std::env::vars())
+        settings::load_places(self.config.as_deref(), environment(std::env::vars_os()))
             .map(|loaded| loaded.config)
             .map_err(|faults| Failure::Usage(faults.to_string()))
     }
@@ -231,6 +239,15 @@ impl Common {
         };
         let _ = std::io::stdout().write_all(printed.as_bytes());
     }
+}
+
+/// The environment as text. `std::env::vars` panics over any variable that is not UTF-8, meant for us
+/// or not, and shows it; here such bytes become `�`, which no setting and no key takes.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    variables.map(move |(name, value)| (text(name), text(value)))
 }
 
 /// Rows under headings, each column as wide as its widest cell.
@@ -270,4 +287,18 @@ fn segment(text: &str) -> String {
             _ => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_stops_nobody() {
+        let strange = |name: &str| (OsString::from(name), OsString::from_vec(vec![b'a', 0xff]));
+        let read: Vec<_> = environment([strange("LS_COLORS")].into_iter()).collect();
+        assert_eq!(read, [("LS_COLORS".to_owned(), "a\u{fffd}".to_owned())]);
+    }
 }

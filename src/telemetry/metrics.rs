@@ -266,7 +266,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::domain::denial::{Denial, Unproven};
+    use crate::domain::denial::{Denial, Unnamed, Unproven};
     use crate::telemetry::checks::CODES;
 
     fn telemetry() -> (Telemetry, crate::clock::Hand) {
@@ -293,8 +293,8 @@ mod tests {
             Denial::NetworkDenied { .. } => Denial::ServiceDenied,
             Denial::ServiceDenied => Denial::GroupDenied,
             Denial::GroupDenied => Denial::PermissionDenied,
-            Denial::PermissionDenied => Denial::UnknownService,
-            Denial::UnknownService => Denial::DeploymentDisabled,
+            Denial::PermissionDenied => Denial::UnknownService { of: Unnamed::Route },
+            Denial::UnknownService { .. } => Denial::DeploymentDisabled,
             Denial::DeploymentDisabled => Denial::CheckTooLarge,
             Denial::CheckTooLarge => Denial::Internal { why },
             Denial::Internal { .. } => Denial::Overloaded,
@@ -308,6 +308,7 @@ mod tests {
             request_id: "",
             verdict,
             mode: "enforce",
+            mistake: false,
             code,
             why: None,
             service: None,

@@ -14,20 +14,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
     ("check", &["clock", "domain", "replica", "telemetry"]),
+    ("explain", &["check", "domain", "telemetry"]),
     ("issue", &["clock", "domain", "replica", "store", "telemetry"]),
     ("grpc", &["check", "clock", "domain", "telemetry"]),
-    ("http", &["check", "clock", "domain", "issue", "store", "telemetry"]),
+    ("http", &["check", "clock", "domain", "explain", "issue", "store", "telemetry"]),
     ("reload", &EVERYBODY),
     ("server", &EVERYBODY),
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 13] = [
+const EVERYBODY: [&str; 14] = [
     "check",
     "cli",
     "clock",
     "config",
     "domain",
+    "explain",
     "grpc",
     "http",
     "issue",

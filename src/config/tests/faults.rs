@@ -129,6 +129,8 @@ fn wrong_settings_say_what_was_expected() {
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
+    check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
+    check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
     check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
