@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, cell, segment, table};
+use super::{Common, Failure, Networks, cell, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -24,6 +24,8 @@ pub enum Command {
         /// A permission that it has, by name or id; may be repeated
         #[arg(long = "permission")]
         permissions: Vec<String>,
+        #[command(flatten)]
+        networks: Networks,
         /// May be repeated
         #[arg(long = "tag")]
         tags: Vec<String>,
@@ -42,11 +44,14 @@ pub enum Command {
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let mut door = Door::open(common)?;
     match command {
-        Command::Create { username, id, custom_id, groups, permissions, tags } => {
-            let body = json!({
+        Command::Create { username, id, custom_id, groups, permissions, networks, tags } => {
+            let mut body = json!({
                 "id": id, "username": username, "custom_id": custom_id,
                 "groups": groups, "permissions": permissions, "tags": tags,
             });
+            if networks.are_given() {
+                body["networks"] = networks.body();
+            }
             let made = door.post("/consumers", &body)?;
             common.print(&made, |made| {
                 format!("made consumer {} ({})\n", cell(&made["username"]), cell(&made["id"]))

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Output, cell, segment, table};
+use super::{Common, Failure, Networks, Output, cell, segment, table};
 use crate::config::Moment;
 
 #[derive(Subcommand)]
@@ -58,6 +58,8 @@ pub struct Create {
     /// A permission that it has at most, by name or id; may be repeated [default: its consumer's]
     #[arg(long = "permission")]
     permissions: Vec<String>,
+    #[command(flatten)]
+    networks: Networks,
     /// May be repeated
     #[arg(long = "tag")]
     tags: Vec<String>,
@@ -121,6 +123,7 @@ fn body(create: Create) -> Result<Value, Failure> {
     put("tags", json!(create.tags));
     put("services", json!((!create.services.is_empty()).then_some(create.services)));
     put("permissions", json!((!create.permissions.is_empty()).then_some(create.permissions)));
+    put("networks", create.networks.body());
     put("insecure_allow_weak", json!(create.insecure_allow_weak.then_some(true)));
     Ok(Value::Object(body))
 }

@@ -72,6 +72,29 @@ pub enum Output {
     Json,
 }
 
+/// From where a credential may be used.
+#[derive(Args)]
+pub struct Networks {
+    /// An address, CIDR or range `a-b` from where it may be used; may be repeated [default: anywhere]
+    #[arg(long = "allow-network", value_name = "NETWORK")]
+    allow: Vec<String>,
+    /// An address, CIDR or range `a-b` from where it may not; may be repeated
+    #[arg(long = "deny-network", value_name = "NETWORK")]
+    deny: Vec<String>,
+}
+
+impl Networks {
+    fn are_given(&self) -> bool {
+        !self.allow.is_empty() || !self.deny.is_empty()
+    }
+
+    /// As the admin API takes them; null where none is given.
+    fn body(&self) -> Value {
+        let allow = (!self.allow.is_empty()).then_some(&self.allow);
+        self.are_given().then(|| json!({ "allow": allow, "deny": self.deny })).into()
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (the default)
@@ -114,7 +137,12 @@ enum ConfigCommand {
     /// The JSON Schema of the configuration file
     Schema,
     /// The settings in force, without secrets, and where each comes from
-    Show,
+    #[command(after_help = "Example: doorward config show --effective orders/production")]
+    Show {
+        /// Show the policy that results for this deployment instead
+        #[arg(long, value_name = "DEPLOYMENT")]
+        effective: Option<String>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -136,7 +164,9 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
         Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
-        Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Config(ConfigCommand::Show { effective }) => {
+            return config::show(&common.read(&[]), effective.as_deref(), as_json);
+        }
         Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,

@@ -1,7 +1,7 @@
 //! From the tree to types: serde's derives on this side, every fault with its place on the other.
 //!
-//! `null` is never a value: a setting is written or left out. So nothing that narrows (`hosts`,
-//! `services`) can be lifted by a line that lost its end.
+//! `null` is no value: a setting is written or left out. So nothing that narrows (`hosts`,
+//! `services`) can be lifted by a line that lost its end. In an `override` alone the word removes.
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
@@ -9,6 +9,7 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+use super::deployments::Part;
 use super::fault::{Fault, listed};
 use super::node::{Entry, Node, Value};
 use super::place::{At, Place};
@@ -27,7 +28,7 @@ struct Reader<'de>(&'de Node);
 impl<'de> Reader<'de> {
     fn unexpected(self) -> Unexpected<'de> {
         match &self.0.value {
-            Value::Nothing => Unexpected::Unit,
+            Value::Nothing | Value::Null => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Unsigned(number) => Unexpected::Unsigned(*number),
             Value::Signed(number) => Unexpected::Signed(*number),
@@ -49,7 +50,7 @@ impl<'de> Reader<'de> {
         let (found, way_out) = match &self.0.value {
             Value::Given(_) => ("text", "; it is set in the file, or part by part"),
             Value::Text(_) => ("text", ""),
-            Value::Nothing => ("nothing", "; write it, or leave the line out"),
+            Value::Nothing | Value::Null => ("nothing", "; write it, or leave the line out"),
             Value::List(_) => ("a list", ""),
             Value::Map(_) => ("a map", ""),
             _ => ("a number or a truth value", ""),
@@ -98,7 +99,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let read = match &self.0.value {
-            Value::Nothing => visitor.visit_unit(),
+            Value::Nothing | Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Unsigned(number) => visitor.visit_u64(*number),
             Value::Signed(number) => visitor.visit_i64(*number),
@@ -158,10 +159,13 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        if name == At::<()>::NAME {
-            visitor.visit_seq(PlaceAndValue { node: self.0, given: 0 })
-        } else {
-            visitor.visit_newtype_struct(self)
+        match (name, &self.0.value) {
+            (At::<()>::NAME, _) => visitor.visit_seq(PlaceAndValue::of(self.0.place, self)),
+            (Part::<()>::NAME, Value::Null) => visitor.visit_unit(),
+            (Part::<()>::NAME, Value::Nothing) => {
+                Err(Fault::invalid_type(self.unexpected(), &visitor).or_at(self.0.place))
+            }
+            _ => visitor.visit_newtype_struct(self),
         }
     }
 
@@ -201,7 +205,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         match &self.0.value {
             Value::Map(_) => self.deserialize_any(visitor),
             // A heading of which all lines are commented out; what is required is missed by name.
-            Value::Nothing => visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place)),
+            Value::Nothing | Value::Null => {
+                visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place))
+            }
             _ => Err(self.expected_structure(&format!("a map of {}", listed(fields)))),
         }
     }
@@ -261,8 +267,9 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
         let Some(entry) = self.rest.next() else { return Ok(None) };
         self.value = Some(&entry.value);
-        let key: StrDeserializer<'de, Fault> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.or_at(entry.place))
+        seed.deserialize(Key { key: &entry.key, place: entry.place })
+            .map(Some)
+            .map_err(|fault| fault.or_at(entry.place))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
@@ -331,21 +338,55 @@ impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Content<V> {
     }
 }
 
-/// What [`At`] is read from: the place, then the value.
-struct PlaceAndValue<'de> {
-    node: &'de Node,
-    given: u8,
+/// Reads a key of a map.
+struct Key<'de> {
+    key: &'de str,
+    place: Place,
 }
 
-impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
+impl<'de> Deserializer<'de> for Key<'de> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        visitor.visit_borrowed_str(self.key)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match name {
+            At::<()>::NAME => visitor.visit_seq(PlaceAndValue::of(self.place, self)),
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// What [`At`] is read from: the place, then the value.
+struct PlaceAndValue<D> {
+    place: Option<Place>,
+    value: Option<D>,
+}
+
+impl<D> PlaceAndValue<D> {
+    fn of(place: Place, value: D) -> Self {
+        Self { place: Some(place), value: Some(value) }
+    }
+}
+
+impl<'de, D: Deserializer<'de, Error = Fault>> SeqAccess<'de> for PlaceAndValue<D> {
     type Error = Fault;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.given += 1;
-        match self.given {
-            1 => seed.deserialize(self.node.place.pack().into_deserializer()).map(Some),
-            2 => seed.deserialize(Reader(self.node)).map(Some),
-            _ => Ok(None),
+        if let Some(place) = self.place.take() {
+            return seed.deserialize(place.pack().into_deserializer()).map(Some);
         }
+        self.value.take().map(|value| seed.deserialize(value)).transpose()
     }
 }

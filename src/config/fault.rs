@@ -153,13 +153,15 @@ impl serde::de::Error for Fault {
         let way_out = match field {
             "authentication" => ": say what proves a caller, or `none` to make the service public",
             "in" => ", expected places such as `[query]`; without it, write the bare name",
+            "infrastructure" => ": say on which of `infrastructures` the service is deployed",
             _ => "",
         };
         Self::somewhere(format!("`{field}` is missing{way_out}"))
     }
 }
 
-fn choice(words: &[&str]) -> String {
+/// `a`, or one of `a`, `b`, `c`.
+pub(super) fn choice(words: &[&str]) -> String {
     match words {
         [only] => format!("`{only}`"),
         words => format!("one of {}", listed(words)),

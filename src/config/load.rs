@@ -29,6 +29,7 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// For each setting that somebody wrote, who and where: `log.level` → `doorward.yaml:3`.
     pub origins: BTreeMap<String, String>,
+    pub(super) tree: Node,
 }
 
 /// Reads the configuration: the file, under the variables `DOORWARD_…` of `env`, under `overlay`.
@@ -109,7 +110,7 @@ fn understand(
         warnings.push(Fault::new(config.keys.insecure_allow_weak.place, message));
     }
     let origins = show::origins(&tree, &source);
-    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins })
+    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins, tree })
 }
 
 /// The file and its text; both empty where none was asked for and the usual one is not there.
