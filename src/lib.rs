@@ -6,6 +6,7 @@
 //! * [`store`] — where records live; [`replica`] — what this instance knows of them.
 //! * [`check`] — the shell of one decision; [`explain`] — the same for a request that is only described,
 //!   every step told.
+//! * [`cases`] — described requests beside a policy, and what is expected of them.
 //! * [`issue`] — making and ending consumers and credentials.
 //! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
 //! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
@@ -13,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod check;
 pub mod cli;
 pub mod clock;

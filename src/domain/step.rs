@@ -28,7 +28,13 @@ pub enum Step {
     /// A place where a credential was looked for.
     Looked { method: &'static str, name: String, place: &'static str, found: &'static str },
     /// What was presented, and whether it proves anything.
-    Credential { method: &'static str, key: Option<Uuid>, consumer: Option<Uuid>, outcome: Outcome },
+    Credential {
+        method: &'static str,
+        key: Option<Uuid>,
+        consumer: Option<Uuid>,
+        username: Option<String>,
+        outcome: Outcome,
+    },
     /// Nothing was proven, and the anonymous consumer stands in.
     Anonymous { consumer: Uuid, username: Option<String> },
     /// Whether the key opens this deployment.
@@ -99,14 +105,19 @@ impl fmt::Display for Step {
             Self::Looked { method, name, place, found } => {
                 write!(f, "{method}: looked for `{name}` in the {place}: {found}")
             }
-            Self::Credential { method, key, consumer, outcome } => {
+            Self::Credential { method, key, consumer, username, outcome } => {
                 write!(f, "{method}: ")?;
-                match (key, consumer) {
-                    (Some(key), Some(consumer)) => write!(f, "key {key} of consumer {consumer}")?,
-                    (Some(key), None) => write!(f, "key {key}")?,
-                    (None, _) => f.write_str("a key that is not known")?,
+                match key {
+                    Some(key) => write!(f, "key {key}")?,
+                    None => f.write_str("a key that is not known")?,
                 }
-                write!(f, ": {outcome}")
+                if let Some(consumer) = consumer {
+                    write!(f, " of {} ({consumer})", username.as_deref().unwrap_or("a consumer"))?;
+                }
+                match outcome {
+                    Outcome::Open => f.write_str(": proven"),
+                    shut => write!(f, ": {shut}"),
+                }
             }
             Self::Anonymous { consumer, username } => {
                 let name = username.as_deref().unwrap_or_default();

@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "domain"]),
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
+    ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
     ("check", &["clock", "domain", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
     ("issue", &["clock", "domain", "replica", "store", "telemetry"]),
@@ -23,7 +24,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 14] = [
+const EVERYBODY: [&str; 15] = [
+    "cases",
     "check",
     "cli",
     "clock",
