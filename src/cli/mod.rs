@@ -3,10 +3,12 @@
 mod config;
 mod consumer;
 mod door;
+mod explain;
 mod health;
 mod key;
 mod serve;
 mod store;
+mod test;
 mod validate;
 mod version;
 
@@ -104,6 +106,18 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Decide one described request and print every step
+    #[command(
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+    )]
+    Explain(Box<explain::Arguments>),
+    /// Hold decision cases against their policy, without a server or a store
+    #[command(after_help = "Example: doorward test cases.yaml")]
+    Test {
+        /// Cases, each with a request and what is expected of it
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -162,6 +176,8 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Config(ConfigCommand::Show { effective }) => {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
         }
+        Command::Explain(arguments) => explain::run(common, *arguments)?,
+        Command::Test { files } => return test::run(common, &files),
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
