@@ -119,15 +119,15 @@ impl Checker {
         })
     }
 
-    /// Decides a request that was only described, and gives every step to `witness`. Neither
-    /// counted nor logged: it did not happen.
+    /// Decides a request that was only described, and gives every step to `witness`; `render` gets
+    /// the line that would have been logged too. Neither counted nor logged: it did not happen.
     pub fn explain<T>(
         &self,
         request: &Request<'_>,
         witness: &mut impl Witness,
-        render: impl FnOnce(&Decision<'_>) -> T,
+        render: impl FnOnce(&Decision<'_>, &DecisionLine<'_>) -> T,
     ) -> T {
-        self.decide(request, witness, |decision, _, _| render(decision))
+        self.decide(request, witness, |decision, line, _| render(decision, line))
     }
 
     /// The answer where no request could be read or decided about (`malformed_request`,

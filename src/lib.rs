@@ -4,7 +4,9 @@
 //! * [`domain`] — the nouns and the rules of a decision; pure.
 //! * [`config`] — what the operator wrote.
 //! * [`store`] — where records live; [`replica`] — what this instance knows of them.
-//! * [`check`] — the shell of one decision.
+//! * [`check`] — the shell of one decision; [`explain`] — the same for a request that is only described,
+//!   every step told.
+//! * [`cases`] — described requests beside a policy, and what is expected of them.
 //! * [`issue`] — making and ending consumers and credentials.
 //! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
 //! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
@@ -12,11 +14,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod explain;
 pub mod grpc;
 pub mod http;
 pub mod issue;

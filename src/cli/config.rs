@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use super::Failure;
 use crate::config::{self, Faults, Loaded};
 
 /// Prints the JSON Schema of the configuration.
@@ -13,16 +14,34 @@ pub fn schema() -> ExitCode {
 
 /// Prints the effective settings without secrets, each with where it came from: as YAML that can be
 /// loaded again, or as one JSON object `{"file", "settings", "origins"}`.
-pub fn show(loaded: &Result<Loaded, Faults>, as_json: bool) -> ExitCode {
-    match loaded {
-        Ok(loaded) if as_json => say(&format!("{:#}\n", config::show_json(loaded))),
-        Ok(loaded) => say(&config::show_yaml(loaded)),
+///
+/// Of one deployment, where it is named: the policy that results there, as YAML or as one JSON
+/// object `{"deployment", "policy", "origins"}`.
+///
+/// # Errors
+///
+/// There is no such deployment.
+pub fn show(
+    loaded: &Result<Loaded, Faults>,
+    deployment: Option<&str>,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
         Err(faults) => {
             eprintln!("{faults}");
-            return ExitCode::from(2);
+            return Ok(ExitCode::from(2));
         }
+    };
+    match deployment {
+        Some(name) => {
+            let effective = config::effective(loaded, name).map_err(Failure::Refused)?;
+            say(&if as_json { format!("{:#}\n", effective.to_json()) } else { effective.to_yaml() });
+        }
+        None if as_json => say(&format!("{:#}\n", config::show_json(loaded))),
+        None => say(&config::show_yaml(loaded)),
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A pipe that was closed (`| head`) is nobody's failure; `print!` would panic.

@@ -17,11 +17,16 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 use super::{Common, Failure};
+use crate::check::{Checker, OnFault};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::domain::catalog::Catalog;
 use crate::http::admin::{self, Admin};
+use crate::http::explain;
 use crate::issue::Issuer;
+use crate::replica::Replica;
 use crate::store::redb::{FileError, RedbStore};
+use crate::telemetry::{Readiness, Telemetry};
 
 /// Whoever answers the admin API's routes.
 pub struct Door {
@@ -44,7 +49,26 @@ impl Door {
     ///
     /// [`Failure::Unreachable`] where no server answers and another process holds the store.
     pub fn open(common: &Common) -> Result<Self, Failure> {
-        let config = common.load()?;
+        Self::open_with(&common.load()?, in_process)
+    }
+
+    /// A door that `POST /explain` goes through too. Without a server that takes the keys that the
+    /// file declares, and all that the store holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Failure::Usage`] where no server runs and a key cannot be read.
+    pub fn open_to_decide(common: &Common) -> Result<Self, Failure> {
+        Self::open_with(&common.load()?, |_, clock, runtime| {
+            let whole = common.read(&[]).map_err(|faults| Failure::Usage(faults.to_string()));
+            deciding(&whole.map_err(Closed::Failed)?.config, clock, runtime)
+        })
+    }
+
+    fn open_with(
+        config: &Config,
+        open: impl Fn(&Config, &Clock, &Runtime) -> Result<Router, Closed>,
+    ) -> Result<Self, Failure> {
         let runtime = super::runtime()?;
         let socket = config.admin_socket();
         let clock = Clock::system();
@@ -53,7 +77,7 @@ impl Door {
             if runtime.block_on(UnixStream::connect(&socket)).is_ok() {
                 return Ok(Self { runtime, way: Way::Socket(socket) });
             }
-            match in_process(&config, &clock) {
+            match open(config, &clock, &runtime) {
                 Ok(router) => return Ok(Self { runtime, way: Way::InProcess(router) }),
                 Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
@@ -169,18 +193,47 @@ impl From<FileError> for Closed {
 }
 
 /// The admin API on a store that nobody else has open.
-fn in_process(config: &Config, clock: &Clock) -> Result<Router, Closed> {
+fn in_process(config: &Config, clock: &Clock, _: &Runtime) -> Result<Router, Closed> {
     let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
-    let ring = Arc::clone(store.ring());
-    let catalog = config
-        .catalog(&ring.peppers())
-        .map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))?;
-    let issuer = Issuer::new(store.clone(), ring, clock.clone(), Arc::new(ArcSwap::from_pointee(catalog)))
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
+    Ok(admin(config, clock, store, catalog))
+}
+
+/// The same, and decisions by what the store holds at this moment.
+fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router, Closed> {
+    let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
+    let replica = runtime
+        .block_on(Replica::load(&*store, clock))
+        .map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
+    let telemetry = Telemetry::new(clock.clone(), Arc::new(Readiness::new()));
+    let (peppers, telemetry) = (store.ring().peppers(), Arc::new(telemetry));
+    let checker = Checker::new(Arc::clone(&catalog), peppers, Arc::new(replica), clock.clone(), telemetry)
+        .with_on_fault(on_fault(config));
+    let limit = config.limits.admin_body_bytes.value.bytes();
+    Ok(admin(config, clock, store, catalog).merge(explain::router(Arc::new(checker), limit)))
+}
+
+fn catalog(config: &Config, store: &RedbStore) -> Result<Catalog, Closed> {
+    let catalog = config.catalog(&store.ring().peppers());
+    catalog.map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))
+}
+
+fn admin(config: &Config, clock: &Clock, store: Arc<RedbStore>, catalog: Arc<ArcSwap<Catalog>>) -> Router {
+    let issuer = Issuer::new(store.clone(), Arc::clone(store.ring()), clock.clone(), catalog)
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
-    Ok(admin::router(Admin {
+    admin::router(Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),
         backup: Arc::new(move |to| store.backup(&to).map(drop)),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
-    }))
+    })
+}
+
+/// What the checker makes of the setting.
+pub(super) fn on_fault(config: &Config) -> OnFault {
+    match config.on_fault {
+        config::OnFault::Error => OnFault::Error,
+        config::OnFault::Deny => OnFault::Deny,
+    }
 }

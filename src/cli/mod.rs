@@ -3,10 +3,12 @@
 mod config;
 mod consumer;
 mod door;
+mod explain;
 mod health;
 mod key;
 mod serve;
 mod store;
+mod test;
 mod validate;
 mod version;
 
@@ -104,6 +106,18 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Decide one described request and print every step
+    #[command(
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+    )]
+    Explain(Box<explain::Arguments>),
+    /// Hold decision cases against their policy, without a server or a store
+    #[command(after_help = "Example: doorward test cases.yaml")]
+    Test {
+        /// Cases, each with a request and what is expected of it
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -132,7 +146,12 @@ enum ConfigCommand {
     /// The JSON Schema of the configuration file
     Schema,
     /// The settings in force, without secrets, and where each comes from
-    Show,
+    #[command(after_help = "Example: doorward config show --effective orders/production")]
+    Show {
+        /// Show the policy that results for this deployment instead
+        #[arg(long, value_name = "DEPLOYMENT")]
+        effective: Option<String>,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -154,7 +173,11 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
         Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
-        Command::Config(ConfigCommand::Show) => return Ok(config::show(&common.read(&[]), as_json)),
+        Command::Config(ConfigCommand::Show { effective }) => {
+            return config::show(&common.read(&[]), effective.as_deref(), as_json);
+        }
+        Command::Explain(arguments) => explain::run(common, *arguments)?,
+        Command::Test { files } => return test::run(common, &files),
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,

@@ -14,14 +14,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::door::{PATIENCE, PAUSE};
+use super::door::{PATIENCE, PAUSE, on_fault};
 use super::{Common, Failure};
-use crate::check::{Checker, OnFault};
+use crate::check::Checker;
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin};
-use crate::http::status;
+use crate::http::{explain, status};
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
@@ -186,12 +186,10 @@ fn serve_until_told(
         clock.clone(),
         Arc::clone(&telemetry),
     )
-    .with_on_fault(match config.on_fault {
-        config::OnFault::Error => OnFault::Error,
-        config::OnFault::Deny => OnFault::Deny,
-    });
+    .with_on_fault(on_fault(&config));
+    let checker = Arc::new(checker);
     let health = Health::default();
-    let wire = Wire::new(checker, limits(&config), health.clone());
+    let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
     let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
@@ -204,7 +202,8 @@ fn serve_until_told(
             Arc::new(move |to| store.backup(&to).map(drop))
         },
         body_limit: config.limits.admin_body_bytes.value.bytes(),
-    });
+    })
+    .merge(explain::router(checker, config.limits.admin_body_bytes.value.bytes()));
 
     runtime.block_on(async {
         let listeners = bind(&config).await?;

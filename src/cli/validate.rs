@@ -34,7 +34,7 @@ pub fn run(loaded: &Result<Loaded, Faults>, as_json: bool) -> ExitCode {
     }
 }
 
-/// `doorward.yaml is good: 2 services, 1 consumer, 1 key, 0 permissions; 1 warning`.
+/// `doorward.yaml is good: 2 services, 3 deployments, 1 consumer, 1 key, 0 permissions; 1 warning`.
 fn summary(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let keys = config.consumers.iter().map(|consumer| consumer.keys.len()).sum();
@@ -43,8 +43,9 @@ fn summary(loaded: &Loaded) -> String {
         None => "no file, the defaults hold".to_owned(),
     };
     format!(
-        "{file}: {}, {}, {}, {}; {}",
+        "{file}: {}, {}, {}, {}, {}; {}",
         count(config.services.len(), "service"),
+        count(config.deployed().len(), "deployment"),
         count(config.consumers.len(), "consumer"),
         count(keys, "key"),
         count(config.permissions.len(), "permission"),
@@ -72,7 +73,7 @@ mod tests {
         let summary = summary(&loaded).replace(&format!("{}/", folder.path().display()), "");
         assert_eq!(
             summary,
-            "doorward.yaml is good: 1 service, 0 consumers, 0 keys, 0 permissions; 1 warning"
+            "doorward.yaml is good: 1 service, 1 deployment, 0 consumers, 0 keys, 0 permissions; 1 warning"
         );
     }
 }

@@ -8,10 +8,11 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::api_key::ApiKey;
-use super::directory::Directory;
 use super::fault::{Fault, quoted};
 use super::headers::Headers;
+use super::names::Names;
 use super::place::At;
+use super::static_token::StaticToken;
 use crate::domain;
 use crate::domain::authentication::Combine;
 
@@ -43,28 +44,21 @@ pub struct Required {
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     ApiKey(ApiKey),
+    StaticToken(StaticToken),
 }
 
 /// What a policy is resolved with.
 pub(super) struct Surroundings<'c> {
-    pub consumers: &'c Directory,
+    pub names: &'c Names,
     pub headers: &'c Headers,
     pub faults: &'c mut Vec<Fault>,
     pub warnings: &'c mut Vec<Fault>,
 }
 
 impl At<Authentication> {
-    pub(super) fn resolve(
-        &self,
-        service: &str,
-        around: &mut Surroundings<'_>,
-    ) -> domain::authentication::Authentication {
+    pub(super) fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::Authentication {
         match &self.value {
-            Authentication::None => {
-                let message = format!("service `{service}` is public: `authentication` is `none`");
-                around.warnings.push(Fault::new(self.place, message));
-                domain::authentication::Authentication::None
-            }
+            Authentication::None => domain::authentication::Authentication::None,
             Authentication::Required(required) => {
                 let (combine, methods) = required.methods(self, around.faults);
                 domain::authentication::Authentication::Required {
@@ -109,12 +103,15 @@ impl At<Method> {
             Method::ApiKey(options) => {
                 domain::authentication::Method::ApiKey(options.resolve(self.place, around))
             }
+            Method::StaticToken(options) => {
+                domain::authentication::Method::StaticToken(options.resolve(around))
+            }
         }
     }
 }
 
 fn anonymous(name: &At<String>, around: &mut Surroundings<'_>) -> Option<uuid::Uuid> {
-    let found = around.consumers.lookup(name);
+    let found = around.names.consumers.lookup(name);
     match (found, uuid::Uuid::try_parse(name)) {
         (Some(id), _) => Some(id),
         // Ids may be those of consumers in the store, which is not read here.
@@ -128,7 +125,7 @@ fn anonymous(name: &At<String>, around: &mut Surroundings<'_>) -> Option<uuid::U
             Some(id)
         }
         (None, Err(_)) => {
-            around.faults.push(around.consumers.dangling(name));
+            around.faults.push(around.names.consumers.dangling(name));
             None
         }
     }
@@ -193,18 +190,19 @@ impl JsonSchema for Method {
     }
 
     fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let api_key = generator.subschema_for::<ApiKey>();
+        let with_options = |name: &str, options: schemars::Schema| {
+            schemars::json_schema!({
+                "type": "object",
+                "properties": { name: options },
+                "required": [name],
+                "additionalProperties": false,
+            })
+        };
+        let api_key = with_options("api_key", generator.subschema_for::<ApiKey>());
+        let static_token = with_options("static_token", generator.subschema_for::<StaticToken>());
         schemars::json_schema!({
             "description": "One way to prove who is calling: a bare word, or a map of its options.",
-            "oneOf": [
-                { "const": "api_key" },
-                {
-                    "type": "object",
-                    "properties": { "api_key": api_key },
-                    "required": ["api_key"],
-                    "additionalProperties": false,
-                },
-            ],
+            "oneOf": [{ "enum": ["api_key", "static_token"] }, api_key, static_token],
         })
     }
 }

@@ -6,13 +6,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::directory::{Directory, check_name};
+use super::directory::check_name;
 use super::fault::{Fault, quoted};
+use super::groups::check_group;
 use super::id::{Id, derived};
 use super::keys::Key;
+use super::names::Names;
+use super::networks::Networks;
 use super::place::{At, Place};
+use super::roles::{self, RolesByProject};
 use crate::domain;
-use crate::domain::network::Networks;
 
 /// The longest header that Doorward sets, in bytes: longer ones are `internal`, never cut.
 const LONGEST_HEADER: usize = 1024;
@@ -37,6 +40,12 @@ pub struct Consumer {
     /// Names or ids from `permissions`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<At<String>>,
+    /// By project (name or id), names from `roles`.
+    #[serde(skip_serializing_if = "RolesByProject::is_empty")]
+    pub roles: RolesByProject,
+    /// From where its credentials may be used. Absent: from anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<At<Networks>>,
     /// Whether its credentials are good. Default: true.
     pub enabled: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -59,6 +68,8 @@ impl Default for Consumer {
             email: None,
             groups: Vec::new(),
             permissions: Vec::new(),
+            roles: RolesByProject::new(),
+            networks: None,
             enabled: true,
             keys: Vec::new(),
         }
@@ -80,7 +91,7 @@ impl Consumer {
 impl At<Consumer> {
     pub(super) fn declare<'c>(
         &'c self,
-        consumers: &mut Directory,
+        names: &mut Names,
         taken: &mut Identities<'c>,
         faults: &mut Vec<Fault>,
     ) {
@@ -93,28 +104,21 @@ impl At<Consumer> {
         }
         let named = self.username.as_ref().or(self.custom_id.as_ref()).map_or(self.place, |name| name.place);
         let place = self.id.as_ref().map_or(named, |id| id.place);
-        consumers.declare(self.username.as_ref(), At { value: self.id(), place }, faults);
+        names.consumers.declare(self.username.as_ref(), At { value: self.id(), place }, faults);
         unique("custom_id", self.custom_id.as_ref(), &mut taken.custom_ids, faults);
         unique("email", self.email.as_ref(), &mut taken.emails, faults);
-        for group in &self.groups {
-            check_name("group", group, faults);
-            // Groups are sent as a list with commas between them.
-            if group.contains(',') {
-                let message = format!("the group name {} has a comma", quoted(group));
-                faults.push(Fault::new(group.place, message));
-            }
-        }
+        self.groups.iter().for_each(|group| check_group(group, faults));
     }
 
     /// What becomes of it in the catalog, without its keys.
     pub(super) fn resolve(
         &self,
-        permissions: &Directory,
+        names: &Names,
         faults: &mut Vec<Fault>,
         warnings: &mut Vec<Fault>,
     ) -> domain::consumer::Consumer {
         let granted: Vec<Uuid> =
-            self.permissions.iter().filter_map(|name| permissions.find(name, faults)).collect();
+            self.permissions.iter().filter_map(|name| names.permissions.find(name, faults)).collect();
         // A UUID and the `, ` before the next.
         let ids = granted.len() * 38;
         let groups: usize = self.groups.iter().map(|group| encoded_length(group) + 2).sum();
@@ -127,14 +131,17 @@ impl At<Consumer> {
                 warnings.push(Fault::new(self.place, message));
             }
         }
+        let networks = self.networks.as_ref();
         domain::consumer::Consumer {
             id: self.id(),
             username: self.username.as_ref().map(|name| name.value.clone()),
             custom_id: self.custom_id.as_ref().map(|name| name.value.clone()),
             groups: self.groups.iter().map(|group| group.value.clone()).collect(),
             permissions: granted,
-            roles: Vec::new(),
-            networks: Networks::default(),
+            roles: roles::grants(&self.roles, names, faults),
+            networks: networks
+                .map(|networks| networks.resolve(networks.place, faults, warnings))
+                .unwrap_or_default(),
             enabled: self.enabled,
         }
     }

@@ -1,17 +1,17 @@
 //! From the tree to types: serde's derives on this side, every fault with its place on the other.
 //!
-//! `null` is never a value: a setting is written or left out. So nothing that narrows (`hosts`,
-//! `services`) can be lifted by a line that lost its end.
+//! `null` is no value: a setting is written or left out. So nothing that narrows (`hosts`,
+//! `services`) can be lifted by a line that lost its end. In an `override` alone the word removes.
 
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
-};
+mod access;
 
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+
+use super::deployments::Part;
 use super::fault::{Fault, listed};
-use super::node::{Entry, Node, Value};
-use super::place::{At, Place};
+use super::node::{Node, Value};
+use super::place::At;
+use access::{Entries, Items, PlaceAndValue, Variant};
 
 /// # Errors
 ///
@@ -27,7 +27,7 @@ struct Reader<'de>(&'de Node);
 impl<'de> Reader<'de> {
     fn unexpected(self) -> Unexpected<'de> {
         match &self.0.value {
-            Value::Nothing => Unexpected::Unit,
+            Value::Nothing | Value::Null => Unexpected::Unit,
             Value::Bool(value) => Unexpected::Bool(*value),
             Value::Unsigned(number) => Unexpected::Unsigned(*number),
             Value::Signed(number) => Unexpected::Signed(*number),
@@ -49,7 +49,7 @@ impl<'de> Reader<'de> {
         let (found, way_out) = match &self.0.value {
             Value::Given(_) => ("text", "; it is set in the file, or part by part"),
             Value::Text(_) => ("text", ""),
-            Value::Nothing => ("nothing", "; write it, or leave the line out"),
+            Value::Nothing | Value::Null => ("nothing", "; write it, or leave the line out"),
             Value::List(_) => ("a list", ""),
             Value::Map(_) => ("a map", ""),
             _ => ("a number or a truth value", ""),
@@ -98,7 +98,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let read = match &self.0.value {
-            Value::Nothing => visitor.visit_unit(),
+            Value::Nothing | Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::Unsigned(number) => visitor.visit_u64(*number),
             Value::Signed(number) => visitor.visit_i64(*number),
@@ -158,10 +158,13 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        if name == At::<()>::NAME {
-            visitor.visit_seq(PlaceAndValue { node: self.0, given: 0 })
-        } else {
-            visitor.visit_newtype_struct(self)
+        match (name, &self.0.value) {
+            (At::<()>::NAME, _) => visitor.visit_seq(PlaceAndValue::of(self.0.place, self)),
+            (Part::<()>::NAME, Value::Null) => visitor.visit_unit(),
+            (Part::<()>::NAME, Value::Nothing) => {
+                Err(Fault::invalid_type(self.unexpected(), &visitor).or_at(self.0.place))
+            }
+            _ => visitor.visit_newtype_struct(self),
         }
     }
 
@@ -201,7 +204,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         match &self.0.value {
             Value::Map(_) => self.deserialize_any(visitor),
             // A heading of which all lines are commented out; what is required is missed by name.
-            Value::Nothing => visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place)),
+            Value::Nothing | Value::Null => {
+                visitor.visit_map(Entries::of(&[])).map_err(|fault| fault.or_at(self.0.place))
+            }
             _ => Err(self.expected_structure(&format!("a map of {}", listed(fields)))),
         }
     }
@@ -227,125 +232,5 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             _ => Err(self.expected(&format!("one of {}", listed(variants)))),
         };
         read.map_err(|fault| fault.or_at(self.0.place))
-    }
-}
-
-struct Items<'de>(std::slice::Iter<'de, Node>);
-
-impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.0.next().map(|item| seed.deserialize(Reader(item))).transpose()
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
-    }
-}
-
-struct Entries<'de> {
-    rest: std::slice::Iter<'de, Entry>,
-    value: Option<&'de Node>,
-}
-
-impl<'de> Entries<'de> {
-    fn of(entries: &'de [Entry]) -> Self {
-        Self { rest: entries.iter(), value: None }
-    }
-}
-
-impl<'de> MapAccess<'de> for Entries<'de> {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
-        let Some(entry) = self.rest.next() else { return Ok(None) };
-        self.value = Some(&entry.value);
-        let key: StrDeserializer<'de, Fault> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|fault| fault.or_at(entry.place))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        let value = self.value.take().ok_or_else(|| Fault::custom("a value was asked for before its key"))?;
-        seed.deserialize(Reader(value)).map_err(|fault| fault.or_at(value.place))
-    }
-}
-
-/// A word of an enumeration, bare (`api_key`) or with content (`api_key: {…}`).
-struct Variant<'de> {
-    word: &'de str,
-    place: Place,
-    content: Option<&'de Node>,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
-        let word: StrDeserializer<'de, Fault> = self.word.into_deserializer();
-        let variant = seed.deserialize(word).map_err(|fault| fault.or_at(self.place))?;
-        Ok((variant, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'de> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        match self.content {
-            None => Ok(()),
-            Some(content) => Err(Fault::new(content.place, format!("`{}` takes no options", self.word))),
-        }
-    }
-
-    /// A bare word means all defaults.
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
-        match self.content {
-            Some(content) => seed.deserialize(Reader(content)),
-            None => seed.deserialize(MapAccessDeserializer::new(Entries::of(&[]))),
-        }
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.newtype_variant_seed(Content(visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.newtype_variant_seed(Content(visitor))
-    }
-}
-
-/// Hands a variant's content to a visitor.
-struct Content<V>(V);
-
-impl<'de, V: Visitor<'de>> DeserializeSeed<'de> for Content<V> {
-    type Value = V::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        deserializer.deserialize_any(self.0)
-    }
-}
-
-/// What [`At`] is read from: the place, then the value.
-struct PlaceAndValue<'de> {
-    node: &'de Node,
-    given: u8,
-}
-
-impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
-        self.given += 1;
-        match self.given {
-            1 => seed.deserialize(self.node.place.pack().into_deserializer()).map(Some),
-            2 => seed.deserialize(Reader(self.node)).map(Some),
-            _ => Ok(None),
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::fault::{Fault, listed, quoted};
+use super::fault::{Fault, choice, listed, quoted};
 use super::place::{At, Place};
 
 /// The longest name, in bytes: percent-encoded it still fits in a header of 1 KiB.
@@ -17,12 +17,19 @@ pub(super) struct Directory {
     /// Where such things are declared: `services`.
     list: &'static str,
     names: HashMap<String, (Uuid, Place)>,
-    ids: HashMap<Uuid, Place>,
+    ids: HashMap<Uuid, (Option<String>, Place)>,
+    /// Whether ids are as good as names.
+    by_id: bool,
 }
 
 impl Directory {
     pub(super) fn new(kind: &'static str, list: &'static str) -> Self {
-        Self { kind, list, names: HashMap::new(), ids: HashMap::new() }
+        Self { kind, list, names: HashMap::new(), ids: HashMap::new(), by_id: true }
+    }
+
+    /// Of things that are known by their names alone.
+    pub(super) fn of_names(kind: &'static str, list: &'static str) -> Self {
+        Self { by_id: false, ..Self::new(kind, list) }
     }
 
     /// Names and ids stand for one thing each.
@@ -44,7 +51,8 @@ impl Directory {
                 return;
             }
         }
-        if let Some(first) = self.ids.insert(id.value, id.place) {
+        let known = (name.map(|name| name.value.clone()), id.place);
+        if let Some((_, first)) = self.ids.insert(id.value, known) {
             let message = format!(
                 "there are two {}s with the id `{}`; the other is in {}",
                 self.kind,
@@ -65,8 +73,13 @@ impl Directory {
     }
 
     pub(super) fn lookup(&self, reference: &str) -> Option<Uuid> {
-        let by_id = || Uuid::try_parse(reference).ok().filter(|id| self.ids.contains_key(id));
+        let by_id = || Uuid::try_parse(reference).ok().filter(|id| self.by_id && self.ids.contains_key(id));
         self.names.get(reference).map(|(id, _)| *id).or_else(by_id)
+    }
+
+    /// The name of what a reference stands for.
+    pub(super) fn name_of(&self, reference: &str) -> Option<&str> {
+        self.lookup(reference).and_then(|id| self.ids.get(&id)?.0.as_deref())
     }
 
     pub(super) fn dangling(&self, reference: &At<String>) -> Fault {
@@ -74,8 +87,10 @@ impl Directory {
         names.sort_unstable();
         let expected = match names.len() {
             0 => format!("but `{}` declares none", self.list),
-            1..=8 => format!("expected one of {} or its id", listed(&names)),
-            _ => format!("expected a name or id from `{}`", self.list),
+            1..=8 if self.by_id => format!("expected one of {} or its id", listed(&names)),
+            1..=8 => format!("expected {}", choice(&names)),
+            _ if self.by_id => format!("expected a name or id from `{}`", self.list),
+            _ => format!("expected a name from `{}`", self.list),
         };
         let message = format!("unknown {} {}, {expected}", self.kind, quoted(reference));
         Fault::new(reference.place, message).hint(reference, names)

@@ -12,6 +12,9 @@ use super::suggest::closest;
 /// The longest part of a line that is shown, in characters.
 const LONGEST_EXCERPT: usize = 160;
 
+/// How many are told at once: nobody reads more, and each is looked up in the file.
+const MOST_TOLD: usize = 100;
+
 /// One thing wrong, while the configuration is being read. Becomes a [`Remark`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -153,13 +156,15 @@ impl serde::de::Error for Fault {
         let way_out = match field {
             "authentication" => ": say what proves a caller, or `none` to make the service public",
             "in" => ", expected places such as `[query]`; without it, write the bare name",
+            "infrastructure" => ": say on which of `infrastructures` the service is deployed",
             _ => "",
         };
         Self::somewhere(format!("`{field}` is missing{way_out}"))
     }
 }
 
-fn choice(words: &[&str]) -> String {
+/// `a`, or one of `a`, `b`, `c`.
+pub(super) fn choice(words: &[&str]) -> String {
     match words {
         [only] => format!("`{only}`"),
         words => format!("one of {}", listed(words)),
@@ -196,7 +201,14 @@ impl Source {
 
     pub(super) fn report_all(&self, mut faults: Vec<Fault>) -> Vec<Remark> {
         faults.sort_by_key(|fault| fault.place.unwrap_or_default().pack());
-        faults.into_iter().map(|fault| self.report(fault)).collect()
+        let untold = faults.len().saturating_sub(MOST_TOLD);
+        let mut told: Vec<Remark> =
+            faults.into_iter().take(MOST_TOLD).map(|fault| self.report(fault)).collect();
+        if untold > 0 {
+            let message = format!("and {untold} more, which are told once these are mended");
+            told.push(Remark { file: self.file.clone(), message, ..Remark::bare() });
+        }
+        told
     }
 
     /// The line with a caret under the column.

@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::directory::Directory;
 use super::fault::{Fault, quoted};
 use super::id::{Id, given_or_derived};
 use super::moment::Moment;
+use super::names::Names;
+use super::networks::Networks;
 use super::place::{At, Place};
-use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 
@@ -44,12 +44,16 @@ pub struct Key {
     /// Absent: derived from the consumer and the place of the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<At<Id>>,
-    /// Names or ids of the services that it opens. Absent: all.
+    /// What it opens: services wherever they are deployed (`orders`), or single deployments
+    /// (`orders/production`); names or ids. Absent: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<At<String>>>,
     /// Names or ids of what it may do at most. Absent: all that its consumer may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Vec<At<String>>>,
+    /// From where it may be used. Absent: from anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<At<Networks>>,
     /// Good from then on. Absent: since ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<At<Moment>>,
@@ -76,6 +80,7 @@ impl Default for Key {
             id: None,
             services: None,
             permissions: None,
+            networks: None,
             not_before: None,
             expires_at: None,
             enabled: true,
@@ -110,9 +115,9 @@ impl At<Key> {
     pub(super) fn resolve(
         &self,
         consumer: Uuid,
-        services: &Directory,
-        permissions: &Directory,
+        names: &Names,
         faults: &mut Vec<Fault>,
+        warnings: &mut Vec<Fault>,
     ) -> KeyFacts {
         if let (Some(from), Some(to)) = (&self.not_before, &self.expires_at)
             && to.value <= from.value
@@ -121,13 +126,13 @@ impl At<Key> {
                 format!("`expires_at` is {}, expected after `not_before`, {}", to.value, from.value);
             faults.push(Fault::new(to.place, message));
         }
-        let opens = self.services.as_ref().map(|names| {
-            let found = names.iter().filter_map(|name| services.find(name, faults));
-            found.map(|service| Opens { service, infrastructure: None }).collect::<Arc<[_]>>()
+        let opens = self.services.as_ref().map(|services| {
+            services.iter().filter_map(|service| names.opens(service, faults)).collect::<Arc<[_]>>()
         });
-        let permissions = self.permissions.as_ref().map(|names| {
-            names.iter().filter_map(|name| permissions.find(name, faults)).collect::<Arc<[_]>>()
+        let permissions = self.permissions.as_ref().map(|permissions| {
+            permissions.iter().filter_map(|name| names.permissions.find(name, faults)).collect::<Arc<[_]>>()
         });
+        let networks = self.networks.as_ref();
         KeyFacts {
             id: self.id(consumer).value,
             consumer,
@@ -136,7 +141,7 @@ impl At<Key> {
             enabled: self.enabled,
             opens,
             permissions,
-            networks: None,
+            networks: networks.map(|networks| Arc::new(networks.resolve(networks.place, faults, warnings))),
         }
     }
 

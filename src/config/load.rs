@@ -29,6 +29,7 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// For each setting that somebody wrote, who and where: `log.level` → `doorward.yaml:3`.
     pub origins: BTreeMap<String, String>,
+    pub(super) tree: Node,
 }
 
 /// Reads the configuration: the file, under the variables `DOORWARD_…` of `env`, under `overlay`.
@@ -71,6 +72,19 @@ pub fn load_text(text: String) -> Result<Loaded, Faults> {
     understand(None, text, std::iter::empty(), &[], Keys::LeftAlone)
 }
 
+/// Reads a configuration that stands in another file, as if it were a file beside that one.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_beside(
+    file: &Path,
+    text: String,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, Faults> {
+    understand(Some(file.to_path_buf()), text, env, &[], Keys::Read)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keys {
     Read,
@@ -109,11 +123,11 @@ fn understand(
         warnings.push(Fault::new(config.keys.insecure_allow_weak.place, message));
     }
     let origins = show::origins(&tree, &source);
-    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins })
+    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins, tree })
 }
 
 /// The file and its text; both empty where none was asked for and the usual one is not there.
-fn read(asked: Option<&Path>, usual: &Path) -> Result<(Option<PathBuf>, String), Faults> {
+pub(super) fn read(asked: Option<&Path>, usual: &Path) -> Result<(Option<PathBuf>, String), Faults> {
     let path = asked.unwrap_or(usual);
     let source = Source { file: Some(path.display().to_string()), ..Source::default() };
     let refuse = |message: String| Faults::one(&source, Fault::new(Place::Default, message));

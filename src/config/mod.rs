@@ -7,30 +7,44 @@
 
 mod api_key;
 mod authentication;
+mod caution;
+mod client_address;
 mod consumers;
 mod decode;
+mod deployments;
 mod digest;
 mod directory;
+mod document;
 mod duration;
+mod effective;
 mod fault;
+mod groups;
 mod headers;
 mod id;
+mod infrastructures;
 mod keys;
 mod limits;
 mod listen;
+mod lists;
 mod load;
 mod log;
 mod moment;
+mod names;
+mod networks;
 mod node;
 mod overlay;
 mod permissions;
 mod place;
 mod policy;
+mod projects;
 mod revocation;
+mod roles;
+mod rules;
 mod schema;
 mod services;
 mod show;
 mod size;
+mod static_token;
 mod store;
 mod suggest;
 #[cfg(test)]
@@ -41,32 +55,43 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 pub use api_key::{ApiKey, KeyIn, KeyName};
 pub use authentication::{Authentication, Method, Required};
+pub use client_address::ClientAddress;
 pub use consumers::Consumer;
+pub use deployments::{Deployment, Override, Part};
+pub use document::Document;
 pub use duration::Span;
+pub use effective::{Effective, effective};
 pub use fault::{Faults, Remark};
+pub use groups::Groups;
 pub use headers::{HeaderName, Headers};
 pub use id::{Id, NAMESPACE, derived};
+pub use infrastructures::Infrastructure;
 pub use keys::{Key, Keys};
 pub use limits::Limits;
 pub use listen::{Address, Endpoint, Listen};
-pub use load::{Loaded, load, load_places, load_text};
+pub use load::{Loaded, load, load_beside, load_places, load_text};
 pub use log::{Log, LogFormat, LogLevel};
 pub use moment::Moment;
+pub use networks::Networks;
 pub use overlay::Overlay;
 pub use permissions::Permission;
 pub use place::{At, Place};
+pub use projects::Project;
 pub use revocation::Revocation;
+pub use roles::{Role, RolesByProject};
+pub use rules::Rule;
 pub use schema::schema;
-pub use services::Service;
+pub use services::{Mode, PathReading, Service};
 pub use show::{show_json, show_yaml};
 pub use size::Size;
+pub use static_token::StaticToken;
 pub use store::{Store, StoreUrl};
 
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::Secret;
 use crate::domain::verifier::{Peppers, Verifier};
 use fault::{Fault, Source};
@@ -100,8 +125,16 @@ pub struct Config {
     pub log: Log,
     pub limits: Limits,
     pub headers: Headers,
+    pub client_address: ClientAddress,
     pub permissions: Vec<Permission>,
+    pub roles: Vec<Role>,
+    pub projects: Vec<Project>,
+    pub infrastructures: Vec<Infrastructure>,
     pub services: Vec<Service>,
+    /// Where services are deployed; one that is not listed is not deployed. Absent: each service is
+    /// deployed once, as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<At<Vec<Deployment>>>,
     pub keys: Keys,
     pub consumers: Vec<At<Consumer>>,
 
@@ -141,8 +174,13 @@ impl Default for Config {
             log: Log::default(),
             limits: Limits::default(),
             headers: Headers::default(),
+            client_address: ClientAddress::default(),
             permissions: Vec::new(),
+            roles: Vec::new(),
+            projects: Vec::new(),
+            infrastructures: Vec::new(),
             services: Vec::new(),
+            deployments: None,
             keys: Keys::default(),
             consumers: Vec::new(),
             folder: PathBuf::new(),
@@ -151,6 +189,21 @@ impl Default for Config {
         }
     }
 }
+
+/// What is an instance's own, and settled when it starts.
+const SETTLED: [&str; 11] = [
+    "listen",
+    "store",
+    "secret_file",
+    "data_dir",
+    "revocation",
+    "on_fault",
+    "drain_delay",
+    "workers",
+    "reflection",
+    "limits",
+    "keys",
+];
 
 impl Config {
     /// Where Doorward keeps what it writes.
@@ -206,28 +259,30 @@ impl Config {
 
     /// The same number on every instance whose policy is the same, keys included.
     pub fn digest(&self, peppers: &Peppers) -> u64 {
-        digest::digest(&policy::resolve(self), &self.verifiers(peppers))
+        let mut but = vec!["log"];
+        but.extend(SETTLED);
+        digest::digest(self.settings(), &but, &self.verifiers(peppers))
     }
 
     /// The settings that `other` has differently and that only a start can put in force.
     pub fn unlike(&self, other: &Self) -> Vec<&'static str> {
-        let settled = |config: &Self| {
-            [
-                ("listen", json!(config.listen)),
-                ("store", json!(config.store)),
-                ("secret_file", json!(config.secret_file)),
-                ("data_dir", json!(config.data_dir)),
-                ("revocation", json!(config.revocation)),
-                ("on_fault", json!(config.on_fault)),
-                ("drain_delay", json!(config.drain_delay)),
-                ("workers", json!(config.workers)),
-                ("reflection", json!(config.reflection)),
-                ("limits", json!(config.limits)),
-                ("keys", json!(config.keys)),
-            ]
-        };
-        let changed = |(before, after): &((&'static str, Value), (&'static str, Value))| before.1 != after.1;
-        settled(self).into_iter().zip(settled(other)).filter(changed).map(|(before, _)| before.0).collect()
+        let (before, after) = (self.settings(), other.settings());
+        SETTLED.into_iter().filter(|setting| before.get(*setting) != after.get(*setting)).collect()
+    }
+
+    /// The names of everything that is deployed: `orders/production`, or `orders`.
+    pub fn deployed(&self) -> Vec<String> {
+        let names = policy::declare(self, &mut Parts::default(), &mut Vec::new());
+        deployments::planned(self, &names).iter().map(deployments::Planned::name).collect()
+    }
+
+    /// Every setting by its name, without secrets.
+    fn settings(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(settings)) => settings,
+            // A struct whose keys are all text becomes a map.
+            other => unreachable!("settings are a map: {other:?}"),
+        }
     }
 
     /// Of each key its verifier under the primary pepper.

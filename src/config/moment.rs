@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::domain::time::Timestamp;
 
@@ -12,80 +14,33 @@ use crate::domain::time::Timestamp;
 pub struct Moment(pub Timestamp);
 
 impl Moment {
-    /// RFC 3339 section 5.6 without fractions and leap seconds.
+    /// RFC 3339 section 5.6 without fractions and leap seconds, in the years 0000 to 9999 of UTC.
     pub fn parse(text: &str) -> Option<Self> {
-        let (date_time, offset) = text.split_at_checked(19)?;
-        let form = |(index, byte): (usize, u8)| match index {
-            4 | 7 => byte == b'-',
-            10 => byte == b'T' || byte == b't' || byte == b' ',
-            13 | 16 => byte == b':',
-            _ => byte.is_ascii_digit(),
-        };
-        if !date_time.bytes().enumerate().all(form) {
-            return None;
-        }
-        let part = |from: usize, to: usize| date_time[from..to].parse::<i64>().ok();
-        let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-        let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-        let last = days_of_month(year, month)?;
-        if !(1..=last).contains(&day) || hour > 23 || minute > 59 || second > 59 {
-            return None;
-        }
-        let seconds = days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-        Some(Self(Timestamp::from_unix(seconds - offset_seconds(offset)?)))
+        // `time` takes any byte between date and time, and fractions of any length.
+        let separated = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+        let whole = text.as_bytes().get(19) != Some(&b'.');
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        // A leap second is read as the last nanosecond of the one before.
+        let finest = moment.nanosecond() == 0;
+        let moment = moment.checked_to_utc()?;
+        (separated && whole && finest && (0..=9999).contains(&moment.year()))
+            .then(|| Self(Timestamp::from_unix(moment.unix_timestamp())))
     }
 }
 
-/// `Z`, `+01:00`.
-fn offset_seconds(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    match bytes {
-        b"Z" | b"z" => Some(0),
-        [sign @ (b'+' | b'-'), a, b, b':', c, d] if [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()) => {
-            let hours: i64 = text[1..3].parse().ok()?;
-            let minutes: i64 = text[4..6].parse().ok()?;
-            let seconds = hours * 3_600 + minutes * 60;
-            (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -seconds } else { seconds })
-        }
-        _ => None,
-    }
-}
-
-fn days_of_month(year: i64, month: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => Some(31),
-        4 | 6 | 9 | 11 => Some(30),
-        2 => Some(if leap { 29 } else { 28 }),
-        _ => None,
-    }
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar, by years that begin in March, so that the leap
-/// day is a year's last.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
+/// In UTC. What is beyond the years that RFC 3339 can write is shown in seconds since 1970.
 impl fmt::Display for Moment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (days, second) = (self.0.unix().div_euclid(86_400), self.0.unix().rem_euclid(86_400));
-        let shifted = days + 719_468;
-        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year_of_era =
-            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = year_of_era + era * 400 + i64::from(month <= 2);
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        let seconds = self.0.unix();
+        match OffsetDateTime::from_unix_timestamp(seconds) {
+            Ok(moment) if moment.year() >= 0 => {
+                let (year, month, day) = moment.to_calendar_date();
+                let (hour, minute, second) = moment.to_hms();
+                let month = u8::from(month);
+                write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+            }
+            _ => write!(formatter, "{seconds}"),
+        }
     }
 }
 
@@ -145,10 +100,14 @@ mod tests {
         assert_eq!(read("2026-12-31T23:59:59+01:00"), Some(1_798_757_999));
         assert_eq!(read("1969-12-31t23:59:59z"),      Some(-1));
         assert_eq!(read("0000-01-01 00:00:00-00:30"), Some(-62_167_217_400));
+        assert_eq!(read("9999-12-31T23:59:59Z"),      Some(253_402_300_799));
         for text in [
             "", "2026", "2026-12-31", "2026-12-31T23:59:59", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
             "2026-12-31T24:00:00Z", "2026-12-31T23:60:00Z", "2026-12-31T23:59:60Z", "2026-12-31T23:59:59.5Z",
             "2026-12-31T23:59:59+1:00", "2026-12-31T23:59:59+24:00", "+026-12-31T23:59:59Z", "２０２６-12-31T23:59:59Z",
+            "2026-12-31_23:59:59Z", "2026-12-31T23:59:59.0Z", "2026-12-31T23:59:59.000000000Z", "2026-12-31T23:59:59Z ",
+            " 2026-12-31T23:59:59Z", "2026-12-31T23:59:59+01:60", "2026-12-31T23:59:59+0100", "12026-12-31T23:59:59Z",
+            "0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", "2026-12-31é23:59:59Z",
         ] {
             assert_eq!(read(text), None, "{text}");
         }
@@ -160,6 +119,9 @@ mod tests {
             ["1970-01-01T00:00:00Z", "2000-02-29T12:00:00Z", "2100-03-01T00:00:01Z", "1600-12-31T23:59:59Z"]
         {
             assert_eq!(Moment::parse(text).unwrap().to_string(), text);
+        }
+        for seconds in [i64::MIN, -62_167_219_201, 253_402_300_800, i64::MAX] {
+            assert_eq!(Moment(Timestamp::from_unix(seconds)).to_string(), seconds.to_string());
         }
     }
 }

@@ -16,7 +16,10 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
+    /// No value is written.
     Nothing,
+    /// The word `null`, or `~`.
+    Null,
     Bool(bool),
     Unsigned(u64),
     Signed(i64),
@@ -86,7 +89,48 @@ impl Node {
         let options = Bounds::options();
         let spanned: Spanned<Value> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| fault(&error))?;
-        Ok(Self { place: place(spanned.referenced), value: spanned.value })
+        let mut tree = Self { place: place(spanned.referenced), value: spanned.value };
+        if tree.has_nothing() {
+            tree.tell_null_from_nothing(&text.lines().collect::<Vec<_>>());
+        }
+        Ok(tree)
+    }
+
+    fn has_nothing(&self) -> bool {
+        match &self.value {
+            Value::Nothing => true,
+            Value::List(items) => items.iter().any(Self::has_nothing),
+            Value::Map(entries) => entries.iter().any(|entry| entry.value.has_nothing()),
+            _ => false,
+        }
+    }
+
+    /// YAML has one value for both; here a word that somebody wrote is not a line that lost its end.
+    fn tell_null_from_nothing(&mut self, lines: &[&str]) {
+        match &mut self.value {
+            Value::Nothing if says_null(self.place, lines) => self.value = Value::Null,
+            Value::List(items) => items.iter_mut().for_each(|item| item.tell_null_from_nothing(lines)),
+            Value::Map(entries) => {
+                entries.iter_mut().for_each(|entry| entry.value.tell_null_from_nothing(lines));
+            }
+            _ => {}
+        }
+    }
+
+    /// What a map has under that key.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// An item of a list, counted from 0.
+    pub(super) fn item(&self, at: usize) -> Option<&Self> {
+        let Value::List(items) = &self.value else { return None };
+        items.get(at)
+    }
+
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(&self.value, Value::Text(text) if text == word)
     }
 
     /// Every text under a key of that name, however deep.
@@ -104,6 +148,17 @@ impl Node {
             _ => {}
         }
     }
+}
+
+fn says_null(place: Place, lines: &[&str]) -> bool {
+    let Place::File { line, column } = place else { return false };
+    let (above, before) = (line.saturating_sub(1) as usize, column.saturating_sub(1) as usize);
+    let Some(rest) =
+        lines.get(above).and_then(|line| line.char_indices().nth(before).map(|at| &line[at.0..]))
+    else {
+        return false;
+    };
+    ["null", "Null", "NULL", "~"].iter().any(|word| rest.starts_with(word))
 }
 
 fn place(location: Location) -> Place {

@@ -65,7 +65,7 @@ impl Overlay {
         }
         let mut node = root;
         for segment in &self.path {
-            if matches!(node.value, Value::Nothing) {
+            if matches!(node.value, Value::Nothing | Value::Null) {
                 *node = Node { place, value: Value::Map(Vec::new()) };
             }
             let entries = match &mut node.value {

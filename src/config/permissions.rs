@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::directory::Directory;
 use super::fault::Fault;
 use super::id::{Id, given_or_derived};
+use super::names::Names;
 use super::place::At;
 use crate::domain;
 
@@ -22,15 +22,15 @@ pub struct Permission {
 }
 
 impl Permission {
-    /// What becomes of it in the catalog; declared in `permissions` on the way.
+    /// What becomes of it in the catalog; declared in `names` on the way.
     pub(super) fn resolve(
         &self,
-        permissions: &mut Directory,
+        names: &mut Names,
         faults: &mut Vec<Fault>,
     ) -> domain::permission::Permission {
         let id = given_or_derived(self.id.as_ref(), "permission", &self.name);
         let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
-        permissions.declare(Some(&self.name), At { value: id, place }, faults);
+        names.permissions.declare(Some(&self.name), At { value: id, place }, faults);
         domain::permission::Permission {
             id,
             name: self.name.value.clone(),

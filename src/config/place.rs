@@ -1,5 +1,6 @@
 //! Where a setting was written, so that a complaint about it can point there.
 
+use std::cmp::Ordering;
 use std::ops::Deref;
 
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -80,6 +81,20 @@ impl<T> Deref for At<T> {
 impl<T: PartialEq> PartialEq for At<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for At<T> {}
+
+impl<T: PartialOrd> PartialOrd for At<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl<T: Ord> Ord for At<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.value.cmp(&other.value)
     }
 }
 

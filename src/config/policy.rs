@@ -1,17 +1,19 @@
 //! From the operator's words to the catalog: every name resolved to an id, every fault found.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Config;
 use super::authentication::Surroundings;
 use super::consumers::Identities;
+use super::deployments::{Planned, planned};
 use super::directory::Directory;
 use super::fault::Fault;
-use super::place::At;
+use super::names::Names;
+use super::{caution, roles, services};
 use crate::domain::catalog::{Catalog, Clash, Parts};
-use crate::domain::deployment::{Deployment, Groups, Mode, Policy, Reading};
+use crate::domain::deployment::{Deployment, Policy};
 use crate::domain::key::KeyFacts;
-use crate::domain::network::Networks;
 
 /// What the file declares, as the catalog needs it.
 pub(super) struct Resolved {
@@ -26,82 +28,141 @@ pub(super) struct Resolved {
 
 pub(super) fn resolve(config: &Config) -> Resolved {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
-    let mut permissions = Directory::new("permission", "permissions");
-    let mut services = Directory::new("service", "services");
-    let mut consumers = Directory::new("consumer", "consumers");
     let mut parts = Parts { headers: config.headers.identity(), ..Parts::default() };
-
-    parts.permissions = config
-        .permissions
-        .iter()
-        .map(|permission| permission.resolve(&mut permissions, &mut faults))
-        .collect();
-    config.services.iter().for_each(|service| service.declare(&mut services, &mut faults));
-    let mut taken = Identities::default();
-    config.consumers.iter().for_each(|consumer| consumer.declare(&mut consumers, &mut taken, &mut faults));
-
-    for service in &config.services {
-        let (hosts, paths) = (service.hosts(&mut faults), service.paths(&mut faults));
-        let mut around = Surroundings {
-            consumers: &consumers,
-            headers: &config.headers,
-            faults: &mut faults,
-            warnings: &mut warnings,
-        };
-        let authentication = service.authentication.resolve(&service.name, &mut around);
-        parts.deployments.push(Deployment {
-            service: service.id(),
-            service_name: service.name.value.clone(),
-            infrastructure: None,
-            hosts,
-            paths,
-            enabled: true,
-            reading: Reading::Strict,
-            policy: Policy {
-                authentication,
-                networks: Networks::default(),
-                groups: Groups::Any,
-                rules: Vec::new(),
-                mode: Mode::Enforce,
-            },
-        });
-    }
-
-    let mut keys = Vec::new();
-    let mut key_ids = Directory::new("key", "keys");
-    for consumer in &config.consumers {
-        let resolved = consumer.resolve(&permissions, &mut faults, &mut warnings);
-        for key in &consumer.keys {
-            // Derived ids are the same where the texts are, which is told in better words.
-            if key.id.is_some() {
-                key_ids.declare(None, key.id(resolved.id), &mut faults);
-            }
-            keys.push(key.resolve(resolved.id, &services, &permissions, &mut faults));
-        }
-        parts.consumers.insert(resolved.id, Arc::new(resolved));
-    }
+    let names = declare(config, &mut parts, &mut faults);
+    parts.trusted = config.client_address.resolve(&mut faults, &mut warnings);
+    parts.roles = roles::resolve(&config.roles, &names, &mut faults);
+    let mut around = Surroundings {
+        names: &names,
+        headers: &config.headers,
+        faults: &mut faults,
+        warnings: &mut warnings,
+    };
+    parts.deployments = deployments(config, &mut around);
+    let keys = consumers(config, &mut around, &mut parts);
     // Where names are wrong already, clashes would only repeat it.
     if faults.is_empty()
         && let Err(clash) = Catalog::new(parts.clone())
     {
         faults.push(clashing(config, &clash));
     }
+    let mut told = HashSet::new();
+    warnings.retain(|warning| told.insert((warning.place, warning.message.clone())));
     Resolved { parts, keys, faults, warnings }
 }
 
+/// Everything that can be referred to.
+pub(super) fn declare(config: &Config, parts: &mut Parts, faults: &mut Vec<Fault>) -> Names {
+    let mut names = Names::new();
+    let permissions = config.permissions.iter();
+    parts.permissions = permissions.map(|permission| permission.resolve(&mut names, faults)).collect();
+    parts.projects = config.projects.iter().map(|project| project.resolve(&mut names, faults)).collect();
+    config.roles.iter().for_each(|role| role.declare(&mut names, faults));
+    config.services.iter().for_each(|service| service.declare(&mut names, faults));
+    config.infrastructures.iter().for_each(|infrastructure| infrastructure.declare(&mut names, faults));
+    config.deployments.iter().flat_map(|it| &it.value).for_each(|it| it.declare(&mut names, faults));
+    let mut taken = Identities::default();
+    config.consumers.iter().for_each(|consumer| consumer.declare(&mut names, &mut taken, faults));
+    names
+}
+
+/// What holds where nothing is overridden.
+#[derive(Clone)]
+struct Base {
+    hosts: Vec<String>,
+    paths: Vec<String>,
+    policy: Policy,
+}
+
+fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment> {
+    // Each word is judged once, whether it holds nowhere, somewhere or everywhere.
+    let bases: Vec<Base> = config
+        .services
+        .iter()
+        .map(|service| Base {
+            hosts: services::hosts(service.hosts.as_ref(), "any host", around.faults),
+            paths: services::paths(service.paths.as_ref(), "every path", around.faults),
+            policy: service.policy(around),
+        })
+        .collect();
+    if let Some(deployments) = &config.deployments
+        && deployments.is_empty()
+    {
+        let message =
+            "`deployments` is empty; leave it out to deploy each service once, as it is, or list some";
+        around.faults.push(Fault::new(deployments.place, message));
+    }
+    let planned = planned(config, around.names);
+    caution::undeployed(config, &planned, around.warnings);
+    planned
+        .iter()
+        .map(|planned| {
+            let deployment = deployment(planned, &bases[planned.at], around);
+            caution::deployed(planned, &deployment, around.warnings);
+            deployment
+        })
+        .collect()
+}
+
+fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>) -> Deployment {
+    let Base { mut hosts, mut paths, mut policy } = base.clone();
+    let mut enabled = planned.service.enabled.value;
+    if let Some((_, deployment)) = planned.deployment {
+        if deployment.hosts.is_some() {
+            hosts = services::hosts(deployment.hosts.as_ref(), "the service's", around.faults);
+        }
+        if deployment.paths.is_some() {
+            paths = services::paths(deployment.paths.as_ref(), "the service's", around.faults);
+        }
+        enabled &= deployment.enabled.as_ref().is_none_or(|enabled| enabled.value);
+    }
+    if let Some(parts) = planned.r#override() {
+        parts.apply(&mut policy, around);
+    }
+    Deployment {
+        service: planned.service.id(),
+        service_name: planned.service.name.value.clone(),
+        infrastructure: planned.infrastructure.map(|(id, name)| (id, name.to_owned())),
+        hosts,
+        paths,
+        enabled,
+        reading: planned.service.path.value.into(),
+        policy,
+    }
+}
+
+fn consumers(config: &Config, around: &mut Surroundings<'_>, parts: &mut Parts) -> Vec<KeyFacts> {
+    let Surroundings { names, faults, warnings, .. } = around;
+    let mut keys = Vec::new();
+    let mut key_ids = Directory::new("key", "keys");
+    for consumer in &config.consumers {
+        let resolved = consumer.resolve(names, faults, warnings);
+        for key in &consumer.keys {
+            // Derived ids are the same where the texts are, which is told in better words.
+            if key.id.is_some() {
+                key_ids.declare(None, key.id(resolved.id), faults);
+            }
+            keys.push(key.resolve(resolved.id, names, faults, warnings));
+        }
+        parts.consumers.insert(resolved.id, Arc::new(resolved));
+    }
+    keys
+}
+
 pub(super) fn clashing(config: &Config, clash: &Clash) -> Fault {
-    let (first, second) = &clash.services;
+    let (first, second) = &clash.deployments;
+    let names = declare(config, &mut Parts::default(), &mut Vec::new());
     let place_of = |name: &str| {
-        config.services.iter().find(|service| *service.name == *name).map(|service| service.name.place)
+        let found = planned(config, &names).into_iter().find(|planned| planned.name() == name);
+        found.map(|planned| planned.place()).unwrap_or_default()
     };
-    let name = At { value: second, place: place_of(second).unwrap_or_default() };
+    let kind = if config.deployments.is_some() { "deployments" } else { "services" };
     let host = clash.host.as_ref().map_or("any host".to_owned(), |host| format!("the host `{host}`"));
     let message = format!(
-        "the services `{first}` ({}) and `{}` both answer to {host} and the path `{}`; \
+        "the {kind} `{first}` ({}) and `{second}` both answer to {host} and the path `{}`; \
          give one of them other `hosts` or `paths`",
-        place_of(first).unwrap_or_default().describe(),
-        name.value,
+        place_of(first).describe(),
         clash.path
     );
-    Fault::new(name.place, message)
+    Fault::new(place_of(second), message)
 }

@@ -4,13 +4,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::authentication::Authentication;
-use super::directory::Directory;
+use super::authentication::{Authentication, Surroundings};
 use super::fault::{Fault, quoted};
+use super::groups::Groups;
 use super::id::{Id, given_or_derived};
+use super::lists::read_all;
+use super::names::{Names, check_word};
+use super::networks::Networks;
 use super::place::At;
+use super::rules::{self, Rule};
 use crate::domain;
 use crate::domain::catalog::canonical_host;
+use crate::domain::deployment;
 
 /// An API that Doorward protects.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +34,49 @@ pub struct Service {
     pub paths: Option<At<Vec<At<String>>>>,
     /// How callers prove who they are; `none` makes the service public. Required.
     pub authentication: At<Authentication>,
+    /// From where requests may come. Absent: from anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<At<Networks>>,
+    /// Who may pass by their groups. Absent: whoever has proven who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<At<Groups>>,
+    /// Parts that ask for more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<At<Rule>>,
+    /// Whether a denial is carried out, or only told. Default: `enforce`.
+    #[serde(default)]
+    pub mode: At<Mode>,
+    /// What becomes of a path that can be read in more than one way. Default: `strict`.
+    #[serde(default)]
+    pub path: At<PathReading>,
+    /// Switched off, it denies everybody. Default: true.
+    #[serde(default = "enabled")]
+    pub enabled: At<bool>,
+}
+
+fn enabled() -> At<bool> {
+    At::assumed(true)
+}
+
+/// Whether a denial is carried out or only told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Enforce,
+    /// What would be denied is logged, and passes.
+    Shadow,
+}
+
+/// What becomes of a path that can be read in more than one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PathReading {
+    /// It is refused.
+    #[default]
+    Strict,
+    /// It is resolved, and must pass as it is written and as it resolves.
+    Resolve,
 }
 
 impl Service {
@@ -36,54 +84,53 @@ impl Service {
         given_or_derived(self.id.as_ref(), "service", &self.name)
     }
 
-    pub(super) fn declare(&self, services: &mut Directory, faults: &mut Vec<Fault>) {
+    pub(super) fn declare(&self, names: &mut Names, faults: &mut Vec<Fault>) {
         let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
-        services.declare(Some(&self.name), At { value: self.id(), place }, faults);
-        // Names stand in paths of the API and before the `/` of `orders/production`.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'~' | b'-');
-        if !self.name.bytes().all(plain) {
-            let message = format!(
-                "the service name {} has other characters than letters, digits, `_`, `.`, `~` and `-`",
-                quoted(&self.name)
-            );
-            faults.push(Fault::new(self.name.place, message));
+        names.services.declare(Some(&self.name), At { value: self.id(), place }, faults);
+        check_word("service", &self.name, faults);
+    }
+
+    pub(super) fn policy(&self, around: &mut Surroundings<'_>) -> deployment::Policy {
+        let networks = self.networks.as_ref();
+        let groups = self.groups.as_ref();
+        deployment::Policy {
+            authentication: self.authentication.resolve(around),
+            networks: networks
+                .map(|networks| networks.resolve(networks.place, around.faults, around.warnings))
+                .unwrap_or_default(),
+            groups: groups.map(|groups| groups.resolve(groups.place, around.faults)).unwrap_or_default(),
+            rules: rules::resolve(&self.rules, around),
+            mode: self.mode.value.into(),
         }
-    }
-
-    /// In lower case; empty: any host.
-    pub(super) fn hosts(&self, faults: &mut Vec<Fault>) -> Vec<String> {
-        read_all(self.hosts.as_ref(), "hosts", "any host", host, faults)
-    }
-
-    /// Without a final `/`; empty: every path.
-    pub(super) fn paths(&self, faults: &mut Vec<Fault>) -> Vec<String> {
-        read_all(self.paths.as_ref(), "paths", "every path", path, faults)
     }
 }
 
-/// Reads every item of a list that narrows; an empty one could be meant as "none" or as "all".
-fn read_all(
-    list: Option<&At<Vec<At<String>>>>,
-    setting: &str,
-    all: &str,
-    read: fn(&str) -> Result<String, String>,
-    faults: &mut Vec<Fault>,
-) -> Vec<String> {
-    let Some(list) = list else { return Vec::new() };
-    if list.is_empty() {
-        faults.push(Fault::new(
-            list.place,
-            format!("`{setting}` is empty; leave it out for {all}, or name some"),
-        ));
-    }
-    let mut items = Vec::new();
-    for item in &list.value {
-        match read(item) {
-            Ok(item) => items.push(item),
-            Err(message) => faults.push(Fault::new(item.place, message)),
+impl From<Mode> for deployment::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Enforce => Self::Enforce,
+            Mode::Shadow => Self::Shadow,
         }
     }
-    items
+}
+
+impl From<PathReading> for deployment::Reading {
+    fn from(reading: PathReading) -> Self {
+        match reading {
+            PathReading::Strict => Self::Strict,
+            PathReading::Resolve => Self::Resolve,
+        }
+    }
+}
+
+/// In lower case. `all`: what holds where the list is left out.
+pub(super) fn hosts(list: Option<&At<Vec<At<String>>>>, all: &str, faults: &mut Vec<Fault>) -> Vec<String> {
+    read_all(list, ("hosts", all), host, faults)
+}
+
+/// Without a final `/`. `all`: what holds where the list is left out.
+pub(super) fn paths(list: Option<&At<Vec<At<String>>>>, all: &str, faults: &mut Vec<Fault>) -> Vec<String> {
+    read_all(list, ("paths", all), path, faults)
 }
 
 /// `api.example.com` or `*.example.com`, in lower case.
@@ -113,7 +160,7 @@ fn host(text: &str) -> Result<String, String> {
 }
 
 /// A prefix in the canonical form in which requests are compared, without a final `/`.
-fn path(text: &str) -> Result<String, String> {
+pub(super) fn path(text: &str) -> Result<String, String> {
     let refuse = |why: &str| {
         Err(format!("{} is no path: {why}; expected a form such as `/orders/admin`", quoted(text)))
     };

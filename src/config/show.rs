@@ -25,7 +25,7 @@ fn collect(node: &Node, path: String, source: &Source, found: &mut BTreeMap<Stri
                 collect(&entry.value, format!("{path}{dot}{}", entry.key), source, found);
             }
         }
-        node::Value::Nothing => {}
+        node::Value::Nothing | node::Value::Null => {}
         _ => {
             let origin = match node.place {
                 Place::Default => return,
@@ -63,7 +63,7 @@ pub fn show_yaml(loaded: &Loaded) -> String {
 
 /// Keys stand there as `from_env` and `from_file`; their texts are not part of it.
 fn settings(loaded: &Loaded) -> Value {
-    serde_json::to_value(&loaded.config).unwrap_or_else(|error| json!({ "error": error.to_string() }))
+    Value::Object(loaded.config.settings())
 }
 
 fn entry(out: &mut String, depth: usize, key: &str, value: &Value, path: &str, loaded: &Loaded) {
@@ -91,7 +91,7 @@ fn entry(out: &mut String, depth: usize, key: &str, value: &Value, path: &str, l
 
 /// A value on one line: JSON, which is YAML too once everything is escaped that is not printable
 /// there (YAML 1.2 section 5.1) or could disguise the line.
-fn flow(value: &Value) -> String {
+pub(super) fn flow(value: &Value) -> String {
     let mut line = String::new();
     for letter in value.to_string().chars() {
         // What is not ASCII stands in strings alone, and there an escape says the same.

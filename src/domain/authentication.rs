@@ -24,6 +24,16 @@ pub enum Combine {
     All,
 }
 
+impl Combine {
+    /// As it is written in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::All => "all",
+        }
+    }
+}
+
 /// One way to prove who is calling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {

@@ -55,8 +55,8 @@ pub struct Catalog {
 /// Two deployments that the same request would resolve to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
-    /// The names of the services.
-    pub services: (String, String),
+    /// Their names.
+    pub deployments: (String, String),
     /// `None`: any host.
     pub host: Option<String>,
     /// `/` where they name no path.
@@ -105,10 +105,7 @@ impl Catalog {
                 for path in &paths {
                     if let Some(&other) = taken.get(&(host, *path)).filter(|other| **other != index) {
                         return Err(Clash {
-                            services: (
-                                self.deployments[other].service_name.clone(),
-                                deployment.service_name.clone(),
-                            ),
+                            deployments: (self.deployments[other].name(), deployment.name()),
                             host: host.map(str::to_owned),
                             path: (*path).to_owned(),
                         });

@@ -142,9 +142,16 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     /// asked.
     fn authenticate(&mut self, policy: &'w Policy) -> Result<Vec<Proof>, Refusal> {
         let Authentication::Required { combine, methods, anonymous } = &policy.authentication else {
+            let (demands, methods) = ("none", Vec::new());
+            self.witness.saw(|| Step::Authentication { demands, methods, anonymous: None });
             return Ok(Vec::new());
         };
         let methods = methods.iter().filter(|method| self.applies(method)).collect::<Vec<_>>();
+        self.witness.saw(|| Step::Authentication {
+            demands: combine.name(),
+            methods: methods.iter().map(|method| method.name()).collect(),
+            anonymous: *anonymous,
+        });
         let proofs = match combine {
             Combine::Any => self.first_that_proves(&methods),
             Combine::All => methods.iter().map(|method| self.prove(method)).collect(),

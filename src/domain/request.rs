@@ -89,6 +89,13 @@ impl<'a> Request<'a> {
     }
 }
 
+/// Whether Envoy takes a caller with this content type for one that speaks gRPC: not gRPC-Web.
+pub fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
 impl<'a> HeaderValue<'a> {
     /// The single value, where there is exactly one line.
     pub fn one(self) -> Option<&'a [u8]> {

@@ -7,7 +7,7 @@
 pub use super::protobuf::Malformed;
 use super::protobuf::{Fields, Value};
 use crate::domain::network;
-use crate::domain::request::{Body, Header, HeaderValue, Request};
+use crate::domain::request::{Body, Header, HeaderValue, Request, is_grpc};
 
 /// Reads a `CheckRequest`.
 ///
@@ -230,13 +230,6 @@ fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
         }
     }
     Ok((key, content))
-}
-
-/// Whether Envoy takes a caller with this content type for one that speaks gRPC: not gRPC-Web.
-fn is_grpc(content_type: &[u8]) -> bool {
-    content_type
-        .strip_prefix(b"application/grpc")
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// The message with these headers' names, which point into it, in lower case.

@@ -126,11 +126,7 @@ impl Follower {
 
     /// Reads everything anew, while the old replica serves within its lease.
     async fn load(&mut self) -> Result<(), StoreError> {
-        let tables = Tables::default();
-        let mut each = |record: crate::store::Record| {
-            apply(&tables, record.table, &record.name, Some(&record.payload));
-        };
-        let epoch = self.store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+        let (tables, epoch) = read(&*self.store).await?;
         self.replica.replace(tables, epoch);
         self.at = Some(epoch);
         let holdings = self.replica.holdings();
@@ -152,6 +148,28 @@ impl Follower {
             Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.pace.patience))),
         }
     }
+}
+
+impl Replica {
+    /// What a store holds, read once and not followed: for a command that has the store to itself
+    /// and decides one request.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn load(store: &dyn Store, clock: &Clock) -> Result<Self, StoreError> {
+        let (tables, _) = read(store).await?;
+        Ok(Self::settled(tables, clock))
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<(Tables, Epoch), StoreError> {
+    let tables = Tables::default();
+    let mut each = |record: crate::store::Record| {
+        apply(&tables, record.table, &record.name, Some(&record.payload));
+    };
+    let epoch = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+    Ok((tables, epoch))
 }
 
 /// A record that cannot be read is left out: absence denies. It is an alarm all the same.

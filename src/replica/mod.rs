@@ -8,6 +8,7 @@ mod lease;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use self::follow::{Follower, Pace};
 pub use self::lease::Lease;
+use crate::clock::Clock;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::verdict::Fault;
@@ -55,7 +57,7 @@ pub struct Holdings {
 }
 
 impl Replica {
-    pub fn new(bound: std::time::Duration) -> Self {
+    pub fn new(bound: Duration) -> Self {
         Self {
             tables: ArcSwap::default(),
             loaded: AtomicBool::new(false),
@@ -101,7 +103,7 @@ impl Replica {
     /// # Errors
     ///
     /// Nothing was read yet, or the lease is over at `now` (on the clock that counts suspension).
-    pub fn trust(&self, now: std::time::Duration) -> Result<(), Fault> {
+    pub fn trust(&self, now: Duration) -> Result<(), Fault> {
         if !self.loaded() {
             Err(Fault::NotLoaded)
         } else if !self.lease.holds(now) {
@@ -109,6 +111,21 @@ impl Replica {
         } else {
             Ok(())
         }
+    }
+
+    /// Where there is no store: it knows nobody, and what it does not know is nowhere. It never ages.
+    pub fn of_no_store(clock: &Clock) -> Self {
+        Self::settled(Tables::default(), clock)
+    }
+
+    /// Neither follows a store nor ages: for a moment in which nobody else can write.
+    fn settled(tables: Tables, clock: &Clock) -> Self {
+        let replica = Self::new(Duration::MAX);
+        replica.tables.store(Arc::new(tables));
+        replica.loaded.store(true, Ordering::Release);
+        // Nothing but zero means never, and a clock that stands may stand there.
+        replica.lease.renew(clock.boottime().max(Duration::from_nanos(1)));
+        replica
     }
 
     fn replace(&self, tables: Tables, epoch: Epoch) {

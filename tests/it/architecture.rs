@@ -13,21 +13,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "domain"]),
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
+    ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
     ("check", &["clock", "domain", "replica", "telemetry"]),
+    ("explain", &["check", "domain", "telemetry"]),
     ("issue", &["clock", "domain", "replica", "store", "telemetry"]),
     ("grpc", &["check", "clock", "domain", "telemetry"]),
-    ("http", &["check", "clock", "domain", "issue", "store", "telemetry"]),
+    ("http", &["check", "clock", "domain", "explain", "issue", "store", "telemetry"]),
     ("reload", &EVERYBODY),
     ("server", &EVERYBODY),
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 13] = [
+const EVERYBODY: [&str; 15] = [
+    "cases",
     "check",
     "cli",
     "clock",
     "config",
     "domain",
+    "explain",
     "grpc",
     "http",
     "issue",

@@ -10,6 +10,7 @@
 mod rig;
 mod world;
 
+mod addresses;
 mod answers;
 mod architecture;
 mod bodies;

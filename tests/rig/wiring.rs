@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// A listener `main`, Doorward asked for every request, the echo behind it.
+/// A listener `main` and whichever others are asked for, Doorward asked for every request, the echo
+/// behind it.
 #[derive(Clone)]
 pub struct Wiring {
     pub upstream: SocketAddr,
@@ -28,6 +29,22 @@ pub struct Wiring {
     pub health_checks: bool,
     /// One JSON line a request, with Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
+    /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
+    pub edges: Vec<(String, Edge)>,
+}
+
+/// How a listener takes connections, and what Envoy makes of their addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Edge {
+    pub use_remote_address: bool,
+    pub xff_num_trusted_hops: u32,
+    pub skip_xff_append: bool,
+    /// `internal_address_config` with loopback in it.
+    pub internal_peers: bool,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// On a Unix socket instead of a port.
+    pub socket: Option<PathBuf>,
 }
 
 /// `with_request_body`.
@@ -75,32 +92,45 @@ impl Wiring {
             timeout: "5s",
             health_checks: false,
             access_log: None,
+            edges: Vec::new(),
         }
     }
 
     /// Envoy's configuration.
     pub fn config(&self) -> String {
-        let any = socket("127.0.0.1:0".parse().expect("an address"));
+        let main = self.listener("main", &Edge::default());
+        let others = self.edges.iter().map(|(name, edge)| self.listener(name, edge));
         json!({
-            "admin": {"address": any},
+            "admin": {"address": any_port()},
             "static_resources": {
-                "listeners": [{
-                    "name": "main",
-                    "address": any,
-                    // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
-                    "per_connection_buffer_limit_bytes": 16 << 20,
-                    "filter_chains": [{"filters": [{
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": self.connection_manager(),
-                    }]}],
-                }],
+                "listeners": std::iter::once(main).chain(others).collect::<Vec<_>>(),
                 "clusters": [self.doorward(), echo(self.upstream)],
             },
         })
         .to_string()
     }
 
-    fn connection_manager(&self) -> Value {
+    fn listener(&self, name: &str, edge: &Edge) -> Value {
+        let address = edge.socket.as_ref().map_or_else(any_port, |path| json!({"pipe": {"path": path}}));
+        let mut listener = json!({
+            "name": name,
+            "address": address,
+            // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
+            "per_connection_buffer_limit_bytes": 16 << 20,
+            "filter_chains": [{"filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": self.connection_manager(edge),
+            }]}],
+        });
+        if edge.proxy_protocol {
+            listener["listener_filters"] = json!([{"name": "proxy_protocol", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+            }}]);
+        }
+        listener
+    }
+
+    fn connection_manager(&self, edge: &Edge) -> Value {
         let mut manager = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
@@ -114,7 +144,14 @@ impl Wiring {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
                 }},
             ],
+            "use_remote_address": edge.use_remote_address,
+            "xff_num_trusted_hops": edge.xff_num_trusted_hops,
+            "skip_xff_append": edge.skip_xff_append,
         });
+        if edge.internal_peers {
+            let loopback = json!({"address_prefix": "127.0.0.0", "prefix_len": 8});
+            manager["internal_address_config"] = json!({"cidr_ranges": [loopback]});
+        }
         if self.paths >= Paths::Normalized {
             manager["normalize_path"] = json!(true);
         }
@@ -233,6 +270,10 @@ fn cluster(name: &str, endpoints: &[SocketAddr]) -> Value {
         "connect_timeout": "2s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     })
+}
+
+fn any_port() -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
 }
 
 fn socket(address: SocketAddr) -> Value {

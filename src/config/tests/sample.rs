@@ -21,11 +21,19 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     let Authentication::Required(required) = &sample.services[0].authentication.value else {
         panic!("the sample's service is not public")
     };
-    let Method::ApiKey(method) = &required.any.as_ref().unwrap()[0].value;
-    assert_eq!(method, &ApiKey::default());
+    let methods: Vec<&Method> =
+        required.any.iter().flat_map(|methods| &methods.value).map(|it| &it.value).collect();
+    let defaults = [Method::ApiKey(ApiKey::default()), Method::StaticToken(StaticToken::default())];
+    assert_eq!(methods, defaults.iter().collect::<Vec<_>>());
+    let service = &sample.services[0];
+    assert_eq!((service.mode.value, service.path.value), (Mode::default(), PathReading::default()));
     sample.services.clear();
     sample.consumers.clear();
     sample.permissions.clear();
+    sample.roles.clear();
+    sample.projects.clear();
+    sample.infrastructures.clear();
+    sample.deployments = None;
     let values = |config: &Config| serde_json::to_value(config).unwrap();
     assert_eq!(values(&sample), values(&Config::default()));
 }
@@ -69,6 +77,23 @@ fn the_schema_knows_every_key_of_the_sample() {
         ("services: [{name: a}]", "/services/0"),
         ("services: [{name: a, authentication: {any: [basic]}}]", "/services/0/authentication"),
         ("services: [{name: a, authentication: {any: [], all: []}}]", "/services/0/authentication"),
+        (
+            "services: [{name: a, authentication: {any: [static_token, static_tokn]}}]",
+            "/services/0/authentication",
+        ),
+        ("services: [{name: a, authentication: none, rules: [{method: GET}]}]", "/services/0/rules/0/method"),
+        ("services: [{name: a, authentication: none, networks: null}]", "/services/0/networks"),
+        (
+            "deployments: [{service: a, infrastructure: b, override: {authentication: null}}]",
+            "/deployments/0/override",
+        ),
+        ("deployments: [{service: a, infrastructure: b, override: {mode: 1}}]", "/deployments/0/override"),
+        (
+            "deployments: [{service: a, infrastructure: b, override: {path: strict}}]",
+            "/deployments/0/override",
+        ),
+        ("deployments: [{service: a}]", "/deployments/0"),
+        ("consumers: [{username: a, roles: {p: admin}}]", "/consumers/0/roles/p"),
         ("data_dir: null", "/data_dir"),
         ("workers: lots", "/workers"),
     ] {
@@ -116,6 +141,11 @@ fn misfit(value: &Value, schema: &Value, root: &Value) -> Option<String> {
             Some(schema) => below(key, value, schema),
             None => Some(format!("/{key}")),
         });
+    }
+    if let (Some(schema @ Value::Object(_)), Value::Object(values)) =
+        (schema.get("additionalProperties"), value)
+    {
+        return values.iter().find_map(|(key, value)| below(key, value, schema));
     }
     None
 }

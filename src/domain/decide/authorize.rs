@@ -86,7 +86,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
                 rules.iter().enumerate().filter(|(index, _)| covering[*index] == Some(longest))
             {
                 let obeyed = self.obey(rule, proof);
-                self.witness.saw(|| Step::Rule { index, outcome: outcome(&obeyed) });
+                self.witness.saw(|| Step::Rule {
+                    index,
+                    methods: rule.methods.clone(),
+                    paths: rule.paths.clone(),
+                    outcome: outcome(&obeyed),
+                });
                 obeyed?;
             }
         }

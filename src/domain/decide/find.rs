@@ -6,6 +6,7 @@ use super::{Case, Refusal};
 use crate::domain::denial::Denial;
 use crate::domain::deployment::{Deployment, Reading};
 use crate::domain::path::{self, Target};
+use crate::domain::request::Request;
 use crate::domain::step::{Step, Witness};
 
 /// How the path may be read: in one way, or in two that must both pass.
@@ -42,7 +43,8 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         let parsed = path::parse(target);
         let (deployment, found_by) = match self.request.route.service {
             Some(service) => {
-                let deployment = catalog.named(service, self.request.route.infrastructure)?;
+                let named = catalog.named(service, self.request.route.infrastructure);
+                let deployment = named.inspect_err(|_| self.witness_nowhere())?;
                 // Before the path is judged: shadow mode must know where it is.
                 self.trail.deployment = Some(deployment);
                 self.trail.readings = Some(match parsed {
@@ -54,7 +56,13 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
             None => self.place(parsed)?,
         };
         self.trail.deployment = Some(deployment);
-        self.witness_find(deployment, found_by);
+        self.witness_path();
+        self.witness.saw(|| Step::Deployment {
+            name: deployment.name(),
+            found_by,
+            enabled: deployment.enabled,
+            mode: deployment.policy.mode.name(),
+        });
         Ok(deployment)
     }
 
@@ -67,7 +75,11 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         match parsed {
             Ok(parsed) => {
                 let readings = self.trail.readings.insert(Readings::canonical(parsed));
-                Ok(catalog.placed(host, &readings.path, on)?)
+                let placed = catalog.placed(host, &readings.path, on);
+                Ok(placed.inspect_err(|_| {
+                    self.witness_path();
+                    self.witness_nowhere();
+                })?)
             }
             Err(denial @ Denial::AmbiguousPath { .. }) => {
                 let readings = Readings::resolved(self.request.target)?;
@@ -87,19 +99,25 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         }
     }
 
-    fn witness_find(&mut self, deployment: &Deployment, found_by: &'static str) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    fn witness_path(&mut self) {
         if let Some(readings) = &self.trail.readings {
             let (canonical, as_written) = (&readings.path, readings.written);
             self.witness.saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
         }
-        self.witness.saw(|| Step::Deployment {
-            name: deployment.name(),
-            found_by,
-            enabled: deployment.enabled,
-            mode: deployment.policy.mode.name(),
+    }
+
+    fn witness_nowhere(&mut self) {
+        let Request { host, route, .. } = self.request;
+        self.witness.saw(|| Step::Nowhere {
+            service: route.service.map(text),
+            infrastructure: route.infrastructure.map(text),
+            host: text(host),
         });
     }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn resolved_for<'r>(

@@ -90,8 +90,14 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Err(Refusal::Denied(denial)) => Outcome::Shut(denial.why().unwrap_or(denial.notice().code)),
             Err(Refusal::Faulted(fault)) => Outcome::Shut(fault.why()),
         };
-        let (key, consumer) = (self.trail.key, self.trail.consumer.as_ref().map(|consumer| consumer.id));
-        self.witness.saw(|| Step::Credential { method: name, key, consumer, outcome });
+        let (key, consumer) = (self.trail.key, self.trail.consumer.clone());
+        self.witness.saw(|| Step::Credential {
+            method: name,
+            key,
+            consumer: consumer.as_ref().map(|consumer| consumer.id),
+            username: consumer.and_then(|consumer| consumer.username.clone()),
+            outcome,
+        });
         proof
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Debug, Display, Write};
 
+use time::OffsetDateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -239,26 +240,15 @@ struct Moment(i64);
 
 impl Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DAY: i64 = 86_400_000;
-        let (days, millis) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        let (year, month, day) = date(days);
-        let (seconds, millis) = (millis / 1000, millis % 1000);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000) else {
+            // Beyond the years that the form has room for: no clock shows that, but a line is a line.
+            return write!(f, "{}", self.0);
+        };
+        let (year, month, day) = moment.to_calendar_date();
+        let (hour, minute, second, millis) = moment.to_hms_milli();
+        let month = u8::from(month);
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
-}
-
-/// Year, month and day of the Gregorian calendar, from days since 1970-01-01. Counted in eras of
-/// 400 years, in years that begin in March so that the leap day is the last one.
-fn date(days: i64) -> (i64, i64, i64) {
-    let since_march_0000 = days + 719_468;
-    let (era, day) = (since_march_0000.div_euclid(146_097), since_march_0000.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, turned) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + turned, month, day)
 }
 
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! What is accepted and yet should be thought about twice.
+
+use std::collections::HashSet;
+
+use super::Config;
+use super::authentication::{Authentication, Method};
+use super::deployments::{Part, Planned};
+use super::fault::Fault;
+use super::place::{At, Place};
+use super::rules::Rule;
+use crate::domain;
+use crate::domain::deployment::{Deployment, Groups, Mode, longest_cover};
+
+/// Services that `deployments` forgets.
+pub(super) fn undeployed(config: &Config, planned: &[Planned<'_>], warnings: &mut Vec<Fault>) {
+    let deployed: HashSet<usize> = planned.iter().map(|planned| planned.at).collect();
+    for (at, service) in config.services.iter().enumerate() {
+        if !deployed.contains(&at) {
+            let message = format!(
+                "service `{}` is not deployed: `deployments` lists others, and not this one",
+                service.name.value
+            );
+            warnings.push(Fault::new(service.name.place, message));
+        }
+    }
+}
+
+/// What is open, or shut for all, in a deployment.
+pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings: &mut Vec<Fault>) {
+    let (who, authentication) = authentication(planned);
+    let policy = &deployment.policy;
+    let mut warn = |place: Place, message: String| warnings.push(Fault::new(place, message));
+    if policy.authentication == domain::authentication::Authentication::None {
+        warn(authentication.place, format!("{who} is public: `authentication` is `none`"));
+        let name = planned.name();
+        if policy.groups != Groups::Any {
+            let message = format!(
+                "`{name}` asks nobody for proof, and has `groups`: it denies everybody with `missing_credential`"
+            );
+            warn(authentication.place, message);
+        } else if !policy.rules.is_empty() {
+            let message = format!(
+                "`{name}` asks nobody for proof, and has `rules`: what they cover is denied to everybody \
+                 with `missing_credential`"
+            );
+            warn(authentication.place, message);
+        }
+    }
+    if !policy.networks.in_force()
+        && let Some(method) = static_token(authentication)
+    {
+        let message = format!(
+            "`{}` takes a `static_token` from any address: whoever comes upon the token can use it; \
+             name the callers' `networks`",
+            planned.name()
+        );
+        warn(method.place, message);
+    }
+    if policy.mode == Mode::Shadow {
+        let message = format!("`{}` is in shadow: what it would deny is logged, and passes", planned.name());
+        warn(mode_place(planned), message);
+    }
+    for (rule, written) in policy.rules.iter().zip(rules(planned)) {
+        let within = |path: &String| {
+            longest_cover(&deployment.paths, path.as_bytes()).is_some()
+                || deployment
+                    .paths
+                    .iter()
+                    .any(|own| longest_cover(std::slice::from_ref(path), own.as_bytes()).is_some())
+        };
+        if !rule.paths.is_empty() && !rule.paths.iter().any(within) {
+            let message = format!(
+                "the `paths` of this rule are outside of those of `{}`: it holds only where a route names \
+                 the deployment",
+                planned.name()
+            );
+            warn(written.place, message);
+        }
+    }
+}
+
+/// The authentication in force, and whose it is.
+fn authentication<'c>(planned: &Planned<'c>) -> (String, &'c At<Authentication>) {
+    match planned.r#override().and_then(|parts| parts.authentication.as_ref()) {
+        Some(authentication) => (format!("deployment `{}`", planned.name()), authentication),
+        None => (format!("service `{}`", planned.service.name.value), &planned.service.authentication),
+    }
+}
+
+fn static_token(authentication: &At<Authentication>) -> Option<&At<Method>> {
+    let Authentication::Required(required) = &authentication.value else { return None };
+    let methods = required.any.iter().chain(&required.all).flat_map(|methods| &methods.value);
+    methods.into_iter().find(|method| matches!(method.value, Method::StaticToken(_)))
+}
+
+fn mode_place(planned: &Planned<'_>) -> Place {
+    let overridden = planned.r#override().and_then(|parts| parts.mode.as_ref());
+    overridden.map_or(planned.service.mode.place, |mode| mode.place)
+}
+
+fn rules<'c>(planned: &Planned<'c>) -> &'c [At<Rule>] {
+    match planned.r#override().and_then(|parts| parts.rules.as_ref()) {
+        Some(At { value: Part::Is(rules), .. }) => rules,
+        Some(At { value: Part::Removed, .. }) => &[],
+        None => &planned.service.rules,
+    }
+}

@@ -1,0 +1,225 @@
+//! Services where they are deployed, and what holds there instead of the service's own policy.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
+
+use super::Config;
+use super::authentication::{Authentication, Surroundings};
+use super::fault::Fault;
+use super::groups::Groups;
+use super::id::derived;
+use super::names::Names;
+use super::networks::Networks;
+use super::place::{At, Place};
+use super::rules::{self, Rule};
+use super::services::{Mode, Service};
+use crate::domain;
+
+/// A service on an infrastructure. What it does not say, it has from the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// Name or id.
+    pub service: At<String>,
+    /// Name or id.
+    pub infrastructure: At<String>,
+    /// Switched off, it denies everybody; it cannot switch a service on. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<At<bool>>,
+    /// Instead of the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<At<Vec<At<String>>>>,
+    /// Instead of the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<At<Vec<At<String>>>>,
+    /// Parts of the service's policy that are others here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#override: Option<Override>,
+}
+
+/// Whole parts of a policy, instead of the service's; `null` removes a part, and what is not named
+/// is inherited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Override {
+    /// Cannot be removed: `none` says that the deployment is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<At<Authentication>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<At<Part<Networks>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<At<Part<Groups>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<At<Part<Vec<At<Rule>>>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<At<Part<Mode>>>,
+}
+
+/// A part of a policy, or `null` to remove it. Only the word removes: a line that lost its end
+/// shall not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part<T> {
+    Removed,
+    Is(T),
+}
+
+impl Deployment {
+    /// Known by the names of what it is made of, however they are written.
+    pub(super) fn declare(&self, names: &mut Names, faults: &mut Vec<Fault>) {
+        let service = names.services.find(&self.service, faults);
+        let infrastructure = names.infrastructures.find(&self.infrastructure, faults);
+        if service.is_none() || infrastructure.is_none() {
+            return;
+        }
+        let parts =
+            names.services.name_of(&self.service).zip(names.infrastructures.name_of(&self.infrastructure));
+        if let Some((service, infrastructure)) = parts {
+            let name = At { value: format!("{service}/{infrastructure}"), place: self.service.place };
+            let id = At { value: derived("deployment", &name), place: name.place };
+            names.deployments.declare(Some(&name), id, faults);
+        }
+    }
+}
+
+impl Override {
+    /// Puts its parts into a copy of the service's policy.
+    pub(super) fn apply(&self, policy: &mut domain::deployment::Policy, around: &mut Surroundings<'_>) {
+        if let Some(authentication) = &self.authentication {
+            policy.authentication = authentication.resolve(around);
+        }
+        if let Some(At { value, place }) = &self.networks {
+            policy.networks =
+                value.or_default(|networks| networks.resolve(*place, around.faults, around.warnings));
+        }
+        if let Some(At { value, place }) = &self.groups {
+            policy.groups = value.or_default(|groups| groups.resolve(*place, around.faults));
+        }
+        if let Some(At { value, .. }) = &self.rules {
+            policy.rules = value.or_default(|rules| rules::resolve(rules, around));
+        }
+        if let Some(At { value, .. }) = &self.mode {
+            policy.mode = value.or_default(|mode| (*mode).into());
+        }
+    }
+}
+
+impl<T> Part<T> {
+    /// The name under which [`decode`](super::decode) recognises the wrapper.
+    pub(super) const NAME: &'static str = "doorward::config::Part";
+
+    fn or_default<U: Default>(&self, resolve: impl FnOnce(&T) -> U) -> U {
+        match self {
+            Self::Removed => U::default(),
+            Self::Is(part) => resolve(part),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Part<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Removed => serializer.serialize_unit(),
+            Self::Is(part) => part.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartVisitor<T>(std::marker::PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for PartVisitor<T> {
+            type Value = Part<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a part of a policy, or `null` to remove the service's")
+            }
+
+            fn visit_unit<E>(self) -> Result<Part<T>, E> {
+                Ok(Part::Removed)
+            }
+
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Part<T>, D::Error> {
+                T::deserialize(deserializer).map(Part::Is)
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(Self::NAME, PartVisitor(std::marker::PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Part<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Part_of_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let part = generator.subschema_for::<T>();
+        schemars::json_schema!({ "oneOf": [{ "const": null }, part] })
+    }
+}
+
+/// A service as it is deployed somewhere, or as it is where `deployments` is left out.
+#[derive(Clone, Copy)]
+pub(super) struct Planned<'c> {
+    /// Its place among the services, counted from 0.
+    pub at: usize,
+    pub service: &'c Service,
+    /// With its place among the deployments.
+    pub deployment: Option<(usize, &'c Deployment)>,
+    pub infrastructure: Option<(Uuid, &'c str)>,
+}
+
+impl<'c> Planned<'c> {
+    /// `orders/production`, or `orders`.
+    pub(super) fn name(&self) -> String {
+        match self.infrastructure {
+            Some((_, infrastructure)) => format!("{}/{infrastructure}", self.service.name.value),
+            None => self.service.name.value.clone(),
+        }
+    }
+
+    /// Where it is declared.
+    pub(super) fn place(&self) -> Place {
+        self.deployment.map_or(self.service.name.place, |(_, deployment)| deployment.service.place)
+    }
+
+    pub(super) fn r#override(&self) -> Option<&'c Override> {
+        self.deployment.and_then(|(_, deployment)| deployment.r#override.as_ref())
+    }
+}
+
+/// Everything that is deployed. A deployment of something unknown is none.
+pub(super) fn planned<'c>(config: &'c Config, names: &Names) -> Vec<Planned<'c>> {
+    let services = || config.services.iter().enumerate();
+    let Some(deployments) = &config.deployments else {
+        let as_it_is = |(at, service)| Planned { at, service, deployment: None, infrastructure: None };
+        return services().map(as_it_is).collect();
+    };
+    let by_id: HashMap<Uuid, usize> = services().map(|(at, service)| (service.id(), at)).collect();
+    let on: HashMap<Uuid, &str> =
+        config.infrastructures.iter().map(|it| (it.id(), it.name.as_str())).collect();
+    let plan = |(index, deployment): (usize, &'c Deployment)| {
+        let at = *by_id.get(&names.services.lookup(&deployment.service)?)?;
+        let infrastructure = names.infrastructures.lookup(&deployment.infrastructure)?;
+        Some(Planned {
+            at,
+            service: &config.services[at],
+            deployment: Some((index, deployment)),
+            infrastructure: Some((infrastructure, on.get(&infrastructure)?)),
+        })
+    };
+    deployments.iter().enumerate().filter_map(plan).collect()
+}
