@@ -47,7 +47,8 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
-    case: String,
+    /// What is claimed. Default: method and target.
+    case: Option<String>,
     #[serde(default)]
     request: Description,
     /// Default: the file's.
@@ -149,8 +150,13 @@ impl Row {
         let texts = [&mut request.target, &mut request.host, &mut request.body];
         texts.into_iter().flatten().for_each(fill);
         request.headers.iter_mut().flatten().for_each(|(_, value)| fill(value));
+        let unnamed = || {
+            let Description { method, target, .. } = self.request.or(&file.defaults);
+            format!("{} {}", method.as_deref().unwrap_or("GET"), target.as_deref().unwrap_or("/"))
+        };
         Case {
-            name: self.case.clone(),
+            // Before names are replaced by what may be a key.
+            name: self.case.clone().unwrap_or_else(unnamed),
             request,
             expect: self.expect.value.clone(),
             now: self.now.as_ref().map_or(now, |now| now.value.0),

@@ -208,6 +208,9 @@ fn serve_until_told(
     runtime.block_on(async {
         let listeners = bind(&config).await?;
         let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
+        // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
+        // handling the signal, it would end the process.
+        let _beyond_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
         let mut tasks = JoinSet::new();
         let (stop, stopping) = watch::channel(false);
         tasks.spawn(follower.run());
@@ -219,6 +222,7 @@ fn serve_until_told(
                 health,
                 clock: clock.clone(),
                 weak_in_file: config.weak_keys(),
+                writable: store.writable(),
             },
         ));
         let reloader = Reloader {
@@ -359,6 +363,8 @@ struct Ready {
     clock: Clock,
     /// Weak keys that the file declares.
     weak_in_file: usize,
+    /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
+    writable: watch::Receiver<bool>,
 }
 
 /// Between two looks at the lease: a fraction of the shortest bound that can be configured.
@@ -379,6 +385,7 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
         ready.readiness.set_lease(trusted);
         ready.health.set_ready(ready.readiness.ready());
         let holdings = replica.holdings();
+        telemetry.set_store_writable(*ready.writable.borrow());
         telemetry.set_keys(holdings.keys);
         telemetry.set_consumers(holdings.consumers);
         telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file);

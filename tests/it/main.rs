@@ -28,6 +28,7 @@ mod http2;
 mod keys;
 mod many_networks;
 mod metadata;
+mod model;
 mod paths;
 mod readme;
 mod reload;
