@@ -2,6 +2,7 @@
 
 use crate::rig::http1::request;
 use crate::rig::wiring::Paths;
+use crate::tables::suite;
 use crate::world::{ALICE, HOUSE, World};
 
 /// One public prefix, one that asks for a key, on every host.
@@ -14,10 +15,10 @@ services:
 
 #[test]
 fn no_spelling_of_a_protected_path_passes_as_public() {
-    let targets: Vec<String> = serde_saphyr::from_str(include_str!("../cases/paths.yaml")).unwrap();
+    let suite = suite("paths.yaml");
     for mode in Paths::ALL {
-        let world = World::with(TWO_SIDES, |wiring| wiring.paths = mode);
-        for target in &targets {
+        let world = World::of(&suite, |wiring| wiring.paths = mode);
+        for target in suite.cases().iter().filter_map(|case| case.request.target.as_ref()) {
             let reply = world.get(target, &[]);
             if reply.status != 200 {
                 continue;

@@ -22,6 +22,10 @@ pub struct Wiring {
     pub paths: Paths,
     /// `context_extensions` for the routes below a prefix.
     pub contexts: Vec<(&'static str, Vec<(&'static str, &'static str)>)>,
+    /// The same for requests whose header `x-route` has this value.
+    pub routes: Vec<(String, Vec<(&'static str, String)>)>,
+    /// Take the client from a line of the PROXY protocol, where there is one.
+    pub proxy_protocol: bool,
     /// `grpc_service.timeout`.
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
@@ -72,6 +76,8 @@ impl Wiring {
             validate_mutations: false,
             paths: Paths::Verbatim,
             contexts: Vec::new(),
+            routes: Vec::new(),
+            proxy_protocol: false,
             timeout: "5s",
             health_checks: false,
             access_log: None,
@@ -89,6 +95,7 @@ impl Wiring {
                     "address": any,
                     // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
                     "per_connection_buffer_limit_bytes": 16 << 20,
+                    "listener_filters": self.listener_filters(),
                     "filter_chains": [{"filters": [{
                         "name": "envoy.filters.network.http_connection_manager",
                         "typed_config": self.connection_manager(),
@@ -98,6 +105,14 @@ impl Wiring {
             },
         })
         .to_string()
+    }
+
+    fn listener_filters(&self) -> Vec<Value> {
+        let proxy_protocol = json!({"name": "proxy_protocol", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+            "allow_requests_without_proxy_protocol": true,
+        }});
+        if self.proxy_protocol { vec![proxy_protocol] } else { Vec::new() }
     }
 
     fn connection_manager(&self) -> Value {
@@ -151,17 +166,24 @@ impl Wiring {
             // A gRPC upstream is at hand: Doorward's own health service.
             json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
         ];
-        routes.extend(self.contexts.iter().map(|(prefix, context)| {
-            let context: serde_json::Map<String, Value> =
-                context.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        let with = |matched: Value, context: serde_json::Map<String, Value>| {
             json!({
-                "match": {"prefix": prefix},
+                "match": matched,
                 "route": {"cluster": "echo"},
                 "typed_per_filter_config": {"doorward": {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
                     "check_settings": {"context_extensions": context},
                 }},
             })
+        };
+        routes.extend(self.contexts.iter().map(|(prefix, context)| {
+            let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            with(json!({"prefix": prefix}), context.collect())
+        }));
+        routes.extend(self.routes.iter().map(|(word, context)| {
+            let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            let word = json!([{"name": "x-route", "string_match": {"exact": word}}]);
+            with(json!({"prefix": "/", "headers": word}), context.collect())
         }));
         routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "echo"}}));
         routes
