@@ -152,6 +152,9 @@ fn nowhere(
     host: &str,
 ) -> fmt::Result {
     match (service, infrastructure) {
+        (None, _) if host.is_empty() => {
+            f.write_str("the request has no host, and its route names no service")
+        }
         (None, _) => write!(f, "no deployment answers to the host `{}` and the path", host.escape_debug()),
         (Some(service), None) => {
             write!(f, "the route names the service `{}`: no deployment, or several", service.escape_debug())
