@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::domain::authentication::{Authentication, Method};
+use crate::domain::authentication::Authentication;
 use crate::domain::catalog::Catalog;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::decide::{Decided, Directory, Trail, World, decide_before};
@@ -187,10 +187,12 @@ impl Checker {
         let Concluded { began, request, trail, catalog } = case;
         let challenges = conclusion.challenges(trail);
         let (label, code, why) = conclusion.face();
-        let credential =
-            conclusion.principal().and_then(credential).or_else(|| trail.key.map(|key| key.to_string()));
-        let consumer =
-            conclusion.principal().and_then(Principal::consumer).or(trail.consumer.as_ref()).cloned();
+        let mistake = conclusion.is_a_mistake();
+        // Who passes is the principal, whatever was tried on the way; who does not is what was tried.
+        let (credential, consumer) = match conclusion.principal() {
+            Some(principal) => (credential(principal), principal.consumer().cloned()),
+            None => (trail.key.map(|key| key.to_string()), trail.consumer.clone()),
+        };
         let consumer = consumer.as_ref();
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
@@ -213,6 +215,7 @@ impl Checker {
             request_id: decision.request_id,
             verdict: label,
             mode: decision.metadata.mode,
+            mistake,
             code,
             why,
             service: decision.metadata.service,
@@ -264,6 +267,14 @@ impl Conclusion<'_> {
         }
     }
 
+    fn is_a_mistake(&self) -> bool {
+        match self {
+            Self::Allow(..) => false,
+            Self::Deny(denial) => denial.is_a_mistake(),
+            Self::Fault(_) => true,
+        }
+    }
+
     fn principal(&self) -> Option<&Principal> {
         match self {
             Self::Allow(grant, _) => Some(&grant.principal),
@@ -274,18 +285,18 @@ impl Conclusion<'_> {
     /// How the caller may prove itself, where that is what it lacked.
     fn challenges(&self, trail: &Trail<'_, '_>) -> Vec<String> {
         match (self, trail.deployment) {
-            (Self::Deny(denial), Some(deployment)) if denial.challenges() => challenges(deployment),
+            (Self::Deny(denial), Some(deployment)) if denial.challenges() => challenges(deployment, denial),
             _ => Vec::new(),
         }
     }
 }
 
-fn challenges(deployment: &Deployment) -> Vec<String> {
+fn challenges(deployment: &Deployment, denial: &Denial) -> Vec<String> {
     let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
         return Vec::new();
     };
     let mut challenges = Vec::new();
-    for challenge in methods.iter().flat_map(Method::challenges) {
+    for challenge in methods.iter().flat_map(|method| method.challenges(denial)) {
         if !challenges.contains(&challenge) {
             challenges.push(challenge);
         }

@@ -6,6 +6,7 @@
 //! connection for each of its own threads, and SO_REUSEPORT would deal so few out unevenly.
 
 mod connection;
+mod guests;
 mod listener;
 mod owners_only;
 mod worker;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use guests::Guests;
 pub use listener::Listener;
 pub use owners_only::OwnersOnly;
 use worker::Pool;

@@ -41,8 +41,8 @@ enum Way {
 
 /// A command that finds neither server nor free store tries again for this long: the server may be
 /// on its way up or down.
-const PATIENCE: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 impl Door {
     /// # Errors

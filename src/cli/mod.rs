@@ -12,6 +12,7 @@ mod test;
 mod validate;
 mod version;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -228,13 +229,13 @@ fn runtime() -> Result<Runtime, Failure> {
 impl Common {
     /// The configuration, whole: file, environment, flags.
     fn read(&self, flags: &[Overlay]) -> Result<Loaded, Faults> {
-        settings::load(self.config.as_deref(), std::env::vars(), flags)
+        settings::load(self.config.as_deref(), environment(std::env::vars_os()), flags)
     }
 
     /// What a command needs of it: where things are. The keys that the file declares are not read,
     /// for whoever runs a command need not have them.
     fn load(&self) -> Result<settings::Config, Failure> {
-        settings::load_places(self.config.as_deref(), std::env::vars())
+        settings::load_places(self.config.as_deref(), environment(std::env::vars_os()))
             .map(|loaded| loaded.config)
             .map_err(|faults| Failure::Usage(faults.to_string()))
     }
@@ -247,6 +248,15 @@ impl Common {
         };
         let _ = std::io::stdout().write_all(printed.as_bytes());
     }
+}
+
+/// The environment as text. `std::env::vars` panics over any variable that is not UTF-8, meant for us
+/// or not, and shows it; here such bytes become `�`, which no setting and no key takes.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    variables.map(move |(name, value)| (text(name), text(value)))
 }
 
 /// Rows under headings, each column as wide as its widest cell.
@@ -286,4 +296,18 @@ fn segment(text: &str) -> String {
             _ => format!("%{byte:02X}"),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_text_stops_nobody() {
+        let strange = |name: &str| (OsString::from(name), OsString::from_vec(vec![b'a', 0xff]));
+        let read: Vec<_> = environment([strange("LS_COLORS")].into_iter()).collect();
+        assert_eq!(read, [("LS_COLORS".to_owned(), "a\u{fffd}".to_owned())]);
+    }
 }

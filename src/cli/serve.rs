@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::door::on_fault;
+use super::door::{PATIENCE, PAUSE, on_fault};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -25,7 +25,7 @@ use crate::http::{explain, status};
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
-use crate::server::{Listener, OwnersOnly, Settings, serve};
+use crate::server::{Guests, Listener, OwnersOnly, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
@@ -73,7 +73,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
     }
-    let store = open_store(&loaded.config)?;
+    raise_file_limit();
+    let store = open_store(&loaded.config, &clock)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(OTHER_THREADS)
         .thread_name("other")
@@ -95,6 +96,17 @@ struct Parts<'l> {
     log: &'l Log,
 }
 
+/// Allows ourselves as many descriptors as we may: the soft limit is mostly 1024, for programs that
+/// use select(2), and `limits.connections` is ten times that.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, soft = limit.current, "the limit of open files could not be raised");
+    }
+}
+
 fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
     let format = match config.log.format {
         config::LogFormat::Json => Format::Json,
@@ -112,14 +124,22 @@ fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
     Ok(log)
 }
 
-fn open_store(config: &Config) -> Result<RedbStore, Failure> {
+fn open_store(config: &Config, clock: &Clock) -> Result<RedbStore, Failure> {
     let data_dir = config.data_dir();
     std::fs::create_dir_all(&data_dir)
         .map_err(|error| Failure::Usage(format!("cannot make data_dir {}: {error}", data_dir.display())))?;
-    RedbStore::open(&config.store_file(), &config.secret_file()).map_err(|error| match error {
-        FileError::InUse { .. } => Failure::Unreachable(error.to_string()),
-        other => Failure::Usage(other.to_string()),
-    })
+    let started = clock.monotonic();
+    loop {
+        match RedbStore::open(&config.store_file(), &config.secret_file()) {
+            Ok(store) => return Ok(store),
+            // Perhaps a command that works on the store while no server runs: it is soon done.
+            Err(FileError::InUse { .. }) if clock.monotonic() - started < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
+            Err(error @ FileError::InUse { .. }) => return Err(Failure::Unreachable(error.to_string())),
+            Err(error) => return Err(Failure::Usage(error.to_string())),
+        }
+    }
 }
 
 fn serve_until_told(
@@ -188,6 +208,9 @@ fn serve_until_told(
     runtime.block_on(async {
         let listeners = bind(&config).await?;
         let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
+        // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
+        // handling the signal, it would end the process.
+        let _beyond_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
         let mut tasks = JoinSet::new();
         let (stop, stopping) = watch::channel(false);
         tasks.spawn(follower.run());
@@ -199,6 +222,7 @@ fn serve_until_told(
                 health,
                 clock: clock.clone(),
                 weak_in_file: config.weak_keys(),
+                writable: store.writable(),
             },
         ));
         let reloader = Reloader {
@@ -225,11 +249,12 @@ fn serve_until_told(
         let admin = axum::serve(OwnersOnly(admin_socket), admin);
         http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
-        let status = axum::serve(status_listener, status);
+        let status = axum::serve(Guests::new(status_listener), status);
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
 
+        let mut broken = None;
         let served = serve(vec![grpc], wire, settings(&config), async {
-            terminated().await;
+            broken = told_or_broken(terminated(), &mut tasks).await;
             readiness.set_draining();
         })
         .await;
@@ -237,7 +262,8 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
-        served.map_err(|error| Failure::Unreachable(error.to_string()))
+        served.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        broken.map_or(Ok(()), Err)
     })?;
     info!("the server has ended");
     Ok(())
@@ -337,6 +363,8 @@ struct Ready {
     clock: Clock,
     /// Weak keys that the file declares.
     weak_in_file: usize,
+    /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
+    writable: watch::Receiver<bool>,
 }
 
 /// Between two looks at the lease: a fraction of the shortest bound that can be configured.
@@ -357,6 +385,7 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
         ready.readiness.set_lease(trusted);
         ready.health.set_ready(ready.readiness.ready());
         let holdings = replica.holdings();
+        telemetry.set_store_writable(*ready.writable.borrow());
         telemetry.set_keys(holdings.keys);
         telemetry.set_consumers(holdings.consumers);
         telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file);
@@ -365,6 +394,20 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
         }
         if let Some(epoch) = *applied.borrow_and_update() {
             telemetry.set_epoch(epoch.number);
+        }
+    }
+}
+
+/// Waits until somebody tells us to stop, or until a task that should live as long as the process
+/// is dead. Without the follower the lease runs out, and without who watches it health would not say
+/// so: better to drain while the lease holds, and be started anew.
+async fn told_or_broken(told: impl Future<Output = ()>, tasks: &mut JoinSet<()>) -> Option<Failure> {
+    tokio::select! {
+        () = told => None,
+        Some(_) = tasks.join_next() => {
+            let why = "a part of the server has died; its panic is in the log";
+            error!(why, "the server has to end");
+            Some(Failure::Unreachable(why.into()))
         }
     }
 }
@@ -382,4 +425,18 @@ async fn terminated() {
         tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
         std::process::exit(1);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_dies_ends_the_server() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        assert!(told_or_broken(async {}, &mut tasks).await.is_none());
+        tasks.spawn(async { panic!("as a test wants it") });
+        assert!(told_or_broken(std::future::pending(), &mut tasks).await.is_some());
+    }
 }

@@ -63,7 +63,10 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
     for (rule, written) in policy.rules.iter().zip(rules(planned)) {
         let within = |path: &String| {
             longest_cover(&deployment.paths, path.as_bytes()).is_some()
-                || deployment.paths.iter().any(|own| longest_cover(&[path.clone()], own.as_bytes()).is_some())
+                || deployment
+                    .paths
+                    .iter()
+                    .any(|own| longest_cover(std::slice::from_ref(path), own.as_bytes()).is_some())
         };
         if !rule.paths.is_empty() && !rule.paths.iter().any(within) {
             let message = format!(

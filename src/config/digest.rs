@@ -12,12 +12,13 @@ use crate::domain::verifier::Verifier;
 /// differ, and yet nothing can be guessed from the number without the pepper.
 pub(super) fn digest(mut all: Map<String, Value>, but: &[&str], verifiers: &[Option<Verifier>]) -> u64 {
     all.retain(|setting, _| !but.contains(&setting.as_str()));
-    // Of maps the order is none of ours; serde_json's own is by key.
-    all.sort_keys();
+    let mut all = Value::Object(all);
+    // By name, whatever order serde_json is built to keep.
+    all.sort_all_objects();
     let mut hash = Sha256::new();
-    hash.update(Value::Object(all).to_string());
+    hash.update(all.to_string());
     for verifier in verifiers {
-        // After the text of a whole map, and each as long as the other: none runs into the next.
+        // After a whole map, and each as long as the other: none runs into the next.
         match verifier {
             Some(verifier) => hash.update(verifier.as_bytes()),
             None => hash.update([0; 32]),

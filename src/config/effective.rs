@@ -9,7 +9,7 @@ use super::directory::Directory;
 use super::fault::Source;
 use super::id::derived;
 use super::load::Loaded;
-use super::node::{self, Node};
+use super::node::{self, Entry, Node};
 use super::place::{At, Place};
 use super::policy;
 use super::show::flow;
@@ -27,8 +27,29 @@ pub struct Effective<'l> {
 struct Part<'l> {
     key: &'static str,
     value: Value,
-    /// Who says so: `service`, `deployment` or `override`; and what is written there.
-    said: Option<(&'static str, &'l Node)>,
+    /// Who says so: `service`, `deployment` or `override`; and what.
+    said: Option<(&'static str, Written<'l>)>,
+}
+
+/// What is written, and where: of what stands under a key the place is the key's.
+#[derive(Clone, Copy)]
+struct Written<'l> {
+    place: Place,
+    node: &'l Node,
+}
+
+impl<'l> Written<'l> {
+    fn get(self, key: &str) -> Option<Self> {
+        match self.node.get(key) {
+            Some(entry) => Some(Self { place: entry.place, node: &entry.value }),
+            // A bare word for a map of one key: `api_key`.
+            None => self.node.is_word(key).then_some(self),
+        }
+    }
+
+    fn item(self, at: usize) -> Option<Self> {
+        self.node.item(at).map(|node| Self { place: node.place, node })
+    }
 }
 
 /// The policy of the deployment called `orders/production`, or `orders` where services are deployed
@@ -45,9 +66,10 @@ pub fn effective<'l>(loaded: &'l Loaded, name: &str) -> Result<Effective<'l>, St
         return Err(unknown(loaded, &all, name));
     };
     let settings = config.settings();
+    let root = Written { place: loaded.tree.place, node: &loaded.tree };
     let item = |list: &str, at: usize| Words {
         values: settings.get(list).and_then(|list| list.get(at)).cloned().unwrap_or_default(),
-        node: loaded.tree.get(list).and_then(|list| list.item(at)),
+        written: root.get(list).and_then(|list| list.item(at)),
     };
     let service = item("services", planned.at);
     let deployment = planned.deployment.map(|(at, _)| item("deployments", at)).unwrap_or_default();
@@ -59,20 +81,19 @@ pub fn effective<'l>(loaded: &'l Loaded, name: &str) -> Result<Effective<'l>, St
 #[derive(Default)]
 struct Words<'l> {
     values: Value,
-    node: Option<&'l Node>,
+    written: Option<Written<'l>>,
 }
 
 impl<'l> Words<'l> {
     fn get(&self, key: &str) -> Option<Words<'l>> {
-        let node = self.node.and_then(|node| node.get(key));
-        let value = self.values.get(key)?.clone();
-        Some(Words { values: value, node })
+        let values = self.values.get(key)?.clone();
+        Some(Words { values, written: self.written.and_then(|written| written.get(key)) })
     }
 
     fn part(self, key: &'static str, who: &'static str) -> Part<'l> {
         // What an override removes is as it is where nobody says anything.
         let value = if self.values.is_null() { unsaid(key) } else { self.values };
-        Part { key, value, said: self.node.map(|node| (who, node)) }
+        Part { key, value, said: self.written.map(|written| (who, written)) }
     }
 }
 
@@ -116,9 +137,9 @@ impl Effective<'_> {
     pub fn to_yaml(&self) -> String {
         let mut out = format!("# {}\n", self.name);
         for part in &self.parts {
-            let who = part.said.map_or("", |(who, _)| who);
-            let lines = Lines { who, source: self.source };
-            lines.write(&mut out, 0, &format!("{}:", part.key), &part.value, part.said.map(|(_, node)| node));
+            let (who, written) = part.said.unzip();
+            let lines = Lines { who: who.unwrap_or_default(), source: self.source };
+            lines.write(&mut out, 0, &format!("{}:", part.key), &part.value, written);
         }
         out
     }
@@ -129,8 +150,8 @@ impl Effective<'_> {
             self.parts.iter().map(|part| (part.key.to_owned(), part.value.clone())).collect();
         let mut origins = BTreeMap::new();
         for Part { key, said, .. } in &self.parts {
-            if let Some((who, node)) = said {
-                Lines { who, source: self.source }.collect(key, node, &mut origins);
+            if let Some((who, written)) = said {
+                Lines { who, source: self.source }.collect(key, *written, &mut origins);
             }
         }
         json!({ "deployment": self.name, "policy": policy, "origins": origins })
@@ -145,9 +166,9 @@ struct Lines<'l> {
 
 impl Lines<'_> {
     /// `head` is a key with its colon, or the dash of an item.
-    fn write(&self, out: &mut String, depth: usize, head: &str, value: &Value, node: Option<&Node>) {
+    fn write(&self, out: &mut String, depth: usize, head: &str, value: &Value, written: Option<Written<'_>>) {
         let indent = "  ".repeat(depth);
-        let origin = self.origin(node);
+        let origin = self.origin(written);
         match value {
             Value::Object(map) if !map.is_empty() => {
                 if head != "-" {
@@ -155,8 +176,7 @@ impl Lines<'_> {
                 }
                 let inside = out.len();
                 for (key, value) in map {
-                    let below =
-                        node.and_then(|node| node.get(key).or_else(|| node.is_word(key).then_some(node)));
+                    let below = written.and_then(|written| written.get(key));
                     self.write(out, depth + 1, &format!("{key}:"), value, below);
                 }
                 if head == "-" {
@@ -165,50 +185,49 @@ impl Lines<'_> {
                     out.replace_range(dash..=dash, "-");
                 }
             }
-            Value::Array(items) if !items.is_empty() && !on_one_line(items, node) => {
+            Value::Array(items) if !items.is_empty() && !on_one_line(items, written) => {
                 out.push_str(&format!("{indent}{head}  # {origin}\n"));
                 for (at, item) in items.iter().enumerate() {
-                    self.write(out, depth + 1, "-", item, node.and_then(|node| node.item(at)));
+                    self.write(out, depth + 1, "-", item, written.and_then(|written| written.item(at)));
                 }
             }
             plain => out.push_str(&format!("{indent}{head} {}  # {origin}\n", flow(plain))),
         }
     }
 
-    fn origin(&self, node: Option<&Node>) -> String {
-        match node.map(|node| node.place) {
-            Some(Place::File { line, .. }) => {
-                let file = self.source.file.as_deref().unwrap_or("line");
-                format!("{}, {file}:{line}", self.who)
-            }
-            _ => "default".to_owned(),
+    fn origin(&self, written: Option<Written<'_>>) -> String {
+        match (line(written), &self.source.file) {
+            (None, _) => "default".to_owned(),
+            (Some(line), Some(file)) => format!("{}, {file}:{line}", self.who),
+            (Some(line), None) => format!("{}, line {line}", self.who),
         }
     }
 
-    fn collect(&self, path: &str, node: &Node, origins: &mut BTreeMap<String, String>) {
-        match &node.value {
+    fn collect(&self, path: &str, written: Written<'_>, origins: &mut BTreeMap<String, String>) {
+        match &written.node.value {
             node::Value::Map(entries) => {
-                for entry in entries {
-                    self.collect(&format!("{path}.{}", entry.key), &entry.value, origins);
+                for Entry { place, key, value } in entries {
+                    let below = Written { place: *place, node: value };
+                    self.collect(&format!("{path}.{key}"), below, origins);
                 }
             }
-            _ => {
-                origins.insert(path.to_owned(), self.origin(Some(node)));
-            }
+            _ => _ = origins.insert(path.to_owned(), self.origin(Some(written))),
         }
     }
 }
 
+fn line(written: Option<Written<'_>>) -> Option<u32> {
+    match written?.place {
+        Place::File { line, .. } => Some(line),
+        Place::Default | Place::Overlay(_) => None,
+    }
+}
+
 /// Whether a list of plain values stands on one line, or nowhere.
-fn on_one_line(items: &[Value], node: Option<&Node>) -> bool {
-    let line = |node: &Node| match node.place {
-        Place::File { line, .. } => line,
-        _ => 0,
-    };
-    items.iter().all(|item| !item.is_object() && !item.is_array())
-        && node.is_none_or(|list| {
-            (0..items.len()).all(|at| list.item(at).is_none_or(|item| line(item) == line(list)))
-        })
+fn on_one_line(items: &[Value], written: Option<Written<'_>>) -> bool {
+    let plain = |item: &Value| !item.is_object() && !item.is_array();
+    let beside = |list: Written<'_>| (0..items.len()).all(|at| line(list.item(at)) == line(Some(list)));
+    items.iter().all(plain) && written.is_none_or(beside)
 }
 
 fn unknown(loaded: &Loaded, all: &[Planned<'_>], name: &str) -> String {

@@ -12,6 +12,9 @@ use super::suggest::closest;
 /// The longest part of a line that is shown, in characters.
 const LONGEST_EXCERPT: usize = 160;
 
+/// How many are told at once: nobody reads more, and each is looked up in the file.
+const MOST_TOLD: usize = 100;
+
 /// One thing wrong, while the configuration is being read. Becomes a [`Remark`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -198,7 +201,14 @@ impl Source {
 
     pub(super) fn report_all(&self, mut faults: Vec<Fault>) -> Vec<Remark> {
         faults.sort_by_key(|fault| fault.place.unwrap_or_default().pack());
-        faults.into_iter().map(|fault| self.report(fault)).collect()
+        let untold = faults.len().saturating_sub(MOST_TOLD);
+        let mut told: Vec<Remark> =
+            faults.into_iter().take(MOST_TOLD).map(|fault| self.report(fault)).collect();
+        if untold > 0 {
+            let message = format!("and {untold} more, which are told once these are mended");
+            told.push(Remark { file: self.file.clone(), message, ..Remark::bare() });
+        }
+        told
     }
 
     /// The line with a caret under the column.

@@ -242,7 +242,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// None for a configuration that [`load`] gave: it has looked for the same faults.
+    /// None for a configuration that [`load()`] gave: it has looked for the same faults.
     pub fn catalog(&self, peppers: &Peppers) -> Result<Catalog, Faults> {
         let policy::Resolved { mut parts, keys, faults, .. } = policy::resolve(self);
         if let Some(faults) = Faults::gather(&self.source, faults) {

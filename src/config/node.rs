@@ -118,9 +118,9 @@ impl Node {
     }
 
     /// What a map has under that key.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         let Value::Map(entries) = &self.value else { return None };
-        entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+        entries.iter().find(|entry| entry.key == key)
     }
 
     /// An item of a list, counted from 0.

@@ -80,8 +80,8 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
         .services
         .iter()
         .map(|service| Base {
-            hosts: services::hosts(service.hosts.as_ref(), around.faults),
-            paths: services::paths(service.paths.as_ref(), around.faults),
+            hosts: services::hosts(service.hosts.as_ref(), "any host", around.faults),
+            paths: services::paths(service.paths.as_ref(), "every path", around.faults),
             policy: service.policy(around),
         })
         .collect();
@@ -109,10 +109,10 @@ fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>)
     let mut enabled = planned.service.enabled.value;
     if let Some((_, deployment)) = planned.deployment {
         if deployment.hosts.is_some() {
-            hosts = services::hosts(deployment.hosts.as_ref(), around.faults);
+            hosts = services::hosts(deployment.hosts.as_ref(), "the service's", around.faults);
         }
         if deployment.paths.is_some() {
-            paths = services::paths(deployment.paths.as_ref(), around.faults);
+            paths = services::paths(deployment.paths.as_ref(), "the service's", around.faults);
         }
         enabled &= deployment.enabled.as_ref().is_none_or(|enabled| enabled.value);
     }

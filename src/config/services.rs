@@ -123,14 +123,14 @@ impl From<PathReading> for deployment::Reading {
     }
 }
 
-/// In lower case; empty: any host.
-pub(super) fn hosts(list: Option<&At<Vec<At<String>>>>, faults: &mut Vec<Fault>) -> Vec<String> {
-    read_all(list, ("hosts", "any host"), host, faults)
+/// In lower case. `all`: what holds where the list is left out.
+pub(super) fn hosts(list: Option<&At<Vec<At<String>>>>, all: &str, faults: &mut Vec<Fault>) -> Vec<String> {
+    read_all(list, ("hosts", all), host, faults)
 }
 
-/// Without a final `/`; empty: every path.
-pub(super) fn paths(list: Option<&At<Vec<At<String>>>>, faults: &mut Vec<Fault>) -> Vec<String> {
-    read_all(list, ("paths", "every path"), path, faults)
+/// Without a final `/`. `all`: what holds where the list is left out.
+pub(super) fn paths(list: Option<&At<Vec<At<String>>>>, all: &str, faults: &mut Vec<Fault>) -> Vec<String> {
+    read_all(list, ("paths", all), path, faults)
 }
 
 /// `api.example.com` or `*.example.com`, in lower case.

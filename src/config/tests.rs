@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod deployments;
 mod faults;
 mod never_panics;
 mod policy;
+mod policy_faults;
 mod sample;
 mod settings;
 

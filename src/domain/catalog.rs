@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
-use super::denial::Denial;
+use super::denial::{Denial, Unnamed};
 use super::deployment::{Deployment, longest_cover};
 use super::headers::{self, IdentityHeaders};
 use super::key::KeyFacts;
@@ -175,37 +175,44 @@ impl Catalog {
     /// several deployments without saying which.
     pub fn named(&self, service: &[u8], infrastructure: Option<&[u8]>) -> Result<&Deployment, Denial> {
         let candidates = std::str::from_utf8(service).ok().and_then(|service| self.by_name.get(service));
-        let on = |deployment: &&Deployment| {
-            infrastructure.is_none_or(|wanted| {
-                deployment.infrastructure.as_ref().is_some_and(|(_, name)| name.as_bytes() == wanted)
-            })
-        };
-        let mut fitting = candidates.into_iter().flatten().map(|index| &self.deployments[*index]).filter(on);
+        let mut fitting = candidates
+            .into_iter()
+            .flatten()
+            .map(|index| &self.deployments[*index])
+            .filter(|it| it.is_on(infrastructure));
         match (fitting.next(), fitting.next()) {
             (Some(only), None) => Ok(only),
-            _ => Err(Denial::UnknownService),
+            _ => Err(Denial::UnknownService { of: Unnamed::Route }),
         }
     }
 
     /// The deployment by host and path, and how its host was found. Exact hosts first, then the
     /// longest suffix, then any; never falling back to a wider class, so that a host with a policy
-    /// of its own is never served by another's. Within a class the longest path prefix.
+    /// of its own is never served by another's. Within a class the longest path prefix. Only those
+    /// on the infrastructure, where the route names one.
     ///
     /// # Errors
     ///
     /// [`Denial::UnknownService`] where there is none.
-    pub fn placed(&self, host: &[u8], path: &[u8]) -> Result<(&Deployment, &'static str), Denial> {
-        let host = canonical_host(host).ok_or(Denial::UnknownService)?;
+    pub fn placed(
+        &self,
+        host: &[u8],
+        path: &[u8],
+        infrastructure: Option<&[u8]>,
+    ) -> Result<(&Deployment, &'static str), Denial> {
+        let unknown = || Denial::UnknownService { of: Unnamed::HostAndPath };
+        let host = canonical_host(host).ok_or_else(unknown)?;
         let (candidates, class) = self.of_host(&host);
         candidates
             .iter()
-            .filter_map(|index| {
-                let deployment = &self.deployments[*index];
+            .map(|index| &self.deployments[*index])
+            .filter(|deployment| deployment.is_on(infrastructure))
+            .filter_map(|deployment| {
                 longest_cover(&deployment.paths, path).map(|length| (length, deployment))
             })
             .max_by_key(|(length, _)| *length)
             .map(|(_, deployment)| (deployment, class))
-            .ok_or(Denial::UnknownService)
+            .ok_or_else(unknown)
     }
 
     fn of_host(&self, host: &str) -> (&[usize], &'static str) {
@@ -220,7 +227,8 @@ impl Catalog {
 
 /// A host in lower case, without its port and final dot; `None` where it is no single host.
 ///
-/// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host.
+/// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host. Nor is a
+/// name with an empty label (`a..`): it would be nobody's of its own, and fall to whoever takes any.
 pub fn canonical_host(host: &[u8]) -> Option<String> {
     let host = std::str::from_utf8(host).ok()?;
     let name = match host.rsplit_once(':') {
@@ -235,8 +243,39 @@ pub fn canonical_host(host: &[u8]) -> Option<String> {
     };
     let name = name.strip_suffix('.').unwrap_or(name);
     let plain = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).map_or_else(
-        || name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+        || {
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+                && !name.split('.').any(str::is_empty)
+        },
         |address| address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
     );
     (plain && !name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn a_host_has_one_spelling_or_is_none() {
+        let check = |host: &str, expected: Option<&str>| {
+            assert_eq!(canonical_host(host.as_bytes()).as_deref(), expected, "{host}");
+        };
+        check("API.Example.com",       Some("api.example.com"));
+        check("api.example.com.",      Some("api.example.com"));
+        check("api.example.com.:8443", Some("api.example.com"));
+        check("[::1]:8080",            Some("[::1]"));
+        check("my_host",               Some("my_host"));
+        check("api.example.com..",     None);
+        check("api..example.com",      None);
+        check(".example.com",          None);
+        check(".",                     None);
+        check("",                      None);
+        check("a,b",                   None);
+        check("user@a",                None);
+        check("a:b",                   None);
+        check("a:",                    None);
+        check("::1",                   None);
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::authentication::{ApiKey, KeyName, Method, Place, StaticToken};
 use super::authorization::{self, Bearer};
+use super::denial::Denial;
 use super::request::{Body, HeaderValue, Request};
 use super::secret::{self, Kind, Reading};
 use super::step::{Step, Witness};
@@ -81,11 +82,17 @@ impl Method {
         }
     }
 
-    /// The challenges of RFC 9110 section 11.6.1 for callers who presented no proof.
-    pub fn challenges(&self) -> Vec<String> {
+    /// The challenges of RFC 9110 section 11.6.1 for callers who proved nothing. A bearer's says
+    /// what was wrong with the token, and nothing where there was none (RFC 6750 section 3.1).
+    pub fn challenges(&self, denial: &Denial) -> Vec<String> {
+        let error = match denial {
+            Denial::InvalidCredential { .. } => Some("error=\"invalid_token\""),
+            Denial::DuplicateCredential => Some("error=\"invalid_request\""),
+            _ => None,
+        };
         match self {
-            Self::ApiKey(api_key) => api_key.challenges(),
-            Self::StaticToken(_) => vec!["Bearer".to_owned()],
+            Self::ApiKey(api_key) => api_key.challenges(error),
+            Self::StaticToken(_) => vec![challenge("Bearer", None, error)],
         }
     }
 }
@@ -166,13 +173,18 @@ impl ApiKey {
         presented
     }
 
-    fn challenges(&self) -> Vec<String> {
-        let parameters = self.realm.as_ref().map_or_else(String::new, |realm| {
-            format!(" realm=\"{}\"", realm.replace('\\', "\\\\").replace('"', "\\\""))
-        });
-        let bearer = self.bearer.then(|| format!("Bearer{parameters}"));
-        std::iter::once(format!("Key{parameters}")).chain(bearer).collect()
+    fn challenges(&self, error: Option<&str>) -> Vec<String> {
+        let realm = self.realm.as_deref();
+        let bearer = self.bearer.then(|| challenge("Bearer", realm, error));
+        std::iter::once(challenge("Key", realm, None)).chain(bearer).collect()
     }
+}
+
+/// `Scheme realm="…", error="…"`.
+fn challenge(scheme: &str, realm: Option<&str>, error: Option<&str>) -> String {
+    let realm = realm.map(|realm| format!("realm=\"{}\"", realm.replace('\\', "\\\\").replace('"', "\\\"")));
+    let parameters: Vec<&str> = realm.as_deref().into_iter().chain(error).collect();
+    if parameters.is_empty() { scheme.to_owned() } else { format!("{scheme} {}", parameters.join(", ")) }
 }
 
 fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, name: &KeyName, place: Place) -> Found<'a> {

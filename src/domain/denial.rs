@@ -24,7 +24,7 @@ pub enum Denial {
     /// Proven, and without the permissions or roles that a rule asks for.
     PermissionDenied,
     /// No deployment answers to this host and path, or to the name the route gives.
-    UnknownService,
+    UnknownService { of: Unnamed },
     /// The deployment is switched off.
     DeploymentDisabled,
     /// The check is larger than `limits.check_bytes`.
@@ -35,6 +35,24 @@ pub enum Denial {
     Overloaded,
     /// The asker's deadline was over before the check had arrived whole.
     Deadline,
+}
+
+/// What leads to no deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// The host and path of the request.
+    HostAndPath,
+    /// The route's `context_extensions`, which are the operator's words.
+    Route,
+}
+
+impl Unnamed {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HostAndPath => "no deployment has this host and path",
+            Self::Route => "the route's context_extensions name no deployment, or more than one",
+        }
+    }
 }
 
 /// Why a credential proves nothing. For the log: callers are told nothing of it.
@@ -80,7 +98,7 @@ impl Denial {
             Self::ServiceDenied            => (403, "service_denied",       "This credential does not open this service"),
             Self::GroupDenied              => (403, "group_denied",         "You cannot consume this service"),
             Self::PermissionDenied         => (403, "permission_denied",    "You do not have the permission that this asks for"),
-            Self::UnknownService           => (404, "unknown_service",      "No service answers to this host and path"),
+            Self::UnknownService { .. }    => (404, "unknown_service",      "No service answers to this host and path"),
             Self::DeploymentDisabled       => (503, "deployment_disabled",  "This deployment is switched off"),
             Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
             Self::Internal { .. }          => (500, "internal",             "An unexpected error occurred"),
@@ -99,12 +117,12 @@ impl Denial {
             | Self::NetworkDenied { why }
             | Self::Internal { why } => Some(why),
             Self::InvalidCredential { why } => Some(why.name()),
+            Self::UnknownService { of } => Some(of.name()),
             Self::MissingCredential
             | Self::DuplicateCredential
             | Self::ServiceDenied
             | Self::GroupDenied
             | Self::PermissionDenied
-            | Self::UnknownService
             | Self::DeploymentDisabled
             | Self::CheckTooLarge
             | Self::Overloaded
@@ -114,7 +132,12 @@ impl Denial {
 
     /// Whether a deployment in shadow mode refuses even so: there is no saying what was asked for.
     pub fn is_always_enforced(&self) -> bool {
-        matches!(self, Self::UnknownService | Self::MalformedRequest { .. })
+        matches!(self, Self::UnknownService { .. } | Self::MalformedRequest { .. })
+    }
+
+    /// Whether it is the operator's or ours to mend, and so an error in the log.
+    pub fn is_a_mistake(&self) -> bool {
+        matches!(self, Self::Internal { .. } | Self::UnknownService { of: Unnamed::Route })
     }
 
     /// Whether the caller is told how to prove itself (RFC 9110 section 11.6.1).

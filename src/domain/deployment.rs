@@ -34,6 +34,13 @@ impl Deployment {
             None => self.service_name.clone(),
         }
     }
+
+    /// Whether it is on the infrastructure of that name; every one is where none is named.
+    pub fn is_on(&self, infrastructure: Option<&[u8]>) -> bool {
+        infrastructure.is_none_or(|wanted| {
+            self.infrastructure.as_ref().is_some_and(|(_, name)| name.as_bytes() == wanted)
+        })
+    }
 }
 
 /// What becomes of a path that can be read in more than one way.

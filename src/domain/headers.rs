@@ -105,15 +105,21 @@ pub fn mutate<'a>(
     vouch(&mut mutations, grant, catalog.headers())?;
     remove_unvouched(&mut mutations, catalog, request);
     if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
+        // All methods' cookies leave the one header together: written once for each method, it
+        // would bring back what the one before had taken out.
+        let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();
         for method in methods {
             match method {
                 Method::ApiKey(api_key) if api_key.hide => {
                     hide(&mut mutations, api_key, request, query);
+                    let names = api_key.names.iter().filter(|name| name.places.contains(&Place::Cookie));
+                    cookies.extend(names.map(|name| name.name.as_str()));
                 }
                 Method::ApiKey(_) => {}
                 Method::StaticToken(static_token) => hide_token(&mut mutations, static_token, request),
             }
         }
+        hide_cookies(&mut mutations, request, &cookies);
     }
     debug_assert!(mutations.set.iter().all(|(name, _)| !mutations.remove.iter().any(|gone| gone == name)));
     Ok(mutations)
@@ -199,10 +205,9 @@ pub fn spellings(name: &str) -> Vec<String> {
     all
 }
 
-/// Keeps a method's credential from the upstream: every configured name in every configured place,
-/// not only the one that decided. A body cannot be changed by an ext_authz server.
+/// Keeps a method's credential from the upstream: every configured name in every configured place
+/// but cookies, not only the one that decided. A body cannot be changed by an ext_authz server.
 fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Request<'_>, query: Option<&[u8]>) {
-    let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();
     for name in &api_key.names {
         for place in &name.places {
             match place {
@@ -210,15 +215,13 @@ fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Reques
                 Place::Query if query.is_some_and(|query| query::has(query, &name.name)) => {
                     mutations.remove_query.push(&name.name);
                 }
-                Place::Cookie => cookies.push(&name.name),
-                Place::Query | Place::Body => {}
+                Place::Query | Place::Cookie | Place::Body => {}
             }
         }
     }
     if api_key.bearer && credential::bearer_key(request) != Presented::Nothing {
         mutations.remove.push(Cow::Borrowed("authorization"));
     }
-    hide_cookies(mutations, request, &cookies);
 }
 
 /// Keeps a static token from the upstream, and leaves alone an `Authorization` that holds none.

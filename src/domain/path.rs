@@ -54,7 +54,7 @@ pub fn parse(target: &[u8]) -> Result<Target<'_>, Denial> {
     }
 }
 
-/// The two readings of a path that has no canonical form.
+/// The readings of a path that has no canonical form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readings<'a> {
     /// Byte for byte as it came: what an upstream sees that resolves nothing.
@@ -62,15 +62,25 @@ pub struct Readings<'a> {
     /// Escapes of separators decoded, `\\` taken for `/`, parameters (`;…`) dropped, empty and dot
     /// segments resolved: what an upstream sees that resolves all it can.
     pub resolved: Vec<u8>,
+    /// What is seen by upstreams that do some of that, in whatever order, once or again:
+    /// `/pub/../admin/..;/pub` is the public path both as it is written and when all is resolved,
+    /// and `/admin/..;/pub` for one that takes `..;` for a name.
+    pub between: Vec<Vec<u8>>,
     pub query: Option<&'a [u8]>,
 }
+
+/// Of one path. Each kind of doubt in it doubles them.
+const MOST_READINGS: usize = 64;
+
+/// Of all readings of one path together: a long path with many would keep a worker for long.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// Reads a target that [`parse`] found ambiguous, for a service that has such paths resolved.
 ///
 /// # Errors
 ///
-/// [`Denial::MalformedRequest`] as [`parse`]; [`Denial::AmbiguousPath`] for what has more than two
-/// readings: `%25`, `%3f` and `%23`, whose meaning depends on how often somebody decodes.
+/// [`Denial::MalformedRequest`] as [`parse`]; [`Denial::AmbiguousPath`] for `%25`, `%3f` and `%23`,
+/// whose meaning depends on how often somebody decodes, and for what has too many readings.
 pub fn resolve(target: &[u8]) -> Result<Readings<'_>, Denial> {
     match parse(target) {
         Ok(_) | Err(Denial::AmbiguousPath { .. }) => {}
@@ -80,54 +90,100 @@ pub fn resolve(target: &[u8]) -> Result<Readings<'_>, Denial> {
         Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     };
-    let mut decoded = Vec::with_capacity(written.len());
-    let mut rest = written;
-    while let [first, after @ ..] = rest {
-        rest = after;
-        let byte = match first {
-            b'%' => {
-                let byte = escaped(after).ok_or(malformed("the path holds a `%` without two digits"))?;
-                if matches!(byte, b'%' | b'?' | b'#') {
-                    return Err(ambiguous("an escape in the path is one of `% ? #`"));
-                }
-                if byte == b' ' || byte >= 0x80 {
-                    // Stays an escape, in capitals, as in a canonical path.
-                    decoded.push(b'%');
-                    decoded.extend(after[..2].iter().map(u8::to_ascii_uppercase));
-                    rest = &after[2..];
-                    continue;
-                }
-                rest = &after[2..];
-                byte
-            }
-            byte => *byte,
-        };
-        decoded.push(if byte == b'\\' { b'/' } else { byte });
-    }
-    Ok(Readings { written, resolved: resolve_segments(&decoded), query })
+    let resolved = merged(dots_resolved(merged(without_parameters(turned(unescaped(written, |_| true)?)))));
+    let mut between = all_readings(written)?;
+    between.retain(|reading| reading != written && *reading != resolved);
+    Ok(Readings { written, resolved, between, query })
 }
 
-fn resolve_segments(path: &[u8]) -> Vec<u8> {
-    let mut segments: Vec<&[u8]> = Vec::new();
-    let mut open = false;
-    for segment in path.split(|byte| *byte == b'/') {
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        open = matches!(name, b"" | b"." | b"..");
-        match name {
-            b"" | b"." => {}
-            b".." => drop(segments.pop()),
-            name => segments.push(name),
+/// Everything that the habits of upstreams make of a path, one after the other in any order.
+fn all_readings(written: &[u8]) -> Result<Vec<Vec<u8>>, Denial> {
+    let mut readings = vec![written.to_vec()];
+    let mut next = 0;
+    while let Some(reading) = readings.get(next).cloned() {
+        next += 1;
+        for seen in [
+            unescaped(&reading, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))?,
+            unescaped(&reading, |_| true)?,
+            turned(reading.clone()),
+            without_parameters(reading.clone()),
+            merged(reading.clone()),
+            dots_resolved(reading),
+        ] {
+            if !readings.contains(&seen) {
+                readings.push(seen);
+            }
+        }
+        if readings.len() > MOST_READINGS || readings.len() * written.len() > MOST_BYTES {
+            return Err(ambiguous("the path has too many readings"));
         }
     }
-    let mut resolved = Vec::with_capacity(path.len() + 1);
-    for segment in &segments {
-        resolved.push(b'/');
-        resolved.extend_from_slice(segment);
+    Ok(readings)
+}
+
+/// Escapes of `which` bytes decoded. A blank and what is not ASCII stay escaped, in capitals, as in a
+/// canonical path.
+fn unescaped(path: &[u8], which: impl Fn(u8) -> bool) -> Result<Vec<u8>, Denial> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            decoded.push(*first);
+            continue;
+        }
+        let byte = escaped(after).ok_or(malformed("the path holds a `%` without two digits"))?;
+        if matches!(byte, b'%' | b'?' | b'#') {
+            return Err(ambiguous("an escape in the path is one of `% ? #`"));
+        }
+        rest = &after[2..];
+        if byte == b' ' || byte >= 0x80 || !which(byte) {
+            decoded.push(b'%');
+            decoded.extend(after[..2].iter().map(u8::to_ascii_uppercase));
+        } else {
+            decoded.push(byte);
+        }
     }
-    if open || segments.is_empty() {
-        resolved.push(b'/');
+    Ok(decoded)
+}
+
+/// With `/` for each `\`.
+fn turned(mut path: Vec<u8>) -> Vec<u8> {
+    path.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'/');
+    path
+}
+
+/// Without what follows a `;` in each segment.
+fn without_parameters(path: Vec<u8>) -> Vec<u8> {
+    let segments = path.split(|byte| *byte == b'/');
+    let names: Vec<&[u8]> =
+        segments.map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default()).collect();
+    names.join(&b'/')
+}
+
+/// Without empty segments, but for a last one.
+fn merged(mut path: Vec<u8>) -> Vec<u8> {
+    path.dedup_by(|byte, before| *byte == b'/' && *before == b'/');
+    path
+}
+
+/// Without `.` and `..` segments, as RFC 3986 section 5.2.4 has it: an empty segment is one to go
+/// back over.
+fn dots_resolved(path: Vec<u8>) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut open = false;
+    for segment in path.split(|byte| *byte == b'/').skip(1) {
+        open = matches!(segment, b"." | b"..");
+        match segment {
+            b"." => {}
+            b".." => drop(kept.pop()),
+            name => kept.push(name),
+        }
     }
-    resolved
+    if open || kept.is_empty() {
+        kept.push(b"");
+    }
+    [b"/".as_slice(), &kept.join(&b'/')].concat()
 }
 
 /// The byte that two hexadecimal digits at the start of `digits` stand for (RFC 3986 section 2.1);
@@ -230,6 +286,37 @@ mod tests {
         let found =
             resolve(target.as_bytes()).ok().map(|readings| String::from_utf8(readings.resolved).unwrap());
         assert_eq!(found.as_deref(), expected, "{target}");
+    }
+
+    /// Every chain of upstreams is one that somebody runs: a proxy that resolves what it sees, before
+    /// an application that decodes.
+    #[test]
+    fn a_path_is_read_in_every_way_in_which_a_chain_of_upstreams_may() {
+        let check = |target: &str, expected: &str| {
+            let readings = resolve(target.as_bytes()).unwrap();
+            let between: Vec<&str> =
+                readings.between.iter().map(|reading| str::from_utf8(reading).unwrap()).collect();
+            assert!(between.contains(&expected), "{target}: {between:?}");
+        };
+        check("/pub/../admin/..;/pub", "/admin/..;/pub");
+        check("/pub/../admin/..%2fpub", "/admin/..%2fpub");
+        check("/pub/../admin/..\\pub", "/admin/..\\pub");
+        check("/pub/%2e%2e/admin/..%2fpub", "/admin/..%2Fpub");
+        check("/pub/q%2fz/../..%2fadmin", "/admin");
+        check("/pub/..//admin//../pub", "/admin/pub");
+        check("/%61dmin/../pub", "/admin/../pub");
+        let plain = resolve(b"/pub/../admin").unwrap();
+        assert_eq!(
+            (plain.written, plain.resolved, plain.between),
+            (&b"/pub/../admin"[..], b"/admin".to_vec(), vec![])
+        );
+    }
+
+    #[test]
+    fn a_path_of_too_many_readings_is_refused() {
+        let long = format!("/{}/../x", "a".repeat(MOST_BYTES));
+        check_resolved(&long, None);
+        check_resolved("/a/../b", Some("/b"));
     }
 
     #[test]

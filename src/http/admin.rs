@@ -310,7 +310,7 @@ fn key_row(record: &KeyRecord, clock: &Clock) -> Value {
     json!({
         "id": record.id,
         "key": record.handle.as_ref().map(|handle| format!("dw_key_{handle}")),
-        "ttl": record.expires_at.map(|until| (until.unix() - now).max(0)),
+        "ttl": record.expires_at.map(|until| until.unix().saturating_sub(now).max(0)),
         "not_before": record.not_before.map(Timestamp::unix),
         "expires_at": record.expires_at.map(Timestamp::unix),
         "tags": record.tags,

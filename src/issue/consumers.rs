@@ -49,7 +49,15 @@ impl Issuer {
     ///
     /// [`Refusal::Taken`] where the username, the custom id or the id belongs to another.
     pub async fn create_consumer(&self, new: NewConsumer) -> Result<Done<ConsumerRecord>, Refusal> {
+        let chosen = new.id;
         let record = self.prepare_consumer(new)?;
+        if let Some(id) = chosen
+            && self.store.read(Table::Consumer, &Name::of(&id)).await?.is_none()
+        {
+            // Where a deletion was cut short, keys of an earlier consumer of that id are still
+            // there: they must not open for this one.
+            self.end_keys_of(&id).await?;
+        }
         let mut steps = vec![Step {
             table: Table::Consumer,
             name: Name::of(&record.id),
@@ -191,14 +199,20 @@ impl Issuer {
         steps.extend(texts.into_iter().filter_map(|(kind, text)| {
             text.as_ref().map(|text| delete(Table::Unique, unique(kind, text.as_bytes())))
         }));
-        let mut done = self.write(steps, ()).await.map_err(|refusal| match refusal {
+        let done = self.write(steps, ()).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { .. }) => {
                 Refusal::NotFound { what: "consumer", name: named.to_owned() }
             }
             other => other,
         })?;
+        Ok(self.end_keys_of(&record.id).await?.unwrap_or(done))
+    }
+
+    /// Ends every key of a consumer that is gone; the last of the writes, if there was any.
+    async fn end_keys_of(&self, consumer: &ConsumerId) -> Result<Option<Done<()>>, Refusal> {
+        let mut done = None;
         loop {
-            let owned = self.store.scan(Table::Owned, record.id.as_bytes(), None, BATCH).await?;
+            let owned = self.store.scan(Table::Owned, consumer.as_bytes(), None, BATCH).await?;
             if owned.is_empty() {
                 return Ok(done);
             }
@@ -211,11 +225,56 @@ impl Issuer {
                 }
             }
             match self.write(steps, ()).await {
-                Ok(written) => done = written,
+                Ok(written) => done = Some(written),
                 // One of the keys was revoked meanwhile: look again.
                 Err(Refusal::Store(StoreError::Conflict { .. })) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::catalog::{Catalog, Parts};
+    use crate::issue::NewKey;
+    use crate::store::memory::Memory;
+    use crate::store::ring::Ring;
+    use crate::store::{Batch, Store as _};
+
+    fn alice(id: Uuid) -> NewConsumer {
+        NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
+    }
+
+    #[tokio::test]
+    async fn keys_left_by_a_deletion_that_was_cut_short_open_for_nobody_of_that_id() {
+        let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        let store = Arc::new(Memory::new());
+        let issuer = Issuer::new(store.clone(), Arc::new(ring), Clock::system(), catalog);
+        let id = Uuid::from_u128(7);
+        issuer.create_consumer(alice(id)).await.unwrap();
+        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
+
+        // The first write of a deletion, and then the power goes.
+        let steps =
+            vec![delete(Table::Consumer, Name::of(&id)), delete(Table::Unique, unique(USERNAME, b"alice"))];
+        store.write(Batch { operation: Uuid::new_v4(), steps }).await.unwrap();
+
+        issuer.create_consumer(alice(id)).await.unwrap();
+        assert!(issuer.key(made.text.expose()).await.is_err(), "a deleted consumer's key is back");
+        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty());
+
+        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
+        assert!(matches!(issuer.create_consumer(alice(id)).await, Err(Refusal::Taken { .. })));
+        assert!(issuer.key(made.text.expose()).await.is_ok(), "a refused creation ends nobody's keys");
     }
 }

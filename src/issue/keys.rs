@@ -60,8 +60,8 @@ impl Issuer {
             let effect = Effect::Keep;
             steps.push(Step { table: Table::Consumer, name: Name::of(&id), expect: Expect::Present, effect });
         }
-        let (id, made) = (record.id, MadeKey { record, text });
-        self.write(steps, made).await.map_err(|refusal| match refusal {
+        let (id, weak, made) = (record.id, record.weak, MadeKey { record, text });
+        let done = self.write(steps, made).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
             Refusal::Store(StoreError::Conflict { table: Table::Key, .. }) => {
                 Refusal::Taken { what: "key", name: id.to_string() }
@@ -70,7 +70,11 @@ impl Issuer {
                 Refusal::Invalid { field: "key", why: "this key is in use already".into() }
             }
             other => other,
-        })
+        })?;
+        if weak {
+            tracing::warn!(key = %id, "a key of fewer than 16 bytes was taken; it can be guessed");
+        }
+        Ok(done)
     }
 
     /// The text: the one brought along, or a new one with its public name.

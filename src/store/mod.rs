@@ -1,6 +1,6 @@
 //! Where records live: durable truth, and an ordered log of changes.
 //!
-//! Every store keeps the same promises; [`contract`] asks them of each. Values are opaque here:
+//! Every store keeps the same promises; `contract` asks them of each. Values are opaque here:
 //! [`codec`] turns records into bytes that carry a version and a MAC, and back.
 
 mod changes;

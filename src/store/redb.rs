@@ -5,8 +5,11 @@
 
 mod copies;
 mod error;
+mod fence;
 mod file;
 mod layout;
+mod refusal;
+mod shared;
 #[cfg(test)]
 pub(super) mod tests;
 mod verify;
@@ -17,14 +20,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use ::redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::copies::{backup_file, check, restore};
 use self::error::Fault;
 pub use self::error::FileError;
+use self::fence::Fenced;
 use self::file::Held;
 use self::layout::{LOG, Meta};
+use self::shared::Shared;
 pub use self::verify::Report;
 use self::writer::{Ask, QUEUE, Writer};
 use super::changes::{self, History};
@@ -36,9 +41,10 @@ use super::{Batch, Beat, Changes, Epoch, Name, Record, Store, StoreError, Table}
 pub struct RedbStore {
     path: PathBuf,
     file: Held,
-    database: Arc<Database>,
+    shared: Arc<Shared>,
     ring: Arc<Ring>,
-    pushed: watch::Receiver<u64>,
+    #[cfg(test)]
+    faults: Arc<fence::Faults>,
     /// `None` only while it is dropped.
     asks: Option<mpsc::Sender<Ask>>,
     writer: Option<JoinHandle<()>>,
@@ -75,18 +81,23 @@ impl RedbStore {
         let file = Held::lock(path)?;
         let fault = |fault: Fault| fault.at(path, secret_file);
         let verified = verify::examine(&file, &ring, |_, verified| Ok(verified)).map_err(fault)?;
-        let database = Arc::new(verify::open(file.clone(), &verified).map_err(fault)?);
+        let fenced = Fenced::new(file.clone());
+        let database = verify::open(fenced.clone(), &verified).map_err(fault)?;
         let ring = Arc::new(ring);
         let epoch = verified.meta.epoch;
-        let (pushed, newest) = watch::channel(epoch.number);
+        let shared = Arc::new(Shared::new(database, epoch));
+        #[cfg(test)]
+        let faults = fenced.faults.clone();
         let writer = Writer {
-            database: database.clone(),
+            shared: shared.clone(),
+            writes_to: Some(fenced.clone()),
+            file: fenced,
+            readable: true,
             ring: ring.clone(),
             history: History::new(epoch, verified.meta.log_after, verified.operations),
             counts: verified.meta.counts,
             kept,
-            pushed,
-            closed: None,
+            pause: writer::Pause::default(),
         };
         let (asks, asked) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(asked));
@@ -94,9 +105,10 @@ impl RedbStore {
         Ok(Self {
             path: path.into(),
             file,
-            database,
+            shared,
             ring,
-            pushed: newest,
+            #[cfg(test)]
+            faults,
             asks: Some(asks),
             writer: Some(writer),
         })
@@ -107,6 +119,12 @@ impl RedbStore {
         &self.ring
     }
 
+    /// Whether the disk takes writes. While it does not, checks and reads go on; writes are
+    /// [`StoreError::Unavailable`] and taken again when it does.
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.shared.writable.subscribe()
+    }
+
     /// Copies the store as it stands now into a new file, while it goes on; the copy is verified.
     /// Blocks.
     ///
@@ -115,7 +133,8 @@ impl RedbStore {
     /// [`FileError::Exists`], [`FileError::Io`], [`FileError::Damaged`].
     pub fn backup(&self, to: &Path) -> Result<Report, FileError> {
         let fault = |error: ::redb::TransactionError| Fault::from(error).at(&self.path, Path::new(""));
-        let transaction = self.database.begin_read().map_err(fault)?;
+        let database = self.shared.database();
+        let transaction = database.begin_read().map_err(fault)?;
         copies::backup_transaction(&transaction, &self.ring, &self.path, to)
     }
 
@@ -127,26 +146,26 @@ impl RedbStore {
     pub fn check(&self) -> Result<Report, StoreError> {
         let unavailable = |fault: Fault| StoreError::Unavailable(fault.to_string());
         verify::guarded(|| {
-            let verified = verify::verify(&self.database.begin_read()?, &self.ring)?;
+            let database = self.shared.database();
+            let verified = verify::verify(&database.begin_read()?, &self.ring)?;
             Ok(verified.report(self.file.size()?))
         })
         .map_err(unavailable)
     }
 
-    async fn ask(&self, ask: impl FnOnce(writer::Answer) -> Ask, wait: bool) -> Result<Epoch, StoreError> {
-        let gone = || StoreError::Unavailable("the writer has stopped; restart Doorward".into());
+    async fn ask(&self, ask: impl FnOnce(writer::Answer) -> Ask) -> Result<Epoch, StoreError> {
+        let gone = || {
+            self.shared.writable.send_replace(false);
+            StoreError::Unavailable("the writer has stopped; restart Doorward".into())
+        };
         let asks = self.asks.as_ref().ok_or_else(gone)?;
         let (answer, answered) = oneshot::channel();
-        if wait {
-            asks.send(ask(answer)).await.map_err(|_| gone())?;
-        } else {
-            asks.try_send(ask(answer)).map_err(|error| match error {
-                mpsc::error::TrySendError::Closed(_) => gone(),
-                mpsc::error::TrySendError::Full(_) => {
-                    StoreError::Unavailable(format!("{QUEUE} writes are waiting; try again"))
-                }
-            })?;
-        }
+        asks.try_send(ask(answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(_) => gone(),
+            mpsc::error::TrySendError::Full(_) => {
+                StoreError::Unavailable(format!("{QUEUE} writes are waiting; try again"))
+            }
+        })?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -156,8 +175,12 @@ impl RedbStore {
         &self,
         read: impl FnOnce(&ReadTransaction, &Ring) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (database, ring) = (self.database.clone(), self.ring.clone());
-        let read = move || read(&database.begin_read().map_err(refused)?, &ring);
+        let (shared, ring) = (self.shared.clone(), self.ring.clone());
+        let read = move || {
+            // Kept until the end: dropped, it ends its transactions.
+            let database = shared.database();
+            read(&database.begin_read().map_err(refused)?, &ring)
+        };
         tokio::task::spawn_blocking(read)
             .await
             .unwrap_or_else(|panic| Err(StoreError::Unavailable(format!("a read did not end: {panic}"))))
@@ -177,7 +200,7 @@ impl Drop for RedbStore {
 #[tonic::async_trait]
 impl Store for RedbStore {
     async fn write(&self, batch: Batch) -> Result<Epoch, StoreError> {
-        self.ask(|answer| Ask::Write(batch, answer), false).await
+        self.ask(|answer| Ask::Write(batch, answer)).await
     }
 
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
@@ -240,6 +263,10 @@ impl Store for RedbStore {
     }
 
     async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
+        // Asked with every heartbeat, and mostly for nothing: that needs no disk.
+        if epoch == self.shared.epoch() {
+            return Ok(Changes::Next(Vec::new()));
+        }
         self.reading(move |transaction, ring| {
             let meta = Meta::read(transaction, ring).map_err(unreadable)?;
             if !changes::reaches(meta.epoch, meta.log_after, epoch) {
@@ -258,16 +285,19 @@ impl Store for RedbStore {
         .await
     }
 
-    /// Written nowhere, unlike on a shared store: the file is locked, so no other process can
-    /// have moved the epoch, and the answer comes from the thread that would have moved it. It
-    /// says that the writer lives and that the disk accepted the last commit; after a failed one
-    /// it is an error, so that leases run out.
+    /// Written nowhere, unlike on a shared store: the file is locked, so nobody but our own writer
+    /// can move the epoch, and it shows here what it has made durable before it answers anybody. A
+    /// disk that refuses or hangs therefore ends no lease.
     async fn heartbeat(&self, _beat: Beat) -> Result<Epoch, StoreError> {
-        self.ask(Ask::Beat, true).await
+        if let Some(asks) = self.asks.as_ref().filter(|_| !*self.shared.writable.borrow()) {
+            // A full queue will try the disk all the same.
+            let _ = asks.try_send(Ask::Probe);
+        }
+        Ok(self.shared.epoch())
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {
-        self.pushed.clone()
+        self.shared.pushed.subscribe()
     }
 }
 

@@ -39,6 +39,8 @@ pub struct DecisionLine<'a> {
     pub verdict: VerdictLabel,
     /// `enforce` or `shadow`.
     pub mode: &'static str,
+    /// Whether it is the operator's or ours to mend, and so an error in the log.
+    pub mistake: bool,
     /// The code of a denial or fault.
     pub code: Option<&'static str>,
     /// What the caller is not told.
@@ -93,7 +95,7 @@ impl DecisionLine<'_> {
                 )
             };
         }
-        if self.verdict == VerdictLabel::Fault || self.code == Some("internal") {
+        if self.mistake {
             line!(error);
         } else {
             line!(info);

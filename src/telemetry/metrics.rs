@@ -39,6 +39,7 @@ pub struct Telemetry {
     keys: IntGauge,
     consumers: IntGauge,
     weak_keys: IntGauge,
+    store_writable: IntGauge,
     connections: IntGauge,
     insecure: IntGaugeVec,
     process: Process,
@@ -103,6 +104,11 @@ impl Telemetry {
                 add,
                 "doorward_weak_keys",
                 "Keys of fewer than 16 bytes, taken because that was allowed",
+            ),
+            store_writable: gauge(
+                add,
+                "doorward_store_writable",
+                "1 where the store took what it was last given, 0 while its disk refuses; checks go on",
             ),
             connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
             insecure: registered(
@@ -183,6 +189,11 @@ impl Telemetry {
     /// How many keys are shorter than is safe.
     pub fn set_weak_keys(&self, count: usize) {
         self.weak_keys.set(whole(count));
+    }
+
+    /// Whether the store takes writes.
+    pub fn set_store_writable(&self, writable: bool) {
+        self.store_writable.set(i64::from(writable));
     }
 
     /// Counts a connection until what is returned is dropped.
@@ -266,7 +277,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::domain::denial::{Denial, Unproven};
+    use crate::domain::denial::{Denial, Unnamed, Unproven};
     use crate::telemetry::checks::CODES;
 
     fn telemetry() -> (Telemetry, crate::clock::Hand) {
@@ -293,8 +304,8 @@ mod tests {
             Denial::NetworkDenied { .. } => Denial::ServiceDenied,
             Denial::ServiceDenied => Denial::GroupDenied,
             Denial::GroupDenied => Denial::PermissionDenied,
-            Denial::PermissionDenied => Denial::UnknownService,
-            Denial::UnknownService => Denial::DeploymentDisabled,
+            Denial::PermissionDenied => Denial::UnknownService { of: Unnamed::Route },
+            Denial::UnknownService { .. } => Denial::DeploymentDisabled,
             Denial::DeploymentDisabled => Denial::CheckTooLarge,
             Denial::CheckTooLarge => Denial::Internal { why },
             Denial::Internal { .. } => Denial::Overloaded,
@@ -308,6 +319,7 @@ mod tests {
             request_id: "",
             verdict,
             mode: "enforce",
+            mistake: false,
             code,
             why: None,
             service: None,
@@ -416,6 +428,7 @@ mod tests {
         telemetry.set_keys(3);
         telemetry.set_consumers(2);
         telemetry.set_weak_keys(1);
+        telemetry.set_store_writable(true);
         let first = telemetry.connection();
         let _second = telemetry.connection();
         drop(first);
@@ -428,6 +441,7 @@ mod tests {
         check("doorward_keys", 3.0);
         check("doorward_consumers", 2.0);
         check("doorward_weak_keys", 1.0);
+        check("doorward_store_writable", 1.0);
         check("doorward_connections", 1.0);
         check("doorward_lease_age_seconds", 1.5);
         check("process_start_time_seconds", 1_000.0);

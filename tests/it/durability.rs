@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::rig::doorward::{Doorward, Setup};
 use crate::rig::wait::until;
-use crate::world::{HOUSE, command, setup, started};
+use crate::world::{HOUSE, command, key, setup, started};
 
 /// Asked for by the issue: at least 50.
 const CYCLES: usize = 50;
@@ -110,4 +110,76 @@ fn a_power_cut_during_writes_loses_nothing_that_was_acknowledged() {
         }
     }
     assert!(all.len() >= CYCLES, "{} writes in {CYCLES} cycles prove little", all.len());
+}
+
+/// A key of about 200 KB, so that few of them fill what room there is; nothing where it was refused.
+fn heavy_key(setup: &Setup) -> Option<Made> {
+    let tag = format!("--tag={}", "x".repeat(250));
+    let mut arguments = vec!["key", "create", "carol", "--output", "json"];
+    arguments.extend(std::iter::repeat_n(tag.as_str(), 800));
+    let output = setup.run(&arguments).unwrap();
+    if !output.status.success() {
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        return None;
+    }
+    let key: Value = serde_json::from_slice(&output.stdout).unwrap();
+    Some(Made { text: key["key"].as_str().unwrap().to_owned(), revoked: false })
+}
+
+fn stored_keys(setup: &Setup) -> usize {
+    let output = setup.run(&["key", "list", "--output", "json"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice::<Value>(&output.stdout).unwrap().as_array().unwrap().len()
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_stops_no_check_and_is_over_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup.write(&format!("{HOUSE}\nrevocation: {{bound: 2s}}\n")).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut doorward = started(&setup);
+    command(&doorward, &["consumer", "create", "carol"]);
+    let mut all = vec![heavy_key(&setup).unwrap()];
+    let (text, id) = key(&doorward, "carol", &[]);
+    command(&doorward, &["key", "revoke", &id]);
+    all.push(Made { text, revoked: true });
+
+    let store = setup.folder.join("doorward.redb");
+    for _ in 0..2 {
+        let size = std::fs::metadata(&store).unwrap().len();
+        doorward.process().limit_files(Some(size)).unwrap();
+        let mut made = 0;
+        while let Some(key) = heavy_key(&setup) {
+            all.push(key);
+            made += 1;
+            assert!(made < 200, "the limit of {size} bytes is none");
+        }
+        // Beyond the bound, and longer than any heartbeat's patience.
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(500));
+            assert_eq!(doorward.status("/readyz").unwrap().status, 200);
+            for (key, opens) in all.iter().zip(runtime.block_on(opens(&doorward, &all))) {
+                assert_eq!(opens, !key.revoked);
+            }
+            assert!(heavy_key(&setup).is_none(), "there is no room");
+        }
+        let kept = all.iter().filter(|key| !key.revoked).count();
+        assert_eq!(stored_keys(&setup), kept, "reads go on, and what was refused is not there");
+        let metrics = doorward.status("/metrics").unwrap().text();
+        assert!(metrics.contains("\ndoorward_store_writable 0\n"), "{metrics}");
+
+        doorward.process().limit_files(None).unwrap();
+        all.push(heavy_key(&setup).expect("there is room again"));
+        let metrics = doorward.status("/metrics").unwrap().text();
+        assert!(metrics.contains("\ndoorward_store_writable 1\n"), "{metrics}");
+    }
+
+    doorward.process().kill();
+    let whole = setup.run(&["store", "check"]).unwrap();
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    doorward = started(&setup);
+    for (key, opens) in all.iter().zip(runtime.block_on(opens(&doorward, &all))) {
+        assert_eq!(opens, !key.revoked, "what was acknowledged is there after a restart");
+    }
 }

@@ -225,6 +225,14 @@ fn nothing_that_could_split_a_header_is_ever_emitted() {
 }
 
 #[test]
+fn no_client_can_say_that_envoy_failed_open() {
+    let world = World::new();
+    let headers = [("x-envoy-auth-failure-mode-allowed", "true"), ("apikey", ALICE)];
+    let seen = allowed(&world.get("/orders", &headers));
+    assert_eq!(seen.all("x-envoy-auth-failure-mode-allowed"), [""; 0]);
+}
+
+#[test]
 fn a_request_to_the_guests_behind_an_envoy_that_fails_open_still_loses_forged_headers() {
     let world = World::with(HOUSE, |wiring| wiring.fail_open = true);
     let headers = [("x-consumer-id", "evil"), ("x_consumer_id", "evil")];

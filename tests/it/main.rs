@@ -10,6 +10,7 @@
 mod rig;
 mod world;
 
+mod addresses;
 mod answers;
 mod architecture;
 mod bodies;
@@ -26,6 +27,7 @@ mod http2;
 mod keys;
 mod many_networks;
 mod metadata;
+mod model;
 mod paths;
 mod readme;
 mod reload;

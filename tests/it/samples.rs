@@ -6,11 +6,9 @@ use crate::rig::echo::Echo;
 use crate::rig::envoy::Envoy;
 use crate::rig::http1::{request, send};
 use crate::rig::sample::fill;
-use crate::rig::wait::eventually;
-use crate::world::{ALICE, HOUSE, setup, start_doorward};
+use crate::world::{ALICE, HARDENED, HOUSE, setup, start_doorward, start_hardened};
 
 const DEMO: &str = include_str!("../../envoy/demo.yaml");
-const HARDENED: &str = include_str!("../../envoy/hardened.yaml");
 
 #[test]
 fn the_sample_envoys_are_valid_as_they_stand() {
@@ -49,21 +47,7 @@ fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let echo = Echo::start(0).unwrap();
     let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
-    let local = "127.0.0.1".to_owned();
-    let config = fill(
-        HARDENED,
-        &[
-            ("admin", "0".to_owned()),
-            ("listener_host", local.clone()),
-            ("listener", "0".to_owned()),
-            ("doorward_host", local.clone()),
-            ("doorward", doorward.grpc().port().to_string()),
-            ("upstream_host", local),
-            ("upstream", echo.address().port().to_string()),
-        ],
-    );
-    let envoy = Envoy::start(folder.path(), &config.unwrap(), 1).unwrap();
-    eventually("Doorward is healthy", || (envoy.healthy("doorward") == 1).then_some(()));
+    let envoy = start_hardened(folder.path(), doorward.grpc(), echo.address());
     let get = |target: &str, headers: &[(&str, &str)]| {
         send(envoy.listener("main"), &request("GET", target, headers, b"")).unwrap()
     };

@@ -1,5 +1,6 @@
 //! One Doorward, one Envoy, one upstream: what most tests need.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use doorward::cases::Suite;
@@ -10,10 +11,14 @@ use crate::rig::doorward::{Doorward, Setup};
 use crate::rig::echo::Echo;
 use crate::rig::envoy::Envoy;
 use crate::rig::http1::{Reply, request, send};
+use crate::rig::sample::fill;
+use crate::rig::wait::eventually;
 use crate::rig::wiring::Wiring;
 
 /// The services and consumers that most tests ask for; see the file for what each is.
 pub(crate) const HOUSE: &str = include_str!("../cases/house.yaml");
+
+pub(crate) const HARDENED: &str = include_str!("../../envoy/hardened.yaml");
 
 /// Keys of the consumers in the file, handed in by the environment.
 pub(crate) const ALICE: &str = "alice-0123456789-abcdef";
@@ -124,6 +129,27 @@ pub(crate) fn setup(folder: &Path) -> Setup {
 pub(crate) fn start_envoy(folder: &Path, wiring: &Wiring) -> Envoy {
     // One worker: one connection to each Doorward, and the same order in every run.
     Envoy::start(folder, &wiring.config(), 1).unwrap_or_else(|message| panic!("{message}"))
+}
+
+/// `envoy/hardened.yaml` as it stands, but for addresses; Doorward is healthy in its eyes.
+#[track_caller]
+pub(crate) fn start_hardened(folder: &Path, doorward: SocketAddr, upstream: SocketAddr) -> Envoy {
+    let local = "127.0.0.1".to_owned();
+    let config = fill(
+        HARDENED,
+        &[
+            ("admin", "0".to_owned()),
+            ("listener_host", local.clone()),
+            ("listener", "0".to_owned()),
+            ("doorward_host", local.clone()),
+            ("doorward", doorward.port().to_string()),
+            ("upstream_host", local),
+            ("upstream", upstream.port().to_string()),
+        ],
+    );
+    let envoy = Envoy::start(folder, &config.unwrap(), 1).unwrap_or_else(|message| panic!("{message}"));
+    eventually("Doorward is healthy", || (envoy.healthy("doorward") == 1).then_some(()));
+    envoy
 }
 
 #[track_caller]

@@ -3,6 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -107,11 +109,27 @@ pub fn send(to: SocketAddr, bytes: &[u8]) -> Outcome<Reply> {
     Connection::open(to)?.exchange(bytes)
 }
 
+/// The same over a Unix socket.
+///
+/// # Errors
+///
+/// As [`send`].
+pub fn send_to_socket(path: &Path, bytes: &[u8]) -> Outcome<Reply> {
+    let stream =
+        UnixStream::connect(path).map_err(|e| format!("no connection to {}: {e}", path.display()))?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+    Connection { stream: Box::new(stream), rest: Vec::new() }.exchange(bytes)
+}
+
 /// A connection that is used again, as clients under load do.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     rest: Vec<u8>,
 }
+
+trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
 
 impl Connection {
     /// # Errors
@@ -123,7 +141,7 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        Ok(Self { stream, rest: Vec::new() })
+        Ok(Self { stream: Box::new(stream), rest: Vec::new() })
     }
 
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
 
@@ -44,6 +44,18 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> Outcome<()> {
         kill_process(Pid::from_child(&self.child), signal)
             .map_err(|e| format!("{} cannot be signalled: {e}", self.name))
+    }
+
+    /// Lets no file of it grow beyond so many bytes, as a full disk would; `None`: without a limit.
+    ///
+    /// # Errors
+    ///
+    /// It is gone, or another user's.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Outcome<()> {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)
+            .map(drop)
+            .map_err(|e| format!("the files of {} cannot be limited: {e}", self.name))
     }
 
     /// Kills it as a power cut would: no handler runs.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// A listener `main`, Doorward asked for every request, the echo behind it.
+/// A listener `main` and whichever others are asked for, Doorward asked for every request, the echo
+/// behind it.
 #[derive(Clone)]
 pub struct Wiring {
     pub upstream: SocketAddr,
@@ -24,14 +25,30 @@ pub struct Wiring {
     pub contexts: Vec<(&'static str, Vec<(&'static str, &'static str)>)>,
     /// The same for requests whose header `x-route` has this value.
     pub routes: Vec<(String, Vec<(&'static str, String)>)>,
-    /// Take the client from a line of the PROXY protocol, where there is one.
-    pub proxy_protocol: bool,
     /// `grpc_service.timeout`.
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
     pub health_checks: bool,
     /// One JSON line a request, with Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
+    /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
+    pub edges: Vec<(String, Edge)>,
+}
+
+/// How a listener takes connections, and what Envoy makes of their addresses and paths.
+#[derive(Clone, Debug, Default)]
+pub struct Edge {
+    /// Instead of what holds for all listeners.
+    pub paths: Option<Paths>,
+    pub use_remote_address: bool,
+    pub xff_num_trusted_hops: u32,
+    pub skip_xff_append: bool,
+    /// `internal_address_config` with loopback in it.
+    pub internal_peers: bool,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// On a Unix socket instead of a port.
+    pub socket: Option<PathBuf>,
 }
 
 /// `with_request_body`.
@@ -77,45 +94,48 @@ impl Wiring {
             paths: Paths::Verbatim,
             contexts: Vec::new(),
             routes: Vec::new(),
-            proxy_protocol: false,
             timeout: "5s",
             health_checks: false,
             access_log: None,
+            edges: Vec::new(),
         }
     }
 
     /// Envoy's configuration.
     pub fn config(&self) -> String {
-        let any = socket("127.0.0.1:0".parse().expect("an address"));
+        let main = self.listener("main", &Edge::default());
+        let others = self.edges.iter().map(|(name, edge)| self.listener(name, edge));
         json!({
-            "admin": {"address": any},
+            "admin": {"address": any_port()},
             "static_resources": {
-                "listeners": [{
-                    "name": "main",
-                    "address": any,
-                    // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
-                    "per_connection_buffer_limit_bytes": 16 << 20,
-                    "listener_filters": self.listener_filters(),
-                    "filter_chains": [{"filters": [{
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": self.connection_manager(),
-                    }]}],
-                }],
+                "listeners": std::iter::once(main).chain(others).collect::<Vec<_>>(),
                 "clusters": [self.doorward(), echo(self.upstream)],
             },
         })
         .to_string()
     }
 
-    fn listener_filters(&self) -> Vec<Value> {
-        let proxy_protocol = json!({"name": "proxy_protocol", "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
-            "allow_requests_without_proxy_protocol": true,
-        }});
-        if self.proxy_protocol { vec![proxy_protocol] } else { Vec::new() }
+    fn listener(&self, name: &str, edge: &Edge) -> Value {
+        let address = edge.socket.as_ref().map_or_else(any_port, |path| json!({"pipe": {"path": path}}));
+        let mut listener = json!({
+            "name": name,
+            "address": address,
+            // Bodies up to 8 MiB must fit, or Envoy answers 413 without asking.
+            "per_connection_buffer_limit_bytes": 16 << 20,
+            "filter_chains": [{"filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": self.connection_manager(edge),
+            }]}],
+        });
+        if edge.proxy_protocol {
+            listener["listener_filters"] = json!([{"name": "proxy_protocol", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+            }}]);
+        }
+        listener
     }
 
-    fn connection_manager(&self) -> Value {
+    fn connection_manager(&self, edge: &Edge) -> Value {
         let mut manager = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "main",
@@ -129,14 +149,22 @@ impl Wiring {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
                 }},
             ],
+            "use_remote_address": edge.use_remote_address,
+            "xff_num_trusted_hops": edge.xff_num_trusted_hops,
+            "skip_xff_append": edge.skip_xff_append,
         });
-        if self.paths >= Paths::Normalized {
+        if edge.internal_peers {
+            let loopback = json!({"address_prefix": "127.0.0.0", "prefix_len": 8});
+            manager["internal_address_config"] = json!({"cidr_ranges": [loopback]});
+        }
+        let paths = edge.paths.unwrap_or(self.paths);
+        if paths >= Paths::Normalized {
             manager["normalize_path"] = json!(true);
         }
-        if self.paths >= Paths::Merged {
+        if paths >= Paths::Merged {
             manager["merge_slashes"] = json!(true);
         }
-        let escaped = match self.paths {
+        let escaped = match paths {
             Paths::EscapesRejected => "REJECT_REQUEST",
             Paths::EscapesRedirected => "UNESCAPE_AND_REDIRECT",
             Paths::EscapesForwarded => "UNESCAPE_AND_FORWARD",
@@ -166,24 +194,14 @@ impl Wiring {
             // A gRPC upstream is at hand: Doorward's own health service.
             json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
         ];
-        let with = |matched: Value, context: serde_json::Map<String, Value>| {
-            json!({
-                "match": matched,
-                "route": {"cluster": "echo"},
-                "typed_per_filter_config": {"doorward": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                    "check_settings": {"context_extensions": context},
-                }},
-            })
-        };
         routes.extend(self.contexts.iter().map(|(prefix, context)| {
             let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
-            with(json!({"prefix": prefix}), context.collect())
+            route(json!({"prefix": prefix}), context.collect())
         }));
         routes.extend(self.routes.iter().map(|(word, context)| {
             let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
             let word = json!([{"name": "x-route", "string_match": {"exact": word}}]);
-            with(json!({"prefix": "/", "headers": word}), context.collect())
+            route(json!({"prefix": "/", "headers": word}), context.collect())
         }));
         routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "echo"}}));
         routes
@@ -242,6 +260,18 @@ impl Wiring {
     }
 }
 
+/// A route to the echo that tells Doorward something.
+fn route(matched: Value, context: serde_json::Map<String, Value>) -> Value {
+    json!({
+        "match": matched,
+        "route": {"cluster": "echo"},
+        "typed_per_filter_config": {"doorward": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "check_settings": {"context_extensions": context},
+        }},
+    })
+}
+
 fn echo(address: SocketAddr) -> Value {
     cluster("echo", &[address])
 }
@@ -255,6 +285,10 @@ fn cluster(name: &str, endpoints: &[SocketAddr]) -> Value {
         "connect_timeout": "2s",
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     })
+}
+
+fn any_port() -> Value {
+    json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}})
 }
 
 fn socket(address: SocketAddr) -> Value {

@@ -15,7 +15,7 @@ fn check(yaml: &str, expected: &str) {
 
 /// What is wrong with a file: `line:column: message` of each fault.
 #[track_caller]
-fn check_all(yaml: &str, expected: &[&str]) {
+pub(super) fn check_all(yaml: &str, expected: &[&str]) {
     let desk = Desk::with(yaml);
     let told: Vec<String> = match desk.load(&[], &[]) {
         Ok(_) => Vec::new(),
@@ -54,7 +54,7 @@ fn the_line_is_shown_with_a_caret_under_the_column() {
     check(
         "\n\n\n\n\n\n\n\n\nservices:\n  - name: a\n    hostss: [x]\n    authentication: none\n",
         "doorward.yaml:12:5: unknown key `hostss`, expected one of `name`, `id`, `hosts`, `paths`, \
-         `authentication`; did you mean `hosts`?\n\
+         `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`; did you mean `hosts`?\n\
          12 |     hostss…\n\
          \x20  |     ^",
     );
@@ -129,8 +129,10 @@ fn wrong_settings_say_what_was_expected() {
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
+    check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
+    check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
-    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `permissions`, `services`, `keys`, `consumers`");
+    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
     check("services: {a: 1}",                       "1:11: expected a list, found a map");
     check("data_dir: /a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very", "0:0: the path of the admin socket, `/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-…`, has 116 bytes, and a Unix socket's has at most 107; set a shorter `listen.admin_socket`");
@@ -154,7 +156,7 @@ fn wrong_services_say_what_was_expected() {
     check("- {name: a, hosts: [\"a.b:80\"], authentication: none}", &["2:21: the host `a.b:80` has a port; write `a.b`, which is compared without the port"]);
     check("- {name: a, hosts: [\"http://a\"], authentication: none}", &["2:21: `http://a` is no host, expected a form such as `api.example.com` or `*.example.com`"]);
     check("- {name: a, paths: [/a/*], authentication: none}",   &["2:21: `/a/*` is no path: it holds a `*`, and every path is a prefix already; expected a form such as `/orders/admin`"]);
-    check("- {name: a, networks: {}, authentication: none}",    &["2:13: unknown key `networks`, expected one of `name`, `id`, `hosts`, `paths`, `authentication`"]);
+    check("- {name: a, netwroks: {}, authentication: none}",    &["2:13: unknown key `netwroks`, expected one of `name`, `id`, `hosts`, `paths`, `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`; did you mean `networks`?"]);
     check("- {name: a, authentication: none}\n- {name: a, paths: [/x], authentication: none}", &["3:10: there are two services with the name `a`; the other is in line 2"]);
     check("- {name: a, authentication: none}\n- {name: b, paths: [/], authentication: none}", &["3:10: the services `a` (line 2) and `b` both answer to any host and the path `/`; give one of them other `hosts` or `paths`"]);
     check("- {name: a, hosts: [X.y], paths: [/p], authentication: none}\n- {name: b, hosts: [x.Y], paths: [/p/], authentication: none}", &["3:10: the services `a` (line 2) and `b` both answer to the host `x.y` and the path `/p`; give one of them other `hosts` or `paths`"]);
@@ -171,9 +173,9 @@ fn wrong_authentication_says_what_was_expected() {
     check("{any: [api_key], all: [api_key]}", "4:5: `authentication` has both of `any` and `all`, expected exactly one of them, or `authentication: none` for a public service");
     check("{any: []}",                  "4:11: `any` is empty, expected a method such as `api_key`; for a public service write `authentication: none`");
     check("{any: api_key}",             "4:11: expected a list, found text");
-    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected `api_key`; did you mean `api_key`?");
-    check("{any: [jwt: {}]}",           "4:12: unknown word `jwt`, expected `api_key`");
-    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, found a map");
+    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`; did you mean `api_key`?");
+    check("{any: [jwt: {}]}",           "4:12: unknown word `jwt`, expected one of `api_key`, `static_token`");
+    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, found a map");
     check("{any: [api_key: {name: x}]}", "4:22: unknown key `name`, expected one of `names`, `in`, `hide`, `realm`, `preflight`, `bearer`; did you mean `names`?");
     check("{any: [api_key: {names: []}]}", "4:29: `names` is empty, expected a name such as `X-API-Key`, or `bearer: true`");
     check("{any: [api_key: {names: null}]}", "4:29: expected a list, found nothing; write it, or leave the line out");
@@ -202,7 +204,7 @@ fn wrong_consumers_say_what_was_expected() {
     check("- {username: a}\n- {username: a}",   &["3:14: there are two consumers with the name `a`; the other is in line 2"]);
     check("- {username: a, custom_id: x}\n- {username: b, custom_id: x}", &["3:28: there are two consumers with the custom_id `x`; the other is in line 2"]);
     check("- {username: a, id: 01968c91-8789-7288-a337-f0e398711aac}\n- {username: b, id: 01968c9187897288a337f0e398711aac}", &["3:21: there are two consumers with the id `01968c91-8789-7288-a337-f0e398711aac`; the other is in line 2"]);
-    check("- {username: a, password: x}",       &["2:17: unknown key `password`, expected one of `username`, `custom_id`, `id`, `email`, `groups`, `permissions`, `enabled`, `keys`"]);
+    check("- {username: a, password: x}",       &["2:17: unknown key `password`, expected one of `username`, `custom_id`, `id`, `email`, `groups`, `permissions`, `roles`, `networks`, `enabled`, `keys`"]);
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn all_dangling_names_are_told_at_once() {
             "6:17: unknown permission `user-managment`, expected one of `data-management`, `user-management` or \
              its id; did you mean `user-management`?",
             "8:37: unknown service `order`, expected one of `orders` or its id; did you mean `orders`?",
-            "8:44: unknown service `staging/orders`, expected one of `orders` or its id",
+            "8:44: unknown deployment `staging/orders`, but `deployments` declares none",
             "8:75: unknown permission `datum`, expected one of `data-management`, `user-management` or its id",
         ],
     );

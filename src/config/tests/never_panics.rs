@@ -10,6 +10,11 @@ fn survives(bytes: &[u8]) -> bool {
     match Desk::with(bytes).load(&[], &[]) {
         Ok(loaded) => {
             show_yaml(&loaded);
+            for name in loaded.config.deployed() {
+                let effective = effective(&loaded, &name).unwrap_or_else(|message| panic!("{message}"));
+                effective.to_json();
+                effective.to_yaml();
+            }
             loaded.config.digest(&peppers());
             loaded.config.catalog(&peppers()).is_ok()
         }
@@ -76,6 +81,7 @@ proptest! {
 fn what_is_shown_of_the_seeds_is_accepted_again() {
     for text in [
         include_str!("../../../fuzz/corpus-seeds/config/anchors"),
+        include_str!("../../../fuzz/corpus-seeds/config/deployments"),
         include_str!("../../../fuzz/corpus-seeds/config/policy"),
         include_str!("../../../fuzz/corpus-seeds/config/settings"),
         SAMPLE,
@@ -121,4 +127,23 @@ fn a_large_file_of_consumers_is_no_bomb() {
         yaml += &format!("  - {{username: consumer-{number}, groups: [gold, silver], enabled: true}}\n");
     }
     assert_eq!(good(&yaml).consumers.len(), 10_000);
+}
+
+#[test]
+fn a_hundred_thousand_networks_are_no_bomb_and_as_many_wrong_ones_neither() {
+    let entries = |last: &str| {
+        let entry =
+            |number: u32| format!("      - {}.{}.{}.{last}\n", number >> 16, number >> 8 & 255, number & 255);
+        (0..100_000_u32).map(|number| entry(number + (10 << 16))).collect::<String>()
+    };
+    let yaml = |last: &str| {
+        format!("services:\n- name: a\n  authentication: none\n  networks:\n    allow:\n{}", entries(last))
+    };
+    let started = std::time::Instant::now();
+    assert_eq!(good(&yaml("7")).catalog(&peppers()).ok().unwrap().deployments().len(), 1);
+    let Err(faults) = Desk::with(yaml("07")).load(&[], &[]) else { panic!("accepted") };
+    assert_eq!(faults.remarks().len(), 101);
+    assert!(faults.to_string().ends_with(": and 99900 more, which are told once these are mended"));
+    // Built for tests and beside other tests: it is the growth that counts.
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
 }

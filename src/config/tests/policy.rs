@@ -131,7 +131,7 @@ fn the_digest_is_of_the_policy_and_not_of_its_wording() {
 }
 
 #[track_caller]
-fn warnings(yaml: &str, expected: &[&str]) {
+pub(super) fn warnings(yaml: &str, expected: &[&str]) {
     let desk = Desk::with(yaml);
     let loaded = match desk.load(&[], &[]) {
         Ok(loaded) => loaded,

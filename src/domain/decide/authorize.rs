@@ -68,7 +68,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     /// Of the rules about this method those with the longest prefix that covers the path, all of
-    /// them; where the path has two readings, those of either.
+    /// them; where the path has several readings, those of each.
     fn obey_rules(&mut self, rules: &[Rule], proof: Option<&Proof>) -> Result<(), Refusal> {
         if rules.is_empty() {
             return Ok(());

@@ -9,29 +9,32 @@ use crate::domain::path::{self, Target};
 use crate::domain::request::Request;
 use crate::domain::step::{Step, Witness};
 
-/// How the path may be read: in one way, or in two that must both pass.
+/// How the path may be read: in one way, or in several that must all pass.
 #[derive(Clone, Debug)]
 pub struct Readings<'r> {
     /// Canonical, or resolved where there is no canonical form.
     pub path: Cow<'r, [u8]>,
     /// As it came, where that is another reading.
     pub written: Option<&'r [u8]>,
+    /// Between the two: what is read by those who resolve some of it.
+    pub between: Vec<Vec<u8>>,
     pub query: Option<&'r [u8]>,
 }
 
 impl<'r> Readings<'r> {
     fn canonical(Target { path, query }: Target<'r>) -> Self {
-        Self { path, written: None, query }
+        Self { path, written: None, between: Vec::new(), query }
     }
 
     fn resolved(target: &'r [u8]) -> Result<Self, Denial> {
-        let path::Readings { written, resolved, query } = path::resolve(target)?;
-        Ok(Self { path: Cow::Owned(resolved), written: Some(written), query })
+        let path::Readings { written, resolved, between, query } = path::resolve(target)?;
+        Ok(Self { path: Cow::Owned(resolved), written: Some(written), between, query })
     }
 
     /// Each reading of the path.
     pub(super) fn each(&self) -> impl Iterator<Item = &[u8]> {
-        std::iter::once(self.path.as_ref()).chain(self.written)
+        let between = self.between.iter().map(Vec::as_slice);
+        std::iter::once(self.path.as_ref()).chain(self.written).chain(between)
     }
 }
 
@@ -70,11 +73,12 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
         &mut self,
         parsed: Result<Target<'r>, Denial>,
     ) -> Result<(&'w Deployment, &'static str), Refusal> {
-        let (catalog, host) = (self.world.catalog, self.request.host);
+        let (host, on) = (self.request.host, self.request.route.infrastructure);
+        let catalog = self.world.catalog;
         match parsed {
             Ok(parsed) => {
                 let readings = self.trail.readings.insert(Readings::canonical(parsed));
-                let placed = catalog.placed(host, &readings.path);
+                let placed = catalog.placed(host, &readings.path, on);
                 Ok(placed.inspect_err(|_| {
                     self.witness_path();
                     self.witness_nowhere();
@@ -83,11 +87,11 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
             Err(denial @ Denial::AmbiguousPath { .. }) => {
                 let readings = Readings::resolved(self.request.target)?;
                 let (deployment, found_by) =
-                    catalog.placed(host, &readings.path).map_err(|_| denial.clone())?;
-                let written = readings.written.unwrap_or_default();
-                let same =
-                    catalog.placed(host, written).is_ok_and(|(other, _)| std::ptr::eq(deployment, other));
-                // Two readings of two services: neither's policy may be taken for the other's.
+                    catalog.placed(host, &readings.path, on).map_err(|_| denial.clone())?;
+                let same = readings.each().all(|path| {
+                    catalog.placed(host, path, on).is_ok_and(|(other, _)| std::ptr::eq(deployment, other))
+                });
+                // Readings of two services: neither's policy may be taken for the other's.
                 if deployment.reading == Reading::Strict || !same {
                     return Err(denial.into());
                 }
@@ -100,8 +104,12 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
 
     fn witness_path(&mut self) {
         if let Some(readings) = &self.trail.readings {
-            let (canonical, as_written) = (&readings.path, readings.written);
-            self.witness.saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
+            let Readings { path, written, between, .. } = readings;
+            self.witness.saw(|| Step::Path {
+                canonical: text(path),
+                as_written: written.map(text),
+                between: between.iter().map(|path| text(path)).collect(),
+            });
         }
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::authentication::{ApiKey, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
+use crate::domain::denial::Unproven;
 use crate::domain::deployment::{Groups, Mode, Opens, Reading};
 use crate::domain::headers::{Mutations, mutate};
 use crate::domain::network::Networks;
@@ -270,6 +271,15 @@ fn a_bearer_key_is_read_by_its_form() {
 }
 
 #[test]
+fn a_bearer_challenge_says_what_was_wrong_with_the_token_and_nothing_where_there_was_none() {
+    let method = Method::ApiKey(ApiKey { bearer: true, realm: Some("Orders".into()), ..api_key() });
+    let challenges = |denial| method.challenges(&denial);
+    assert_eq!(challenges(Denial::MissingCredential), ["Key realm=\"Orders\"", "Bearer realm=\"Orders\""]);
+    let invalid = challenges(Denial::InvalidCredential { why: Unproven::Unknown });
+    assert_eq!(invalid[1], "Bearer realm=\"Orders\", error=\"invalid_token\"");
+}
+
+#[test]
 #[rustfmt::skip]
 fn an_anonymous_consumer_catches_every_failure_to_prove_and_nothing_else() {
     let check = |target, lines: &[&str], expected| check(any(vec![api_key()], Some(GUEST)), target, lines, expected);
@@ -395,6 +405,22 @@ fn every_identity_header_is_set_or_removed_and_never_both() {
         assert!(!removed("x-consumer-id"), "what is set is not removed");
         assert!(removed("apikey") && removed("x-api-key"), "credentials stay here");
         assert!(mutations.remove_query.is_empty(), "nothing to take out, so the query stays as it is");
+    });
+}
+
+#[test]
+fn cookies_of_every_method_leave_the_one_header_together() {
+    let method = |cookie| ApiKey { names: vec![name(cookie, &[Place::Cookie])], ..api_key() };
+    let both = || any(vec![method("one"), method("two")], None);
+    let lines = ["cookie: one=alice-key-0000001; theme=dark; two=alice-key-0000001"];
+    mutations(both(), "/orders", &lines, |mutations| {
+        let set: Vec<&str> =
+            mutations.set.iter().filter(|(name, _)| *name == "cookie").map(|(_, value)| &**value).collect();
+        assert_eq!(set, ["theme=dark"]);
+    });
+    mutations(both(), "/orders", &["cookie: one=alice-key-0000001; two=alice-key-0000001"], |mutations| {
+        assert!(!mutations.set.iter().any(|(name, _)| *name == "cookie"));
+        assert!(mutations.remove.iter().any(|name| name == "cookie"));
     });
 }
 

@@ -119,7 +119,14 @@ macro_rules! through_the_common_error {
     )+};
 }
 
-through_the_common_error!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
+through_the_common_error!(
+    CommitError,
+    DatabaseError,
+    SetDurabilityError,
+    StorageError,
+    TableError,
+    TransactionError
+);
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {

@@ -4,12 +4,13 @@
 
 mod copies;
 mod damage;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use ::redb::{Builder, StorageBackend};
+use ::redb::Builder;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -236,74 +237,4 @@ async fn another_ring_is_refused_and_never_shown() {
     // Now both are needed.
     assert!(refusal(&format!("2 {foreign}\n")).contains("key 1"));
     assert!(refusal(&format!("1 {own}\n")).contains("key 2"));
-}
-
-/// A disk that refuses from some moment on.
-#[derive(Debug)]
-struct Failing {
-    disk: ::redb::backends::InMemoryBackend,
-    fails: Arc<std::sync::atomic::AtomicBool>,
-}
-
-impl StorageBackend for Failing {
-    fn len(&self) -> std::io::Result<u64> {
-        self.disk.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.disk.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.disk.set_len(len)
-    }
-
-    fn sync_data(&self) -> std::io::Result<()> {
-        if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
-            return Err(std::io::Error::other("fsync says no"));
-        }
-        self.disk.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.disk.write(offset, data)
-    }
-}
-
-#[tokio::test]
-async fn after_a_failed_fsync_nothing_is_acknowledged_any_more() {
-    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let disk = Failing { disk: ::redb::backends::InMemoryBackend::new(), fails: fails.clone() };
-    let (pushed, newest) = watch::channel(0);
-    let epoch = Epoch { store: Uuid::new_v4(), term: 1, number: 0 };
-    let writer = Writer {
-        database: Arc::new(Builder::new().create_with_backend(disk).unwrap()),
-        ring: Arc::new(
-            Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap_or_else(|e| panic!("{e}")),
-        ),
-        history: History::new(epoch, 0, Vec::new()),
-        counts: [0; 4],
-        kept: 10,
-        pushed,
-        closed: None,
-    };
-    let (asks, asked) = mpsc::channel(8);
-    let thread = std::thread::spawn(move || writer.run(asked));
-    let ask = async |ask: &dyn Fn(writer::Answer) -> Ask| {
-        let (answer, answered) = oneshot::channel();
-        asks.send(ask(answer)).await.map_err(drop).unwrap();
-        answered.await.unwrap()
-    };
-    let write = |number| move |answer| Ask::Write(put(Table::Key, number, b""), answer);
-    assert_eq!(ask(&write(1)).await.unwrap().number, 1);
-    fails.store(true, std::sync::atomic::Ordering::SeqCst);
-    let error = ask(&write(2)).await.unwrap_err();
-    assert!(error.to_string().contains("until a restart"), "{error}");
-    // Even when the disk says yes again: what it has is not known.
-    fails.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert!(matches!(ask(&write(3)).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(ask(&Ask::Beat).await, Err(StoreError::Unavailable(_))), "leases run out");
-    assert_eq!(*newest.borrow(), 1, "nothing is pushed that is not durable");
-    drop(asks);
-    thread.join().unwrap();
 }

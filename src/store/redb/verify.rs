@@ -11,6 +11,7 @@ use ::redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable
 use uuid::Uuid;
 
 use super::error::Fault;
+use super::fence::Fenced;
 use super::file::{Held, Overlay};
 use super::layout::{self, LOG, Meta, TABLES};
 use crate::store::codec;
@@ -72,12 +73,23 @@ pub(super) fn glance(file: &Held, ring: &Ring) -> Result<Meta, Fault> {
 }
 
 /// Opens the file in earnest. Only for one that was found whole.
-pub(super) fn open(file: Held, verified: &Verified) -> Result<Database, Fault> {
+pub(super) fn open(file: Fenced, verified: &Verified) -> Result<Database, Fault> {
     if verified.commit == Commit::Other {
-        name_other_commit(&file, &file.head::<HEAD>()?)?;
-        file.sync()?;
+        name_other_commit(&file, &file.held().head::<HEAD>()?)?;
+        file.sync_data()?;
     }
     guarded(|| open_on(file))
+}
+
+/// The store at the commit that its head names, to be read alone: what redb itself would write
+/// stays in memory. Says where it stands.
+pub(super) fn shadow(file: &Held, ring: &Ring) -> Result<(Database, Meta), Fault> {
+    let overlay = Overlay::over(file.clone())?;
+    guarded(|| {
+        let database = open_on(overlay)?;
+        let meta = Meta::read(&database.begin_read()?, ring)?;
+        Ok((database, meta))
+    })
 }
 
 /// Whether everything in the store is what we wrote.

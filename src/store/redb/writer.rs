@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use ::redb::{Database, Durability, ReadableTable, Table as Open, WriteTransaction};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::error::Fault;
+use super::fence::Fenced;
 use super::layout::{self, LOG, META, META_NAME, Meta, TABLES};
+use super::shared::Shared;
+use super::verify;
 use crate::store::changes::{self, History};
 use crate::store::codec;
 use crate::store::ring::Ring;
@@ -18,9 +21,8 @@ use crate::store::{Batch, Effect, Epoch, Name, Step, StoreError, Table};
 /// What the writer is asked.
 pub(super) enum Ask {
     Write(Batch, Answer),
-    /// Where the store stands. It goes the way of the writes, so an answer says that the writer
-    /// lives and that the disk took what it was last given.
-    Beat(Answer),
+    /// To see whether a disk that refused takes writes again.
+    Probe,
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Epoch, StoreError>>;
@@ -29,18 +31,28 @@ pub(super) type Answer = oneshot::Sender<Result<Epoch, StoreError>>;
 pub(super) const QUEUE: usize = 1_024;
 
 pub(super) struct Writer {
-    pub(super) database: Arc<Database>,
+    pub(super) shared: Arc<Shared>,
+    /// The file under the database that writes; `None` while none does.
+    pub(super) writes_to: Option<Fenced>,
+    /// The same file, for the next one.
+    pub(super) file: Fenced,
+    /// Whether what is read from can still be read.
+    pub(super) readable: bool,
     pub(super) ring: Arc<Ring>,
     pub(super) history: History,
     /// Records by [`layout::index`].
     pub(super) counts: [u64; 4],
     /// How many changes the log keeps.
     pub(super) kept: u64,
-    pub(super) pushed: watch::Sender<u64>,
-    /// Why nothing is written any more. After a failed fsync nobody knows what the disk has, and
-    /// asking again may be answered from memory that never reached it: only a restart, which
-    /// reads the file anew, can tell.
-    pub(super) closed: Option<String>,
+    pub(super) pause: Pause,
+}
+
+/// How many probes are let pass between two tries: 0, 1, 3, 7 and so on, for a try reads the
+/// whole file.
+#[derive(Default)]
+pub(super) struct Pause {
+    tries: u32,
+    left: u32,
 }
 
 impl Writer {
@@ -60,80 +72,86 @@ impl Writer {
     fn serve(&mut self, group: Vec<Ask>) {
         let mut batches = Vec::new();
         let mut writers = Vec::new();
-        let mut beats = Vec::new();
         for ask in group {
-            match ask {
-                Ask::Write(batch, answer) => {
-                    batches.push(batch);
-                    writers.push(answer);
-                }
-                Ask::Beat(answer) => beats.push(answer),
+            if let Ask::Write(batch, answer) = ask {
+                batches.push(batch);
+                writers.push(answer);
             }
         }
-        let results = self.write(&batches);
+        if batches.is_empty() {
+            return self.probe();
+        }
+        let results = match self.written(|writer, database| writer.transact(database, &batches)) {
+            Ok(results) => results,
+            Err(why) => batches.iter().map(|_| Err(StoreError::Unavailable(why.clone()))).collect(),
+        };
         for (answer, result) in writers.into_iter().zip(results) {
             // Whoever asked may have gone; it is written all the same.
             let _ = answer.send(result);
         }
-        for answer in beats {
-            let _ = answer.send(self.standing());
-        }
     }
 
-    fn standing(&self) -> Result<Epoch, StoreError> {
-        match &self.closed {
-            None => Ok(self.history.epoch()),
-            Some(why) => Err(StoreError::Unavailable(why.clone())),
+    /// Writes what is there already, if a disk that refused has been left alone for long enough.
+    fn probe(&mut self) {
+        if *self.shared.writable.borrow() || !self.pause.over() {
+            return;
         }
+        // Why it failed is in the log since the first time.
+        let _ = self.written(Self::rewrite);
     }
 
-    /// One result a batch.
-    fn write(&mut self, batches: &[Batch]) -> Vec<Result<Epoch, StoreError>> {
-        if !batches.is_empty() && self.closed.is_none() {
-            match self.transact(batches) {
-                Ok(results) => {
-                    let number = self.history.epoch().number;
-                    self.pushed.send_if_modified(|newest| std::mem::replace(newest, number) != number);
-                    return results;
-                }
-                Err(why) => {
-                    let why = format!("the disk refused a write ({why}); nothing is written until a restart");
-                    tracing::error!(reason = %why, "store closed for writing");
-                    self.closed = Some(why);
-                }
+    /// Has `write` done and pushed, on a database that is opened anew if need be. After an error,
+    /// which is the disk's, everything can be read and the next write begins from what is there.
+    fn written<T>(
+        &mut self,
+        write: impl FnOnce(&mut Self, &Database) -> Result<T, Fault>,
+    ) -> Result<T, String> {
+        // Whatever redb does when the disk fails under it, it is an answer.
+        let done = self.ready().and_then(|database| verify::guarded(|| write(self, &database)));
+        match done {
+            Ok(value) => {
+                self.shared.push(self.history.epoch().number);
+                self.resumed();
+                Ok(value)
             }
+            Err(fault) => Err(self.refused(&fault)),
         }
-        batches.iter().map(|_| self.standing()).collect()
     }
 
-    /// Writes the batches in one durable transaction; an error is the disk's, and the end.
-    fn transact(&mut self, batches: &[Batch]) -> Result<Vec<Result<Epoch, StoreError>>, String> {
-        let failed = |fault: Fault| fault.to_string();
-        let mut transaction = self.database.begin_write().map_err(|error| error.to_string())?;
-        transaction.set_durability(Durability::Immediate).map_err(|error| error.to_string())?;
-        // With one phase redb goes back a commit in silence where the newest does not verify: an
-        // acknowledged revocation would be undone by one flipped bit. With two it says so.
-        transaction.set_two_phase_commit(true);
+    /// Writes the batches in one durable transaction; an error is the disk's.
+    fn transact(
+        &mut self,
+        database: &Database,
+        batches: &[Batch],
+    ) -> Result<Vec<Result<Epoch, StoreError>>, Fault> {
+        let transaction = begin(database)?;
         let before = self.history.epoch();
         let mut results = Vec::with_capacity(batches.len());
         {
-            let mut tables = Tables::open(&transaction).map_err(failed)?;
+            let mut tables = Tables::open(&transaction)?;
             for batch in batches {
                 results.push(match self.put(&mut tables, batch) {
-                    Err(StoreError::Unavailable(why)) => return Err(why),
+                    Err(StoreError::Unavailable(why)) => return Err(Fault::Io(std::io::Error::other(why))),
                     result => result,
                 });
             }
             if self.history.epoch() != before {
-                self.finish(&transaction, &mut tables).map_err(failed)?;
+                self.finish(&transaction, &mut tables)?;
             }
         }
         if self.history.epoch() == before {
-            transaction.abort().map_err(|error| error.to_string())?;
+            transaction.abort()?;
         } else {
-            transaction.commit().map_err(|error| error.to_string())?;
+            transaction.commit()?;
         }
         Ok(results)
+    }
+
+    /// Writes durably what the store keeps of itself, as it is.
+    fn rewrite(&mut self, database: &Database) -> Result<(), Fault> {
+        let transaction = begin(database)?;
+        self.write_meta(&transaction)?;
+        Ok(transaction.commit()?)
     }
 
     /// Puts a batch into the transaction, whole or not at all. `Unavailable` is the disk's; any
@@ -178,10 +196,39 @@ impl Writer {
         for number in self.history.trim(self.kept) {
             tables.log.remove(number)?;
         }
+        self.write_meta(transaction)
+    }
+
+    fn write_meta(&self, transaction: &WriteTransaction) -> Result<(), Fault> {
         let epoch = self.history.epoch();
         let meta = Meta { epoch, log_after: self.history.after(), counts: self.counts };
         transaction.open_table(META)?.insert(META_NAME, &meta.seal(&self.ring)[..])?;
         Ok(())
+    }
+}
+
+fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    // With one phase redb goes back a commit in silence where the newest does not verify: an
+    // acknowledged revocation would be undone by one flipped bit. With two it says so.
+    transaction.set_two_phase_commit(true);
+    Ok(transaction)
+}
+
+impl Pause {
+    /// Counts a probe.
+    fn over(&mut self) -> bool {
+        if self.left > 0 {
+            self.left -= 1;
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn lengthen(&mut self) {
+        self.left = (1 << self.tries.min(LONGEST_PAUSE)) - 1;
+        self.tries += 1;
     }
 }
 
@@ -213,3 +260,6 @@ impl<'t> Tables<'t> {
 
 /// How many asks are served by one commit at most: what waits longer than one fsync.
 const GROUP: usize = 256;
+
+/// A power of two, of probes: some 16 seconds where there are four a second.
+const LONGEST_PAUSE: u32 = 6;

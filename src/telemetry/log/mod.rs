@@ -251,6 +251,7 @@ mod tests {
             request_id: "7d1c",
             verdict: VerdictLabel::Deny,
             mode: "enforce",
+            mistake: false,
             code: Some("invalid_credential"),
             why: Some("expired"),
             service: Some("orders"),
@@ -311,15 +312,15 @@ mod tests {
 
     #[test]
     fn what_is_ours_to_mend_is_an_error() {
-        let level = |verdict, code| {
-            let line = DecisionLine { verdict, code: Some(code), ..refusal() };
+        let level = |verdict, code, mistake| {
+            let line = DecisionLine { verdict, code: Some(code), mistake, ..refusal() };
             let text =
                 logged(Format::Json, "info", |_| telemetry().log_decision(&line, Timestamp::from_unix(1)));
             json(&text)["level"].clone()
         };
-        assert_eq!(level(VerdictLabel::Fault, "unavailable"), "error");
-        assert_eq!(level(VerdictLabel::Deny, "internal"), "error");
-        assert_eq!(level(VerdictLabel::Deny, "service_denied"), "info");
+        assert_eq!(level(VerdictLabel::Fault, "unavailable", true), "error");
+        assert_eq!(level(VerdictLabel::Deny, "internal", true), "error");
+        assert_eq!(level(VerdictLabel::Deny, "service_denied", false), "info");
     }
 
     #[test]
