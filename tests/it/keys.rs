@@ -1,73 +1,10 @@
-//! API keys: where they are looked for, what passes, what it is called when it fails.
+//! API keys: what passes, what it is called when it fails; where they are looked for is in tests/cases.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::rig::http1::{Reply, request};
 use crate::rig::wait::eventually;
-use crate::rig::wiring::Wiring;
-use crate::world::{ALICE, BOB, HOUSE, World};
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    case: String,
-    target: String,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    expect: String,
-}
-
-/// Every row of `tests/cases/keys.yaml`; all that differ are named.
-#[track_caller]
-fn check_all(wire: impl FnOnce(&mut Wiring)) {
-    let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../cases/keys.yaml")).unwrap();
-    let world = World::with(HOUSE, wire);
-    let filled = |text: &str| text.replace("{alice}", ALICE).replace("{bob}", BOB);
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let headers: Vec<(String, String)> =
-            case.headers.iter().map(|(name, value)| (name.clone(), filled(value))).collect();
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        let before = world.echo.requests();
-        let reply = world.get(&filled(&case.target), &headers);
-        let found = verdict(&reply);
-        let reached = world.echo.requests() > before;
-        if found != case.expect || reached != (case.expect == "allow") {
-            wrong.push(format!(
-                "{}: expected {}, found {found} (upstream reached: {reached})",
-                case.case, case.expect
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-}
-
-/// `allow`, or the code of the denial, or what else came.
-fn verdict(reply: &Reply) -> String {
-    match (reply.status, reply.code()) {
-        (200, _) => "allow".to_owned(),
-        (status, code) if code.is_empty() => format!("{status} {}", reply.text()),
-        (_, code) => code,
-    }
-}
-
-#[test]
-fn keys_are_found_where_the_documents_say_with_headers_as_a_map() {
-    check_all(|_| {});
-}
-
-#[test]
-fn keys_are_found_where_the_documents_say_with_raw_headers() {
-    check_all(|wiring| wiring.raw_headers = true);
-}
-
-#[test]
-fn keys_are_found_where_the_documents_say_when_only_some_headers_are_shown() {
-    // The pseudo headers are hidden too: method, path and host must come from their own fields.
-    let shown = vec!["apikey", "x-api-key", "key", "authorization", "cookie", "first", "second", "sid"];
-    check_all(|wiring| wiring.allowed_headers = shown);
-}
+use crate::world::{ALICE, HOUSE, World};
 
 /// The answer without what may differ from one request to the next.
 fn face(reply: &Reply) -> (u16, Vec<(String, String)>, Value) {

@@ -35,7 +35,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(NOW - 1));
         // A lease that was renewed at 0 was never renewed.
         hand.advance(Duration::from_secs(1));
@@ -80,12 +81,32 @@ fn a_second_evaluator_agrees_on_a_hundred_thousand_policies_and_requests() {
             let mut request = random::request(&mut random, &policy);
             request.now = NOW;
             let (expected, found) = (evaluate(&policy, &request), bench.check(&request));
-            if expected != found { let (policy, request) = minimal::minimal(policy.clone(), request, |policy, request| bench.load(policy).is_some() && evaluate(policy, request) == expected && bench.check(request) == found); bad.entry((expected.0.clone(), found.0.clone())).or_insert_with(Vec::new).push((expected.clone(), found, policy, request)); if bad.values().map(Vec::len).sum::<usize>() > 40 { break 'all } ; break }
+            if expected != found {
+                let (policy, request) = minimal::minimal(policy.clone(), request, |policy, request| {
+                    bench.load(policy).is_some()
+                        && evaluate(policy, request) == expected
+                        && bench.check(request) == found
+                });
+                bad.entry((expected.0.clone(), found.0.clone())).or_insert_with(Vec::new).push((
+                    expected.clone(),
+                    found,
+                    policy,
+                    request,
+                ));
+                if bad.values().map(Vec::len).sum::<usize>() > 40 {
+                    break 'all;
+                };
+                break;
+            }
             *seen.entry(expected.0).or_default() += 1;
             pairs += 1;
         }
-        if pairs >= PAIRS { break }
+        if pairs >= PAIRS {
+            break;
+        }
     }
-    for (pair, all) in &bad { println!("{pair:?}: {}\n{:?}", all.len(), all[0]); }
+    for (pair, all) in &bad {
+        println!("{pair:?}: {}\n{:?}", all.len(), all[0]);
+    }
     panic!("{seen:#?}");
 }

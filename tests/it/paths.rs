@@ -2,6 +2,7 @@
 
 use crate::rig::http1::{request, send};
 use crate::rig::wiring::{Edge, Paths};
+use crate::tables::suite;
 use crate::world::{ALICE, HOUSE, World, start_hardened};
 
 /// One public prefix, one that asks for a key, on every host.
@@ -53,8 +54,9 @@ const TWISTED: &[&str] = &[
 
 #[test]
 fn no_spelling_of_a_protected_path_passes_as_public() {
-    let listed: Vec<String> = serde_saphyr::from_str(include_str!("../cases/paths.yaml")).unwrap();
-    let targets: Vec<&str> = listed.iter().map(String::as_str).chain(TWISTED.iter().copied()).collect();
+    let suite = suite("paths.yaml");
+    let listed = suite.cases().iter().filter_map(|case| case.request.target.as_deref());
+    let targets: Vec<&str> = listed.chain(TWISTED.iter().copied()).collect();
     for (fixture, config) in [
         ("two services", TWO_SIDES.to_owned()),
         ("one service", ONE_SERVICE.replace("PATH", "strict")),

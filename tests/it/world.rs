@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use doorward::cases::Suite;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -44,6 +45,25 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let echo = Echo::start(0).unwrap();
         let doorward = start_doorward(&folder.path().join("doorward"), config);
+        let mut wiring = Wiring::new(echo.address(), &[doorward.grpc()]);
+        change(&mut wiring);
+        let envoy = start_envoy(folder.path(), &wiring);
+        Self { envoy, doorward, echo, _folder: folder }
+    }
+
+    /// The policy of a file of cases behind an Envoy wired as `change` says.
+    #[track_caller]
+    pub(crate) fn of(suite: &Suite, change: impl FnOnce(&mut Wiring)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let echo = Echo::start(0).unwrap();
+        let mut setup = setup(&folder.path().join("doorward"))
+            .with("DOORWARD_LISTEN__GRPC", "127.0.0.1:0")
+            .with("DOORWARD_LISTEN__STATUS", "127.0.0.1:0");
+        for (name, value) in suite.env() {
+            setup = setup.with(name, value);
+        }
+        setup.write(suite.policy()).unwrap();
+        let doorward = started(&setup);
         let mut wiring = Wiring::new(echo.address(), &[doorward.grpc()]);
         change(&mut wiring);
         let envoy = start_envoy(folder.path(), &wiring);

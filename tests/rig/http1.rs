@@ -176,6 +176,10 @@ impl Connection {
     }
 
     fn body(&mut self, reply: &Reply, request: &[u8]) -> Outcome<Vec<u8>> {
+        let request = match request.starts_with(b"PROXY ") {
+            true => find(request, b"\r\n").map_or(request, |end| &request[end + 2..]),
+            false => request,
+        };
         let connected = request.starts_with(b"CONNECT ") && reply.status == 200;
         if request.starts_with(b"HEAD ") || connected || matches!(reply.status, 204 | 304) {
             return Ok(Vec::new());

@@ -23,6 +23,8 @@ pub struct Wiring {
     pub paths: Paths,
     /// `context_extensions` for the routes below a prefix.
     pub contexts: Vec<(&'static str, Vec<(&'static str, &'static str)>)>,
+    /// The same for requests whose header `x-route` has this value.
+    pub routes: Vec<(String, Vec<(&'static str, String)>)>,
     /// `grpc_service.timeout`.
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
@@ -91,6 +93,7 @@ impl Wiring {
             validate_mutations: false,
             paths: Paths::Verbatim,
             contexts: Vec::new(),
+            routes: Vec::new(),
             timeout: "5s",
             health_checks: false,
             access_log: None,
@@ -192,16 +195,13 @@ impl Wiring {
             json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
         ];
         routes.extend(self.contexts.iter().map(|(prefix, context)| {
-            let context: serde_json::Map<String, Value> =
-                context.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-            json!({
-                "match": {"prefix": prefix},
-                "route": {"cluster": "echo"},
-                "typed_per_filter_config": {"doorward": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                    "check_settings": {"context_extensions": context},
-                }},
-            })
+            let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            route(json!({"prefix": prefix}), context.collect())
+        }));
+        routes.extend(self.routes.iter().map(|(word, context)| {
+            let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            let word = json!([{"name": "x-route", "string_match": {"exact": word}}]);
+            route(json!({"prefix": "/", "headers": word}), context.collect())
         }));
         routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "echo"}}));
         routes
@@ -258,6 +258,18 @@ impl Wiring {
         }
         cluster
     }
+}
+
+/// A route to the echo that tells Doorward something.
+fn route(matched: Value, context: serde_json::Map<String, Value>) -> Value {
+    json!({
+        "match": matched,
+        "route": {"cluster": "echo"},
+        "typed_per_filter_config": {"doorward": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "check_settings": {"context_extensions": context},
+        }},
+    })
 }
 
 fn echo(address: SocketAddr) -> Value {
