@@ -5,7 +5,7 @@ use crate::rig::wiring::Wiring;
 use crate::world::{ALICE, BOB, HOUSE, World};
 
 /// Every name that Doorward stands for.
-const OURS: [&str; 12] = [
+pub(crate) const OURS: [&str; 12] = [
     "x-consumer-id",
     "x-consumer-custom-id",
     "x-consumer-username",

@@ -8,7 +8,7 @@ use crate::rig::wait::eventually;
 use crate::world::{ALICE, HOUSE, World};
 
 /// The access log's line for a path.
-fn line(log: &Path, path: &str) -> Value {
+pub(crate) fn line(log: &Path, path: &str) -> Value {
     eventually(&format!("the access log has {path}"), || {
         let text = std::fs::read_to_string(log).ok()?;
         text.lines()

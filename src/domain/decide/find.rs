@@ -91,6 +91,10 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
                 let same = readings.each().all(|path| {
                     catalog.placed(host, path, on).is_ok_and(|(other, _)| std::ptr::eq(deployment, other))
                 });
+                if same {
+                    // Before it is refused: shadow mode must know where it is.
+                    self.trail.deployment = Some(deployment);
+                }
                 // Readings of two services: neither's policy may be taken for the other's.
                 if deployment.reading == Reading::Strict || !same {
                     return Err(denial.into());
