@@ -12,8 +12,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
-    /// The path that was decided about, and the other reading where there are two.
-    Path { canonical: String, as_written: Option<String> },
+    /// The path that was decided about, and its other readings where there are several.
+    Path { canonical: String, as_written: Option<String>, between: Vec<String> },
     /// No deployment is found by the name that the route gives, or else by the host and the path.
     Nowhere { service: Option<String>, infrastructure: Option<String>, host: String },
     /// The deployment, and what led to it: `context_extensions`, `exact_host`, `host_suffix`, `any_host`.
@@ -77,12 +77,16 @@ impl Witness for Vec<Step> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path { canonical, as_written: None } => write!(f, "path `{canonical}`"),
-            Self::Path { canonical, as_written: Some(written) } => {
+            Self::Path { canonical, as_written: None, .. } => write!(f, "path `{canonical}`"),
+            Self::Path { canonical, as_written: Some(written), between } => {
                 write!(
                     f,
-                    "path `{canonical}` as it resolves and `{written}` as it is written: both must pass"
-                )
+                    "path `{canonical}` as it resolves and `{written}` as it is written: every reading must pass"
+                )?;
+                match between.len() {
+                    0 => Ok(()),
+                    _ => write!(f, ", and what lies between: `{}`", between.join("`, `")),
+                }
             }
             Self::Nowhere { service, infrastructure, host } => {
                 nowhere(f, service.as_deref(), infrastructure.as_deref(), host)

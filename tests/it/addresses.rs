@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::rig::http1::{Reply, request, send, send_to_socket};
 use crate::rig::wait::eventually;
-use crate::rig::wiring::{Edge, Preamble, Wiring};
+use crate::rig::wiring::{Edge, Wiring};
 use crate::world::World;
 
 /// One address alone, all but some, and everybody.
@@ -233,7 +233,7 @@ fn version_2(source: &str) -> Vec<u8> {
 
 fn proxied(wiring: &mut Wiring) {
     for use_remote_address in [false, true] {
-        let edge = Edge { use_remote_address, preamble: Preamble::Required, ..Edge::default() };
+        let edge = Edge { use_remote_address, proxy_protocol: true, ..Edge::default() };
         wiring.edges.push((format!("proxied {use_remote_address}"), edge));
     }
 }

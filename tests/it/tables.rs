@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use doorward::cases::{Case, Expect, Suite};
 use doorward::explain::Description;
 
-use crate::rig::http1::{Reply, request};
-use crate::rig::wiring::{Body, Preamble, Wiring};
+use crate::rig::http1::{Reply, request, send, send_to_socket};
+use crate::rig::wiring::{Body, Edge, Wiring};
 use crate::world::World;
 
 /// What is no table, but a configuration that one of them names.
@@ -77,8 +77,12 @@ fn keys_are_found_where_the_documents_say_when_only_some_headers_are_shown() {
 #[track_caller]
 fn check(name: &str, change: impl FnOnce(&mut Wiring)) {
     let suite = suite(name);
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("envoy.sock");
     let world = World::of(&suite, |wiring| {
-        wiring.main.preamble = Preamble::Optional;
+        let (clients, socket) = (Edge { proxy_protocol: true, ..Edge::default() }, Some(socket.clone()));
+        wiring.edges.push(("clients".to_owned(), clients));
+        wiring.edges.push(("socket".to_owned(), Edge { socket, ..Edge::default() }));
         wiring.routes = routes(&suite);
         if suite.cases().iter().any(|case| case.request.body.is_some()) {
             wiring.body =
@@ -91,7 +95,13 @@ fn check(name: &str, change: impl FnOnce(&mut Wiring)) {
     for case in suite.cases().iter().filter(|case| can_be_sent(&case.request)) {
         sent += 1;
         let before = world.echo.requests();
-        let reply = world.send(&bytes(&case.request));
+        let bytes = bytes(&case.request);
+        let reply = match case.request.source.as_deref() {
+            Some("unix") => send_to_socket(&socket, &bytes),
+            Some(_) => send(world.envoy.listener("clients"), &bytes),
+            None => send(world.envoy.listener("main"), &bytes),
+        }
+        .unwrap_or_else(|message| panic!("{name}: {}: {message}", case.name));
         let reached = world.echo.requests() > before;
         let differences = differences(case, &reply, reached);
         if !differences.is_empty() {
@@ -133,11 +143,12 @@ fn bytes(described: &Description) -> Vec<u8> {
     let target = described.target.as_deref().unwrap_or("/");
     let body = described.body.as_deref().unwrap_or_default();
     let request = request(method, target, &lines, body.as_bytes());
-    let from = |source: &String| match source.contains(':') {
+    let from = |source: &str| match source.contains(':') {
         true => format!("PROXY TCP6 {source} ::1 40000 443\r\n").into_bytes(),
         false => format!("PROXY TCP4 {source} 127.0.0.1 40000 443\r\n").into_bytes(),
     };
-    let proxy = described.source.as_ref().map(from).unwrap_or_default();
+    let source = described.source.as_deref().filter(|source| *source != "unix");
+    let proxy = source.map(from).unwrap_or_default();
     [proxy, request].concat()
 }
 

@@ -25,24 +25,14 @@ pub struct Wiring {
     pub contexts: Vec<(&'static str, Vec<(&'static str, &'static str)>)>,
     /// The same for requests whose header `x-route` has this value.
     pub routes: Vec<(String, Vec<(&'static str, String)>)>,
-    pub main: Edge,
     /// `grpc_service.timeout`.
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
     pub health_checks: bool,
     /// One JSON line a request, with Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
-    /// Listeners beside `main`.
+    /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
     pub edges: Vec<(String, Edge)>,
-}
-
-/// Whether connections begin with a header of the PROXY protocol, which names the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preamble {
-    #[default]
-    Absent,
-    Optional,
-    Required,
 }
 
 /// How a listener takes connections, and what Envoy makes of their addresses and paths.
@@ -55,7 +45,8 @@ pub struct Edge {
     pub skip_xff_append: bool,
     /// `internal_address_config` with loopback in it.
     pub internal_peers: bool,
-    pub preamble: Preamble,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// On a Unix socket instead of a port.
     pub socket: Option<PathBuf>,
 }
@@ -103,7 +94,6 @@ impl Wiring {
             paths: Paths::Verbatim,
             contexts: Vec::new(),
             routes: Vec::new(),
-            main: Edge::default(),
             timeout: "5s",
             health_checks: false,
             access_log: None,
@@ -113,7 +103,7 @@ impl Wiring {
 
     /// Envoy's configuration.
     pub fn config(&self) -> String {
-        let main = self.listener("main", &self.main);
+        let main = self.listener("main", &Edge::default());
         let others = self.edges.iter().map(|(name, edge)| self.listener(name, edge));
         json!({
             "admin": {"address": any_port()},
@@ -137,10 +127,9 @@ impl Wiring {
                 "typed_config": self.connection_manager(edge),
             }]}],
         });
-        if edge.preamble != Preamble::Absent {
+        if edge.proxy_protocol {
             listener["listener_filters"] = json!([{"name": "proxy_protocol", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
-                "allow_requests_without_proxy_protocol": edge.preamble == Preamble::Optional,
             }}]);
         }
         listener
@@ -205,24 +194,14 @@ impl Wiring {
             // A gRPC upstream is at hand: Doorward's own health service.
             json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
         ];
-        let with = |matched: Value, context: serde_json::Map<String, Value>| {
-            json!({
-                "match": matched,
-                "route": {"cluster": "echo"},
-                "typed_per_filter_config": {"doorward": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-                    "check_settings": {"context_extensions": context},
-                }},
-            })
-        };
         routes.extend(self.contexts.iter().map(|(prefix, context)| {
             let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
-            with(json!({"prefix": prefix}), context.collect())
+            route(json!({"prefix": prefix}), context.collect())
         }));
         routes.extend(self.routes.iter().map(|(word, context)| {
             let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
             let word = json!([{"name": "x-route", "string_match": {"exact": word}}]);
-            with(json!({"prefix": "/", "headers": word}), context.collect())
+            route(json!({"prefix": "/", "headers": word}), context.collect())
         }));
         routes.push(json!({"match": {"prefix": "/"}, "route": {"cluster": "echo"}}));
         routes
@@ -279,6 +258,18 @@ impl Wiring {
         }
         cluster
     }
+}
+
+/// A route to the echo that tells Doorward something.
+fn route(matched: Value, context: serde_json::Map<String, Value>) -> Value {
+    json!({
+        "match": matched,
+        "route": {"cluster": "echo"},
+        "typed_per_filter_config": {"doorward": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "check_settings": {"context_extensions": context},
+        }},
+    })
 }
 
 fn echo(address: SocketAddr) -> Value {

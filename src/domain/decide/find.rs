@@ -108,8 +108,12 @@ impl<'w, 'r, W: Witness> Case<'_, 'w, 'r, W> {
 
     fn witness_path(&mut self) {
         if let Some(readings) = &self.trail.readings {
-            let (canonical, as_written) = (&readings.path, readings.written);
-            self.witness.saw(|| Step::Path { canonical: text(canonical), as_written: as_written.map(text) });
+            let Readings { path, written, between, .. } = readings;
+            self.witness.saw(|| Step::Path {
+                canonical: text(path),
+                as_written: written.map(text),
+                between: between.iter().map(|path| text(path)).collect(),
+            });
         }
     }
 
