@@ -263,6 +263,8 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
+        // Nobody listens there any more. What a kill leaves, the next start overwrites.
+        let _ = std::fs::remove_file(addresses_file(&config));
         served.map_err(|error| Failure::Unreachable(error.to_string()))?;
         broken.map_or(Ok(()), Err)
     })?;
