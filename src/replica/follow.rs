@@ -16,7 +16,7 @@ use crate::store::{Beat, Changes, Epoch, Store, StoreError, Table};
 pub struct Pace {
     /// Between two heartbeats.
     pub heartbeat: Duration,
-    /// After which an answer no longer counts. Less than the lease's bound.
+    /// After which an answer no longer counts, but for a snapshot's. Less than the lease's bound.
     pub patience: Duration,
 }
 
@@ -34,6 +34,9 @@ pub struct Follower {
 
 /// Changes asked for at once.
 const RUN: usize = 1000;
+
+/// How long a snapshot may take: a million records take seconds, on a slow machine many.
+const LOADING: Duration = Duration::from_secs(120);
 
 impl Follower {
     /// `catalog` gives the digest of the catalog in force, for the heartbeat.
@@ -91,7 +94,7 @@ impl Follower {
             }
             Some(_) => self.catch_up().await?,
         }
-        if self.at.is_some_and(|at| at.store == there.store && at.number >= there.number) {
+        if self.at.is_some_and(|at| at.reaches(there)) {
             self.replica.lease.renew(sent);
         }
         Ok(())
@@ -130,7 +133,8 @@ impl Follower {
         let mut each = |record: crate::store::Record| {
             apply(&tables, record.table, &record.name, Some(&record.payload));
         };
-        let epoch = self.store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+        let snapshot = self.store.snapshot(&[Table::Consumer, Table::Key], &mut each);
+        let epoch = within(LOADING, snapshot).await?;
         self.replica.replace(tables, epoch);
         self.at = Some(epoch);
         let holdings = self.replica.holdings();
@@ -147,11 +151,16 @@ impl Follower {
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.pace.patience, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.pace.patience))),
-        }
+        within(self.pace.patience, answer).await
     }
+}
+
+async fn within<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unavailable(format!("no answer within {patience:?}"));
+    timeout(patience, answer).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 /// A record that cannot be read is left out: absence denies. It is an alarm all the same.
