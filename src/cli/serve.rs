@@ -193,7 +193,11 @@ fn serve_until_told(
     let health = Health::default();
     let wire = Wire::new(checker, limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
-    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
+    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog));
+    if let Err(error) = runtime.block_on(issuer.finish_deletions()) {
+        warn!(%error, "keys of a consumer that was being deleted are still stored; they open for nobody");
+    }
+    let issuer = issuer
         .with_replica(Arc::clone(&replica))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
     let admin = admin::router(Admin {
