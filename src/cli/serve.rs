@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -156,6 +156,8 @@ fn serve_until_told(
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
 
+    let weak_in_file = Arc::new(AtomicUsize::new(config.weak_keys()));
+
     let readiness = Arc::new(Readiness::new());
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::clone(&readiness)));
     telemetry.watch_log(log.dropped_lines());
@@ -226,7 +228,7 @@ fn serve_until_told(
                 readiness: Arc::clone(&readiness),
                 health,
                 clock: clock.clone(),
-                weak_in_file: config.weak_keys(),
+                weak_in_file: Arc::clone(&weak_in_file),
                 writable: store.writable(),
             },
         ));
@@ -239,6 +241,7 @@ fn serve_until_told(
             file,
             catalog,
             digest,
+            weak_keys: weak_in_file,
             peppers: ring.peppers(),
             telemetry: Arc::clone(&telemetry),
             levels: log.levels().clone(),
@@ -369,7 +372,7 @@ struct Ready {
     health: Health,
     clock: Clock,
     /// Weak keys that the file declares.
-    weak_in_file: usize,
+    weak_in_file: Arc<AtomicUsize>,
     /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
     writable: watch::Receiver<bool>,
 }
@@ -395,7 +398,7 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
         telemetry.set_store_writable(*ready.writable.borrow());
         telemetry.set_keys(holdings.keys);
         telemetry.set_consumers(holdings.consumers);
-        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file);
+        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed));
         if let Some(renewed) = replica.lease().renewed() {
             telemetry.lease_renewed(renewed);
         }
