@@ -66,12 +66,16 @@ impl Arguments {
 const OTHER_THREADS: usize = 2;
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let kept_private = keep_memory_private();
     let clock = Clock::system();
     let overlays = arguments.overlays();
     let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
+    }
+    if let Err(error) = kept_private {
+        warn!(%error, "a crash may write this process' memory, and the keys in it, to a file");
     }
     raise_file_limit();
     let store = open_store(&loaded.config, &clock)?;
@@ -94,6 +98,14 @@ struct Parts<'l> {
     store: RedbStore,
     clock: Clock,
     log: &'l Log,
+}
+
+/// Has no crash write our memory to a file (core(5)), and no other process of the same user read it
+/// (ptrace(2), `/proc/<pid>/mem`): there are secrets in it.
+fn keep_memory_private() -> rustix::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Allows ourselves as many descriptors as we may: the soft limit is mostly 1024, for programs that
