@@ -28,6 +28,10 @@ pub(crate) fn walk(stage: &Stage) -> Outcome<Vec<String>> {
     walk.what_proves_nothing()?;
     walk.who_is_told_what()?;
     walk.other_doors()?;
+    walk.addresses()?;
+    walk.permissions()?;
+    walk.infrastructures()?;
+    walk.shadow()?;
     walk.the_end_of_a_key()?;
     Ok(walk.broken)
 }
@@ -43,7 +47,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn keys_by_header_and_query(&mut self) -> Outcome<()> {
         self.ask("Nobody passes without a key", "/orders/1", &[], &Denied(401, "missing_credential"))?;
-        self.command(&["consumer", "create", "alice", "--custom-id", "42"])?;
+        let rights = ["--permission", "user-management", "--permission", "data-management"];
+        self.command(&[&["consumer", "create", "alice", "--custom-id", "42"][..], &rights].concat())?;
         let (key, _) = self.key("KEY", &[])?;
         let alice: &[_] =
             &[("X-Consumer-Username", Some("alice")), ("X-Consumer-Custom-ID", Some("42")), ("apikey", None)];
@@ -115,6 +120,65 @@ impl Walk<'_> {
             &[("apikey", &key)],
             &Denied(404, "unknown_service"),
         )
+    }
+
+    fn addresses(&mut self) -> Outcome<()> {
+        let denied = Denied(403, "network_denied");
+        let welcome = [("X-Forwarded-For", "198.51.100.7")];
+        self.ask(
+            "curl plays a proxy of ours: its client's address may pass",
+            "/news",
+            &welcome,
+            &Allowed(&[]),
+        )?;
+        let blocked = [("X-Forwarded-For", "192.0.2.1")];
+        self.ask("and one in 192.0.2.1-192.0.2.2 may not", "/news", &blocked, &denied)?;
+        let forged = [("X-Forwarded-For", "198.51.100.7, 203.0.113.9")];
+        self.ask(
+            "What a client itself wrote stands further left, and counts for nothing",
+            "/news",
+            &forged,
+            &denied,
+        )
+    }
+
+    fn permissions(&mut self) -> Outcome<()> {
+        let (key, _) = self.key("USERS_KEY", &["--permission", "user-management"])?;
+        let seen: &[_] = &[
+            ("X-Consumer-Username", Some("alice")),
+            ("X-Permissions", Some("01968c91-8789-7288-a337-f0e398711aac")),
+        ];
+        self.ask("A key with one of alice's permissions", "/users/7", &[("apikey", &key)], &Allowed(seen))?;
+        let denied = Denied(403, "permission_denied");
+        self.ask("does not do what needs the other", "/datastore/7", &[("apikey", &key)], &denied)
+    }
+
+    fn infrastructures(&mut self) -> Outcome<()> {
+        let (key, _) = self.key("STAGING_KEY", &["--service", "billing/staging"])?;
+        let at = |host| [("Host", host), ("apikey", key.as_str())];
+        let seen: &[_] = &[("X-Consumer-Username", Some("alice"))];
+        self.ask("A key for staging opens staging", "/", &at("staging.example.com"), &Allowed(seen))?;
+        let denied = Denied(403, "service_denied");
+        self.ask("and not the same service in production", "/", &at("billing.example.com"), &denied)
+    }
+
+    fn shadow(&mut self) -> Outcome<()> {
+        let nobody: &[_] = &[("X-Consumer-Username", None), ("X-Consumer-ID", None)];
+        let title = "A service in shadow: without a key one passes, and is nobody";
+        self.ask(title, "/beta/1", &[("X-Consumer-Username", "forged")], &Allowed(nobody))?;
+        let line = until("the log has it", Duration::from_secs(5), || {
+            let output = self.stage.doorward().output();
+            let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.into_iter().find(|line| line["path"] == "/beta/1")
+        })?;
+        let told = ["mode", "verdict", "code"]
+            .map(|field| format!("{field} {}", line[field].as_str().unwrap_or_default()))
+            .join(", ");
+        println!("    Doorward's log: {told}");
+        if told != "mode shadow, verdict deny, code missing_credential" {
+            self.breaks(title, &format!("the log says: {told}"));
+        }
+        Ok(())
     }
 
     fn the_end_of_a_key(&mut self) -> Outcome<()> {

@@ -81,7 +81,7 @@ impl fmt::Display for Step {
             Self::Path { canonical, as_written: Some(written), between } => {
                 write!(
                     f,
-                    "path `{canonical}` as it resolves and `{written}` as it is written: both must pass"
+                    "path `{canonical}` as it resolves and `{written}` as it is written: every reading must pass"
                 )?;
                 match between.len() {
                     0 => Ok(()),

@@ -12,7 +12,16 @@ fn the_demo_keeps_its_promises_on_free_ports() {
     let said =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for word in ["curl", "X-Consumer-Username: alice", "401", "revoked"] {
+    for word in [
+        "curl",
+        "X-Consumer-Username: alice",
+        "401",
+        "revoked",
+        "network_denied",
+        "permission_denied",
+        "Host: staging.example.com",
+        "mode shadow, verdict deny",
+    ] {
         assert!(said.contains(word), "the demo does not show {word:?}:\n{said}");
     }
 }

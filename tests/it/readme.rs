@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::world::setup;
+
 const README: &str = include_str!("../../README.md");
 
 /// The shell blocks of the README, in order, as one script.
@@ -57,4 +59,29 @@ fn the_start_in_the_readme_ends_in_a_protected_api() {
     assert!(statuses[1].contains("404"), "the upstream has no such page: {said}");
     assert!(statuses[2].contains("401"), "revoked: {said}");
     assert!(said.contains("\"code\":\"missing_credential\""), "{said}");
+    // Explained, and tested.
+    for line in ["verdict   deny invalid_credential (unknown)", "upstream  sees nothing", " 0 failed"] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
+}
+
+#[test]
+fn every_policy_in_the_readme_is_valid_and_shows_what_results() {
+    let blocks: Vec<&str> = README.split("\n```").filter_map(|block| block.strip_prefix("yaml\n")).collect();
+    assert!(!blocks.is_empty(), "no policy is shown");
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = setup(folder.path());
+        setup.write(block).unwrap();
+        let run = |arguments: &[&str]| {
+            let output = setup.run(arguments).unwrap();
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(output.status.success(), "{arguments:?}: {said}\n{block}");
+            said
+        };
+        run(&["validate"]);
+        let shown = run(&["config", "show", "--effective", "users/staging"]);
+        assert!(shown.contains("mode: \"shadow\"  # override, "), "{shown}");
+        assert!(shown.contains("networks: null  # override, "), "{shown}");
+    }
 }
