@@ -32,7 +32,9 @@ fn smaller(policy: &Policy, request: &Request) -> Vec<(Policy, Request)> {
         for at in 0..policy.consumers.len() {
             policies(&|it| drop(it.consumers.remove(at)));
             policies(&|it| it.consumers[at].networks = Networks::default());
-            policies(&|it| it.consumers[at] = Consumer { roles: Default::default(), ..it.consumers[at].clone() });
+            policies(&|it| {
+                it.consumers[at] = Consumer { roles: Default::default(), ..it.consumers[at].clone() }
+            });
             policies(&|it| it.consumers[at].groups.clear());
         }
         for at in 0..policy.keys.len() {

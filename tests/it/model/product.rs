@@ -55,7 +55,11 @@ pub fn catalog(policy: &Policy) -> Result<Catalog, Clash> {
     Catalog::new(Parts {
         deployments: policy.deployments.iter().map(deployment).collect(),
         permissions: PERMISSIONS.iter().map(permission).collect(),
-        consumers: policy.consumers.iter().map(|it| (id("consumer", &it.name), Arc::new(consumer(it)))).collect(),
+        consumers: policy
+            .consumers
+            .iter()
+            .map(|it| (id("consumer", &it.name), Arc::new(consumer(it))))
+            .collect(),
         keys: policy.keys.iter().map(|it| (verifier(it), key(it))).collect(),
         trusted: TrustedProxies::parse(&proxies.collect::<Vec<_>>()).unwrap(),
         roles: Roles::new(&implied),
@@ -144,8 +148,10 @@ fn permissions(names: &Set) -> Vec<Uuid> {
 }
 
 pub fn consumer(it: &Consumer) -> domain::consumer::Consumer {
-    let grant =
-        |(role, project): &(String, String)| RoleGrant { project: id("project", project), role: role.clone() };
+    let grant = |(role, project): &(String, String)| RoleGrant {
+        project: id("project", project),
+        role: role.clone(),
+    };
     domain::consumer::Consumer {
         id: id("consumer", &it.name),
         username: Some(it.name.clone()),
@@ -241,7 +247,9 @@ pub fn write(request: &Request) -> Written {
 
 fn hop_text(at: usize, hop: Option<u128>) -> String {
     match hop.map(address) {
-        None => ["evil", "", "198.51.100.7:80", "198.51.100.07", "[2001:db8::5]", "unknown"][at % 6].to_owned(),
+        None => {
+            ["evil", "", "198.51.100.7:80", "198.51.100.07", "[2001:db8::5]", "unknown"][at % 6].to_owned()
+        }
         Some(IpAddr::V4(address)) if at % 2 == 1 => format!("::ffff:{address}"),
         Some(address) => address.to_string(),
     }
@@ -249,7 +257,8 @@ fn hop_text(at: usize, hop: Option<u128>) -> String {
 
 impl Written {
     pub fn request<'a>(&'a self, request: &'a Request) -> domain::request::Request<'a> {
-        let header = |(name, value): &'a (String, String)| Header { name: name.as_bytes(), value: value.as_bytes() };
+        let header =
+            |(name, value): &'a (String, String)| Header { name: name.as_bytes(), value: value.as_bytes() };
         domain::request::Request {
             method: request.method.as_bytes(),
             target: self.target.as_bytes(),
@@ -275,7 +284,9 @@ pub fn told(decision: &Decision<'_>) -> (String, bool) {
         Outcome::Allow(mutations) => {
             let removed = |name: &&str| mutations.remove.iter().any(|it| it == name);
             assert!(!mutations.set.iter().any(|(name, _)| removed(name)), "set and removed: {mutations:?}");
-            assert!(removed(&"x-consumer-id") || mutations.set.iter().any(|(name, _)| *name == "x-consumer-id"));
+            assert!(
+                removed(&"x-consumer-id") || mutations.set.iter().any(|(name, _)| *name == "x-consumer-id")
+            );
             &mutations.set
         }
         _ => &none,
