@@ -12,6 +12,7 @@ use self::words::{Path, Policy, Request};
 mod bench;
 mod evaluator;
 mod minimal;
+mod paths;
 mod product;
 mod random;
 mod words;
@@ -182,10 +183,10 @@ fn no_spelling_of_a_path_is_judged_more_loosely_than_the_path() {
         // One doubtful spelling, or one of another, or a third; and letters as escapes.
         let mut spelled = (*plain).to_owned();
         for _ in 0..random.below(4) {
-            (spelled, _) = random::doubtful(random, &spelled);
+            spelled = paths::doubtful(random, &spelled);
         }
         let is_doubtful = spelled != *plain;
-        let written_path = if random.chance(50) { random::escaped(random, &spelled) } else { spelled };
+        let written_path = if random.chance(50) { paths::escaped(random, &spelled) } else { spelled };
         let looser = |asked: &Request| {
             let spelled = Request { written_path: written_path.clone(), ..asked.clone() };
             let (plain, spelled) = (bench.check(asked).0, bench.check(&spelled).0);
