@@ -6,7 +6,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,6 +30,8 @@ pub struct Reloader {
     pub catalog: Arc<ArcSwap<Catalog>>,
     /// The digest of the catalog in force.
     pub digest: Arc<AtomicU64>,
+    /// The weak keys that the file declares.
+    pub weak_keys: Arc<AtomicUsize>,
     pub peppers: Peppers,
     pub telemetry: Arc<Telemetry>,
     pub levels: LevelHandle,
@@ -70,6 +72,7 @@ impl Reloader {
                 }
                 self.levels.set(&levels(&config));
                 self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
+                self.weak_keys.store(config.weak_keys(), Ordering::Relaxed);
                 self.digest.store(config.digest(&self.peppers), Ordering::Release);
                 self.catalog.store(Arc::new(catalog));
                 self.telemetry.config_read(true, self.clock.now());

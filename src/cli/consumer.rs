@@ -42,7 +42,10 @@ pub enum Command {
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
-    let mut door = Door::open(common)?;
+    let mut door = match &command {
+        Command::Create { .. } => Door::open_or_make(common)?,
+        _ => Door::open(common)?,
+    };
     match command {
         Command::Create { username, id, custom_id, groups, permissions, networks, tags } => {
             let mut body = json!({

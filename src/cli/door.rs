@@ -1,7 +1,7 @@
 //! The way to the admin API: over the running server's socket, or in process on the store itself
 //! where none runs. Either way the same routes answer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,12 +44,29 @@ enum Way {
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
+/// A server that has a call answers within this, but for a copy of the whole store.
+const ANSWER: Duration = Duration::from_secs(30);
+
 impl Door {
+    /// To what there is.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] where no server answers, and there is no store or another process
+    /// holds it.
+    pub fn open(common: &Common) -> Result<Self, Failure> {
+        Self::open_with(&common.load()?, |config, clock, _| {
+            in_process(config, clock, RedbStore::open_existing)
+        })
+    }
+
+    /// The same for a command that makes something: where there is no store, it makes one.
+    ///
     /// # Errors
     ///
     /// [`Failure::Unreachable`] where no server answers and another process holds the store.
-    pub fn open(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(&common.load()?, in_process)
+    pub fn open_or_make(common: &Common) -> Result<Self, Failure> {
+        Self::open_with(&common.load()?, |config, clock, _| in_process(config, clock, RedbStore::open))
     }
 
     /// A door that `POST /explain` goes through too. Without a server that takes the keys that the
@@ -82,7 +99,7 @@ impl Door {
                 Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
                 }
-                Err(Closed::InUse(error)) => {
+                Err(Closed::InUse(error) | Closed::Missing(error)) => {
                     return Err(Failure::Unreachable(format!(
                         "{error}, and no server answers at {}",
                         socket.display()
@@ -94,15 +111,20 @@ impl Door {
     }
 
     pub fn get(&mut self, path: &str) -> Result<Value, Failure> {
-        self.call(Method::GET, path, None)
+        self.call(Method::GET, path, None, Some(ANSWER))
     }
 
     pub fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::POST, path, Some(body))
+        self.call(Method::POST, path, Some(body), Some(ANSWER))
+    }
+
+    /// The same for what takes as long as the store is big.
+    pub fn post_patiently(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, Some(body), None)
     }
 
     pub fn delete(&mut self, path: &str) -> Result<(), Failure> {
-        self.call(Method::DELETE, path, None).map(drop)
+        self.call(Method::DELETE, path, None, Some(ANSWER)).map(drop)
     }
 
     /// Every row of a list, page by page.
@@ -121,7 +143,13 @@ impl Door {
         }
     }
 
-    fn call(&mut self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        limit: Option<Duration>,
+    ) -> Result<Value, Failure> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -130,7 +158,12 @@ impl Door {
             .body(Body::from(body.map_or_else(String::new, Value::to_string)))
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let (status, bytes) = match &self.way {
-            Way::Socket(socket) => self.runtime.block_on(over_socket(socket, request)),
+            Way::Socket(socket) => self.runtime.block_on(async {
+                match limit {
+                    Some(limit) => within(limit, socket, over_socket(socket, request)).await,
+                    None => over_socket(socket, request).await,
+                }
+            }),
             Way::InProcess(router) => self.runtime.block_on(in_memory(router.clone(), request)),
         }?;
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -143,6 +176,20 @@ impl Door {
             _ => Failure::Refused(message),
         })
     }
+}
+
+async fn within<T>(
+    limit: Duration,
+    socket: &Path,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let late = |_| {
+        let socket = socket.display();
+        Failure::Unreachable(format!(
+            "no answer from the server at {socket} within {limit:?}; what was asked may be done all the same"
+        ))
+    };
+    tokio::time::timeout(limit, answer).await.map_err(late)?
 }
 
 async fn over_socket(
@@ -180,6 +227,7 @@ async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode
 enum Closed {
     /// Somebody else holds the store: perhaps a server that is only just starting or ending.
     InUse(FileError),
+    Missing(FileError),
     Failed(Failure),
 }
 
@@ -187,21 +235,24 @@ impl From<FileError> for Closed {
     fn from(error: FileError) -> Self {
         match error {
             FileError::InUse { .. } => Self::InUse(error),
+            FileError::Missing { .. } => Self::Missing(error),
             other => Self::Failed(Failure::Unreachable(other.to_string())),
         }
     }
 }
 
+type OpenStore = fn(&Path, &Path) -> Result<RedbStore, FileError>;
+
 /// The admin API on a store that nobody else has open.
-fn in_process(config: &Config, clock: &Clock, _: &Runtime) -> Result<Router, Closed> {
-    let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
+fn in_process(config: &Config, clock: &Clock, open: OpenStore) -> Result<Router, Closed> {
+    let store = Arc::new(open(&config.store_file(), &config.secret_file())?);
     let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
     Ok(admin(config, clock, store, catalog))
 }
 
 /// The same, and decisions by what the store holds at this moment.
 fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router, Closed> {
-    let store = Arc::new(RedbStore::open(&config.store_file(), &config.secret_file())?);
+    let store = Arc::new(RedbStore::open_existing(&config.store_file(), &config.secret_file())?);
     let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
     let replica = runtime
         .block_on(Replica::load(&*store, clock))
@@ -235,5 +286,17 @@ pub(super) fn on_fault(config: &Config) -> OnFault {
     match config.on_fault {
         config::OnFault::Error => OnFault::Error,
         config::OnFault::Deny => OnFault::Deny,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_not_waited_for_longer_than_the_limit() {
+        let never = std::future::pending::<Result<(), Failure>>();
+        let failure = within(Duration::from_millis(20), Path::new("the.sock"), never).await;
+        assert!(matches!(failure, Err(Failure::Unreachable(why)) if why.contains("the.sock within 20ms")));
     }
 }

@@ -98,7 +98,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 fn make(common: &Common, create: Create) -> Result<(), Failure> {
     let consumer = segment(&create.consumer);
     let body = body(create)?;
-    let made = Door::open(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
+    let made = Door::open_or_make(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
     if common.output == Output::Text {
         // On stderr, so that `$(doorward key create …)` holds the key and nothing else.
         eprintln!("made key {}; its text is shown this once:", cell(&made["id"]));

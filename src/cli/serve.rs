@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -66,12 +66,16 @@ impl Arguments {
 const OTHER_THREADS: usize = 2;
 
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
+    let kept_private = keep_memory_private();
     let clock = Clock::system();
     let overlays = arguments.overlays();
     let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
+    }
+    if let Err(error) = kept_private {
+        warn!(%error, "a crash may write this process' memory, and the keys in it, to a file");
     }
     raise_file_limit();
     let store = open_store(&loaded.config, &clock)?;
@@ -94,6 +98,14 @@ struct Parts<'l> {
     store: RedbStore,
     clock: Clock,
     log: &'l Log,
+}
+
+/// Has no crash write our memory to a file (core(5)), and no other process of the same user read it
+/// (ptrace(2), `/proc/<pid>/mem`): there are secrets in it.
+fn keep_memory_private() -> rustix::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Allows ourselves as many descriptors as we may: the soft limit is mostly 1024, for programs that
@@ -156,6 +168,8 @@ fn serve_until_told(
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
 
+    let weak_in_file = Arc::new(AtomicUsize::new(config.weak_keys()));
+
     let readiness = Arc::new(Readiness::new());
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::clone(&readiness)));
     telemetry.watch_log(log.dropped_lines());
@@ -191,7 +205,11 @@ fn serve_until_told(
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
-    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
+    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog));
+    if let Err(error) = runtime.block_on(issuer.finish_deletions()) {
+        warn!(%error, "keys of a consumer that was being deleted are still stored; they open for nobody");
+    }
+    let issuer = issuer
         .with_replica(Arc::clone(&replica))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
     let admin = admin::router(Admin {
@@ -221,7 +239,7 @@ fn serve_until_told(
                 readiness: Arc::clone(&readiness),
                 health,
                 clock: clock.clone(),
-                weak_in_file: config.weak_keys(),
+                weak_in_file: Arc::clone(&weak_in_file),
                 writable: store.writable(),
             },
         ));
@@ -234,6 +252,7 @@ fn serve_until_told(
             file,
             catalog,
             digest,
+            weak_keys: weak_in_file,
             peppers: ring.peppers(),
             telemetry: Arc::clone(&telemetry),
             levels: log.levels().clone(),
@@ -262,6 +281,8 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
+        // Nobody listens there any more. What a kill leaves, the next start overwrites.
+        let _ = std::fs::remove_file(addresses_file(&config));
         served.map_err(|error| Failure::Unreachable(error.to_string()))?;
         broken.map_or(Ok(()), Err)
     })?;
@@ -362,7 +383,7 @@ struct Ready {
     health: Health,
     clock: Clock,
     /// Weak keys that the file declares.
-    weak_in_file: usize,
+    weak_in_file: Arc<AtomicUsize>,
     /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
     writable: watch::Receiver<bool>,
 }
@@ -388,7 +409,7 @@ async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: 
         telemetry.set_store_writable(*ready.writable.borrow());
         telemetry.set_keys(holdings.keys);
         telemetry.set_consumers(holdings.consumers);
-        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file);
+        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed));
         if let Some(renewed) = replica.lease().renewed() {
             telemetry.lease_renewed(renewed);
         }

@@ -35,7 +35,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     match command {
         Command::Backup { file } => {
             let file = absolute(&file)?;
-            Door::open(common)?.post("/store/backup", &json!({ "path": file }))?;
+            Door::open(common)?.post_patiently("/store/backup", &json!({ "path": file }))?;
             common.print(&json!({ "backup": file }), |_| format!("wrote {}\n", file.display()));
         }
         Command::Restore { file } => {
@@ -51,7 +51,10 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => {
             let file = file.unwrap_or(store);
-            let checked = embedded::check(&file, &secret).map_err(failure)?;
+            let checked = embedded::check(&file, &secret).map_err(|error| match error {
+                FileError::Missing { .. } => Failure::Unreachable(error.to_string()),
+                other => failure(other),
+            })?;
             common.print(&report(&checked), |_| {
                 format!("{} is whole: {}\n", file.display(), summary(&checked))
             });

@@ -98,12 +98,58 @@ impl From<JsonRejection> for Problem {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             other => other,
         };
-        Self::Body(status, rejection.body_text())
+        Self::Body(status, without_values(&rejection.body_text()))
     }
+}
+
+/// serde's text without the value that was found: it may be a secret of the wrong type.
+/// ``invalid type: integer `42`, expected a string`` becomes `invalid type: integer, expected a string`.
+fn without_values(text: &str) -> String {
+    for what in ["invalid type: ", "invalid value: "] {
+        // What is expected is ours and comes last; what was found may hold anything.
+        let (Some(start), Some(end)) = (text.find(what), text.rfind(", expected ")) else { continue };
+        if let Some(found) = text.get(start + what.len()..end) {
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            return format!("{}{kind}{}", &text[..start + what.len()], &text[end..]);
+        }
+    }
+    text.to_owned()
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
         Self::Query(rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code, reason = "only its errors are looked at")]
+    struct Body {
+        key: Option<String>,
+        tags: Option<Vec<String>>,
+        ttl: Option<u32>,
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_not_repeated() {
+        let check = |body: &str, expected: &str| {
+            let error = serde_json::from_str::<Body>(body).expect_err("is refused").to_string();
+            let said = without_values(&error);
+            assert!(said.starts_with(expected), "{said}");
+            assert!(!said.contains("4242") && !said.contains("secret"), "{said}");
+        };
+        check(r#"{"key":4242}"#, "invalid type: integer, expected a string at line 1");
+        check(r#"{"key":-42.4242}"#, "invalid type: floating point, expected a string");
+        check(r#"{"key":["secret"]}"#, "invalid type: sequence, expected a string");
+        check(r#"{"tags":"secret"}"#, "invalid type: string, expected a sequence");
+        check(r#"{"tags":"secret, expected `\"secret"}"#, "invalid type: string, expected a sequence");
+        check(r#"{"ttl":-4242}"#, "invalid value: integer, expected u32");
+        check(r#"{"ttl":true}"#, "invalid type: boolean, expected u32");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -64,6 +65,8 @@ impl Issuer {
             expect: Expect::Absent,
             effect: Effect::Put(record.encode()),
         }];
+        // Whoever has this id from now on is not deleted.
+        steps.push(delete(Table::Owned, Name::pair(&DELETED, &record.id)));
         steps.extend(record.username.iter().map(|name| claim(USERNAME, name.as_bytes(), &record.id)));
         steps.extend(record.custom_id.iter().map(|name| claim(CUSTOM_ID, name.as_bytes(), &record.id)));
         let id = record.id;
@@ -105,6 +108,9 @@ impl Issuer {
             let name = declared.username.clone().unwrap_or_else(|| declared.id.to_string());
             return Err(Refusal::OwnedByFile { what: "consumer", name });
         }
+        let permissions = self.resolve_permissions(&new.permissions)?;
+        fits("groups", new.groups.iter().map(|group| encoded_length(group)))?;
+        fits("permissions", permissions.iter().map(|_| Hyphenated::LENGTH))?;
         let now = self.clock.now();
         Ok(ConsumerRecord {
             id: new.id.unwrap_or_else(Uuid::new_v4),
@@ -112,7 +118,7 @@ impl Issuer {
             custom_id: new.custom_id,
             tags: new.tags,
             groups: new.groups,
-            permissions: self.resolve_permissions(&new.permissions)?,
+            permissions,
             roles: Vec::new(),
             networks: new.networks,
             enabled: true,
@@ -186,43 +192,65 @@ impl Issuer {
     }
 
     /// Deletes a consumer with all that it owns. Its credentials end with the first write, in which
-    /// the consumer itself goes; the rest tidies up.
+    /// the consumer itself goes and [`BATCH`] of its keys; where it has more, the write says so, and
+    /// the rest goes now, or with [`Issuer::finish_deletions`].
     pub async fn delete_consumer(&self, named: &str) -> Result<Done<()>, Refusal> {
         let record = self.consumer(named).await?;
-        let mut steps = vec![Step {
-            table: Table::Consumer,
-            name: Name::of(&record.id),
-            expect: Expect::Present,
-            effect: Effect::Delete,
-        }];
-        let texts = [(USERNAME, &record.username), (CUSTOM_ID, &record.custom_id)];
-        steps.extend(texts.into_iter().filter_map(|(kind, text)| {
-            text.as_ref().map(|text| delete(Table::Unique, unique(kind, text.as_bytes())))
-        }));
-        let done = self.write(steps, ()).await.map_err(|refusal| match refusal {
-            Refusal::Store(StoreError::Conflict { .. }) => {
-                Refusal::NotFound { what: "consumer", name: named.to_owned() }
+        let done = loop {
+            let mut steps = vec![Step {
+                table: Table::Consumer,
+                name: Name::of(&record.id),
+                expect: Expect::Present,
+                effect: Effect::Delete,
+            }];
+            let texts = [(USERNAME, &record.username), (CUSTOM_ID, &record.custom_id)];
+            steps.extend(texts.into_iter().filter_map(|(kind, text)| {
+                text.as_ref().map(|text| delete(Table::Unique, unique(kind, text.as_bytes())))
+            }));
+            steps.extend(self.ending_keys_of(&record.id).await?);
+            match self.write(steps, ()).await {
+                Ok(done) => break done,
+                Err(Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. })) => {
+                    return Err(Refusal::NotFound { what: "consumer", name: named.to_owned() });
+                }
+                // One of the keys was revoked meanwhile: look again.
+                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
+                Err(refusal) => return Err(refusal),
             }
-            other => other,
-        })?;
+        };
         Ok(self.end_keys_of(&record.id).await?.unwrap_or(done))
+    }
+
+    /// Ends the keys of every consumer whose deletion was cut short: their texts could not be used
+    /// again otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The store's; what is left then is for the next time.
+    pub async fn finish_deletions(&self) -> Result<(), Refusal> {
+        loop {
+            let begun = self.store.scan(Table::Owned, DELETED.as_bytes(), None, BATCH).await?;
+            if begun.is_empty() {
+                return Ok(());
+            }
+            for begun in begun {
+                let consumer = owned_id(&begun.name);
+                if self.store.read(Table::Consumer, &Name::of(&consumer)).await?.is_none() {
+                    self.end_keys_of(&consumer).await?;
+                }
+                self.write(vec![delete(Table::Owned, begun.name)], ()).await?;
+            }
+        }
     }
 
     /// Ends every key of a consumer that is gone; the last of the writes, if there was any.
     async fn end_keys_of(&self, consumer: &ConsumerId) -> Result<Option<Done<()>>, Refusal> {
         let mut done = None;
         loop {
-            let owned = self.store.scan(Table::Owned, consumer.as_bytes(), None, BATCH).await?;
-            if owned.is_empty() {
+            let steps = self.ending_keys_of(consumer).await?;
+            // That all is done already is not worth a write.
+            if steps.iter().all(|step| step.name == Name::pair(&DELETED, consumer)) {
                 return Ok(done);
-            }
-            let mut steps = Vec::new();
-            for owned in owned {
-                let key = Uuid::from_slice(owned.name.0.get(16..).unwrap_or_default()).unwrap_or_default();
-                match self.store.read(Table::Key, &Name::of(&key)).await? {
-                    Some(stored) => steps.extend(self.ending_key(&KeyRecord::decode(&stored.payload)?)),
-                    None => steps.push(delete(Table::Owned, owned.name)),
-                }
             }
             match self.write(steps, ()).await {
                 Ok(written) => done = Some(written),
@@ -232,15 +260,62 @@ impl Issuer {
             }
         }
     }
+
+    /// What ends some of a consumer's keys, and notes whether there are more.
+    async fn ending_keys_of(&self, consumer: &ConsumerId) -> Result<Vec<Step>, Refusal> {
+        let owned = self.store.scan(Table::Owned, consumer.as_bytes(), None, BATCH + 1).await?;
+        let more = owned.len() > BATCH;
+        let mut steps = Vec::new();
+        for owned in owned.into_iter().take(BATCH) {
+            match self.store.read(Table::Key, &Name::of(&owned_id(&owned.name))).await? {
+                Some(stored) => steps.extend(self.ending_key(&KeyRecord::decode(&stored.payload)?)),
+                None => steps.push(delete(Table::Owned, owned.name)),
+            }
+        }
+        let effect = if more { Effect::Put(Vec::new()) } else { Effect::Delete };
+        let name = Name::pair(&DELETED, consumer);
+        steps.push(Step { table: Table::Owned, name, expect: Expect::Anything, effect });
+        Ok(steps)
+    }
 }
+
+/// Refuses a list that, joined by `, `, is longer than a header that is vouched for may be: every
+/// request of the consumer would be denied.
+fn fits(field: &'static str, lengths: impl Iterator<Item = usize>) -> Result<(), Refusal> {
+    let joined = lengths.map(|length| length + 2).sum::<usize>().saturating_sub(2);
+    if joined <= LONGEST_HEADER {
+        return Ok(());
+    }
+    let why = format!("must fit into a header of {LONGEST_HEADER} bytes; these take {joined}");
+    Err(Refusal::Invalid { field, why })
+}
+
+/// Bytes that a text takes in a header, where all but visible ASCII is percent-encoded.
+fn encoded_length(text: &str) -> usize {
+    text.bytes().map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 }).sum()
+}
+
+/// The longest identity header, in bytes.
+const LONGEST_HEADER: usize = 1024;
+
+/// The second half of the name of an [`Table::Owned`] record.
+fn owned_id(name: &Name) -> Uuid {
+    Uuid::from_slice(name.0.get(16..).unwrap_or_default()).unwrap_or_default()
+}
+
+/// Owns the consumers that are deleted while keys of theirs are still there. No consumer's id: made
+/// once, by chance. Never change it.
+const DELETED: Uuid = Uuid::from_u128(0x7d1c_64a0_5b0e_4e39_9f8a_2c4b_d3e6_1f57);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use arc_swap::ArcSwap;
+    use tokio::sync::watch;
 
     use super::*;
     use crate::clock::Clock;
@@ -248,10 +323,143 @@ mod tests {
     use crate::issue::NewKey;
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Store as _};
+    use crate::store::{Batch, Beat, Changes, Epoch, Record, Store};
 
     fn alice(id: Uuid) -> NewConsumer {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
+    }
+
+    /// A store whose power goes after so many writes.
+    struct Failing {
+        store: Memory,
+        left: AtomicUsize,
+    }
+
+    #[tonic::async_trait]
+    impl Store for Failing {
+        async fn write(&self, batch: Batch) -> Result<Epoch, StoreError> {
+            let took_one = |left: usize| left.checked_sub(1);
+            match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, took_one) {
+                Ok(_) => self.store.write(batch).await,
+                Err(_) => Err(StoreError::Unavailable("the power is gone".into())),
+            }
+        }
+
+        async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
+            self.store.read(table, name).await
+        }
+
+        async fn scan(
+            &self,
+            table: Table,
+            prefix: &[u8],
+            after: Option<&Name>,
+            limit: usize,
+        ) -> Result<Vec<Record>, StoreError> {
+            self.store.scan(table, prefix, after, limit).await
+        }
+
+        async fn snapshot(
+            &self,
+            tables: &[Table],
+            each: &mut (dyn for<'r> FnMut(Record) + Send),
+        ) -> Result<Epoch, StoreError> {
+            self.store.snapshot(tables, each).await
+        }
+
+        async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
+            self.store.changes(epoch, limit).await
+        }
+
+        async fn heartbeat(&self, beat: Beat) -> Result<Epoch, StoreError> {
+            self.store.heartbeat(beat).await
+        }
+
+        fn pushed(&self) -> watch::Receiver<u64> {
+            self.store.pushed()
+        }
+    }
+
+    fn issuer(store: Arc<dyn Store>) -> Issuer {
+        let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        Issuer::new(store, Arc::new(ring), Clock::system(), catalog)
+    }
+
+    fn brought_along(number: usize) -> NewKey {
+        let text = Some(format!("a-key-of-their-own-{number:04}").into());
+        NewKey { text, ..NewKey::default() }
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_is_cut_short_is_finished_at_the_next_start() {
+        const KEYS: usize = 2 * BATCH + 7;
+        for writes in 0..4 {
+            let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
+            let issuer = issuer(store.clone());
+            let id = Uuid::from_u128(7);
+            issuer.create_consumer(alice(id)).await.unwrap();
+            for number in 0..KEYS {
+                issuer.create_key("alice", brought_along(number)).await.unwrap();
+            }
+            store.left.store(writes, Ordering::SeqCst);
+            assert_eq!(issuer.delete_consumer("alice").await.is_ok(), writes == 3, "{writes}");
+            store.left.store(usize::MAX, Ordering::SeqCst);
+
+            issuer.finish_deletions().await.unwrap();
+            let left = if writes == 0 { KEYS } else { 0 };
+            assert_eq!(issuer.keys_of(&id, None, 2 * KEYS).await.unwrap().len(), left, "{writes}");
+            if writes > 0 {
+                let mut records = Vec::new();
+                let tables = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
+                store.snapshot(&tables, &mut |record| records.push(record)).await.unwrap();
+                assert_eq!(records, [], "{writes}");
+                issuer.create_consumer(alice(Uuid::from_u128(8))).await.unwrap();
+                issuer.create_key("alice", brought_along(KEYS - 1)).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_consumer_made_anew_is_not_taken_for_the_deleted_one() {
+        let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
+        let issuer = issuer(store.clone());
+        let id = Uuid::from_u128(7);
+        issuer.create_consumer(alice(id)).await.unwrap();
+        for number in 0..=BATCH {
+            issuer.create_key("alice", brought_along(number)).await.unwrap();
+        }
+        store.left.store(1, Ordering::SeqCst);
+        assert!(issuer.delete_consumer("alice").await.is_err());
+        store.left.store(usize::MAX, Ordering::SeqCst);
+        issuer.create_consumer(alice(id)).await.unwrap();
+        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
+        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
+        issuer.finish_deletions().await.unwrap();
+        assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
+    }
+
+    #[tokio::test]
+    async fn lists_that_fit_in_no_header_are_refused_by_name() {
+        let issuer = issuer(Arc::new(Memory::new()));
+        let check = async |id: u128, groups: Vec<String>, fits: bool| {
+            let new = NewConsumer { groups, username: Some(id.to_string()), ..NewConsumer::default() };
+            match issuer.create_consumer(new).await {
+                Ok(_) => assert!(fits, "{id}"),
+                Err(refusal) => {
+                    assert!(
+                        !fits && matches!(refusal, Refusal::Invalid { field: "groups", .. }),
+                        "{refusal}"
+                    );
+                }
+            }
+        };
+        // Joined by two bytes: 3 × 254 + 256 + 3 × 2 = 1024.
+        let four = |last: usize| vec!["a".repeat(254), "b".repeat(254), "c".repeat(254), "d".repeat(last)];
+        check(1, four(256), true).await;
+        check(2, [four(255), vec!["e".into()]].concat(), false).await;
+        check(3, vec!["é".repeat(128), "ü".repeat(43)], false).await;
+        check(4, vec!["é".repeat(128), "ü".repeat(42)], true).await;
     }
 
     #[tokio::test]

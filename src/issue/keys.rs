@@ -66,9 +66,7 @@ impl Issuer {
             Refusal::Store(StoreError::Conflict { table: Table::Key, .. }) => {
                 Refusal::Taken { what: "key", name: id.to_string() }
             }
-            Refusal::Store(StoreError::Conflict { .. }) => {
-                Refusal::Invalid { field: "key", why: "this key is in use already".into() }
-            }
+            Refusal::Store(StoreError::Conflict { .. }) => in_use(),
             other => other,
         })?;
         if weak {
@@ -82,6 +80,12 @@ impl Issuer {
         if let Some(text) = new.text.take() {
             secret::check_foreign(text.expose(), new.allow_weak || self.allow_weak)
                 .map_err(|error| Refusal::Invalid { field: "key", why: error.to_string() })?;
+            let catalog = self.catalog.load();
+            // The file's keys are in no store, so no claim would find them.
+            if self.ring.peppers().verifiers(text.expose().as_bytes()).any(|key| catalog.key(&key).is_some())
+            {
+                return Err(in_use());
+            }
             return Ok((text, None));
         }
         let (text, handle) = generate(Kind::Key)?;
@@ -249,6 +253,10 @@ impl Issuer {
             other => other,
         })
     }
+}
+
+fn in_use() -> Refusal {
+    Refusal::Invalid { field: "key", why: "this key is in use already".into() }
 }
 
 /// A new secret of ours, from the operating system's random bytes.

@@ -86,8 +86,7 @@ impl Issuer {
             None => false,
             Some(replica) => {
                 let mut applied = replica.applied();
-                let known = applied
-                    .wait_for(|at| at.is_some_and(|at| at.store == epoch.store && at.number >= epoch.number));
+                let known = applied.wait_for(|at| at.is_some_and(|at| at.reaches(epoch)));
                 matches!(timeout(OWN_APPLIER, known).await, Ok(Ok(_)))
             }
         };

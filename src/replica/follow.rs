@@ -16,7 +16,7 @@ use crate::store::{Beat, Changes, Epoch, Store, StoreError, Table};
 pub struct Pace {
     /// Between two heartbeats.
     pub heartbeat: Duration,
-    /// After which an answer no longer counts. Less than the lease's bound.
+    /// After which an answer no longer counts, but for a snapshot's. Less than the lease's bound.
     pub patience: Duration,
 }
 
@@ -34,6 +34,9 @@ pub struct Follower {
 
 /// Changes asked for at once.
 const RUN: usize = 1000;
+
+/// How long a snapshot may take: a million records take seconds, on a slow machine many.
+const LOADING: Duration = Duration::from_secs(120);
 
 impl Follower {
     /// `catalog` gives the digest of the catalog in force, for the heartbeat.
@@ -91,7 +94,7 @@ impl Follower {
             }
             Some(_) => self.catch_up().await?,
         }
-        if self.at.is_some_and(|at| at.store == there.store && at.number >= there.number) {
+        if self.at.is_some_and(|at| at.reaches(there)) {
             self.replica.lease.renew(sent);
         }
         Ok(())
@@ -126,7 +129,7 @@ impl Follower {
 
     /// Reads everything anew, while the old replica serves within its lease.
     async fn load(&mut self) -> Result<(), StoreError> {
-        let (tables, epoch) = read(&*self.store).await?;
+        let (tables, epoch) = within(LOADING, read(&*self.store)).await?;
         self.replica.replace(tables, epoch);
         self.at = Some(epoch);
         let holdings = self.replica.holdings();
@@ -143,10 +146,7 @@ impl Follower {
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.pace.patience, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {:?}", self.pace.patience))),
-        }
+        within(self.pace.patience, answer).await
     }
 }
 
@@ -170,6 +170,14 @@ async fn read(store: &dyn Store) -> Result<(Tables, Epoch), StoreError> {
     };
     let epoch = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
     Ok((tables, epoch))
+}
+
+async fn within<T>(
+    patience: Duration,
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unavailable(format!("no answer within {patience:?}"));
+    timeout(patience, answer).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 /// A record that cannot be read is left out: absence denies. It is an alarm all the same.

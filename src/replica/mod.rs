@@ -158,19 +158,27 @@ impl Tables {
             }
             Table::Key => {
                 let record = payload.map(KeyRecord::decode).transpose();
-                // The verifier of a key never changes, but a record under its id may be made anew.
-                if let Some((_, digest)) = self.digests.remove(&id) {
-                    self.keys.remove(&digest);
+                let new =
+                    record.as_ref().ok().and_then(Option::as_ref).map(|record| digest(&record.verifier));
+                let before = match new {
+                    Some(new) => self.digests.insert(id, new),
+                    None => self.digests.remove(&id).map(|(_, digest)| digest),
+                };
+                let weak = matches!(&record, Ok(Some(record)) if record.weak);
+                if weak {
+                    self.weak_keys.insert(id, ());
+                } else {
                     self.weak_keys.remove(&id);
                 }
-                if let Some(record) = record? {
-                    let digest = digest(&record.verifier);
-                    self.digests.insert(id, digest);
-                    if record.weak {
-                        self.weak_keys.insert(id, ());
-                    }
-                    self.keys.insert(digest, record.into());
+                if let (Ok(Some(record)), Some(new)) = (&record, new) {
+                    self.keys.insert(new, record.clone().into());
                 }
+                // Only then, and only where it is another one: a key that was changed is at no moment
+                // away.
+                if let Some(before) = before.filter(|before| new != Some(*before)) {
+                    self.keys.remove_if(&before, |_, facts| facts.id == id);
+                }
+                record?;
             }
             // Checks need neither.
             Table::Unique | Table::Owned => {}
@@ -183,4 +191,82 @@ fn digest(verifier: &Verifier) -> Digest {
     let mut half = [0; 16];
     half.copy_from_slice(&verifier.as_bytes()[..16]);
     half
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::domain::network::Networks;
+    use crate::domain::time::Timestamp;
+    use crate::domain::verifier::Pepper;
+
+    const KEY: Uuid = Uuid::from_u128(1);
+
+    fn record(text: &str, weak: bool) -> KeyRecord {
+        KeyRecord {
+            id: KEY,
+            consumer: Uuid::from_u128(2),
+            verifier: verifier(text),
+            ring_key: 1,
+            weak,
+            handle: None,
+            tags: Vec::new(),
+            not_before: None,
+            expires_at: None,
+            enabled: true,
+            opens: None,
+            permissions: None,
+            created_at: Timestamp::from_unix(0),
+            networks: Networks::default(),
+        }
+    }
+
+    fn verifier(text: &str) -> Verifier {
+        Pepper::new(&[7; 32]).verifier(text.as_bytes())
+    }
+
+    fn apply(replica: &Replica, record: Option<&KeyRecord>) {
+        let payload = record.map(KeyRecord::encode);
+        replica.tables.load().apply(Table::Key, KEY, payload.as_deref()).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_is_changed_is_known_at_every_moment() {
+        let replica = Arc::new(Replica::new(std::time::Duration::from_secs(10)));
+        apply(&replica, Some(&record("one", false)));
+        let done = Arc::new(AtomicBool::new(false));
+        let asker = std::thread::spawn({
+            let (replica, done) = (Arc::clone(&replica), Arc::clone(&done));
+            move || {
+                while !done.load(Ordering::Relaxed) {
+                    assert!(replica.key(&verifier("one")).is_some(), "away for a moment");
+                }
+            }
+        });
+        for change in 0..20_000 {
+            apply(&replica, Some(&record("one", change % 2 == 0)));
+        }
+        done.store(true, Ordering::Relaxed);
+        asker.join().unwrap();
+    }
+
+    #[test]
+    fn a_record_made_anew_under_an_id_ends_the_key_before_it() {
+        let replica = Replica::new(std::time::Duration::from_secs(10));
+        let holds = |keys, weak_keys| {
+            assert_eq!(replica.holdings(), Holdings { keys, consumers: 0, weak_keys });
+        };
+        apply(&replica, Some(&record("one", true)));
+        holds(1, 1);
+        apply(&replica, Some(&record("two", false)));
+        holds(1, 0);
+        assert!(replica.key(&verifier("one")).is_none() && replica.key(&verifier("two")).is_some());
+        assert!(replica.tables.load().apply(Table::Key, KEY, Some(b"\xff")).is_err());
+        holds(0, 0);
+        apply(&replica, Some(&record("two", true)));
+        apply(&replica, None);
+        holds(0, 0);
+    }
 }

@@ -188,6 +188,14 @@ pub enum StoreError {
     Unavailable(String),
 }
 
+impl Epoch {
+    /// Whether whoever has applied everything up to here knows of the change at `other`: only within
+    /// one history do numbers compare.
+    pub fn reaches(self, other: Self) -> bool {
+        (self.store, self.term) == (other.store, other.term) && self.number >= other.number
+    }
+}
+
 impl Name {
     pub fn of(id: &Uuid) -> Self {
         Self(id.as_bytes().to_vec())
@@ -212,5 +220,24 @@ impl fmt::Debug for Name {
             write!(f, "{byte:02x}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn numbers_compare_within_one_history_alone() {
+        let epoch = |store: u128, term, number| Epoch { store: Uuid::from_u128(store), term, number };
+        let check = |other, expected| assert_eq!(epoch(1, 2, 7).reaches(other), expected, "{other:?}");
+        //    other           reached
+        check(epoch(1, 2, 7), true);
+        check(epoch(1, 2, 6), true);
+        check(epoch(1, 2, 8), false);
+        check(epoch(1, 3, 1), false);
+        check(epoch(1, 1, 7), false);
+        check(epoch(2, 2, 1), false);
     }
 }

@@ -64,6 +64,18 @@ impl RedbStore {
         Self::open_keeping(path, secret_file, changes::KEPT)
     }
 
+    /// The same, but makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Missing`] where there is no store; see [`RedbStore::open`].
+    pub fn open_existing(path: &Path, secret_file: &Path) -> Result<Self, FileError> {
+        match path.try_exists().map_err(FileError::io(path, "looked for"))? {
+            true => Self::open(path, secret_file),
+            false => Err(FileError::Missing { path: path.into() }),
+        }
+    }
+
     /// `kept`: how many changes the log keeps.
     fn open_keeping(path: &Path, secret_file: &Path, kept: u64) -> Result<Self, FileError> {
         let there = path.try_exists().map_err(FileError::io(path, "looked for"))?;

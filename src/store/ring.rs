@@ -5,7 +5,7 @@
 //! is rotated by adding a line on top. A key is never used itself: every use has a key of its own,
 //! derived with HKDF-SHA-256 (RFC 5869) under a label.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -137,7 +137,9 @@ impl Ring {
             io::ErrorKind::NotFound => RingError::Missing { path: path.to_owned() },
             _ => RingError::Io { path: path.to_owned(), doing: "read", error },
         };
-        let file = File::open(path).map_err(io)?;
+        // Opened without waiting: a named pipe would have us wait for somebody to write to it.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(io)?;
         // Of the open file, not of the path: the two may differ by the time we read.
         let about = file.metadata().map_err(io)?;
         if !about.is_file() || about.len() > LIMIT {
@@ -446,6 +448,9 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
         assert!(Ring::load(&path).is_ok());
         assert!(matches!(refusal(Ring::load(folder.path())), RingError::NotAFile { .. }));
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        assert!(matches!(refusal(Ring::load(&pipe)), RingError::NotAFile { .. }), "and nobody waits");
         assert!(matches!(refusal(Ring::load(&folder.path().join("none"))), RingError::Missing { .. }));
     }
 }

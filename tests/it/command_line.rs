@@ -1,7 +1,9 @@
 //! Commands: exit codes, the socket, and the store when no server runs.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use crate::rig::process::Signal;
 use crate::world::{HOUSE, command, key, setup, start_doorward, started};
 
 #[test]
@@ -53,6 +55,48 @@ fn without_a_server_commands_open_the_store_themselves() {
     let (public, _secret) = text.rsplit_once('_').unwrap();
     assert!(listed.contains(public), "{listed}");
     assert!(!listed.contains(&text), "shown once only: {listed}");
+}
+
+#[test]
+fn without_server_and_store_only_what_makes_something_makes_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup.write(HOUSE).unwrap();
+    let store = folder.path().join("doorward.redb");
+    let secret = folder.path().join("doorward.secret");
+    let id = "01968c91-8789-7288-a337-f0e398711aac";
+    let copy = folder.path().join("copy.redb");
+    for arguments in [
+        &["key", "list"][..],
+        &["key", "show", id],
+        &["key", "revoke", id],
+        &["consumer", "list"],
+        &["consumer", "show", "carol"],
+        &["consumer", "delete", "carol"],
+        &["store", "backup", copy.to_str().unwrap()],
+        &["store", "check"],
+    ] {
+        let output = setup.run(arguments).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        assert!(said.contains(&format!("there is no store at {}", store.display())), "{said}");
+        assert_eq!(said.contains("no server answers at"), arguments != ["store", "check"], "{said}");
+        assert!(!store.exists() && !secret.exists(), "{arguments:?}");
+    }
+    assert!(setup.run(&["consumer", "create", "carol"]).unwrap().status.success());
+    assert!(store.exists() && secret.exists());
+    assert!(setup.run(&["key", "list"]).unwrap().status.success());
+}
+
+#[test]
+fn the_file_of_addresses_is_there_as_long_as_somebody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    let addresses = folder.path().join("doorward.addresses");
+    assert!(addresses.exists());
+    doorward.signal(Signal::TERM).unwrap();
+    assert!(doorward.process().wait(Duration::from_secs(20)).unwrap().success());
+    assert!(!addresses.exists());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::rig::process::Signal;
 use crate::rig::wait::eventually;
-use crate::world::{ALICE, HOUSE, World};
+use crate::world::{ALICE, HOUSE, World, setup, started};
 
 /// The house with one more public service.
 fn with_service(name: &str) -> String {
@@ -66,4 +66,32 @@ fn keys_of_the_store_outlive_a_reload_and_keys_of_the_file_go_with_it() {
     eventually("the new file is read", || (world.get("/marker", &[]).status == 200).then_some(()));
     assert_eq!(world.get("/orders", &[("apikey", ALICE)]).code(), "invalid_credential");
     assert_eq!(world.get("/orders", &[("apikey", &text)]).status, 200);
+}
+
+#[test]
+fn weak_keys_of_the_file_are_counted_anew() {
+    let config = |names: &[&str]| {
+        let keys: String = names.iter().map(|name| format!("{{from_env: {name}}}, ")).collect();
+        let weak = format!("  - {{username: weak, keys: [{keys}]}}");
+        format!(
+            "keys: {{insecure_allow_weak: true}}\n{}",
+            HOUSE.replace("consumers:\n", &format!("consumers:\n{weak}\n"))
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path()).with("WEAK_ONE", "one").with("WEAK_TWO", "two");
+    setup.write(&config(&["WEAK_ONE"])).unwrap();
+    let doorward = started(&setup);
+    let counted = |count: usize| {
+        let line = format!("doorward_weak_keys {count}");
+        eventually(&line, || {
+            let metrics = doorward.status("/metrics").unwrap().text();
+            metrics.lines().any(|found| found == line).then_some(())
+        });
+    };
+    counted(1);
+    setup.write(&config(&["WEAK_ONE", "WEAK_TWO"])).unwrap();
+    counted(2);
+    setup.write(&config(&[])).unwrap();
+    counted(0);
 }

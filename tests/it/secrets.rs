@@ -1,6 +1,6 @@
 //! Nobody reads a secret in what Doorward writes.
 
-use crate::world::{ALICE, BOB, HOUSE, World};
+use crate::world::{ALICE, BOB, HOUSE, World, start_doorward};
 
 #[test]
 fn no_secret_is_logged_or_counted_at_any_level() {
@@ -63,4 +63,24 @@ fn neither_the_store_nor_its_folder_holds_a_key_in_clear() {
             );
         }
     }
+}
+
+#[test]
+fn no_crash_writes_the_memory_of_a_server_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", doorward.process().id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let words: Vec<&str> = core.split_whitespace().collect();
+    assert_eq!(words[4..6], ["0", "0"], "{core}");
+}
+
+#[test]
+fn a_key_that_the_file_declares_cannot_be_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let made = doorward.setup().run(&["key", "create", "alice", "--key", BOB]).unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert_eq!(made.status.code(), Some(1), "{said}");
+    assert!(said.contains("in use already") && !said.contains(BOB), "{said}");
 }

@@ -59,11 +59,10 @@ fn passed(reply: &Reply) -> Seen {
     reply.seen().unwrap_or_else(|| panic!("did not pass: {} {}", reply.head, reply.text()))
 }
 
-/// The code, the target, and what is presented.
-type Refused = (&'static str, String, Vec<(&'static str, &'static str)>);
+type Header = (&'static str, &'static str);
 
 /// Requests that are denied where the policy is enforced.
-fn denials() -> Vec<Refused> {
+fn denials() -> Vec<(&'static str, String, Vec<Header>)> {
     let refused = |code, target: &str, headers: &[_]| (code, target.to_owned(), headers.to_vec());
     vec![
         refused("missing_credential", "/orders/missing", &[]),

@@ -68,34 +68,35 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     /// Of the rules about this method those with the longest prefix that covers the path, all of
-    /// them; where the path has several readings, those of each.
+    /// them; where the path has several readings, those of each. In the order in which they are
+    /// written, each once, so that the same rule names the denial however the path is spelled.
     fn obey_rules(&mut self, rules: &[Rule], proof: Option<&Proof>) -> Result<(), Refusal> {
         if rules.is_empty() {
             return Ok(());
         }
-        let Some(readings) = self.trail.readings.clone() else {
+        let Some(readings) = &self.trail.readings else {
             return Err(Denial::Internal { why: "rules without a path" }.into());
         };
-        let mut none = true;
+        let mut applies = vec![false; rules.len()];
         for path in readings.each() {
             let covering: Vec<Option<usize>> =
                 rules.iter().map(|rule| rule.covers(self.request.method, path)).collect();
             let Some(longest) = covering.iter().copied().flatten().max() else { continue };
-            none = false;
-            for (index, rule) in
-                rules.iter().enumerate().filter(|(index, _)| covering[*index] == Some(longest))
-            {
-                let obeyed = self.obey(rule, proof);
-                self.witness.saw(|| Step::Rule {
-                    index,
-                    methods: rule.methods.clone(),
-                    paths: rule.paths.clone(),
-                    outcome: outcome(&obeyed),
-                });
-                obeyed?;
+            for (applies, length) in applies.iter_mut().zip(covering) {
+                *applies |= length == Some(longest);
             }
         }
-        if none {
+        for (index, rule) in rules.iter().enumerate().filter(|(index, _)| applies[*index]) {
+            let obeyed = self.obey(rule, proof);
+            self.witness.saw(|| Step::Rule {
+                index,
+                methods: rule.methods.clone(),
+                paths: rule.paths.clone(),
+                outcome: outcome(&obeyed),
+            });
+            obeyed?;
+        }
+        if !applies.contains(&true) {
             self.witness.saw(|| Step::NoRule);
         }
         Ok(())

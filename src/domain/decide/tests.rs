@@ -11,7 +11,7 @@ use super::*;
 use crate::domain::authentication::{ApiKey, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
 use crate::domain::denial::Unproven;
-use crate::domain::deployment::{Groups, Mode, Opens, Reading};
+use crate::domain::deployment::{Groups, Mode, Opens, Reading, Rule};
 use crate::domain::headers::{Mutations, mutate};
 use crate::domain::network::Networks;
 use crate::domain::request::{Body, Header, Route};
@@ -455,4 +455,36 @@ fn where_the_asker_shows_only_some_headers_every_spelling_is_removed() {
     for spelling in ["x_consumer_id", "x-consumer_id", "x.consumer.id", "x_roles", "x_consumer-custom.id"] {
         assert!(mutations.remove.iter().any(|name| name == spelling), "{spelling}");
     }
+}
+
+#[test]
+fn a_rule_of_several_readings_is_asked_once_and_in_written_order() {
+    let rule = |paths: &[&str], groups: &[&str], permissions: &[Uuid]| Rule {
+        paths: paths.iter().map(|path| (*path).into()).collect(),
+        groups: groups.iter().map(|group| (*group).into()).collect(),
+        permissions: permissions.to_vec(),
+        ..Rule::default()
+    };
+    // Resolved, the path is the second rule's alone; as it is written, also the first's.
+    let mut deployment = catalog(any(vec![api_key()], None)).deployments()[0].clone();
+    deployment.reading = Reading::Resolve;
+    deployment.policy.rules =
+        vec![rule(&["/orders/a"], &["silver"], &[]), rule(&["/orders/b", "/orders/a"], &[], &[ORDERS])];
+    let catalog = Catalog::new(Parts { deployments: vec![deployment], ..Parts::default() }).unwrap();
+    let (memory, peppers) = (memory(), peppers());
+    let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
+    let check = |target, expected: &[usize], denial| {
+        let mut steps = Vec::new();
+        let decided = decide_before(world, &request(target, &["apikey: alice-key-0000001"]), &mut steps);
+        let asked = steps.iter().filter_map(|step| match step {
+            Step::Rule { index, .. } => Some(*index),
+            _ => None,
+        });
+        assert_eq!(asked.collect::<Vec<_>>(), expected, "{target}");
+        assert!(matches!(decided.verdict, Ok(Verdict::Deny(found)) if found == denial), "{target}");
+    };
+    check("/orders/b", &[1], Denial::PermissionDenied);
+    check("/orders/b//c", &[1], Denial::PermissionDenied);
+    check("/orders/a/../b", &[0], Denial::GroupDenied);
+    check("/orders/b/../a", &[0], Denial::GroupDenied);
 }

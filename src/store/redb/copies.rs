@@ -184,6 +184,8 @@ fn load_ring(store: &Path, secret_file: &Path) -> Result<Ring, FileError> {
         Err(RingError::Missing { .. }) if store.exists() => {
             Err(FileError::SecretMissing { path: store.to_owned(), secret: secret_file.to_owned() })
         }
+        // Where there is neither, the store is what was asked for.
+        Err(RingError::Missing { .. }) => Err(FileError::Missing { path: store.to_owned() }),
         loaded => Ok(loaded?),
     }
 }

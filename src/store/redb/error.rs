@@ -12,7 +12,7 @@ pub enum FileError {
     /// Another process has it. Ask that one.
     #[error("the store {} is already in use by another doorward; ask that one, or stop it first", path.display())]
     InUse { path: PathBuf },
-    #[error("there is no store at {}; check the path", path.display())]
+    #[error("there is no store at {}", path.display())]
     Missing { path: PathBuf },
     #[error("{} exists already and is not overwritten; remove it, or name another", path.display())]
     Exists { path: PathBuf },

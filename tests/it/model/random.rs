@@ -1,8 +1,8 @@
 //! Random policies, and requests that come near what they ask for.
 
+use super::paths;
 use super::words::{
-    Consumer, Deployment, Key, Method, Network, Networks, Path, Policy, Presented, Request, Rule, Set, UNIX,
-    Value,
+    Consumer, Deployment, Key, Method, Network, Networks, Policy, Presented, Request, Rule, Set, UNIX, Value,
 };
 
 /// Splitmix64: small, quick, and the same on every machine.
@@ -215,7 +215,7 @@ pub fn request(random: &mut Random, policy: &Policy) -> Request {
     if let Some(path) = aim.paths.iter().next().filter(|_| random.chance(70)) {
         base = format!("{path}{}", random.pick(&["", "/admin", "/admin/x", "/x", "/y.z"])).replace("//", "/");
     }
-    path(random, &base, &mut request);
+    (request.written_path, request.path) = paths::written(random, &base);
     if random.chance(25) {
         request.service = Some(if random.chance(93) { aim.service.clone() } else { "nothing".into() });
         request.infrastructure = random.chance(80).then(|| aim.infrastructure.clone());
@@ -252,71 +252,6 @@ fn host(random: &mut Random, aim: &Deployment, request: &mut Request) {
         _ => host.clone(),
     };
     request.host = Some(host);
-}
-
-fn path(random: &mut Random, base: &str, request: &mut Request) {
-    let (written, path) = match random.below(100) {
-        0..4 => {
-            let odd = ["#", "%zz", "%0", "%00", "%0A", "é", "%7F", "%"][random.below(8)];
-            (format!("{base}{odd}"), Path::Malformed)
-        }
-        4 => (random.pick(&["*", "http://api.test/x", "", "orders"]).to_owned(), Path::Malformed),
-        5..8 => (format!("{base}{}", random.pick(&["%25", "%3f", "%3F", "%23", "%252e"])), Path::Anyhow),
-        8..26 => doubtful(random, base),
-        26..32 if !base.ends_with('/') => (format!("{base}/"), Path::Read([format!("{base}/")].into())),
-        _ => (base.to_owned(), Path::Read([base.to_owned()].into())),
-    };
-    let spell = random.chance(20) && path != Path::Malformed;
-    request.written_path = if spell { escaped(random, &written) } else { written };
-    request.path = path;
-}
-
-/// A spelling of a path in which something may be decoded, cut, folded or resolved, and every path
-/// that may come of it.
-pub fn doubtful(random: &mut Random, base: &str) -> (String, Path) {
-    let slashes: Vec<usize> = base.match_indices('/').map(|(at, _)| at).collect();
-    let (before, after) = base.split_at(slashes[random.below(slashes.len())]);
-    let dir = random.pick(&["d", "admin", "orders"]);
-    // What is put in before a slash, and what others may make of it; for the last of them, nothing.
-    let readings: &[&str] = match random.below(10) {
-        0 => &["/", ""],
-        1 => &["/.", ""],
-        2 => &["/{}/..", ""],
-        3 => &["/{}/..;v=1", "/{}/..", ""],
-        4 => &["/{}/%2e%2E", "/{}/..", ""],
-        5 => &["/{}/%2e.", "/{}/..", ""],
-        6 => &["/%2E", "/.", ""],
-        7 if !before.is_empty() => &[";v=1", ""],
-        8 if !before.is_empty() => &["%3Bv=1", ";v=1", ""],
-        7 => &["/;v=1", "/", ""],
-        8 => &["/{}%2f..", "/{}/..", ""],
-        _ => {
-            let slash = random.pick(&["%2f", "%2F", "\\", "%5c"]);
-            let (first, rest) = after.split_at(1);
-            if before.is_empty() {
-                return doubtful(random, base);
-            }
-            let mut all = Set::from([format!("{before}{slash}{rest}"), format!("{before}{first}{rest}")]);
-            if slash == "%5c" {
-                all.insert(format!("{before}\\{rest}"));
-            }
-            return (format!("{before}{slash}{rest}"), Path::Read(all));
-        }
-    };
-    let all = readings.iter().map(|put| format!("{before}{}{after}", put.replace("{}", dir)));
-    let all: Vec<String> = all.collect();
-    (all[0].clone(), Path::Read(all.into_iter().collect()))
-}
-
-/// The same path with letters as escapes.
-pub fn escaped(random: &mut Random, path: &str) -> String {
-    let mut escape = 0;
-    let spell = |letter: char| {
-        escape = if letter == '%' { 3 } else { usize::saturating_sub(escape, 1) };
-        let plain = letter.is_ascii_lowercase() && escape == 0;
-        if plain && random.chance(30) { format!("%{:02x}", u32::from(letter)) } else { letter.to_string() }
-    };
-    path.chars().map(spell).collect()
 }
 
 fn present(random: &mut Random, policy: &Policy, aim: &Deployment, method: &Method, request: &mut Request) {
