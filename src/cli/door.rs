@@ -21,6 +21,7 @@ use crate::check::{Checker, OnFault};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::domain::catalog::Catalog;
+use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin};
 use crate::http::explain;
 use crate::issue::Issuer;
@@ -69,8 +70,8 @@ impl Door {
         Self::open_with(&common.load()?, |config, clock, _| in_process(config, clock, RedbStore::open))
     }
 
-    /// A door that `POST /explain` goes through too. Without a server that takes the keys that the
-    /// file declares, and all that the store holds.
+    /// A door that `POST /explain` goes through. Without a server that takes the keys that the file
+    /// declares, and all that the store holds, where there is one.
     ///
     /// # Errors
     ///
@@ -246,28 +247,30 @@ type OpenStore = fn(&Path, &Path) -> Result<RedbStore, FileError>;
 /// The admin API on a store that nobody else has open.
 fn in_process(config: &Config, clock: &Clock, open: OpenStore) -> Result<Router, Closed> {
     let store = Arc::new(open(&config.store_file(), &config.secret_file())?);
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store.ring().peppers())?));
     Ok(admin(config, clock, store, catalog))
 }
 
-/// The same, and decisions by what the store holds at this moment.
+/// Decisions by what the file declares and, where there is a store, what it holds at this moment.
 fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router, Closed> {
-    let store = Arc::new(RedbStore::open_existing(&config.store_file(), &config.secret_file())?);
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store)?));
-    let replica = runtime
-        .block_on(Replica::load(&*store, clock))
-        .map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
-    let telemetry = Telemetry::new(clock.clone(), Arc::new(Readiness::new()));
-    let (peppers, telemetry) = (store.ring().peppers(), Arc::new(telemetry));
-    let checker = Checker::new(Arc::clone(&catalog), peppers, Arc::new(replica), clock.clone(), telemetry)
+    let (peppers, replica) = match RedbStore::open_existing(&config.store_file(), &config.secret_file()) {
+        Ok(store) => (store.ring().peppers(), runtime.block_on(Replica::load(&store, clock))),
+        // No store is made for a question: the file alone decides, and any pepper serves.
+        Err(FileError::Missing { .. }) => {
+            (Peppers::new(vec![Pepper::new(&[0; 32])]), Ok(Replica::of_no_store(clock)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let replica = replica.map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &peppers)?));
+    let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
+    let checker = Checker::new(catalog, peppers, Arc::new(replica), clock.clone(), telemetry)
         .with_on_fault(on_fault(config));
-    let limit = config.limits.admin_body_bytes.value.bytes();
-    Ok(admin(config, clock, store, catalog).merge(explain::router(Arc::new(checker), limit)))
+    Ok(explain::router(Arc::new(checker), config.limits.admin_body_bytes.value.bytes()))
 }
 
-fn catalog(config: &Config, store: &RedbStore) -> Result<Catalog, Closed> {
-    let catalog = config.catalog(&store.ring().peppers());
-    catalog.map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))
+fn catalog(config: &Config, peppers: &Peppers) -> Result<Catalog, Closed> {
+    config.catalog(peppers).map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))
 }
 
 fn admin(config: &Config, clock: &Clock, store: Arc<RedbStore>, catalog: Arc<ArcSwap<Catalog>>) -> Router {
