@@ -46,9 +46,9 @@ fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
 	$(CARGO) fuzz build -s none; \
 	for target in $$($(CARGO) fuzz list); do \
 		echo "fuzz: $$target, $(FUZZ_SECONDS) s"; \
-		mkdir -p "fuzz/corpus/$$target"; \
-		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/corpus-seeds/$$target" -- \
-			-max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1; \
+		mkdir -p "fuzz/corpus/$$target" "fuzz/corpus-seeds/$$target"; \
+		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/corpus-seeds/$$target" \
+			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1; \
 	done
 
 install: ## doorward, and apinode-admin as its second name, into PREFIX/bin (/usr/local)

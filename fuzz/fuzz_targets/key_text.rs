@@ -22,6 +22,12 @@ fn holds(text: &[u8]) {
             let handle: Handle = handle.parse().expect("the handle of a whole secret is one");
             assert!(text.starts_with(kind.public_name(handle).as_bytes()));
             assert!(could_be_key(text));
+            // One character of the checksum is another one, so no other text has this checksum.
+            let mut wrong = text.to_vec();
+            if let Some(last) = wrong.last_mut() {
+                *last = if *last == b'0' { b'1' } else { b'0' };
+            }
+            assert_eq!(read(&wrong), Reading::Broken);
         }
         Reading::Broken => assert!(text.starts_with(b"dw_")),
         Reading::Foreign => assert!(!text.starts_with(b"dw_")),

@@ -39,6 +39,7 @@ pub fn read(frame: &[u8]) -> Answer {
             assert_ne!(code, 0, "a denial that is an allow");
             let status = denied.status.expect("a denial has a status").code;
             assert!((400..600).contains(&status), "{status}");
+            assert_ne!(status, 500, "a mistake of ours");
             pairs(&denied.headers).for_each(|(name, value)| sendable(name, value));
             Answer::Denied
         }

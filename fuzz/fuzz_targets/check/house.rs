@@ -21,7 +21,7 @@ pub struct House {
 pub const KEYS: [(&str, &str); 2] = [("alice", "alice-holds-this"), ("bob", "bob-has-this-one")];
 
 /// A public service, a service with every place of a key, one that takes guests, one that wants two
-/// proofs and hides one of them, one that lets preflights pass.
+/// proofs and hides one of them, one that wants two and hides both, one that lets preflights pass.
 const CATALOG: &str = r#"
 services:
   - {name: open, hosts: [open.example, "*.open.example"], authentication: none}
@@ -41,6 +41,12 @@ services:
       all:
         - api_key: {names: [one], in: [header, cookie], hide: false}
         - api_key: {names: [two], in: [query, header]}
+  - name: pair
+    paths: [/pair]
+    authentication:
+      all:
+        - api_key: {names: [one], in: [cookie]}
+        - api_key: {names: [two], in: [cookie]}
   - {name: preflight, paths: [/preflight], authentication: {any: [{api_key: {preflight: false}}]}}
 consumers:
   - {username: alice, custom_id: "4 2", groups: [gold, "östlich 50%"], keys: [{from_env: ALICE}]}
