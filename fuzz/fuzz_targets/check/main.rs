@@ -90,6 +90,7 @@ fn nothing_is_left(house: &House, request: &Request<'_>, allowed: &answer::Allow
         filtered: request.filtered,
         body: Body::Absent,
         source: request.source,
+        unix: request.unix,
         route: request.route,
         id: request.id,
         grpc: request.grpc,
