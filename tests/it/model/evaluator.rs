@@ -28,7 +28,7 @@ impl<'a> Case<'a> {
         let mut places: Vec<_> = paths.iter().map(|path| self.placed(path)).collect();
         places.dedup_by_key(|place| place.map(std::ptr::from_ref));
         match places[..] {
-            [Some(it)] if read(it.resolve).is_ok() => (Some(it), Ok(paths)),
+            [Some(it)] => (Some(it), read(it.resolve)),
             _ => (None, read(false).and(Err("unknown_service"))),
         }
     }
