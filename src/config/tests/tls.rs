@@ -141,7 +141,7 @@ fn the_end_of_a_certificate_is_known_and_told_once_it_has_come() {
     assert!(config.expired(&read, Timestamp::from_unix(end - 1)).is_empty());
     let told = config.expired(&read, Timestamp::from_unix(end));
     assert_eq!(
-        desk.told(&told[0].line()),
+        desk.told(told[0].line()),
         "doorward.yaml:1:36: `chain.crt` has ended at 2050-02-03T00:00:00Z; clients refuse it, have it issued anew"
     );
 }
