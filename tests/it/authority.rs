@@ -42,7 +42,7 @@ impl Authority {
 
     /// A new pair for [`NAME`], each in one step into `STEM.crt` and `STEM.key`, the certificate first.
     pub(crate) fn issue(&self, stem: &str) -> Pair {
-        let (certificate, key) = self.made();
+        let (certificate, key) = self.made(self.year.fetch_add(1, Ordering::SeqCst));
         let pair = self.pair(stem);
         replace(&pair.certificate, &certificate);
         replace(&pair.key, &key);
@@ -57,11 +57,11 @@ impl Authority {
         }
     }
 
-    /// A certificate and its key as PEM; it ends a year after the one before.
-    fn made(&self) -> (String, String) {
+    /// A certificate and its key as PEM; it ends with the year before `end`.
+    pub(crate) fn made(&self, end: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([NAME.to_owned(), "localhost".to_owned()]).unwrap();
-        params.not_after = date_time_ymd(self.year.fetch_add(1, Ordering::SeqCst), 1, 1);
+        params.not_after = date_time_ymd(end, 1, 1);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -294,17 +294,21 @@ async fn a_certificate_that_is_replaced_under_load_fails_no_check() {
 async fn a_bad_certificate_keeps_the_one_before_and_says_why() {
     let guarded = Guarded::new();
     let other = guarded.authority.issue("other");
-    let good = std::fs::read_to_string(&guarded.own.key).unwrap();
+    let read =
+        |pair: &Pair| [&pair.certificate, &pair.key].map(|path| std::fs::read_to_string(path).unwrap());
+    let put = |[certificate, key]: &[String; 2]| {
+        replace(&guarded.own.certificate, certificate);
+        replace(&guarded.own.key, key);
+    };
+    let (good, [_, others]) = (read(&guarded.own), read(&other));
+    let (ended, its_key) = guarded.authority.made(2020);
     let before = guarded.metric(EXPIRES);
-    for (case, key, why) in [
-        (
-            "another's key",
-            std::fs::read_to_string(&other.key).unwrap(),
-            "is not the key of the first certificate",
-        ),
-        ("no key", "nothing\n".to_owned(), "holds no private key in PEM"),
+    for (case, bad, why) in [
+        ("another's key", [good[0].clone(), others], "is not the key of the first certificate"),
+        ("no key", [good[0].clone(), "nothing\n".to_owned()], "holds no private key in PEM"),
+        ("a certificate that has ended", [ended, its_key], "has ended at 2020-01-01T00:00:00Z"),
     ] {
-        replace(&guarded.own.key, &key);
+        put(&bad);
         eventually(&format!("{case}: the gauge falls"), || {
             guarded.metric("doorward_config_last_reload_successful").filter(|value| *value == 0.0)
         });
@@ -316,12 +320,12 @@ async fn a_bad_certificate_keeps_the_one_before_and_says_why() {
         assert_eq!(guarded.metric(EXPIRES), before, "{case}");
         // A configuration that is good does not hide it.
         guarded.doorward.signal(Signal::HUP).unwrap();
-        replace(&guarded.own.key, &good);
+        put(&good);
         eventually(&format!("{case}: mended"), || {
             guarded.metric("doorward_config_last_reload_successful").filter(|value| *value == 1.0)
         });
     }
-    assert!(!guarded.doorward.output().contains(good.lines().nth(1).unwrap()), "the key is in the log");
+    assert!(!guarded.doorward.output().contains(good[1].lines().nth(1).unwrap()), "the key is in the log");
 }
 
 #[test]
