@@ -40,6 +40,7 @@ mod projects;
 mod revocation;
 mod roles;
 mod rules;
+mod scalar;
 mod schema;
 mod services;
 mod show;
