@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crate::clock::Clock;
 use crate::domain::authentication::Authentication;
 use crate::domain::catalog::Catalog;
+use crate::domain::client::Client;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::decide::{Decided, Directory, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
@@ -57,6 +58,9 @@ pub struct Metadata<'a> {
     pub username: Option<String>,
     pub groups: Vec<String>,
     pub credential: Option<String>,
+    /// Told as two fields: `client`, the address where it is known, and `client_from`, the hop that
+    /// named it ([`Hop::word`](crate::domain::client::Hop::word)).
+    pub client: Option<Client>,
     /// `api_key` and so on.
     pub method: Option<&'static str>,
     /// `allow`, `deny` or `fault`.
@@ -223,7 +227,7 @@ impl Checker {
             method: request.method,
             path: trail.readings.as_ref().map_or(request.target, |readings| &readings.path),
             host: request.host,
-            client: trail.client.or(request.source),
+            client: trail.client,
             credential: credential.as_deref(),
             consumer: consumer.map(|consumer| consumer.id),
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
@@ -328,6 +332,7 @@ fn metadata<'a>(
         username: consumer.and_then(|consumer| consumer.username.clone()),
         groups: consumer.map_or_else(Vec::new, |consumer| consumer.groups.clone()),
         credential,
+        client: trail.client,
         method: trail.method,
         verdict: label.name(),
         code,
