@@ -20,7 +20,7 @@ use crate::domain::principal::Principal;
 use crate::domain::request::Request;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fault, Grant, Verdict};
+use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
 use crate::replica::Replica;
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
@@ -79,15 +79,6 @@ pub struct Checker {
     on_fault: OnFault,
 }
 
-/// What becomes of a [`Fault`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFault {
-    /// Envoy's `error_response`, so that `failure_mode_allow` is the operator's to use.
-    Error,
-    /// A plain denial.
-    Deny,
-}
-
 /// Seconds after which a caller may try again where Doorward could not decide: a failover of the
 /// store takes a few.
 const RETRY_AFTER: u32 = 1;
@@ -107,7 +98,7 @@ impl Checker {
         clock: Clock,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::Error }
+        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::default() }
     }
 
     pub fn with_on_fault(self, on_fault: OnFault) -> Self {

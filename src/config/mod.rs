@@ -94,6 +94,7 @@ pub use store::{Store, StoreUrl};
 
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::Secret;
+use crate::domain::verdict;
 use crate::domain::verifier::{Peppers, Verifier};
 use fault::{Fault, Source};
 
@@ -158,6 +159,15 @@ pub enum OnFault {
     Error,
     /// A plain denial.
     Deny,
+}
+
+impl From<OnFault> for verdict::OnFault {
+    fn from(on_fault: OnFault) -> Self {
+        match on_fault {
+            OnFault::Error => Self::Error,
+            OnFault::Deny => Self::Deny,
+        }
+    }
 }
 
 impl Default for Config {
