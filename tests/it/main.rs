@@ -38,3 +38,4 @@ mod secrets;
 mod shadow;
 mod straight;
 mod tables;
+mod undecided;
