@@ -200,7 +200,11 @@ impl Catalog {
         path: &[u8],
         infrastructure: Option<&[u8]>,
     ) -> Result<(&Deployment, &'static str), Denial> {
-        let unknown = || Denial::UnknownService { of: Unnamed::HostAndPath };
+        let unknown = || match self.deployments.iter().any(|deployment| deployment.is_on(infrastructure)) {
+            // Nothing at all is there, whatever host and path: the name is wrong.
+            false if infrastructure.is_some() => Denial::UnknownService { of: Unnamed::Route },
+            _ => Denial::UnknownService { of: Unnamed::HostAndPath },
+        };
         let host = canonical_host(host).ok_or_else(unknown)?;
         let (candidates, class) = self.of_host(&host);
         candidates

@@ -51,6 +51,7 @@ fn routed(wiring: &mut Wiring) {
         ("/by-route/nowhere", vec![("service", "orders"), ("infrastructure", "moon")]),
         ("/by-route/elsewhere", vec![("service", "single"), ("infrastructure", "staging")]),
         ("/by-route/attic", vec![("service", "orders"), ("infrastructure", "attic")]),
+        ("/on-moon", vec![("infrastructure", "moon")]),
     ];
 }
 
@@ -116,8 +117,13 @@ fn a_route_that_names_nothing_is_denied_and_an_error_in_the_log() {
             wiring.fail_open = fail_open;
         });
         let (key, _) = world.key("alice", &[]);
-        for target in ["/by-route/undecided", "/by-route/nobody", "/by-route/nowhere", "/by-route/elsewhere"]
-        {
+        for target in [
+            "/by-route/undecided",
+            "/by-route/nobody",
+            "/by-route/nowhere",
+            "/by-route/elsewhere",
+            "/on-moon",
+        ] {
             // A host that is somebody's does not help.
             let reply = world.get(target, &[("Host", PRODUCTION), ("apikey", &key)]);
             assert_eq!((reply.status, reply.code().as_str()), (404, "unknown_service"), "{target}");

@@ -116,7 +116,7 @@ fn can_be_sent(request: &Description) -> bool {
     request.source.as_deref() != Some("unix") && request.joined.is_none() && request.allowed_headers.is_none()
 }
 
-/// A route for each service that a case says its route names.
+/// A route for each deployment that a case says its route names: by service, infrastructure or both.
 fn routes(suite: &Suite) -> Vec<(String, Vec<(&'static str, String)>)> {
     let named = |case: &Case| {
         let Description { service, infrastructure, .. } = &case.request;
@@ -129,8 +129,10 @@ fn routes(suite: &Suite) -> Vec<(String, Vec<(&'static str, String)>)> {
 }
 
 fn word(request: &Description) -> Option<String> {
-    let service = request.service.as_ref()?;
-    Some(format!("{service}/{}", request.infrastructure.as_deref().unwrap_or("")))
+    let Description { service, infrastructure, .. } = request;
+    service.as_ref().or(infrastructure.as_ref())?;
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    Some(format!("{}/{}", part(service), part(infrastructure)))
 }
 
 /// The request, behind a line of the PROXY protocol that says where it comes from.
