@@ -289,9 +289,10 @@ pub fn canonical_host(host: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// `security-rules.md` 3.2 A5, `peers.md` R8.
     #[test]
     #[rustfmt::skip] // A table is read by its columns.
-    fn a_host_has_one_spelling_or_is_none() {
+    fn a5_r8_a_host_has_one_spelling_or_is_none() {
         let check = |host: &str, expected: Option<&str>| {
             assert_eq!(canonical_host(host.as_bytes()).as_deref(), expected, "{host}");
         };

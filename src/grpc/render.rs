@@ -477,8 +477,9 @@ mod tests {
     }
 
     proptest! {
+        /// `security-rules.md` 3.2 A1.
         #[test]
-        fn code_0_means_allow_and_nothing_else(
+        fn a1_code_0_means_allow_and_nothing_else(
             (kind, name, value, status, grpc_status) in outcomes(), grpc: bool, request_id in ".{0,40}",
         ) {
             let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };

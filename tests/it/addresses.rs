@@ -359,6 +359,39 @@ fn log_and_metadata_say_whose_address_was_judged_and_which_hop_named_it() {
     }
 }
 
+/// `security-rules.md` 3.3 I6.
+#[test]
+fn i6_one_bad_entry_at_a_reload_refuses_the_whole_list_and_the_old_one_stays() {
+    let world = World::with(&doors(&[LOOPBACK]), |_| {});
+    let from = |client: &str, target: &str| {
+        let reply = over(world.envoy.listener("main"), b"", &[client], target);
+        if reply.status == 200 { "allow".to_owned() } else { reply.code() }
+    };
+    let reload = |list: &str| {
+        let file = doors(&[LOOPBACK]).replace("networks: {allow: [203.0.113.9]}", list);
+        world.doorward.setup().write(&file).unwrap();
+    };
+    let failed = |yes: &str| {
+        eventually(&format!("the gauge says {yes}"), || {
+            let metrics = world.doorward.status("/metrics").unwrap().text();
+            metrics.contains(&format!("doorward_config_last_reload_successful {yes}\n")).then_some(())
+        });
+    };
+    for bad in ["203.0.113.009", "10.0.0.1/8", "198.51.100.9-198.51.100.1", "198.51.100"] {
+        reload(&format!("networks: {{allow: [198.51.100.7, \"{bad}\"]}}"));
+        failed("0");
+        let told = world.doorward.output();
+        assert!(told.contains("doorward.yaml:6:87: ") && told.contains(bad), "{told}");
+        // Neither the good half of the new list, nor no list.
+        assert_eq!(from("203.0.113.9", "/one"), "allow", "{bad}");
+        assert_eq!(from("198.51.100.7", "/one"), "network_denied", "{bad}");
+        reload("networks: {allow: [203.0.113.9]}");
+        failed("1");
+    }
+    reload("networks: {allow: [198.51.100.7]}");
+    eventually("the mended list is in force", || (from("198.51.100.7", "/one") == "allow").then_some(()));
+}
+
 /// Kuroco's document, literally: a block in CIDR, and a range with `-`.
 const KUROCO: &str = r#"
 listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}

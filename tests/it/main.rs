@@ -33,6 +33,7 @@ mod model;
 mod paths;
 mod readme;
 mod reload;
+mod rules;
 mod samples;
 mod secrets;
 mod shadow;

@@ -122,8 +122,9 @@ fn asked_past_the_lease(world: &World, key: &str, round: usize) -> [Reply; 2] {
     })
 }
 
+/// `security-rules.md` 3.2 A1: a store that is out of reach.
 #[test]
-fn past_the_lease_enforce_answers_with_an_error_and_shadow_passes_until_the_store_is_heard_again() {
+fn a1_past_the_lease_enforce_answers_with_an_error_and_shadow_passes_until_the_store_is_heard_again() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
     let world = World::with(BOTH, |wiring| wiring.access_log = Some(log.clone()));
