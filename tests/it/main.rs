@@ -17,6 +17,7 @@ mod bodies;
 mod command_line;
 mod demo;
 mod deployments;
+mod documents;
 mod drain;
 mod durability;
 mod explain;
