@@ -29,7 +29,7 @@ pub struct Wiring {
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
     pub health_checks: bool,
-    /// One JSON line a request, with Doorward's dynamic metadata.
+    /// One JSON line a request, with its header `x-case` and Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
     /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
     pub edges: Vec<(String, Edge)>,
@@ -177,6 +177,7 @@ impl Wiring {
                 "path": path,
                 "log_format": {"json_format": {
                     "path": "%REQ(:path)%",
+                    "case": "%REQ(x-case)%",
                     "status": "%RESPONSE_CODE%",
                     "doorward": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
                 }},
