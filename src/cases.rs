@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 pub use expect::Expect;
 
-use crate::check::{Checker, OnFault};
+use crate::check::Checker;
 use crate::clock::{Clock, Hand};
 use crate::config::{self, At, Config, Document, Faults, Loaded, Moment, Place};
 use crate::domain::time::Timestamp;
@@ -203,11 +203,8 @@ fn checker(config: &Config, now: Timestamp) -> Result<(Checker, Hand), Faults> {
     let catalog = Arc::new(ArcSwap::from_pointee(config.catalog(&peppers)?));
     let replica = Arc::new(Replica::of_no_store(&clock));
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
-    let on_fault = match config.on_fault {
-        config::OnFault::Error => OnFault::Error,
-        config::OnFault::Deny => OnFault::Deny,
-    };
-    Ok((Checker::new(catalog, peppers, replica, clock, telemetry).with_on_fault(on_fault), hand))
+    let checker = Checker::new(catalog, peppers, replica, clock, telemetry);
+    Ok((checker.with_on_fault(config.on_fault.into()), hand))
 }
 
 #[cfg(test)]

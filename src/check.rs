@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crate::clock::Clock;
 use crate::domain::authentication::Authentication;
 use crate::domain::catalog::Catalog;
+use crate::domain::client::Client;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::decide::{Decided, Directory, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
@@ -19,7 +20,7 @@ use crate::domain::principal::Principal;
 use crate::domain::request::Request;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
-use crate::domain::verdict::{Fault, Grant, Verdict};
+use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
 use crate::replica::Replica;
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
@@ -57,6 +58,9 @@ pub struct Metadata<'a> {
     pub username: Option<String>,
     pub groups: Vec<String>,
     pub credential: Option<String>,
+    /// Told as two fields: `client`, the address where it is known, and `client_from`, the hop that
+    /// named it ([`Hop::word`](crate::domain::client::Hop::word)).
+    pub client: Option<Client>,
     /// `api_key` and so on.
     pub method: Option<&'static str>,
     /// `allow`, `deny` or `fault`.
@@ -73,15 +77,6 @@ pub struct Checker {
     clock: Clock,
     telemetry: Arc<Telemetry>,
     on_fault: OnFault,
-}
-
-/// What becomes of a [`Fault`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFault {
-    /// Envoy's `error_response`, so that `failure_mode_allow` is the operator's to use.
-    Error,
-    /// A plain denial.
-    Deny,
 }
 
 /// Seconds after which a caller may try again where Doorward could not decide: a failover of the
@@ -103,7 +98,7 @@ impl Checker {
         clock: Clock,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::Error }
+        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::default() }
     }
 
     pub fn with_on_fault(self, on_fault: OnFault) -> Self {
@@ -223,7 +218,7 @@ impl Checker {
             method: request.method,
             path: trail.readings.as_ref().map_or(request.target, |readings| &readings.path),
             host: request.host,
-            client: trail.client.or(request.source),
+            client: trail.client,
             credential: credential.as_deref(),
             consumer: consumer.map(|consumer| consumer.id),
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
@@ -328,6 +323,7 @@ fn metadata<'a>(
         username: consumer.and_then(|consumer| consumer.username.clone()),
         groups: consumer.map_or_else(Vec::new, |consumer| consumer.groups.clone()),
         credential,
+        client: trail.client,
         method: trail.method,
         verdict: label.name(),
         code,

@@ -28,6 +28,8 @@ pub struct Expect {
     pub deployment: Option<String>,
     /// The client's address, or `unknown`.
     pub client: Option<String>,
+    /// The hop that named it: `connection`, `x-forwarded-for[-2]`.
+    pub client_from: Option<String>,
     /// Username or id.
     pub consumer: Option<String>,
     /// Headers that the upstream gets with these values.
@@ -52,6 +54,11 @@ impl Expect {
         found.compare("mode", self.mode.as_deref(), account.mode);
         found.compare("deployment", self.deployment.as_deref(), &*deployment(account));
         found.compare("client", self.client.as_deref(), account.client.as_deref().unwrap_or("unknown"));
+        found.compare(
+            "client_from",
+            self.client_from.as_deref(),
+            account.client_from.as_deref().unwrap_or(NONE),
+        );
         // By id only where the id is what is asked for.
         let id = account.consumer.as_deref().filter(|id| self.consumer.as_deref() == Some(id));
         let consumer = id.or(account.username.as_deref()).or(account.consumer.as_deref());

@@ -17,9 +17,9 @@ use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 use super::{Common, Failure};
-use crate::check::{Checker, OnFault};
+use crate::check::Checker;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::domain::catalog::Catalog;
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin};
@@ -265,7 +265,7 @@ fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router,
     let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &peppers)?));
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
     let checker = Checker::new(catalog, peppers, Arc::new(replica), clock.clone(), telemetry)
-        .with_on_fault(on_fault(config));
+        .with_on_fault(config.on_fault.into());
     Ok(explain::router(Arc::new(checker), config.limits.admin_body_bytes.value.bytes()))
 }
 
@@ -282,14 +282,6 @@ fn admin(config: &Config, clock: &Clock, store: Arc<RedbStore>, catalog: Arc<Arc
         backup: Arc::new(move |to| store.backup(&to).map(drop)),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     })
-}
-
-/// What the checker makes of the setting.
-pub(super) fn on_fault(config: &Config) -> OnFault {
-    match config.on_fault {
-        config::OnFault::Error => OnFault::Error,
-        config::OnFault::Deny => OnFault::Deny,
-    }
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ pub struct Arguments {
     /// The service that the route names in its context extensions
     #[arg(long)]
     service: Option<String>,
-    /// The infrastructure that the route names
-    #[arg(long, requires = "service")]
+    /// The infrastructure that the route names, with the service or alone
+    #[arg(long)]
     infrastructure: Option<String>,
     /// Join header lines of one name, as Envoy does without `encode_raw_headers`
     #[arg(long)]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::door::{PATIENCE, PAUSE, on_fault};
+use super::door::{PATIENCE, PAUSE};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -200,7 +200,7 @@ fn serve_until_told(
         clock.clone(),
         Arc::clone(&telemetry),
     )
-    .with_on_fault(on_fault(&config));
+    .with_on_fault(config.on_fault.into());
     let checker = Arc::new(checker);
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());

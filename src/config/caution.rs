@@ -57,8 +57,12 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
         warn(method.place, message);
     }
     if policy.mode == Mode::Shadow {
-        let message = format!("`{}` is in shadow: what it would deny is logged, and passes", planned.name());
-        warn(mode_place(planned), message);
+        let passes = match deployment.enabled {
+            true => "what it would deny is logged, and passes",
+            // By the letter: shadow carries no denial out, and this is one.
+            false => "although it is switched off, every request passes, and is logged as denied",
+        };
+        warn(mode_place(planned), format!("`{}` is in shadow: {passes}", planned.name()));
     }
     for (rule, written) in policy.rules.iter().zip(rules(planned)) {
         let within = |path: &String| {

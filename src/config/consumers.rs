@@ -16,9 +16,7 @@ use super::networks::Networks;
 use super::place::{At, Place};
 use super::roles::{self, RolesByProject};
 use crate::domain;
-
-/// The longest header that Doorward sets, in bytes: longer ones are `internal`, never cut.
-const LONGEST_HEADER: usize = 1024;
+use crate::domain::headers::{LONGEST_VALUE, list_length};
 
 /// A person, a team or a machine. Read-only in the admin API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -119,13 +117,12 @@ impl At<Consumer> {
     ) -> domain::consumer::Consumer {
         let granted: Vec<Uuid> =
             self.permissions.iter().filter_map(|name| names.permissions.find(name, faults)).collect();
-        // A UUID and the `, ` before the next.
-        let ids = granted.len() * 38;
-        let groups: usize = self.groups.iter().map(|group| encoded_length(group) + 2).sum();
+        let ids = list_length(granted.iter().map(Uuid::to_string));
+        let groups = list_length(self.groups.iter().map(|group| &group.value));
         for (what, length) in [("permissions", ids), ("groups", groups)] {
-            if length > LONGEST_HEADER + 2 {
+            if length > LONGEST_VALUE {
                 let message = format!(
-                    "the `{what}` of this consumer do not fit in a header of {LONGEST_HEADER} bytes: \
+                    "the `{what}` of this consumer do not fit in a header of {LONGEST_VALUE} bytes: \
                      its requests are denied with `internal`"
                 );
                 warnings.push(Fault::new(self.place, message));
@@ -145,11 +142,6 @@ impl At<Consumer> {
             enabled: self.enabled,
         }
     }
-}
-
-/// Bytes that the upstream header takes, where all but visible ASCII is percent-encoded.
-fn encoded_length(text: &str) -> usize {
-    text.bytes().map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 }).sum()
 }
 
 fn unique<'c>(

@@ -12,7 +12,7 @@ use super::Config;
 use super::authentication::{Authentication, Surroundings};
 use super::fault::Fault;
 use super::groups::Groups;
-use super::id::derived;
+use super::id::{Id, given_or_derived};
 use super::names::Names;
 use super::networks::Networks;
 use super::place::{At, Place};
@@ -28,6 +28,9 @@ pub struct Deployment {
     pub service: At<String>,
     /// Name or id.
     pub infrastructure: At<String>,
+    /// Absent: derived from the names of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<At<Id>>,
     /// Switched off, it denies everybody; it cannot switch a service on. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<At<bool>>,
@@ -68,6 +71,9 @@ pub enum Part<T> {
     Is(T),
 }
 
+/// What ids of deployments are derived from, besides their names.
+const KIND: &str = "deployment";
+
 impl Deployment {
     /// Known by the names of what it is made of, however they are written.
     pub(super) fn declare(&self, names: &mut Names, faults: &mut Vec<Fault>) {
@@ -80,8 +86,9 @@ impl Deployment {
             names.services.name_of(&self.service).zip(names.infrastructures.name_of(&self.infrastructure));
         if let Some((service, infrastructure)) = parts {
             let name = At { value: format!("{service}/{infrastructure}"), place: self.service.place };
-            let id = At { value: derived("deployment", &name), place: name.place };
-            names.deployments.declare(Some(&name), id, faults);
+            let id = given_or_derived(self.id.as_ref(), KIND, &name);
+            let place = self.id.as_ref().map_or(name.place, |id| id.place);
+            names.deployments.declare(Some(&name), At { value: id, place }, faults);
         }
     }
 }
@@ -189,6 +196,12 @@ impl<'c> Planned<'c> {
             Some((_, infrastructure)) => format!("{}/{infrastructure}", self.service.name.value),
             None => self.service.name.value.clone(),
         }
+    }
+
+    /// Given, or derived from the name.
+    pub(super) fn id(&self) -> Uuid {
+        let given = self.deployment.and_then(|(_, deployment)| deployment.id.as_ref());
+        given_or_derived(given, KIND, &self.name())
     }
 
     /// Where it is declared.

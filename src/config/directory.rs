@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::fault::{Fault, choice, listed, quoted};
+use super::fault::{Fault, listed, quoted};
 use super::place::{At, Place};
 
 /// The longest name, in bytes: percent-encoded it still fits in a header of 1 KiB.
@@ -18,18 +18,11 @@ pub(super) struct Directory {
     list: &'static str,
     names: HashMap<String, (Uuid, Place)>,
     ids: HashMap<Uuid, (Option<String>, Place)>,
-    /// Whether ids are as good as names.
-    by_id: bool,
 }
 
 impl Directory {
     pub(super) fn new(kind: &'static str, list: &'static str) -> Self {
-        Self { kind, list, names: HashMap::new(), ids: HashMap::new(), by_id: true }
-    }
-
-    /// Of things that are known by their names alone.
-    pub(super) fn of_names(kind: &'static str, list: &'static str) -> Self {
-        Self { by_id: false, ..Self::new(kind, list) }
+        Self { kind, list, names: HashMap::new(), ids: HashMap::new() }
     }
 
     /// Names and ids stand for one thing each.
@@ -73,7 +66,7 @@ impl Directory {
     }
 
     pub(super) fn lookup(&self, reference: &str) -> Option<Uuid> {
-        let by_id = || Uuid::try_parse(reference).ok().filter(|id| self.by_id && self.ids.contains_key(id));
+        let by_id = || Uuid::try_parse(reference).ok().filter(|id| self.ids.contains_key(id));
         self.names.get(reference).map(|(id, _)| *id).or_else(by_id)
     }
 
@@ -87,10 +80,8 @@ impl Directory {
         names.sort_unstable();
         let expected = match names.len() {
             0 => format!("but `{}` declares none", self.list),
-            1..=8 if self.by_id => format!("expected one of {} or its id", listed(&names)),
-            1..=8 => format!("expected {}", choice(&names)),
-            _ if self.by_id => format!("expected a name or id from `{}`", self.list),
-            _ => format!("expected a name from `{}`", self.list),
+            1..=8 => format!("expected one of {} or its id", listed(&names)),
+            _ => format!("expected a name or id from `{}`", self.list),
         };
         let message = format!("unknown {} {}, {expected}", self.kind, quoted(reference));
         Fault::new(reference.place, message).hint(reference, names)

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use super::scalar::{Scalar, scalar};
 
 /// A span of time: a whole number and its unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +20,6 @@ impl Span {
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
-
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
-        let (number, unit) = text.split_at(digits);
-        let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        number.parse::<u64>().ok()?.checked_mul(*millis).map(Self::millis)
-    }
 }
 
 impl fmt::Display for Span {
@@ -39,45 +31,22 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl Scalar for Span {
+    const EXPECTED: &'static str = "a span of time such as `250ms`, `10s`, `5m` or `1h`";
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SpanVisitor;
-
-        impl Visitor<'_> for SpanVisitor {
-            type Value = Span;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a span of time such as `250ms`, `10s`, `5m` or `1h`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
-                Span::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(SpanVisitor)
-    }
-}
-
-impl schemars::JsonSchema for Span {
-    fn inline_schema() -> bool {
-        true
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        number.parse::<u64>().ok()?.checked_mul(*millis).map(Self::millis)
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Span".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
     }
 }
+
+scalar!(Span);
 
 #[cfg(test)]
 mod tests {

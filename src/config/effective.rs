@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::deployments::{Planned, planned};
 use super::directory::Directory;
 use super::fault::Source;
-use super::id::derived;
 use super::load::Loaded;
 use super::node::{self, Entry, Node};
 use super::place::{At, Place};
@@ -52,8 +52,8 @@ impl<'l> Written<'l> {
     }
 }
 
-/// The policy of the deployment called `orders/production`, or `orders` where services are deployed
-/// as they are.
+/// The policy of the deployment called `orders/production` (or `orders` where services are deployed
+/// as they are), or with that id.
 ///
 /// # Errors
 ///
@@ -62,7 +62,8 @@ pub fn effective<'l>(loaded: &'l Loaded, name: &str) -> Result<Effective<'l>, St
     let config = &loaded.config;
     let names = policy::declare(config, &mut Parts::default(), &mut Vec::new());
     let all = planned(config, &names);
-    let Some(planned) = all.iter().find(|planned| planned.name() == name) else {
+    let id = Uuid::parse_str(name).ok();
+    let Some(planned) = all.iter().find(|planned| planned.name() == name || Some(planned.id()) == id) else {
         return Err(unknown(loaded, &all, name));
     };
     let settings = config.settings();
@@ -232,9 +233,9 @@ fn on_one_line(items: &[Value], written: Option<Written<'_>>) -> bool {
 
 fn unknown(loaded: &Loaded, all: &[Planned<'_>], name: &str) -> String {
     let list = if loaded.config.deployments.is_some() { "deployments" } else { "services" };
-    let mut known = Directory::of_names("deployment", list);
+    let mut known = Directory::new("deployment", list);
     for planned in all {
-        let id = At::assumed(derived("deployment", &planned.name()));
+        let id = At::assumed(planned.id());
         known.declare(Some(&At::assumed(planned.name())), id, &mut Vec::new());
     }
     loaded.config.source.report(known.dangling(&At::assumed(name.to_owned()))).message

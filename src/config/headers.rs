@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use super::place::At;
+use super::scalar::{Scalar, scalar};
 use crate::domain::headers::IdentityHeaders;
 
 /// The names of the headers that tell the upstream who called. Each is set or removed on every
@@ -43,7 +43,7 @@ pub struct Headers {
 }
 
 /// A header's name in lower case; not one that the connection, the proxy or the application live by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderName(String);
 
 /// Names that carry the message itself, or a credential; what sets or removes them breaks requests.
@@ -92,21 +92,6 @@ pub(super) fn may_hold_a_key(name: &str) -> bool {
     let name = folded(name);
     // Some send a bare key as `Authorization: <key>`.
     name == "authorization" || !(FRAMING.contains(&name.as_str()) || PROXY.contains(&name.as_str()))
-}
-
-impl HeaderName {
-    fn parse(text: &str) -> Option<Self> {
-        // Of RFC 9110's tokens those that every upstream takes, and that an answer of ours may hold.
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let name = text.to_ascii_lowercase();
-        let marks = name.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
-        let ours = folded(&name);
-        let taken = FRAMING.contains(&ours.as_str())
-            || PROXY.contains(&ours.as_str())
-            || ["x-envoy-", "grpc-", "sec-"].iter().any(|prefix| ours.starts_with(prefix));
-        (!name.is_empty() && name.len() <= 128 && marks <= MOST_MARKS && name.bytes().all(token) && !taken)
-            .then_some(Self(name))
-    }
 }
 
 impl Default for Headers {
@@ -200,36 +185,31 @@ impl Headers {
     }
 }
 
-impl<'de> Deserialize<'de> for HeaderName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct HeaderNameVisitor;
-
-        impl Visitor<'_> for HeaderNameVisitor {
-            type Value = HeaderName;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("the name of a header that nobody else uses, such as `X-Consumer-ID`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<HeaderName, E> {
-                HeaderName::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(HeaderNameVisitor)
+impl fmt::Display for HeaderName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 
-impl JsonSchema for HeaderName {
-    fn inline_schema() -> bool {
-        true
+impl Scalar for HeaderName {
+    const EXPECTED: &'static str = "the name of a header that nobody else uses, such as `X-Consumer-ID`";
+
+    fn parse(text: &str) -> Option<Self> {
+        // Of RFC 9110's tokens those that every upstream takes, and that an answer of ours may hold.
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let name = text.to_ascii_lowercase();
+        let marks = name.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
+        let ours = folded(&name);
+        let taken = FRAMING.contains(&ours.as_str())
+            || PROXY.contains(&ours.as_str())
+            || ["x-envoy-", "grpc-", "sec-"].iter().any(|prefix| ours.starts_with(prefix));
+        (!name.is_empty() && name.len() <= 128 && marks <= MOST_MARKS && name.bytes().all(token) && !taken)
+            .then_some(Self(name))
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "HeaderName".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^[._0-9A-Za-z-]+$" })
     }
 }
+
+scalar!(HeaderName);

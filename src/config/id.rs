@@ -71,5 +71,10 @@ mod tests {
     fn derived_ids_never_change() {
         assert_eq!(derived("service", "orders").to_string(), "58e97452-d670-5d90-a9da-3d731490e12c");
         assert_eq!(derived("consumer", "alice").to_string(), "8d4554c3-3a35-5a2a-9a3c-363f76f947ef");
+        assert_eq!(
+            derived("deployment", "orders/production").to_string(),
+            "fc14b71f-bdf3-5c23-b9c7-42c60924812c"
+        );
+        assert_eq!(derived("role", "admin").to_string(), "11c58fb3-85a9-5c6a-af65-cecd447044d0");
     }
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::place::At;
+use super::scalar::{Scalar, scalar};
 use super::tls::ListenTls;
 
 /// Where Doorward listens.
@@ -56,20 +56,6 @@ impl Default for Listen {
     }
 }
 
-impl Address {
-    fn parse(text: &str) -> Option<Self> {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
-        let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
-            None => host,
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let named = !host.is_empty() && host.bytes().all(plain);
-        (named || host.contains(':') && text.starts_with('[')).then(|| Self { host: host.to_owned(), port })
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -89,89 +75,43 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl Serialize for Address {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl Scalar for Address {
+    const EXPECTED: &'static str = "`host:port` such as `0.0.0.0:8100` or `[::]:8100`";
 
-impl Serialize for Endpoint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AddressVisitor;
-
-        impl Visitor<'_> for AddressVisitor {
-            type Value = Address;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("`host:port` such as `0.0.0.0:8100` or `[::]:8100`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Address, E> {
-                Address::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(AddressVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Endpoint {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EndpointVisitor;
-
-        impl Visitor<'_> for EndpointVisitor {
-            type Value = Endpoint;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("`host:port` such as `0.0.0.0:50051`, or `unix:/path`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Endpoint, E> {
-                let endpoint = match text.strip_prefix("unix:") {
-                    Some(path) => path.starts_with('/').then(|| Endpoint::Unix(path.into())),
-                    None => Address::parse(text).map(Endpoint::Tcp),
-                };
-                endpoint.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(EndpointVisitor)
-    }
-}
-
-impl JsonSchema for Address {
-    fn inline_schema() -> bool {
-        true
+    fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
+            None => host,
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let named = !host.is_empty() && host.bytes().all(plain);
+        (named || host.contains(':') && text.starts_with('[')).then(|| Self { host: host.to_owned(), port })
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Address".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^.+:[0-9]+$" })
     }
 }
 
-impl JsonSchema for Endpoint {
-    fn inline_schema() -> bool {
-        true
+impl Scalar for Endpoint {
+    const EXPECTED: &'static str = "`host:port` such as `0.0.0.0:50051`, or `unix:/path`";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            Some(path) => path.starts_with('/').then(|| Self::Unix(path.into())),
+            None => Address::parse(text).map(Self::Tcp),
+        }
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Endpoint".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^(unix:/.+|.+:[0-9]+)$" })
     }
 }
+
+scalar!(Address);
+scalar!(Endpoint);
 
 #[cfg(test)]
 mod tests {

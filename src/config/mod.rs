@@ -40,6 +40,7 @@ mod projects;
 mod revocation;
 mod roles;
 mod rules;
+mod scalar;
 mod schema;
 mod services;
 mod show;
@@ -95,6 +96,7 @@ pub use tls::{ListenTls, Tls, TlsFiles};
 
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::Secret;
+use crate::domain::verdict;
 use crate::domain::verifier::{Peppers, Verifier};
 use fault::{Fault, Source};
 
@@ -159,6 +161,15 @@ pub enum OnFault {
     Error,
     /// A plain denial.
     Deny,
+}
+
+impl From<OnFault> for verdict::OnFault {
+    fn from(on_fault: OnFault) -> Self {
+        match on_fault {
+            OnFault::Error => Self::Error,
+            OnFault::Deny => Self::Deny,
+        }
+    }
 }
 
 impl Default for Config {

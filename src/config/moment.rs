@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::scalar::{Scalar, scalar};
 use crate::domain::time::Timestamp;
 
 /// A moment in whole seconds; fractions are refused, because nothing of ours is finer.
@@ -44,45 +43,19 @@ impl fmt::Display for Moment {
     }
 }
 
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl Scalar for Moment {
+    const EXPECTED: &'static str = "a moment such as `2026-12-31T23:59:59Z`";
 
-impl<'de> Deserialize<'de> for Moment {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MomentVisitor;
-
-        impl Visitor<'_> for MomentVisitor {
-            type Value = Moment;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a moment such as `2026-12-31T23:59:59Z`")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Moment, E> {
-                Moment::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(MomentVisitor)
-    }
-}
-
-impl schemars::JsonSchema for Moment {
-    fn inline_schema() -> bool {
-        true
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Moment".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "format": "date-time" })
     }
 }
+
+scalar!(Moment);
 
 #[cfg(test)]
 mod tests {

@@ -21,24 +21,27 @@ impl Names {
     pub(super) fn new() -> Self {
         Self {
             consumers: Directory::new("consumer", "consumers"),
-            deployments: Directory::of_names("deployment", "deployments"),
+            deployments: Directory::new("deployment", "deployments"),
             infrastructures: Directory::new("infrastructure", "infrastructures"),
             permissions: Directory::new("permission", "permissions"),
             projects: Directory::new("project", "projects"),
-            roles: Directory::of_names("role", "roles"),
+            roles: Directory::new("role", "roles"),
             services: Directory::new("service", "services"),
         }
     }
 
-    /// A role by its name, which is all that it is known by.
+    /// The name of a role, by which decisions and headers know it.
     pub(super) fn role(&self, reference: &At<String>, faults: &mut Vec<Fault>) -> Option<String> {
-        self.roles.find(reference, faults).map(|_| reference.value.clone())
+        self.roles.find(reference, faults)?;
+        self.roles.name_of(reference).map(str::to_owned)
     }
 
     /// A service wherever it is deployed (`orders`), or one deployment of it (`orders/production`),
-    /// each part by name or id.
+    /// each part by name or id, or the deployment by its own id.
     pub(super) fn opens(&self, reference: &At<String>, faults: &mut Vec<Fault>) -> Option<Opens> {
-        let Some((service, infrastructure)) = reference.split_once('/') else {
+        // A deployment's name has a `/`, so what has none is its id.
+        let named = self.deployments.name_of(reference).unwrap_or(reference);
+        let Some((service, infrastructure)) = named.split_once('/') else {
             let service = self.services.find(reference, faults)?;
             return Some(Opens { service, infrastructure: None });
         };

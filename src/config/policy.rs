@@ -58,6 +58,7 @@ pub(super) fn declare(config: &Config, parts: &mut Parts, faults: &mut Vec<Fault
     parts.permissions = permissions.map(|permission| permission.resolve(&mut names, faults)).collect();
     parts.projects = config.projects.iter().map(|project| project.resolve(&mut names, faults)).collect();
     config.roles.iter().for_each(|role| role.declare(&mut names, faults));
+    parts.services = config.services.iter().map(|it| (it.id(), it.name.value.clone())).collect();
     config.services.iter().for_each(|service| service.declare(&mut names, faults));
     config.infrastructures.iter().for_each(|infrastructure| infrastructure.declare(&mut names, faults));
     config.deployments.iter().flat_map(|it| &it.value).for_each(|it| it.declare(&mut names, faults));
@@ -120,6 +121,7 @@ fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>)
         parts.apply(&mut policy, around);
     }
     Deployment {
+        id: planned.id(),
         service: planned.service.id(),
         service_name: planned.service.name.value.clone(),
         infrastructure: planned.infrastructure.map(|(id, name)| (id, name.to_owned())),

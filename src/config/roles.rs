@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::fault::{Fault, quoted};
-use super::id::derived;
+use super::id::{Id, given_or_derived};
 use super::names::Names;
 use super::place::At;
 use crate::domain::role;
@@ -17,18 +18,25 @@ use crate::domain::role;
 pub struct Role {
     /// Without `,` and `/`.
     pub name: At<String>,
-    /// The roles that whoever has this one has too.
+    /// Absent: derived from the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<At<Id>>,
+    /// The roles that whoever has this one has too, by name or id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub implies: Vec<At<String>>,
 }
 
-/// Roles by project (name or id).
+/// Names or ids of roles by project (name or id).
 pub type RolesByProject = BTreeMap<At<String>, Vec<At<String>>>;
 
 impl Role {
+    pub fn id(&self) -> Uuid {
+        given_or_derived(self.id.as_ref(), "role", &self.name)
+    }
+
     pub(super) fn declare(&self, names: &mut Names, faults: &mut Vec<Fault>) {
-        let id = At { value: derived("role", &self.name), place: self.name.place };
-        names.roles.declare(Some(&self.name), id, faults);
+        let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
+        names.roles.declare(Some(&self.name), At { value: self.id(), place }, faults);
         // Roles are sent as a list with commas between them, and asked for as `project/role`.
         if self.name.contains([',', '/']) {
             let message = format!("the role name {} has a `,` or a `/`", quoted(&self.name));

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use super::scalar::{Scalar, scalar};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,16 +25,6 @@ impl Size {
     pub fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
-
-    fn parse(text: &str) -> Option<Self> {
-        let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let bytes = match unit {
-            "" => 1,
-            unit => UNITS.iter().find(|(name, _)| *name == unit)?.1,
-        };
-        number.parse::<u64>().ok()?.checked_mul(bytes).map(Self)
-    }
 }
 
 impl fmt::Display for Size {
@@ -48,46 +37,24 @@ impl fmt::Display for Size {
     }
 }
 
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl Scalar for Size {
+    const EXPECTED: &'static str = "a number of bytes such as `65536`, `64KiB`, `9MiB` or `1GiB`";
 
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SizeVisitor;
-
-        impl Visitor<'_> for SizeVisitor {
-            type Value = Size;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a number of bytes such as `65536`, `64KiB`, `9MiB` or `1GiB`")
-            }
-
-            fn visit_u64<E>(self, bytes: u64) -> Result<Size, E> {
-                Ok(Size(bytes))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
-                Size::parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
-            }
-        }
-
-        deserializer.deserialize_any(SizeVisitor)
-    }
-}
-
-impl schemars::JsonSchema for Size {
-    fn inline_schema() -> bool {
-        true
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let bytes = match unit {
+            "" => 1,
+            unit => UNITS.iter().find(|(name, _)| *name == unit)?.1,
+        };
+        number.parse::<u64>().ok()?.checked_mul(bytes).map(Self)
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Size".into()
+    fn of_number(bytes: u64) -> Option<Self> {
+        Some(Self(bytes))
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({
             "anyOf": [
                 { "type": "string", "pattern": "^[0-9]+(KiB|MiB|GiB)?$" },
@@ -96,6 +63,8 @@ impl schemars::JsonSchema for Size {
         })
     }
 }
+
+scalar!(Size);
 
 #[cfg(test)]
 mod tests {

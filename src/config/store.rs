@@ -1,13 +1,14 @@
 //! Where records live.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::place::At;
+use super::scalar::{Scalar, scalar};
 
 /// Where records live.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,53 +39,30 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-impl Serialize for StoreUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+impl Scalar for StoreUrl {
+    const EXPECTED: &'static str = "`redb:` and a file, such as `redb:doorward.redb`";
 
-impl<'de> Deserialize<'de> for StoreUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct StoreUrlVisitor;
-
-        impl Visitor<'_> for StoreUrlVisitor {
-            type Value = StoreUrl;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("`redb:` and a file, such as `redb:doorward.redb`")
+    fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            // `redb://…` looks like a host, which a file has not.
+            Some(("redb", path)) if !path.is_empty() && !path.starts_with("//") => {
+                Some(Self::Redb(path.into()))
             }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StoreUrl, E> {
-                match text.split_once(':') {
-                    // `redb://…` looks like a host, which a file has not.
-                    Some(("redb", path)) if !path.is_empty() && !path.starts_with("//") => {
-                        Ok(StoreUrl::Redb(path.into()))
-                    }
-                    // An URL of another store may hold its password.
-                    Some((scheme, _)) if scheme != "redb" => {
-                        let shown = format!("{scheme}:…");
-                        Err(E::invalid_value(Unexpected::Str(&shown), &self))
-                    }
-                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-                }
-            }
+            _ => None,
         }
-
-        deserializer.deserialize_any(StoreUrlVisitor)
-    }
-}
-
-impl JsonSchema for StoreUrl {
-    fn inline_schema() -> bool {
-        true
     }
 
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "StoreUrl".into()
+    /// An URL of another store may hold its password.
+    fn shown(text: &str) -> Cow<'_, str> {
+        match text.split_once(':') {
+            Some((scheme, _)) if scheme != "redb" => format!("{scheme}:…").into(),
+            _ => text.into(),
+        }
     }
 
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn schema() -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^redb:.+$" })
     }
 }
+
+scalar!(StoreUrl);

@@ -101,9 +101,10 @@ mod tests {
         }
     }
 
+    /// `security-rules.md` 3.2 A12.
     #[test]
     #[rustfmt::skip] // A table is read by its columns.
-    fn a_bearer_is_one_token_after_blanks() {
+    fn a12_a_bearer_is_one_token_after_blanks() {
         //     lines                            bearer
         check(&[],                              Bearer::Absent);
         check(&[""],                            Bearer::Absent);
@@ -131,9 +132,10 @@ mod tests {
         check(&["Digest a=\"1\", b=\"2\""],     Bearer::Absent);
     }
 
+    /// `security-rules.md` 3.2 A9, `peers.md` R13.
     #[test]
     #[rustfmt::skip]
-    fn a_bearer_beside_others_is_a_duplicate() {
+    fn a9_r13_a_bearer_beside_others_is_a_duplicate() {
         check(&["Bearer 1", "Bearer 2"],        Bearer::Duplicate);
         check(&["Bearer 1", "Bearer 1"],        Bearer::Duplicate);
         check(&["Basic YTpi", "Bearer 1"],      Bearer::Duplicate);

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
-use super::deployment::{Deployment, longest_cover};
+use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId, longest_cover};
 use super::headers::{self, IdentityHeaders};
 use super::key::KeyFacts;
 use super::permission::Permission;
@@ -17,6 +19,8 @@ use super::verifier::Verifier;
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
     pub deployments: Vec<Deployment>,
+    /// Every service with its name, deployed or not.
+    pub services: Vec<(ServiceId, String)>,
     pub permissions: Vec<Permission>,
     /// The consumers that the file declares, by id.
     pub consumers: HashMap<ConsumerId, Arc<Consumer>>,
@@ -33,6 +37,7 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Catalog {
     deployments: Vec<Deployment>,
+    services: Vec<(ServiceId, String)>,
     permissions: Vec<Permission>,
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     keys: HashMap<Verifier, KeyFacts>,
@@ -68,10 +73,12 @@ impl Catalog {
     ///
     /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
     pub fn new(parts: Parts) -> Result<Self, Clash> {
-        let Parts { deployments, permissions, consumers, keys, headers, trusted, roles, projects } = parts;
+        let Parts { deployments, services, permissions, consumers, keys, headers, trusted, roles, projects } =
+            parts;
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
+            services,
             permissions,
             consumers,
             keys,
@@ -126,6 +133,28 @@ impl Catalog {
 
     pub fn deployments(&self) -> &[Deployment] {
         &self.deployments
+    }
+
+    /// What a key opens that names `orders`, `orders/production` (each part by name or id) or the id
+    /// of a deployment; `None` where nothing is called so. A service need not be deployed yet.
+    pub fn opens(&self, named: &str) -> Option<Opens> {
+        let id = Uuid::parse_str(named).ok();
+        let is = |id: &Uuid, name: &str, wanted: &str| {
+            name == wanted || Uuid::parse_str(wanted).is_ok_and(|wanted| wanted == *id)
+        };
+        let deployment = match named.split_once('/') {
+            Some((service, infrastructure)) => self.deployments.iter().find(|deployment| {
+                let on = |(id, name): &(InfrastructureId, String)| is(id, name, infrastructure);
+                is(&deployment.service, &deployment.service_name, service)
+                    && deployment.infrastructure.as_ref().is_some_and(on)
+            })?,
+            None => match self.services.iter().find(|(id, name)| is(id, name, named)) {
+                Some((service, _)) => return Some(Opens { service: *service, infrastructure: None }),
+                None => self.deployments.iter().find(|deployment| Some(deployment.id) == id)?,
+            },
+        };
+        let infrastructure = deployment.infrastructure.as_ref().map(|(id, _)| *id);
+        Some(Opens { service: deployment.service, infrastructure })
     }
 
     pub fn permissions(&self) -> &[Permission] {
@@ -200,7 +229,11 @@ impl Catalog {
         path: &[u8],
         infrastructure: Option<&[u8]>,
     ) -> Result<(&Deployment, &'static str), Denial> {
-        let unknown = || Denial::UnknownService { of: Unnamed::HostAndPath };
+        let unknown = || match self.deployments.iter().any(|deployment| deployment.is_on(infrastructure)) {
+            // Nothing at all is there, whatever host and path: the name is wrong.
+            false if infrastructure.is_some() => Denial::UnknownService { of: Unnamed::Route },
+            _ => Denial::UnknownService { of: Unnamed::HostAndPath },
+        };
         let host = canonical_host(host).ok_or_else(unknown)?;
         let (candidates, class) = self.of_host(&host);
         candidates
@@ -256,9 +289,10 @@ pub fn canonical_host(host: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// `security-rules.md` 3.2 A5, `peers.md` R8.
     #[test]
     #[rustfmt::skip] // A table is read by its columns.
-    fn a_host_has_one_spelling_or_is_none() {
+    fn a5_r8_a_host_has_one_spelling_or_is_none() {
         let check = |host: &str, expected: Option<&str>| {
             assert_eq!(canonical_host(host.as_bytes()).as_deref(), expected, "{host}");
         };

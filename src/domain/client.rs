@@ -75,6 +75,22 @@ pub enum Hop {
     Unreadable { from_right: usize },
 }
 
+impl Hop {
+    /// One word for logs, metadata and other programs, which may rely on it: `connection`;
+    /// `x-forwarded-for[-1]` for the rightmost entry, `[-2]` for the one to its left (an entry that
+    /// is no address is named too: then no address stands beside it); `hidden`; `nobody`.
+    pub fn word(self) -> impl fmt::Display {
+        fmt::from_fn(move |f| match self {
+            Self::Source => f.write_str("connection"),
+            Self::Forwarded { from_right } | Self::Unreadable { from_right } => {
+                write!(f, "x-forwarded-for[-{}]", from_right + 1)
+            }
+            Self::Hidden => f.write_str("hidden"),
+            Self::Nobody => f.write_str("nobody"),
+        })
+    }
+}
+
 impl fmt::Display for Hop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -254,6 +270,23 @@ mod tests {
         let socket = request("unix", &[("x-forwarded-for", "203.0.113.1")]);
         let expected = Client { address: None, hop: Hop::Nobody };
         assert_eq!(client(&socket, &TrustedProxies::default()), expected);
+    }
+
+    /// Logs and metadata are read by programs: a word once given stays.
+    #[test]
+    fn each_hop_has_one_word_for_programs() {
+        let words = [Hop::Source, at(0), at(1), unreadable(0), unreadable(9), Hop::Hidden, Hop::Nobody]
+            .map(Hop::word);
+        let expected = [
+            "connection",
+            "x-forwarded-for[-1]",
+            "x-forwarded-for[-2]",
+            "x-forwarded-for[-1]",
+            "x-forwarded-for[-10]",
+            "hidden",
+            "nobody",
+        ];
+        assert_eq!(words.map(|word| word.to_string()), expected);
     }
 
     /// Else every client behind the proxy would pass a deny list as the proxy.

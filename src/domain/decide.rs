@@ -4,12 +4,11 @@ mod authorize;
 mod find;
 mod prove;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::authentication::{Authentication, Combine};
 use super::catalog::Catalog;
-use super::client;
+use super::client::{self, Client};
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::{Deployment, Policy};
@@ -58,8 +57,9 @@ pub struct Trail<'w, 'r> {
     /// The readings of the path, where it has any.
     pub readings: Option<Readings<'r>>,
     pub deployment: Option<&'w Deployment>,
-    /// The client's address, as far as it can be known.
-    pub client: Option<IpAddr>,
+    /// Whom it comes from, as far as those whom we trust can say. `None` where nothing was asked at
+    /// all: no request could be read, or the decision broke off.
+    pub client: Option<Client>,
     /// The method that presented the credential that decided.
     pub method: Option<&'static str>,
     /// The key that was presented, where it is known.
@@ -111,11 +111,14 @@ struct Case<'c, 'w, 'r, W> {
 
 impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     fn grant(&mut self) -> Result<Grant<'w>, Refusal> {
+        let client = client::client(self.request, self.world.catalog.trusted());
+        // Before anything is refused: whoever knocks at no door of ours is known in the log too.
+        self.trail.client = Some(client);
         let deployment = self.find()?;
         if !deployment.enabled {
             return Err(Denial::DeploymentDisabled.into());
         }
-        self.admit(deployment)?;
+        self.admit(deployment, client)?;
         let proofs = self.authenticate(&deployment.policy)?;
         self.authorize(deployment, &proofs)?;
         let principal = proofs.into_iter().next_back().map_or(Principal::Nobody, Proof::into_principal);
@@ -123,9 +126,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     /// The door that asks from where.
-    fn admit(&mut self, deployment: &Deployment) -> Result<(), Refusal> {
-        let client = client::client(self.request, self.world.catalog.trusted());
-        self.trail.client = client.address;
+    fn admit(&mut self, deployment: &Deployment, client: Client) -> Result<(), Refusal> {
         self.witness.saw(|| Step::Client { address: client.address, hop: client.hop.to_string() });
         let networks = &deployment.policy.networks;
         let admitted = networks.admits(client.address);

@@ -9,10 +9,12 @@ use super::role::RoleDemand;
 
 pub type ServiceId = Uuid;
 pub type InfrastructureId = Uuid;
+pub type DeploymentId = Uuid;
 
 /// A service on an infrastructure, or a service as it is where no infrastructure is named.
 #[derive(Clone, Debug)]
 pub struct Deployment {
+    pub id: DeploymentId,
     pub service: ServiceId,
     pub service_name: String,
     pub infrastructure: Option<(InfrastructureId, String)>,

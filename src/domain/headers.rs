@@ -63,8 +63,8 @@ pub struct Mutations<'a> {
     pub remove_query: Vec<&'a str>,
 }
 
-/// The longest value of an identity header, in bytes.
-const LONGEST_VALUE: usize = 1024;
+/// The longest value of an identity header, in bytes. A longer one is never cut: the request is denied.
+pub const LONGEST_VALUE: usize = 1024;
 
 /// Says that Envoy let a request pass because we did not answer; no client may claim it.
 const FAILED_OPEN: &str = "x-envoy-auth-failure-mode-allowed";
@@ -251,7 +251,6 @@ fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&
 
 /// Bytes outside visible ASCII as percent escapes, and `%` too, so that no two values become one.
 fn printable(text: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%';
     if text.bytes().all(plain) {
         return Cow::Borrowed(text);
     }
@@ -266,13 +265,44 @@ fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+fn plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'%'
+}
+
+/// Bytes that a list takes in an identity header, so that one that is too long can be told before
+/// requests are denied for it.
+pub fn list_length<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> usize {
+    let written = |item: T| item.as_ref().bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum::<usize>();
+    items.into_iter().map(|item| written(item) + BETWEEN.len()).sum::<usize>().saturating_sub(BETWEEN.len())
+}
+
+/// What stands between the items of a list.
+const BETWEEN: &str = ", ";
+
 fn list<'a>(items: impl Iterator<Item = Cow<'a, str>>) -> Cow<'static, str> {
     let mut joined = String::new();
     for item in items {
         if !joined.is_empty() {
-            joined.push_str(", ");
+            joined.push_str(BETWEEN);
         }
         joined.push_str(&item);
     }
     Cow::Owned(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whoever warns of long lists, and whoever refuses them, goes by the length.
+        #[test]
+        fn the_length_of_a_list_is_that_of_what_is_sent(items in prop::collection::vec("\\PC{1,9}|[%, -~]{1,9}", 0..5)) {
+            let sent = list(items.iter().map(|item| printable(item)));
+            prop_assert_eq!(list_length(&items), sent.len());
+            prop_assert!(sent.bytes().all(|byte| matches!(byte, 0x20..=0x7e)));
+        }
+    }
 }

@@ -362,10 +362,11 @@ mod tests {
     const MALFORMED: &str = "malformed_request";
     const AMBIGUOUS: &str = "ambiguous_path";
 
-    /// The targets of `envoy-contract.md` 3.2, as an Envoy without `normalize_path` shows them.
+    /// The targets of `envoy-contract.md` 3.2, as an Envoy without `normalize_path` shows them:
+    /// `security-rules.md` 3.2 A2, `peers.md` R7 and R9.
     #[test]
     #[rustfmt::skip] // A table is read by its columns.
-    fn what_envoy_lets_through_is_read_in_one_way_or_refused() {
+    fn a2_r7_r9_what_envoy_lets_through_is_read_in_one_way_or_refused() {
         for target in [
             "/pub/../admin", "/./admin", "/../../admin", "/pub/%2e%2e/admin", "/a/%2E/admin",
             "//admin", "/pub//admin", "/a/b/../..//admin", "/pub/..%2fadmin", "/pub%2f..%2fadmin",
@@ -409,6 +410,27 @@ mod tests {
         check("/?b?c",            "/?b?c");
         check("/a?",              "/a?");
         check("/a?%zz%00%",       "/a?%zz%00%");
+    }
+
+    /// `peers.md` R12: CONNECT's authority, OPTIONS' asterisk, a proxy's absolute form.
+    #[test]
+    fn r12_no_form_but_the_origins_is_read() {
+        for target in [
+            "*",
+            "evil.example:443",
+            "[::1]:443",
+            "http://evil.example/orders",
+            "HTTP://evil.example",
+            "https:/orders",
+            "orders",
+            "mailto:x",
+            "\\\\evil\\orders",
+            "",
+        ] {
+            check(target, MALFORMED);
+        }
+        // It begins as one that it is not: without a scheme two slashes are an empty segment.
+        check("//evil.example/orders", AMBIGUOUS);
     }
 
     #[test]

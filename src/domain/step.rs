@@ -159,7 +159,13 @@ fn nowhere(
         (None, _) if host.is_empty() => {
             f.write_str("the request has no host, and its route names no service")
         }
-        (None, _) => write!(f, "no deployment answers to the host `{}` and the path", host.escape_debug()),
+        (None, Some(on)) => write!(
+            f,
+            "no deployment on `{}`, which the route names, answers to the host `{}` and the path",
+            on.escape_debug(),
+            host.escape_debug()
+        ),
+        (None, None) => write!(f, "no deployment answers to the host `{}` and the path", host.escape_debug()),
         (Some(service), None) => {
             write!(f, "the route names the service `{}`: no deployment, or several", service.escape_debug())
         }

@@ -29,6 +29,16 @@ pub enum Fault {
     NotLoaded,
 }
 
+/// What becomes of a [`Fault`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFault {
+    /// Envoy's `error_response`, so that `failure_mode_allow` is the operator's to use.
+    #[default]
+    Error,
+    /// A plain denial.
+    Deny,
+}
+
 impl Fault {
     /// What a fault looks like from outside: the same whatever its cause.
     pub fn notice(self) -> Notice {

@@ -26,6 +26,8 @@ pub struct Account {
     pub infrastructure: Option<String>,
     /// The client's address, as far as it is known.
     pub client: Option<String>,
+    /// The hop that named it, or the one at which it was lost: `connection`, `x-forwarded-for[-2]`.
+    pub client_from: Option<String>,
     /// The method that presented the credential that decided.
     pub method: Option<&'static str>,
     /// The id of the consumer.
@@ -104,7 +106,8 @@ impl Account {
             mode: metadata.mode,
             service: metadata.service.map(str::to_owned),
             infrastructure: metadata.infrastructure.map(str::to_owned),
-            client: None,
+            client: line.client.and_then(|client| client.address).map(|address| address.to_string()),
+            client_from: line.client.map(|client| client.hop.word().to_string()),
             method: metadata.method,
             consumer: metadata.consumer.clone(),
             username: metadata.username.clone(),
@@ -116,16 +119,7 @@ impl Account {
     }
 
     pub(super) fn with_steps(self, steps: Vec<Step>) -> Self {
-        // The log's line has the connection's other end where the walk finds nobody.
-        let client = steps.iter().find_map(|step| match step {
-            Step::Client { address, .. } => *address,
-            _ => None,
-        });
-        Self {
-            client: client.map(|client| client.to_string()),
-            steps: steps.into_iter().map(Told::from).collect(),
-            ..self
-        }
+        Self { steps: steps.into_iter().map(Told::from).collect(), ..self }
     }
 
     /// Whether the request goes on to the upstream.

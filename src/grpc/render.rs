@@ -4,11 +4,15 @@
 //! answer, its code is 0 for [`Outcome::Allow`] alone, and what may not be sent becomes a denial here,
 //! at the last door.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 use bytes::Bytes;
 use serde::Serialize;
 
 use super::protobuf::Writer;
 use crate::check::{Decision, Metadata, Outcome};
+use crate::domain::client::Client;
 use crate::domain::denial::{Denial, Notice};
 use crate::domain::headers::Mutations;
 
@@ -203,12 +207,28 @@ fn dynamic_metadata(answer: &mut Writer<'_>, metadata: &Metadata<'_>) {
                 entry.message(2, |value| value.text(3, text));
             });
         }
+        if let Some(Client { address, hop }) = metadata.client {
+            if let Some(address) = address {
+                shown(fields, "client", address);
+            }
+            shown(fields, "client_from", hop.word());
+        }
         if !metadata.groups.is_empty() {
             fields.message(1, |entry| {
                 entry.text(1, "groups");
                 entry.message(2, |value| value.message(6, |list| groups(list, &metadata.groups)));
             });
         }
+    });
+}
+
+/// A text that is put together in the answer itself.
+fn shown(fields: &mut Writer<'_>, key: &str, text: impl Display) {
+    fields.message(1, |entry| {
+        entry.text(1, key);
+        entry.message(2, |value| {
+            value.nested(3, |bytes| write!(bytes, "{text}").expect("a Vec takes whatever is written"));
+        });
     });
 }
 
@@ -224,6 +244,7 @@ fn corrected<'a>(metadata: &Metadata<'a>, denial: &Denial) -> Metadata<'a> {
         service: metadata.service,
         infrastructure: metadata.infrastructure,
         mode: metadata.mode,
+        client: metadata.client,
         verdict: "deny",
         code: Some(denial.notice().code),
         ..Metadata::default()
@@ -255,6 +276,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::domain::client::Hop;
     use crate::domain::denial::Unproven;
 
     fn decoded(frame: &[u8]) -> CheckResponse {
@@ -372,6 +394,10 @@ mod tests {
             username: Some("alice".into()),
             groups: vec!["gold".into(), "staff".into()],
             credential: Some("dw_key_x".into()),
+            client: Some(Client {
+                address: Some("2001:db8::1".parse().unwrap()),
+                hop: Hop::Forwarded { from_right: 1 },
+            }),
             method: Some("api_key"),
             verdict: "allow",
             code: None,
@@ -390,6 +416,8 @@ mod tests {
             })
             .collect();
         let expected = [
+            ("client", "2001:db8::1"),
+            ("client_from", "x-forwarded-for[-2]"),
             ("consumer", "c1"),
             ("credential", "dw_key_x"),
             ("groups", "2 items"),
@@ -449,8 +477,9 @@ mod tests {
     }
 
     proptest! {
+        /// `security-rules.md` 3.2 A1.
         #[test]
-        fn code_0_means_allow_and_nothing_else(
+        fn a1_code_0_means_allow_and_nothing_else(
             (kind, name, value, status, grpc_status) in outcomes(), grpc: bool, request_id in ".{0,40}",
         ) {
             let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::headers::{LONGEST_VALUE, list_length};
 use crate::domain::network::Networks;
 use crate::domain::permission::PermissionId;
 use crate::store::record::{ConsumerRecord, KeyRecord};
@@ -109,8 +109,8 @@ impl Issuer {
             return Err(Refusal::OwnedByFile { what: "consumer", name });
         }
         let permissions = self.resolve_permissions(&new.permissions)?;
-        fits("groups", new.groups.iter().map(|group| encoded_length(group)))?;
-        fits("permissions", permissions.iter().map(|_| Hyphenated::LENGTH))?;
+        fits("groups", list_length(&new.groups))?;
+        fits("permissions", list_length(permissions.iter().map(Uuid::to_string)))?;
         let now = self.clock.now();
         Ok(ConsumerRecord {
             id: new.id.unwrap_or_else(Uuid::new_v4),
@@ -279,24 +279,15 @@ impl Issuer {
     }
 }
 
-/// Refuses a list that, joined by `, `, is longer than a header that is vouched for may be: every
-/// request of the consumer would be denied.
-fn fits(field: &'static str, lengths: impl Iterator<Item = usize>) -> Result<(), Refusal> {
-    let joined = lengths.map(|length| length + 2).sum::<usize>().saturating_sub(2);
-    if joined <= LONGEST_HEADER {
+/// Refuses a list of so many bytes where that is longer than a header that is vouched for may be:
+/// every request of the consumer would be denied.
+fn fits(field: &'static str, length: usize) -> Result<(), Refusal> {
+    if length <= LONGEST_VALUE {
         return Ok(());
     }
-    let why = format!("must fit into a header of {LONGEST_HEADER} bytes; these take {joined}");
+    let why = format!("must fit into a header of {LONGEST_VALUE} bytes; these take {length}");
     Err(Refusal::Invalid { field, why })
 }
-
-/// Bytes that a text takes in a header, where all but visible ASCII is percent-encoded.
-fn encoded_length(text: &str) -> usize {
-    text.bytes().map(|byte| if byte.is_ascii_graphic() { 1 } else { 3 }).sum()
-}
-
-/// The longest identity header, in bytes.
-const LONGEST_HEADER: usize = 1024;
 
 /// The second half of the name of an [`Table::Owned`] record.
 fn owned_id(name: &Name) -> Uuid {
@@ -468,6 +459,8 @@ mod tests {
         check(2, [four(255), vec!["e".into()]].concat(), false).await;
         check(3, vec!["é".repeat(128), "ü".repeat(43)], false).await;
         check(4, vec!["é".repeat(128), "ü".repeat(42)], true).await;
+        // Escaped too, so that no two groups become one.
+        check(5, vec!["%".repeat(256), "%".repeat(86)], false).await;
     }
 
     #[tokio::test]

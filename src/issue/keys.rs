@@ -126,24 +126,8 @@ impl Issuer {
     fn resolve_services(&self, named: &[String]) -> Result<Vec<Opens>, Refusal> {
         let catalog = self.catalog.load();
         let resolve = |named: &String| {
-            let (service, infrastructure) =
-                named.split_once('/').map_or((named.as_str(), None), |(s, i)| (s, Some(i)));
-            let is = |id: &Uuid, name: &str, wanted: &str| {
-                name == wanted || Uuid::parse_str(wanted).is_ok_and(|wanted| wanted == *id)
-            };
-            let deployment = catalog.deployments().iter().find(|deployment| {
-                is(&deployment.service, &deployment.service_name, service)
-                    && infrastructure.is_none_or(|wanted| {
-                        deployment.infrastructure.as_ref().is_some_and(|(id, name)| is(id, name, wanted))
-                    })
-            });
             let why = || format!("there is no service or deployment `{named}`");
-            let deployment = deployment.ok_or_else(|| Refusal::Invalid { field: "services", why: why() })?;
-            Ok(Opens {
-                service: deployment.service,
-                infrastructure: infrastructure
-                    .and_then(|_| deployment.infrastructure.as_ref().map(|(id, _)| *id)),
-            })
+            catalog.opens(named).ok_or_else(|| Refusal::Invalid { field: "services", why: why() })
         };
         named.iter().map(resolve).collect()
     }

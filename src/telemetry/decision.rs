@@ -1,13 +1,13 @@
 //! The line that says what was decided: every refusal up to a rate, a share of what passed.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::log::Bytes;
+use crate::domain::client::Client;
 use crate::domain::time::Timestamp;
 
 /// What became of a check.
@@ -53,7 +53,8 @@ pub struct DecisionLine<'a> {
     pub path: &'a [u8],
     /// The client's bytes.
     pub host: &'a [u8],
-    pub client: Option<IpAddr>,
+    /// Written as `client`, the address where it is known, and `client_from`, the hop that named it.
+    pub client: Option<Client>,
     /// What names the credential without proving it.
     pub credential: Option<&'a str>,
     pub consumer: Option<Uuid>,
@@ -86,7 +87,8 @@ impl DecisionLine<'_> {
                     method = %Bytes(cut(self.method, METHOD_BYTES)),
                     path = %Bytes(cut(without_query(self.path), PATH_BYTES)),
                     host = %Bytes(cut(self.host, PATH_BYTES)),
-                    client = self.client.map(tracing::field::display),
+                    client = self.client.and_then(|client| client.address).map(tracing::field::display),
+                    client_from = self.client.map(|client| tracing::field::display(client.hop.word())),
                     credential = self.credential,
                     consumer = self.consumer.map(tracing::field::display),
                     username = self.username,

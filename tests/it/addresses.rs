@@ -317,20 +317,79 @@ fn over_a_unix_socket_a_client_is_known_only_where_unix_is_trusted() {
 }
 
 #[test]
-fn the_log_says_which_address_was_judged() {
-    let world = World::with(&doors(&[]), proxied);
+fn log_and_metadata_say_whose_address_was_judged_and_which_hop_named_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let world = World::with(&doors(&["10.0.0.0/8"]), |wiring| {
+        proxied(wiring);
+        wiring.access_log = Some(log.clone());
+    });
     let address = world.envoy.listener("proxied false");
-    for (target, source) in [("/one/in", "203.0.113.9"), ("/one/out", "2001:db8::7")] {
-        over(address, &version_2(source), &[], target);
-        let line = eventually(&format!("the log has {target}"), || {
+    let (connection, last) = ("connection", "x-forwarded-for[-1]");
+    #[rustfmt::skip] // A table is read by its columns.
+    let table = [
+        // target           source          x-forwarded-for               client                hop
+        ("/one/in",         "203.0.113.9",  &[][..],                      Some("203.0.113.9"),  connection),
+        ("/one/out",        "2001:db8::7",  &["203.0.113.9"],             Some("2001:db8::7"),  connection),
+        ("/one/proxy",      "10.0.0.1",     &[],                          Some("10.0.0.1"),     connection),
+        ("/one/next",       "10.0.0.1",     &["203.0.113.9"],             Some("203.0.113.9"),  last),
+        ("/one/further",    "10.0.0.1",     &["203.0.113.9, 10.0.0.2"],   Some("203.0.113.9"),  "x-forwarded-for[-2]"),
+        ("/one/lines",      "10.0.0.1",     &["203.0.113.9", "10.0.0.2"], Some("203.0.113.9"),  "x-forwarded-for[-2]"),
+        // A client that is not known is nobody, and least of all the proxy.
+        ("/one/lost",       "10.0.0.1",     &["203.0.113.9, evil"],       None,                 last),
+        ("/anywhere/lost",  "10.0.0.1",     &["203.0.113.9:1, 10.0.0.2"], None,                 "x-forwarded-for[-2]"),
+        // Refused before anybody asks from where.
+        ("/nowhere",        "10.0.0.1",     &["198.51.100.7"],            Some("198.51.100.7"), last),
+        ("/one/%zz",        "10.0.0.1",     &["evil"],                    None,                 last),
+    ];
+    for (target, source, lines, client, hop) in table {
+        over(address, &version_2(source), lines, target);
+        let own = eventually(&format!("the log has {target}"), || {
             let output = world.doorward.output();
             output
                 .lines()
                 .filter_map(|line| serde_json::from_str(line).ok())
                 .find(|line: &Value| line["path"] == target)
         });
-        assert_eq!(line["client"], source, "{line}");
+        let envoys = crate::metadata::line(&log, target);
+        for told in [&own, &envoys["doorward"]] {
+            assert_eq!(told["client"].as_str(), client, "{target}: {told}");
+            assert_eq!(told["client_from"], hop, "{target}: {told}");
+        }
     }
+}
+
+/// `security-rules.md` 3.3 I6.
+#[test]
+fn i6_one_bad_entry_at_a_reload_refuses_the_whole_list_and_the_old_one_stays() {
+    let world = World::with(&doors(&[LOOPBACK]), |_| {});
+    let from = |client: &str, target: &str| {
+        let reply = over(world.envoy.listener("main"), b"", &[client], target);
+        if reply.status == 200 { "allow".to_owned() } else { reply.code() }
+    };
+    let reload = |list: &str| {
+        let file = doors(&[LOOPBACK]).replace("networks: {allow: [203.0.113.9]}", list);
+        world.doorward.setup().write(&file).unwrap();
+    };
+    let failed = |yes: &str| {
+        eventually(&format!("the gauge says {yes}"), || {
+            let metrics = world.doorward.status("/metrics").unwrap().text();
+            metrics.contains(&format!("doorward_config_last_reload_successful {yes}\n")).then_some(())
+        });
+    };
+    for bad in ["203.0.113.009", "10.0.0.1/8", "198.51.100.9-198.51.100.1", "198.51.100"] {
+        reload(&format!("networks: {{allow: [198.51.100.7, \"{bad}\"]}}"));
+        failed("0");
+        let named = |line: &str| line.contains("doorward.yaml:6:87: ") && line.contains(bad);
+        eventually("the log names it", || world.doorward.output().lines().any(named).then_some(()));
+        // Neither the good half of the new list, nor no list.
+        assert_eq!(from("203.0.113.9", "/one"), "allow", "{bad}");
+        assert_eq!(from("198.51.100.7", "/one"), "network_denied", "{bad}");
+        reload("networks: {allow: [203.0.113.9]}");
+        failed("1");
+    }
+    reload("networks: {allow: [198.51.100.7]}");
+    eventually("the mended list is in force", || (from("198.51.100.7", "/one") == "allow").then_some(()));
 }
 
 /// Kuroco's document, literally: a block in CIDR, and a range with `-`.

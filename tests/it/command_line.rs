@@ -33,6 +33,42 @@ fn exit_codes_tell_refused_from_misused_from_unreachable() {
 }
 
 #[test]
+fn validate_tells_its_warnings_and_takes_the_file_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let run = |policy: &str, more: &[&str]| {
+        setup.write(policy).unwrap();
+        let output = setup.run(&[&["validate"], more].concat()).unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let open = "services:\n- {name: a, paths: [/a], authentication: none}\n\
+                - {name: b, authentication: {any: [static_token]}}\n";
+    let (code, said, warned) = run(open, &[]);
+    assert_eq!(code, Some(0), "{said}{warned}");
+    assert!(said.ends_with("; 2 warnings\n"), "{said}");
+    for expected in [
+        "doorward.yaml:2:42: service `a` is public: `authentication` is `none`",
+        "doorward.yaml:3:36: `b` takes a `static_token` from any address",
+    ] {
+        let line = warned.lines().find(|line| line.contains(expected));
+        assert!(line.is_some_and(|line| line.starts_with("warning: ")), "no `{expected}` in {warned}");
+    }
+    let (code, said, _) = run(open, &["--output", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, told["errors"].as_array().unwrap().len()), (Some(0), 0));
+    assert_eq!((&told["warnings"][0]["line"], told["warnings"].as_array().unwrap().len()), (&2.into(), 2));
+
+    let closed =
+        "services:\n- {name: b, authentication: {any: [static_token]}, networks: {allow: [192.0.2.1]}}\n";
+    let (code, said, warned) = run(closed, &[]);
+    assert_eq!((code, warned.as_str()), (Some(0), ""), "{said}");
+    let (code, said, complained) = run("services:\n- {name: a}\n", &[]);
+    assert_eq!((code, said.as_str()), (Some(2), ""), "{complained}");
+    assert!(complained.contains("`authentication` is missing"), "{complained}");
+}
+
+#[test]
 fn only_the_owner_may_talk_over_the_socket_and_read_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);

@@ -51,6 +51,7 @@ fn routed(wiring: &mut Wiring) {
         ("/by-route/nowhere", vec![("service", "orders"), ("infrastructure", "moon")]),
         ("/by-route/elsewhere", vec![("service", "single"), ("infrastructure", "staging")]),
         ("/by-route/attic", vec![("service", "orders"), ("infrastructure", "attic")]),
+        ("/on-moon", vec![("infrastructure", "moon")]),
     ];
 }
 
@@ -101,6 +102,33 @@ fn a_key_of_one_deployment_opens_no_other_however_it_is_found() {
 }
 
 #[test]
+fn a_key_may_name_a_service_that_is_deployed_only_later() {
+    let waiting = SITES.replace(
+        "deployments:\n",
+        "  - {name: waiting, authentication: {any: [{api_key: {}}]}}\ndeployments:\n",
+    );
+    let world = World::with(&waiting, |_| {});
+    let (key, _) = world.key("alice", &["--service", "waiting"]);
+    let host = "waiting.example.com";
+    assert_eq!(code(&world, host, "/", &key), "unknown_service");
+    assert_eq!(code(&world, PRODUCTION, "/", &key), "service_denied");
+    let deployed = waiting.replace(
+        "consumers:\n",
+        &format!("  - {{service: waiting, infrastructure: staging, hosts: [{host}]}}\nconsumers:\n"),
+    );
+    world.doorward.setup().write(&deployed).unwrap();
+    eventually("it is deployed", || (code(&world, host, "/", &key) == "allow").then_some(()));
+    assert_eq!(code(&world, PRODUCTION, "/", &key), "service_denied");
+    // A deployment is named once it is there, also by its id.
+    let refused = world.doorward.command(&["key", "create", "alice", "--service", "waiting/production"]);
+    assert!(refused.is_err_and(|message| message.contains("waiting/production")));
+    let id = doorward::config::derived("deployment", "waiting/staging").to_string();
+    let (key, _) = world.key("alice", &["--service", &id]);
+    assert_eq!(code(&world, host, "/", &key), "allow");
+    assert_eq!(code(&world, STAGING, "/", &key), "service_denied");
+}
+
+#[test]
 fn a_service_that_is_deployed_once_needs_no_infrastructure_in_its_route() {
     let world = World::with(SITES, routed);
     let (key, _) = world.key("alice", &["--service", "single/production"]);
@@ -116,8 +144,13 @@ fn a_route_that_names_nothing_is_denied_and_an_error_in_the_log() {
             wiring.fail_open = fail_open;
         });
         let (key, _) = world.key("alice", &[]);
-        for target in ["/by-route/undecided", "/by-route/nobody", "/by-route/nowhere", "/by-route/elsewhere"]
-        {
+        for target in [
+            "/by-route/undecided",
+            "/by-route/nobody",
+            "/by-route/nowhere",
+            "/by-route/elsewhere",
+            "/on-moon",
+        ] {
             // A host that is somebody's does not help.
             let reply = world.get(target, &[("Host", PRODUCTION), ("apikey", &key)]);
             assert_eq!((reply.status, reply.code().as_str()), (404, "unknown_service"), "{target}");

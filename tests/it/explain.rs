@@ -82,6 +82,35 @@ fn an_explanation_can_be_read_and_takes_a_key_from_a_file() {
 }
 
 #[test]
+fn a_route_that_names_the_infrastructure_alone_can_be_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup
+        .write(
+            "infrastructures: [{name: production}, {name: staging}]\n\
+             services: [{name: orders, authentication: none}]\n\
+             deployments:\n\
+             - {service: orders, infrastructure: production}\n\
+             - {service: orders, infrastructure: staging, hosts: [staging.example]}\n",
+        )
+        .unwrap();
+    for (host, infrastructure, verdict, told) in [
+        ("a.example", "production", "verdict   allow\n", "deployment orders/production, found by its path"),
+        (
+            "a.example",
+            "staging",
+            "verdict   deny unknown_service",
+            "no deployment on `staging`, which the route",
+        ),
+        ("staging.example", "production", "verdict   deny unknown_service", "no deployment on `production`"),
+    ] {
+        let arguments = ["explain", "/x", "--host", host, "--infrastructure", infrastructure];
+        let text = said(&setup.run(&arguments).unwrap());
+        assert!(text.contains(verdict) && text.contains(told), "{host} on {infrastructure}:\n{text}");
+    }
+}
+
+#[test]
 fn a_request_that_cannot_be_is_wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let setup = setup(folder.path());

@@ -8,8 +8,9 @@ use crate::rig::wait::eventually;
 use crate::rig::wiring::Wiring;
 use crate::world::{ALICE, HOUSE, World, start_envoy, started};
 
+/// `security-rules.md` 3.2 A1.
 #[test]
-fn an_envoy_that_fails_open_lets_nobody_past_a_denial() {
+fn a1_an_envoy_that_fails_open_lets_nobody_past_a_denial() {
     let world = World::with(HOUSE, |wiring| wiring.fail_open = true);
     for (case, target, headers, status) in [
         ("missing", "/orders", vec![], 401),

@@ -198,8 +198,47 @@ fn kalas_permissions_guard_users_and_datastore() {
     assert_eq!(code(&world, "GET", "/users", "wrong-0123456789-abcdef"), NO);
 }
 
+/// `security-rules.md` 3.2 A13: what somebody is, is asked anew on each check.
 #[test]
-fn a_key_never_has_more_than_its_consumer_has_now() {
+fn a13_a_right_that_was_taken_away_is_gone_with_the_next_check() {
+    const RIGHTS: &str = r#"
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
+permissions: [{name: write}]
+roles: [{name: admin}]
+projects: [{name: p}]
+services:
+  - name: orders
+    authentication: {any: [{api_key: {}}]}
+    groups: {allow: [gold, staff]}
+    rules:
+      - {paths: [/gold], groups: [gold]}
+      - {paths: [/write], permissions: [write]}
+      - {paths: [/admin], roles: [p/admin]}
+consumers:
+  - {username: alice, groups: [gold, staff], permissions: [write], roles: {p: [admin]}, keys: [{from_env: ALICE_KEY}]}
+"#;
+    let world = World::with(RIGHTS, |_| {});
+    let codes = || ["/", "/gold", "/write", "/admin"].map(|target| code(&world, "GET", target, ALICE));
+    assert_eq!(codes(), ["allow"; 4]);
+    let (permission, group) = ("permission_denied", "group_denied");
+    for (before, after, expected) in [
+        ("groups: [gold, staff], p", "groups: [staff], p", ["allow", group, "allow", "allow"]),
+        ("permissions: [write], ", "", ["allow", "allow", permission, "allow"]),
+        ("roles: {p: [admin]}, ", "", ["allow", "allow", "allow", permission]),
+        ("groups: [gold, staff], p", "groups: [other], p", [group; 4]),
+    ] {
+        let less = RIGHTS.replace(before, after);
+        assert_ne!(less, RIGHTS);
+        world.doorward.setup().write(&less).unwrap();
+        eventually(&format!("without {before}"), || (codes() == expected).then_some(()));
+        world.doorward.setup().write(RIGHTS).unwrap();
+        eventually("with all", || (codes() == ["allow"; 4]).then_some(()));
+    }
+}
+
+/// `security-rules.md` 3.2 A13.
+#[test]
+fn a13_a_key_never_has_more_than_its_consumer_has_now() {
     let world = World::with(KALA, |_| {});
     // Made with what its consumer does not have, or could not be made at all.
     if let Ok(made) = world.doorward.command(&["key", "create", "bob", "--permission", USERS]) {

@@ -96,8 +96,9 @@ fn keys_that_a_proxy_could_confuse_are_refused_when_made() {
     }
 }
 
+/// `security-rules.md` 3.2 A10.
 #[test]
-fn a_key_with_a_byte_that_is_no_text_opens_nothing() {
+fn a10_a_key_with_a_byte_that_is_no_text_opens_nothing() {
     // Gotcha 13: with headers as a map Envoy writes `!` for 0xff.
     for raw in [false, true] {
         let world = World::with(HOUSE, |wiring| wiring.raw_headers = raw);

@@ -119,8 +119,9 @@ async fn a_denial_carries_an_explicit_status_and_a_problem() {
     }
 }
 
+/// `security-rules.md` 3.2 A1.
 #[tokio::test]
-async fn bytes_that_are_no_check_are_a_plain_denial() {
+async fn a1_bytes_that_are_no_check_are_a_plain_denial() {
     // An RPC error would be an allow behind an Envoy that fails open.
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);

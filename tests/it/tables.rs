@@ -1,12 +1,15 @@
 //! The decision tables in tests/cases, each run twice: on the decision alone, through the very function
 //! that `doorward test` uses, and through a real Envoy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use doorward::cases::{Case, Expect, Suite};
-use doorward::explain::Description;
+use doorward::explain::{Account, Description};
+use serde_json::{Value, json};
 
 use crate::rig::http1::{Reply, request, send, send_to_socket};
+use crate::rig::wait::eventually;
 use crate::rig::wiring::{Body, Edge, Wiring};
 use crate::world::World;
 
@@ -52,6 +55,41 @@ fn every_table_holds_for_the_decision_alone_with_headers_apart_and_joined() {
     assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// What `doorward explain` prints of a denial: a reader finds the door without knowing the code.
+#[test]
+fn every_denial_is_explained_by_the_door_that_shut() {
+    let mut seen = BTreeMap::new();
+    for name in names() {
+        let suite = suite(&name);
+        for tried in suite.run() {
+            let (account, case) = (&tried.account, &tried.case.name);
+            let said: Vec<&str> = account.steps.iter().map(|told| told.said.as_str()).collect();
+            let last = said.last().copied().unwrap_or_default();
+            let code = account.code.unwrap_or("allow");
+            *seen.entry(code.to_owned()).or_insert(0) += 1;
+            let shut = match code {
+                "network_denied" | "service_denied" | "group_denied" | "permission_denied" => {
+                    last.contains("SHUT: ")
+                }
+                "invalid_credential" => said.iter().any(|step| step.contains("SHUT: ")),
+                "missing_credential" => last.contains("looked for") || last.contains("SHUT: "),
+                "duplicate_credential" => last.contains("duplicate"),
+                "deployment_disabled" => {
+                    last.ends_with("it is switched off") || last.contains("; it is switched off;")
+                }
+                "unknown_service" => last.contains("no deployment") || last.contains("no host"),
+                // No step is made before the target can be read; `why` says what is wrong with it.
+                "malformed_request" | "ambiguous_path" => account.why.is_some(),
+                "allow" => account.answer.is_none() && account.upstream.is_some(),
+                other => panic!("{name}: {case}: how is `{other}` explained?"),
+            };
+            assert!(shut, "{name}: {case}: {code} is explained by {said:#?}");
+            assert_eq!(account.answer.is_some(), account.upstream.is_none(), "{name}: {case}");
+        }
+    }
+    assert_eq!(seen.len(), 12, "{seen:?}");
+}
+
 #[test]
 fn every_table_holds_through_envoy_with_headers_as_a_map() {
     for name in names().iter().filter(|name| *name != OTHER_TIMES) {
@@ -78,7 +116,8 @@ fn keys_are_found_where_the_documents_say_when_only_some_headers_are_shown() {
 fn check(name: &str, change: impl FnOnce(&mut Wiring)) {
     let suite = suite(name);
     let folder = tempfile::tempdir().unwrap();
-    let socket = folder.path().join("envoy.sock");
+    let (socket, log) = (folder.path().join("envoy.sock"), folder.path().join("access.log"));
+    let mut joined = false;
     let world = World::of(&suite, |wiring| {
         let (clients, socket) = (Edge { proxy_protocol: true, ..Edge::default() }, Some(socket.clone()));
         wiring.edges.push(("clients".to_owned(), clients));
@@ -88,14 +127,16 @@ fn check(name: &str, change: impl FnOnce(&mut Wiring)) {
             wiring.body =
                 Some(Body { max_request_bytes: 65536, allow_partial_message: true, pack_as_bytes: false });
         }
+        wiring.access_log = Some(log.clone());
         change(wiring);
+        joined = !wiring.raw_headers;
     });
     let mut wrong = Vec::new();
-    let mut sent = 0;
+    let mut sent = Vec::new();
     for case in suite.cases().iter().filter(|case| can_be_sent(&case.request)) {
-        sent += 1;
         let before = world.echo.requests();
-        let bytes = bytes(&case.request);
+        let bytes = bytes(&case.request, sent.len());
+        sent.push(case);
         let reply = match case.request.source.as_deref() {
             Some("unix") => send_to_socket(&socket, &bytes),
             Some(_) => send(world.envoy.listener("clients"), &bytes),
@@ -108,15 +149,77 @@ fn check(name: &str, change: impl FnOnce(&mut Wiring)) {
             wrong.push(format!("{}: {}", case.name, differences.join("; ")));
         }
     }
-    assert!(wrong.is_empty(), "{name}: {} of {sent} cases:\n{}", wrong.len(), wrong.join("\n"));
+    wrong.extend(differently_told(&suite, &sent, &log, joined));
+    assert!(wrong.is_empty(), "{name}: {} of {} cases:\n{}", wrong.len(), sent.len(), wrong.join("\n"));
+}
+
+/// What Envoy was told of each case that is not what the decision alone says of it.
+fn differently_told(suite: &Suite, sent: &[&Case], log: &Path, joined: bool) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let told = eventually("Envoy has logged every case", || {
+        let told = told(log);
+        (told.len() == sent.len()).then_some(told)
+    });
+    for (number, case) in sent.iter().enumerate() {
+        let request = Description { joined: Some(joined), ..sent_as(&case.request) };
+        // Envoy has no route for `*`, and asks nobody.
+        if request.target.as_deref() == Some("*") {
+            continue;
+        }
+        let account = suite.decide(case, &request).expect("it was read").account;
+        for (field, expected, found) in untold(&account, &told[&number.to_string()]) {
+            // Who is at the other end of the harness' own connection, no case says.
+            if case.request.source.is_some() || !field.starts_with("client") {
+                wrong.push(format!("{}: {field}: decided {expected}, told {found}", case.name));
+            }
+        }
+    }
+    wrong
+}
+
+/// The dynamic metadata of each case, by its number.
+fn told(log: &Path) -> BTreeMap<String, Value> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|mut line| Some((line["case"].as_str()?.to_owned(), line["doorward"].take()))).collect()
+}
+
+/// Where Envoy was told something else than was decided: the field, and both.
+fn untold(account: &Account, told: &Value) -> Vec<(&'static str, Value, Value)> {
+    let decided = json!(account);
+    let fields = [
+        "verdict",
+        "code",
+        "mode",
+        "service",
+        "infrastructure",
+        "client",
+        "client_from",
+        "method",
+        "consumer",
+        "username",
+        "credential",
+    ];
+    let differs = |field: &&str| decided[*field] != told[*field];
+    fields
+        .into_iter()
+        .filter(differs)
+        .map(|field| (field, decided[field].clone(), told[field].clone()))
+        .collect()
+}
+
+/// With the host that is sent where a case says none.
+fn sent_as(request: &Description) -> Description {
+    let host = request.host.clone().or_else(|| Some("api.example".to_owned()));
+    Description { host, ..request.clone() }
 }
 
 /// Not what depends on how Envoy is wired: that is each test's own to say.
 fn can_be_sent(request: &Description) -> bool {
-    request.source.as_deref() != Some("unix") && request.joined.is_none() && request.allowed_headers.is_none()
+    request.joined.is_none() && request.allowed_headers.is_none()
 }
 
-/// A route for each service that a case says its route names.
+/// A route for each deployment that a case says its route names: by service, infrastructure or both.
 fn routes(suite: &Suite) -> Vec<(String, Vec<(&'static str, String)>)> {
     let named = |case: &Case| {
         let Description { service, infrastructure, .. } = &case.request;
@@ -129,13 +232,18 @@ fn routes(suite: &Suite) -> Vec<(String, Vec<(&'static str, String)>)> {
 }
 
 fn word(request: &Description) -> Option<String> {
-    let service = request.service.as_ref()?;
-    Some(format!("{service}/{}", request.infrastructure.as_deref().unwrap_or("")))
+    let Description { service, infrastructure, .. } = request;
+    service.as_ref().or(infrastructure.as_ref())?;
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    Some(format!("{}/{}", part(service), part(infrastructure)))
 }
 
 /// The request, behind a line of the PROXY protocol that says where it comes from.
-fn bytes(described: &Description) -> Vec<u8> {
-    let mut lines: Vec<(&str, &str)> = vec![("Host", described.host.as_deref().unwrap_or("api.example"))];
+fn bytes(described: &Description, number: usize) -> Vec<u8> {
+    let described = &sent_as(described);
+    let number = number.to_string();
+    let mut lines: Vec<(&str, &str)> = vec![("x-case", &number)];
+    lines.extend(described.host.iter().map(|host| ("Host", host.as_str())));
     let word = word(described);
     lines.extend(word.iter().map(|word| ("x-route", word.as_str())));
     lines.extend(described.headers.iter().flatten().map(|(n, v)| (n.as_str(), v.as_str())));

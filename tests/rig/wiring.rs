@@ -31,7 +31,7 @@ pub struct Wiring {
     pub health_checks: bool,
     /// TLS to every Doorward.
     pub tls: Option<UpstreamTls>,
-    /// One JSON line a request, with Doorward's dynamic metadata.
+    /// One JSON line a request, with its header `x-case` and Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
     /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
     pub edges: Vec<(String, Edge)>,
@@ -191,6 +191,7 @@ impl Wiring {
                 "path": path,
                 "log_format": {"json_format": {
                     "path": "%REQ(:path)%",
+                    "case": "%REQ(x-case)%",
                     "status": "%RESPONSE_CODE%",
                     "doorward": "%DYNAMIC_METADATA(envoy.filters.http.ext_authz)%",
                 }},

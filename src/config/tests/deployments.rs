@@ -1,5 +1,7 @@
 //! Services where they are deployed, and the policy that results.
 
+use uuid::Uuid;
+
 use super::policy::warnings;
 use super::*;
 use crate::domain::authentication::Authentication as Proof;
@@ -124,6 +126,68 @@ fn who_has_what_is_in_the_catalog() {
     assert_eq!([opens(0), opens(1), opens(2)], [true, false, true]);
 }
 
+/// interface.md 3: everything has an id, given or derived from its name, and either is a reference.
+#[test]
+fn everything_has_an_id_and_may_be_referred_to_by_it() {
+    let given = |n: u128| Uuid::from_u128(0x0196_8c91_8789_7288_a337_0000_0000_0000 + n);
+    let kinds = [
+        "permission",
+        "role",
+        "role",
+        "project",
+        "infrastructure",
+        "service",
+        "deployment",
+        "consumer",
+        "key",
+    ];
+    let yaml = r#"
+permissions: [{name: read ID0}]
+roles: [{name: admin ID1, implies: ["REF2"]}, {name: member ID2}]
+projects: [{name: p ID3}]
+infrastructures: [{name: production ID4}]
+services:
+  - {name: orders ID5, authentication: {any: [api_key], anonymous: "REF7"}, rules: [{permissions: ["REF0"], roles: ["REF1", "REF3/REF2"]}]}
+deployments: [{service: "REF5", infrastructure: "REF4" ID6}]
+consumers:
+  - {username: guest ID7}
+  - {username: alice, permissions: ["REF0"], roles: {"REF3": ["REF1"]}, keys: [{from_file: bob.key, services: ["REF6"] ID8}]}
+"#;
+    let names = ["read", "admin", "member", "p", "production", "orders", "orders/production", "guest", ""];
+    for (with_ids, by_id) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut text = yaml.to_owned();
+        for (at, name) in names.iter().enumerate() {
+            let kind = kinds[at];
+            let id = if with_ids { given(at as u128) } else { derived(kind, name) };
+            let setting = if with_ids { format!(", id: {id}") } else { String::new() };
+            let reference = if by_id { id.to_string() } else { (*name).to_owned() };
+            text = text.replace(&format!(" ID{at}"), &setting).replace(&format!("REF{at}"), &reference);
+        }
+        let catalog = good(&text).catalog(&peppers()).ok().unwrap();
+        let [orders] = catalog.deployments() else { panic!("one deployment") };
+        let key = catalog.keys().next().unwrap();
+        let alice = &catalog.consumers()[&derived("consumer", "alice")];
+        let id = |at: usize| if with_ids { given(at as u128) } else { derived(kinds[at], names[at]) };
+        assert_eq!((orders.id, orders.service), (id(6), id(5)), "{text}");
+        assert_eq!(orders.infrastructure, Some((id(4), "production".to_owned())));
+        assert_eq!((catalog.permissions()[0].id, catalog.projects()[0].id), (id(0), id(3)));
+        let demand = |role: &str, project| RoleDemand { role: role.to_owned(), project };
+        let asked = [demand("admin", None), demand("member", Some(id(3)))];
+        assert_eq!(
+            (&orders.policy.rules[0].roles[..], &orders.policy.rules[0].permissions),
+            (&asked[..], &vec![id(0)])
+        );
+        assert_eq!(alice.roles, [RoleGrant { project: id(3), role: "admin".to_owned() }]);
+        assert!(catalog.roles().satisfy(&alice.roles, &asked[1]), "a role that is implied by its id");
+        let opens = key.opens.as_deref().unwrap();
+        assert!(matches!(opens, [it] if it.infrastructure == Some(id(4)) && it.includes(orders)));
+        assert_eq!(with_ids, key.id == given(8));
+        let desk = Desk::with(&text);
+        let shown = effective(&desk.load(&[], &[]).ok().unwrap(), &id(6).to_string()).ok().unwrap().to_json();
+        assert_eq!(shown["deployment"], "orders/production");
+    }
+}
+
 #[test]
 fn without_deployments_each_service_is_deployed_as_it_is() {
     let config =
@@ -151,6 +215,11 @@ fn what_opens_or_shuts_a_deployment_for_all_is_a_warning() {
             "22: service `open` is public: `authentication` is `none`",
             "30: deployment `orders/staging` is public: `authentication` is `none`",
         ],
+    );
+    // By the letter of interface.md 3 only `unknown_service` and `malformed_request` are always enforced.
+    warnings(
+        "services: [{name: a, authentication: {any: [api_key]}, enabled: false, mode: shadow}]\n",
+        &["1: `a` is in shadow: although it is switched off, every request passes, and is logged as denied"],
     );
     warnings(
         "services: [{name: a, authentication: {all: [static_token]}}]\n",
@@ -284,7 +353,7 @@ fn a_deployment_that_is_not_there_is_told_with_those_that_are() {
     shown(
         "orders/produktion",
         "unknown deployment `orders/produktion`, expected one of `open/staging`, `orders/production`, \
-         `orders/staging`; did you mean `orders/production`?",
+         `orders/staging` or its id; did you mean `orders/production`?",
     );
 }
 

@@ -90,10 +90,10 @@ fn wrong_rules_say_what_was_expected() {
     check("{paths: [/a/../b], groups: [g]}",            &["8:14: `/a/../b` is no path: the path holds a `.` or `..` segment; expected a form such as `/orders/admin`"]);
     check("{permissions: [raed]}",                      &["8:20: unknown permission `raed`, expected one of `read` or its id; did you mean `read`?"]);
     check("{groups: [\"a,b\"]}",                        &["8:15: the group name `a,b` has a comma"]);
-    check("{roles: [admn]}",                            &["8:14: unknown role `admn`, expected one of `admin`, `member`; did you mean `admin`?"]);
+    check("{roles: [admn]}",                            &["8:14: unknown role `admn`, expected one of `admin`, `member` or its id; did you mean `admin`?"]);
     check("{roles: [q/admin]}",                         &["8:14: unknown project `q`, expected one of `p` or its id"]);
     check("{roles: [/admin]}",                          &["8:14: unknown project ``, expected one of `p` or its id"]);
-    check("{roles: [p/]}",                              &["8:14: unknown role ``, expected one of `admin`, `member`"]);
+    check("{roles: [p/]}",                              &["8:14: unknown role ``, expected one of `admin`, `member` or its id"]);
     check("{path: [/x], groups: [g]}",                  &["8:6: unknown key `path`, expected one of `methods`, `paths`, `permissions`, `groups`, `roles`; did you mean `paths`?"]);
 }
 
@@ -104,7 +104,7 @@ fn wrong_roles_and_projects_say_what_was_expected() {
     check("roles: [{name: \"a,b\"}]",                               "1:16: the role name `a,b` has a `,` or a `/`");
     check("roles: [{name: a/b}]",                                   "1:16: the role name `a/b` has a `,` or a `/`");
     check("roles: [{name: a}, {name: a}]",                          "1:27: there are two roles with the name `a`; the other is in line 1");
-    check("roles: [{name: a, implies: [b]}]",                       "1:29: unknown role `b`, expected `a`");
+    check("roles: [{name: a, implies: [b]}]",                       "1:29: unknown role `b`, expected one of `a` or its id");
     check("roles: [{name: a, implies: b}]",                         "1:28: expected a list, found text");
     check("roles: [{implies: []}]",                                 "1:9: `name` is missing");
     check("projects: [{id: x, name: p}]",                           "1:17: expected a UUID such as `01968c91-8789-7288-a337-f0e398711aac`, found `x`");
@@ -150,7 +150,7 @@ fn wrong_deployments_say_what_was_expected() {
     check("{service: orders, infrastructure: stagin}",          "7:37: unknown infrastructure `stagin`, expected one of `production`, `staging` or its id; did you mean `staging`?");
     check("{service: orders, infrastructure: staging, hosts: []}", "7:53: `hosts` is empty; leave it out for the service's, or name some");
     check("{service: orders, infrastructure: staging, paths: null}", "7:53: expected a list, found nothing; write it, or leave the line out");
-    check("{service: orders, infrastructure: staging, mode: shadow}", "7:46: unknown key `mode`, expected one of `service`, `infrastructure`, `enabled`, `hosts`, `paths`, `override`");
+    check("{service: orders, infrastructure: staging, mode: shadow}", "7:46: unknown key `mode`, expected one of `service`, `infrastructure`, `id`, `enabled`, `hosts`, `paths`, `override`");
     check("{service: orders, infrastructure: staging, override: {hosts: [a]}}", "7:57: unknown key `hosts`, expected one of `authentication`, `networks`, `groups`, `rules`, `mode`");
     check("{service: orders, infrastructure: staging, override: {authentication: null}}", "7:73: expected `none`, or a map with `any` or `all` and a list of methods, found nothing");
     check("{service: orders, infrastructure: staging, override: {rules: {}}}", "7:64: expected a list, found a map");
@@ -194,10 +194,16 @@ fn a_key_opens_what_is_deployed() {
             &[expected],
         );
     };
-    let meant = "expected `orders/production`; did you mean `orders/production`?";
+    let meant = "expected one of `orders/production` or its id; did you mean `orders/production`?";
     check("[orders/produktion]", &format!("4:66: unknown deployment `orders/produktion`, {meant}"));
-    check("[orders/staging]", "4:66: unknown deployment `orders/staging`, expected `orders/production`");
-    check("[bills/production]", "4:66: unknown deployment `bills/production`, expected `orders/production`");
+    check(
+        "[orders/staging]",
+        "4:66: unknown deployment `orders/staging`, expected one of `orders/production` or its id",
+    );
+    check(
+        "[bills/production]",
+        "4:66: unknown deployment `bills/production`, expected one of `orders/production` or its id",
+    );
     check(
         "[order]",
         "4:66: unknown service `order`, expected one of `bills`, `orders` or its id; did you mean `orders`?",

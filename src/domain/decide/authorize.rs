@@ -27,7 +27,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     fn admit_from(&mut self, of: &'static str, networks: &Networks) -> Result<(), Denial> {
-        let admitted = networks.admits(self.trail.client);
+        let admitted = networks.admits(self.trail.client.and_then(|client| client.address));
         if networks.in_force() {
             self.witness.saw(|| Step::Networks {
                 of,

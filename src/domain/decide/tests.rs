@@ -135,6 +135,7 @@ fn any(methods: Vec<ApiKey>, anonymous: Option<ConsumerId>) -> Authentication {
 
 fn catalog(authentication: Authentication) -> Catalog {
     let deployment = Deployment {
+        id: ORDERS,
         service: ORDERS,
         service_name: "orders".into(),
         infrastructure: None,

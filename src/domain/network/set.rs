@@ -179,6 +179,47 @@ mod tests {
         }
     }
 
+    /// A number that counts how often it is compared.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Counting(u32);
+
+    thread_local! {
+        static COMPARED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    }
+
+    impl Ord for Counting {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counting {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    /// `security-rules.md` 3.3 I9: whatever a list's length is, by what is done and not by the clock.
+    #[test]
+    fn i9_a_look_up_among_a_hundred_thousand_compares_no_more_than_a_binary_search() {
+        const RANGES: u32 = 100_000;
+        let counting: Vec<_> = (0..RANGES).map(|n| (Counting(n * 4), Counting(n * 4 + 1))).collect();
+        // 2^17 is the first power above: so many halvings, the range they end at, and its other end.
+        let search = RANGES.next_power_of_two().ilog2() + 2;
+        for address in (0..RANGES * 4 + 4).step_by(7) {
+            COMPARED.set(0);
+            assert_eq!(within(&counting, Counting(address)), address % 4 < 2 && address < RANGES * 4);
+            assert!(COMPARED.get() <= search, "{} comparisons for {address}", COMPARED.get());
+        }
+        // And the directory leaves less to be searched: a shelf's own ranges, and the one after it.
+        let set: NetworkSet = (0..RANGES).map(|n| network((n * 4, n * 4 + 1))).collect();
+        assert_eq!(set.directory.len(), 65_537);
+        for address in (0..u32::MAX - 65_536).step_by(65_536) {
+            assert!(set.shelf(address).len() <= 65_536 / 4 + 1, "{address}");
+        }
+    }
+
     /// `performance.md` 11: at most 16 bytes a prefix.
     #[test]
     fn a_range_of_ipv4_takes_sixteen_bytes_at_most() {

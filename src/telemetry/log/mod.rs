@@ -146,6 +146,7 @@ mod tests {
     use tracing::subscriber::with_default;
 
     use super::*;
+    use crate::domain::client::{Client, Hop};
     use crate::domain::time::Timestamp;
     use crate::telemetry::{DecisionLine, Readiness, Telemetry, VerdictLabel};
 
@@ -259,7 +260,10 @@ mod tests {
             method: b"GET",
             path: b"/orders/1?key=s3CreT",
             host: b"api.example.com",
-            client: Some(IpAddr::from([192, 0, 2, 1])),
+            client: Some(Client {
+                address: Some(IpAddr::from([192, 0, 2, 1])),
+                hop: Hop::Forwarded { from_right: 0 },
+            }),
             credential: Some("dw_key_0123456789aB"),
             consumer: None,
             username: None,
@@ -280,7 +284,7 @@ mod tests {
             "timestamp": "2026-01-02T03:04:05.000Z", "level": "info", "target": "doorward::check",
             "message": "check", "request_id": "7d1c", "verdict": "deny", "mode": "enforce", "code": "invalid_credential",
             "why": "expired", "service": "orders", "method": "GET", "path": "/orders/1",
-            "host": "api.example.com", "client": "192.0.2.1", "credential": "dw_key_0123456789aB",
+            "host": "api.example.com", "client": "192.0.2.1", "client_from": "x-forwarded-for[-1]", "credential": "dw_key_0123456789aB",
             "duration_us": 7,
         });
         assert_eq!(serde_json::Value::from(json(&text)), told);
