@@ -1,4 +1,4 @@
-//! A new catalog while the server runs: on SIGHUP, and when the file changes.
+//! A new catalog and new certificates while the server runs: on SIGHUP, and when a file changes.
 //!
 //! A bad file changes nothing but a gauge and the log.
 
@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Faults, Loaded};
 use crate::domain::catalog::Catalog;
 use crate::domain::verifier::Peppers;
+use crate::server::Certificates;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{LevelHandle, Levels};
 
@@ -32,6 +33,7 @@ pub struct Reloader {
     pub digest: Arc<AtomicU64>,
     /// The weak keys that the file declares.
     pub weak_keys: Arc<AtomicUsize>,
+    pub certificates: Certificates,
     pub peppers: Peppers,
     pub telemetry: Arc<Telemetry>,
     pub levels: LevelHandle,
@@ -42,29 +44,40 @@ pub struct Reloader {
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Reloader {
-    /// Reloads whenever asked to or the file changes, for as long as the process lives.
-    pub async fn run(self, mut hangups: Signal) {
+    /// Reloads whenever asked to or a file changes, for as long as the process lives.
+    pub async fn run(mut self, mut hangups: Signal) {
         let mut looks = tokio::time::interval(LOOK);
         let mut seen = self.file.as_deref().and_then(stamp);
+        let mut good = Good { configuration: true, certificates: true };
         loop {
             tokio::select! {
                 Some(()) = hangups.recv() => {
                     seen = self.file.as_deref().and_then(stamp);
-                    self.reload("SIGHUP");
+                    good = Good { configuration: self.reload("SIGHUP"), certificates: self.renew("SIGHUP") };
                 }
                 _ = looks.tick() => {
                     let now = self.file.as_deref().and_then(stamp);
                     // A file that is away for a moment is being replaced; it is looked at when it is back.
-                    if now.is_some() && now != seen {
+                    let changed = now.is_some() && now != seen;
+                    let renewed = self.certificates.have_changed();
+                    if !changed && !renewed {
+                        continue;
+                    }
+                    if changed {
                         seen = now;
-                        self.reload("the file changed");
+                        good.configuration = self.reload("the file changed");
+                    }
+                    if renewed {
+                        good.certificates = self.renew("a file of listen.tls changed");
                     }
                 }
             }
+            self.telemetry.config_read(good.configuration && good.certificates, self.clock.now());
         }
     }
 
-    fn reload(&self, cause: &'static str) {
+    /// Whether the configuration could be taken.
+    fn reload(&self, cause: &'static str) -> bool {
         match self.read() {
             Ok((config, catalog)) => {
                 for setting in self.started.unlike(&config) {
@@ -75,15 +88,35 @@ impl Reloader {
                 self.weak_keys.store(config.weak_keys(), Ordering::Relaxed);
                 self.digest.store(config.digest(&self.peppers), Ordering::Release);
                 self.catalog.store(Arc::new(catalog));
-                self.telemetry.config_read(true, self.clock.now());
                 info!(cause, "the configuration has been reloaded");
+                true
             }
             Err(faults) => {
-                self.telemetry.config_read(false, self.clock.now());
                 for fault in faults.remarks() {
                     error!(cause, fault = %fault.line(), "the configuration is not taken");
                 }
                 error!(cause, "the configuration before stays in force");
+                false
+            }
+        }
+    }
+
+    /// Whether the certificates, as they were named at the start, could be taken.
+    fn renew(&mut self, cause: &'static str) -> bool {
+        if !self.certificates.are_in_use() {
+            return true;
+        }
+        match self.certificates.renew(&self.started, &self.telemetry, self.clock.now()) {
+            Ok(()) => {
+                info!(cause, "the certificates have been read anew");
+                true
+            }
+            Err(faults) => {
+                for fault in faults {
+                    error!(cause, fault, "the certificates are not taken");
+                }
+                error!(cause, "the certificates before stay in force");
+                false
             }
         }
     }
@@ -103,8 +136,17 @@ pub fn levels(config: &Config) -> Levels {
     config.log.level.name().parse().unwrap_or_default()
 }
 
+/// What was read without a fault when it was last read.
+struct Good {
+    configuration: bool,
+    certificates: bool,
+}
+
+/// Inode, length and time.
+pub type Stamp = (u64, u64, i64, i64);
+
 /// Tells two states of a file apart, also where it was replaced by one of the same length and time.
-fn stamp(file: &Path) -> Option<(u64, u64, i64, i64)> {
+pub fn stamp(file: &Path) -> Option<Stamp> {
     let metadata: Metadata = std::fs::metadata(file).ok()?;
     Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }

@@ -9,6 +9,7 @@ mod connection;
 mod guests;
 mod listener;
 mod owners_only;
+mod tls;
 mod worker;
 
 use std::future::Future;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 pub use guests::Guests;
 pub use listener::Listener;
 pub use owners_only::OwnersOnly;
+pub use tls::{Certificates, Tls};
 use worker::Pool;
 
 use crate::grpc::{Decide, Wire};

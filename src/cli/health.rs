@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::header::HOST;
@@ -10,7 +11,52 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use super::Failure;
+pub use tls::Tls;
+
+mod tls;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Whether it runs at all, ready or not
+    #[arg(long)]
+    live: bool,
+    /// The status listener [default: the configured one]
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Authorities, in PEM, one of which must have signed the listener's certificate [default: any
+    /// certificate of the configured listener is taken]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// A certificate to show, in PEM, where the listener asks for one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub fn probe(&self) -> Probe {
+        if self.live { Probe::Live } else { Probe::Ready }
+    }
+
+    /// # Errors
+    ///
+    /// A file that cannot be used; a listener elsewhere of which nothing can be believed.
+    pub fn tls(&self) -> Result<Tls, Failure> {
+        let elsewhere = self.url.as_deref().and_then(place).is_some_and(|place| place.tls);
+        if elsewhere && self.ca.is_none() {
+            let message = "an https URL needs `--ca FILE`: the authority of that listener's certificate";
+            return Err(Failure::Usage(message.into()));
+        }
+        let pair = self.certificate.as_deref().zip(self.key.as_deref());
+        Tls::new(self.ca.as_deref(), pair).map_err(Failure::Usage)
+    }
+}
 
 /// For connecting, asking and reading together.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -62,46 +108,72 @@ impl fmt::Display for Health {
 
 /// Where the status listener bound to `address` is asked from the same machine: an address that
 /// stands for all of them is not one to connect to.
-pub fn url(address: SocketAddr) -> String {
+pub fn url(address: SocketAddr, tls: bool) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
-/// Asks the status listener at `url` (`http://host:port`) and waits at most three seconds.
-pub async fn health(url: &str, probe: Probe) -> Health {
-    health_within(LIMIT, url, probe).await
+/// Asks the status listener at `url` (`http://host:port`, or `https`) and waits at most three seconds.
+pub async fn health(url: &str, tls: &Tls, probe: Probe) -> Health {
+    health_within(LIMIT, url, tls, probe).await
 }
 
-async fn health_within(limit: Duration, url: &str, probe: Probe) -> Health {
-    let Some(authority) = authority(url) else {
+async fn health_within(limit: Duration, url: &str, tls: &Tls, probe: Probe) -> Health {
+    let Some(place) = place(url) else {
         return Health::WrongUrl(format!(
             "found `{url}`, expected the status listener: http://127.0.0.1:8100"
         ));
     };
-    match tokio::time::timeout(limit, ask(&authority, probe)).await {
+    match tokio::time::timeout(limit, ask(&place, tls, probe)).await {
         Ok(Ok(health)) => health,
-        Ok(Err(error)) => Health::Silent(format!("nothing answers at {url}: {error}")),
+        Ok(Err(error)) => Health::Silent(format!("nothing answers at {url}: {}", causes(&*error))),
         Err(_) => Health::Silent(format!("nothing answers at {url} within {limit:?}")),
     }
 }
 
-/// Host and port of a plain HTTP URL that has no path of its own. The port is 80 where none is
-/// named, as for any such URL.
-fn authority(url: &str) -> Option<String> {
+/// What is asked: from a URL.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+/// The place that a URL without a path of its own names. Where it has no port, that is the scheme's.
+fn place(url: &str) -> Option<Place> {
     let url: Uri = url.parse().ok()?;
     let authority = url.authority()?;
     let bare = url.path() == "/" && url.query().is_none() && !authority.as_str().contains('@');
-    let host = authority.host();
-    (url.scheme_str() == Some("http") && bare)
-        .then(|| format!("{host}:{}", authority.port_u16().unwrap_or(80)))
+    let (tls, port) = match url.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return None,
+    };
+    let port = authority.port_u16().unwrap_or(port);
+    bare.then(|| Place { host: authority.host().to_owned(), port, tls })
 }
 
-async fn ask(authority: &str, probe: Probe) -> Result<Health, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(authority).await?;
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+async fn ask(place: &Place, tls: &Tls, probe: Probe) -> Result<Health, Problem> {
+    let authority = format!("{}:{}", place.host, place.port);
+    let stream = TcpStream::connect(&authority).await?;
+    if place.tls {
+        exchange(tls.connect(&place.host, stream).await?, &authority, probe).await
+    } else {
+        exchange(stream, &authority, probe).await
+    }
+}
+
+async fn exchange<S>(stream: S, authority: &str, probe: Probe) -> Result<Health, Problem>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let path = match probe {
         Probe::Live => "/livez",
@@ -114,11 +186,20 @@ async fn ask(authority: &str, probe: Probe) -> Result<Health, Box<dyn std::error
         Ok(judge(head.status, &body.to_bytes()))
     });
     // The connection is driven for as long as the exchange takes; where it ends first, the
-    // exchange knows whether it had an answer before.
+    // exchange knows whether it had an answer before, and the connection why there is none.
     tokio::select! {
         health = &mut exchange => health,
-        _ = connection => exchange.await,
+        ended = connection => match (exchange.await, ended) {
+            (Err(_), Err(why)) => Err(why.into()),
+            (health, _) => health,
+        },
     }
+}
+
+/// An error with all that is behind it: hyper's own words stop at "connection error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn judge(status: StatusCode, body: &[u8]) -> Health {
@@ -145,9 +226,17 @@ mod tests {
     use crate::clock::Clock;
     use crate::telemetry::{Readiness, Telemetry};
 
+    fn anybody() -> Tls {
+        Tls::new(None, None).unwrap()
+    }
+
+    async fn asked(url: &str, probe: Probe) -> Health {
+        health(url, &anybody(), probe).await
+    }
+
     async fn bound() -> (TcpListener, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = url(listener.local_addr().unwrap());
+        let url = url(listener.local_addr().unwrap(), false);
         (listener, url)
     }
 
@@ -159,12 +248,12 @@ mod tests {
         let (listener, url) = bound().await;
         tokio::spawn(async move { axum::serve(listener, router).await });
 
-        assert_eq!(health(&url, Probe::Live).await, Health::Good);
-        let unready = health(&url, Probe::Ready).await;
+        assert_eq!(asked(&url, Probe::Live).await, Health::Good);
+        let unready = asked(&url, Probe::Ready).await;
         assert_eq!(unready, Health::Bad("not ready: the store has not been read yet".to_owned()));
         readiness.set_loaded(true);
         readiness.set_lease(true);
-        assert_eq!(health(&url, Probe::Ready).await, Health::Good);
+        assert_eq!(asked(&url, Probe::Ready).await, Health::Good);
     }
 
     #[tokio::test]
@@ -178,7 +267,7 @@ mod tests {
                 stream.shutdown().await?;
                 stream.read_to_end(&mut Vec::new()).await
             });
-            assert_eq!(health(&url, Probe::Live).await, Health::Bad("no".to_owned()));
+            assert_eq!(asked(&url, Probe::Live).await, Health::Bad("no".to_owned()));
         }
     }
 
@@ -186,13 +275,13 @@ mod tests {
     async fn an_unused_port_is_nobody_there() {
         let (listener, url) = bound().await;
         drop(listener);
-        assert!(matches!(health(&url, Probe::Ready).await, Health::Silent(_)));
+        assert!(matches!(asked(&url, Probe::Ready).await, Health::Silent(_)));
     }
 
     #[tokio::test]
     async fn who_accepts_and_says_nothing_is_nobody_there() {
         let (_listener, url) = bound().await;
-        let silent = health_within(Duration::from_millis(50), &url, Probe::Ready).await;
+        let silent = health_within(Duration::from_millis(50), &url, &anybody(), Probe::Ready).await;
         assert_eq!(silent, Health::Silent(format!("nothing answers at {url} within 50ms")));
     }
 
@@ -200,15 +289,15 @@ mod tests {
     async fn who_hangs_up_is_nobody_there() {
         let (listener, url) = bound().await;
         tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-        assert!(matches!(health(&url, Probe::Ready).await, Health::Silent(_)));
+        assert!(matches!(asked(&url, Probe::Ready).await, Health::Silent(_)));
     }
 
     #[tokio::test]
     async fn a_url_that_is_not_the_status_listener_is_wrong_usage() {
         for url in
-            ["", "127.0.0.1:8100", "https://127.0.0.1:8100", "http://a@b:1", "http://127.0.0.1:8100/livez"]
+            ["", "127.0.0.1:8100", "ftp://127.0.0.1:8100", "http://a@b:1", "http://127.0.0.1:8100/livez"]
         {
-            let wrong = health(url, Probe::Ready).await;
+            let wrong = asked(url, Probe::Ready).await;
             assert_eq!(wrong.exit_code(), 2, "{url}: {wrong}");
             assert!(wrong.to_string().contains("expected the status listener: http://127.0.0.1:8100"));
         }
@@ -216,10 +305,10 @@ mod tests {
 
     #[test]
     fn the_listener_is_asked_where_it_can_be_reached() {
-        let check = |bound: &str, expected: &str| assert_eq!(url(bound.parse().unwrap()), expected);
-        check("0.0.0.0:8100", "http://127.0.0.1:8100");
-        check("[::]:8100", "http://[::1]:8100");
-        check("192.0.2.7:1", "http://192.0.2.7:1");
+        let check = |bound: &str, tls, expected: &str| assert_eq!(url(bound.parse().unwrap(), tls), expected);
+        check("0.0.0.0:8100", false, "http://127.0.0.1:8100");
+        check("[::]:8100", false, "http://[::1]:8100");
+        check("192.0.2.7:1", true, "https://192.0.2.7:1");
     }
 
     #[test]

@@ -129,14 +129,7 @@ enum Command {
     Store(store::Command),
     /// Ask a running server whether it is ready
     #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
-    Health {
-        /// Whether it runs at all, ready or not
-        #[arg(long)]
-        live: bool,
-        /// The status listener [default: the configured one]
-        #[arg(long)]
-        url: Option<String>,
-    },
+    Health(health::Arguments),
     /// Print the version
     Version,
 }
@@ -171,7 +164,9 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
     let as_json = common.output == Output::Json;
     match command {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
-        Command::Validate => return Ok(validate::run(&common.read(&[]), as_json)),
+        Command::Validate => {
+            return Ok(validate::run(&common.read(&[]).and_then(validate::with_certificates), as_json));
+        }
         Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
         Command::Config(ConfigCommand::Show { effective }) => {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
@@ -181,25 +176,28 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
-        Command::Health { live, url } => return ask_health(common, live, url),
+        Command::Health(arguments) => return ask_health(common, &arguments),
         Command::Version => common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask_health(common: &Common, live: bool, url: Option<String>) -> Result<ExitCode, Failure> {
+fn ask_health(common: &Common, arguments: &health::Arguments) -> Result<ExitCode, Failure> {
     let runtime = runtime()?;
-    let url = match url {
-        Some(url) => url,
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
         None => {
-            let status = status_address(&common.load()?);
+            let config = common.load()?;
+            let status = status_address(&config);
             let address =
                 runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
-            health::url(address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?)
+            let address =
+                address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?;
+            health::url(address, config.listen.tls.status.is_some())
         }
     };
-    let probe = if live { health::Probe::Live } else { health::Probe::Ready };
-    let health = runtime.block_on(health::health(&url, probe));
+    let tls = arguments.tls()?;
+    let health = runtime.block_on(health::health(&url, &tls, arguments.probe()));
     common
         .print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
             format!("{health}\n")

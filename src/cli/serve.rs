@@ -25,7 +25,7 @@ use crate::http::{explain, status};
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
 use crate::replica::{Follower, Pace, Replica};
-use crate::server::{Guests, Listener, OwnersOnly, Settings, serve};
+use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
@@ -224,7 +224,9 @@ fn serve_until_told(
     .merge(explain::router(checker, config.limits.admin_body_bytes.value.bytes()));
 
     runtime.block_on(async {
-        let listeners = bind(&config).await?;
+        let certificates = Certificates::read(&config, &telemetry, clock.now())
+            .map_err(|faults| Failure::Usage(faults.to_string()))?;
+        let listeners = bind(&config, &certificates).await?;
         let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
         // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
         // handling the signal, it would end the process.
@@ -253,6 +255,7 @@ fn serve_until_told(
             catalog,
             digest,
             weak_keys: weak_in_file,
+            certificates,
             peppers: ring.peppers(),
             telemetry: Arc::clone(&telemetry),
             levels: log.levels().clone(),
@@ -268,7 +271,7 @@ fn serve_until_told(
         let admin = axum::serve(OwnersOnly(admin_socket), admin);
         http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
-        let status = axum::serve(Guests::new(status_listener), status);
+        let status = axum::serve(status_listener, status);
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
 
         let mut broken = None;
@@ -296,21 +299,22 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 struct Listeners {
     grpc: Listener,
     admin: Listener,
-    status: TcpListener,
+    status: Guests,
 }
 
-async fn bind(config: &Config) -> Result<Listeners, Failure> {
+async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners, Failure> {
     let grpc = match &config.listen.grpc.value {
         Endpoint::Unix(path) => Listener::unix(&config.data_dir().join(path), CHECK_SOCKET_MODE).await,
         Endpoint::Tcp(address) => Listener::tcp(resolve(&address.to_string()).await?).await,
     };
     let status = config.listen.status.value.to_string();
+    let status_listener = TcpListener::bind(&status).await.map_err(|error| {
+        Failure::Unreachable(format!("cannot listen on {status} (listen.status): {error}"))
+    })?;
     Ok(Listeners {
-        grpc: grpc.map_err(cannot_listen)?,
+        grpc: grpc.map_err(cannot_listen)?.with_tls(certificates.of("grpc")),
         admin: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE).await.map_err(cannot_listen)?,
-        status: TcpListener::bind(&status).await.map_err(|error| {
-            Failure::Unreachable(format!("cannot listen on {status} (listen.status): {error}"))
-        })?,
+        status: Guests::new(status_listener, certificates.of("status")),
     })
 }
 
@@ -334,7 +338,9 @@ fn cannot_listen(error: std::io::Error) -> Failure {
 
 /// Says where we listen: in the log, and in a file for whoever chose port 0.
 fn announce(config: &Config, listeners: &Listeners) {
-    let status = listeners.status.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    let status = axum::serve::Listener::local_addr(&listeners.status)
+        .map(|address| address.to_string())
+        .unwrap_or_default();
     let (grpc, admin) = (listeners.grpc.to_string(), listeners.admin.to_string());
     info!(grpc, status, admin, version = env!("CARGO_PKG_VERSION"), "listening");
     let addresses = json!({ "grpc": grpc, "status": status, "admin": admin, "pid": std::process::id() });

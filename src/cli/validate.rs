@@ -4,7 +4,15 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::clock::Clock;
 use crate::config::{Faults, Loaded};
+
+/// The same configuration, where the files of `listen.tls` can be used too.
+pub fn with_certificates(mut loaded: Loaded) -> Result<Loaded, Faults> {
+    let read = loaded.config.read_tls()?;
+    loaded.warnings.extend(loaded.config.expired(&read, Clock::system().now()));
+    Ok(loaded)
+}
 
 /// Errors go to stderr, warnings too; stdout gets one line of what there is.
 pub fn run(loaded: &Result<Loaded, Faults>, as_json: bool) -> ExitCode {

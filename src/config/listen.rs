@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::At;
 use super::scalar::{Scalar, scalar};
+use super::tls::ListenTls;
 
 /// Where Doorward listens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,9 @@ pub struct Listen {
     /// The admin socket; who may open the file may do everything. Default: `doorward.sock` in the
     /// data directory.
     pub admin_socket: At<PathBuf>,
+    /// TLS, by the name of the listener. Default: none.
+    #[serde(skip_serializing_if = "ListenTls::is_absent")]
+    pub tls: ListenTls,
 }
 
 /// A TCP address or a Unix socket.
@@ -47,6 +51,7 @@ impl Default for Listen {
             grpc: At::assumed(Endpoint::Tcp(any(50051))),
             status: At::assumed(any(8100)),
             admin_socket: At::assumed("doorward.sock".into()),
+            tls: ListenTls::default(),
         }
     }
 }

@@ -50,6 +50,7 @@ mod store;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,6 +92,7 @@ pub use show::{show_json, show_yaml};
 pub use size::Size;
 pub use static_token::StaticToken;
 pub use store::{Store, StoreUrl};
+pub use tls::{ListenTls, Tls, TlsFiles};
 
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::Secret;

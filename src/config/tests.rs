@@ -9,6 +9,7 @@ mod policy;
 mod policy_faults;
 mod sample;
 mod settings;
+mod tls;
 
 use super::*;
 use crate::domain::secret::{ENTROPY_BYTES, Kind};

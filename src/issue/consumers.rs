@@ -314,7 +314,7 @@ mod tests {
     use crate::issue::NewKey;
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Beat, Changes, Epoch, Record, Store};
+    use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store};
 
     fn alice(id: Uuid) -> NewConsumer {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
@@ -354,16 +354,24 @@ mod tests {
             &self,
             tables: &[Table],
             each: &mut (dyn for<'r> FnMut(Record) + Send),
-        ) -> Result<Epoch, StoreError> {
+        ) -> Result<Head, StoreError> {
             self.store.snapshot(tables, each).await
         }
 
-        async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
-            self.store.changes(epoch, limit).await
+        async fn changes(&self, from: Head, limit: usize) -> Result<Changes, StoreError> {
+            self.store.changes(from, limit).await
         }
 
-        async fn heartbeat(&self, beat: Beat) -> Result<Epoch, StoreError> {
+        async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
             self.store.heartbeat(beat).await
+        }
+
+        async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+            self.store.instances().await
+        }
+
+        async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError> {
+            self.store.begin_term(from, batch).await
         }
 
         fn pushed(&self) -> watch::Receiver<u64> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Replica, Tables};
 use crate::clock::Clock;
-use crate::store::{Beat, Changes, Epoch, Store, StoreError, Table};
+use crate::store::{Beat, Changes, Head, Store, StoreError, Table};
 
 /// How often the store is asked, and how long it is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ pub struct Follower {
     instance: Uuid,
     catalog: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Up to where the replica has been brought.
-    at: Option<Epoch>,
+    at: Option<Head>,
 }
 
 /// Changes asked for at once.
@@ -79,22 +79,15 @@ impl Follower {
 
     /// Asks where the store stands, goes there, and renews the lease.
     async fn beat(&mut self) -> Result<(), StoreError> {
-        let beat = Beat {
-            instance: self.instance,
-            applied: self.at.map_or(0, |epoch| epoch.number),
-            catalog: (self.catalog)(),
-        };
+        let beat =
+            Beat { instance: self.instance, applied: self.at.map(|at| at.epoch), catalog: (self.catalog)() };
         let sent = self.clock.boottime();
         let there = self.patiently(self.store.heartbeat(beat)).await?;
         match self.at {
             None => self.load().await?,
-            Some(at) if at.store != there.store || at.term != there.term || there.number < at.number => {
-                error!(?at, ?there, "the store is another one, or went back in time; reading it anew");
-                self.load().await?;
-            }
             Some(_) => self.catch_up().await?,
         }
-        if self.at.is_some_and(|at| at.reaches(there)) {
+        if self.at.is_some_and(|at| at.epoch.reaches(there.epoch)) {
             self.replica.lease.renew(sent);
         }
         Ok(())
@@ -107,34 +100,39 @@ impl Follower {
             let changes = match self.patiently(self.store.changes(at, RUN)).await? {
                 Changes::Next(changes) => changes,
                 Changes::Gone => return self.load().await,
+                Changes::Parted => {
+                    error!(?at, "the store is another one, or went back in time; reading it anew");
+                    return self.load().await;
+                }
             };
             if changes.is_empty() {
                 return Ok(());
             }
             let tables = self.replica.tables.load_full();
             for change in changes {
-                if change.number != at.number + 1 {
+                if change.number != at.epoch.number + 1 {
                     // A hole in the numbers: something was missed.
                     return self.load().await;
                 }
                 for changed in &change.records {
                     apply(&tables, changed.table, &changed.name, changed.payload.as_deref());
                 }
-                at.number = change.number;
+                at.epoch.number = change.number;
+                at.mark = change.mark;
             }
             self.at = Some(at);
-            self.replica.applied.send_replace(Some(at));
+            self.replica.applied.send_replace(Some(at.epoch));
         }
     }
 
     /// Reads everything anew, while the old replica serves within its lease.
     async fn load(&mut self) -> Result<(), StoreError> {
-        let (tables, epoch) = within(LOADING, read(&*self.store)).await?;
-        self.replica.replace(tables, epoch);
-        self.at = Some(epoch);
+        let (tables, at) = within(LOADING, read(&*self.store)).await?;
+        self.replica.replace(tables, at.epoch);
+        self.at = Some(at);
         let holdings = self.replica.holdings();
         info!(
-            epoch = epoch.number,
+            epoch = at.epoch.number,
             keys = holdings.keys,
             consumers = holdings.consumers,
             "the store has been read"
@@ -163,13 +161,13 @@ impl Replica {
     }
 }
 
-async fn read(store: &dyn Store) -> Result<(Tables, Epoch), StoreError> {
+async fn read(store: &dyn Store) -> Result<(Tables, Head), StoreError> {
     let tables = Tables::default();
     let mut each = |record: crate::store::Record| {
         apply(&tables, record.table, &record.name, Some(&record.payload));
     };
-    let epoch = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
-    Ok((tables, epoch))
+    let head = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+    Ok((tables, head))
 }
 
 async fn within<T>(

@@ -17,6 +17,7 @@ use tokio::time::Sleep;
 
 use super::Settings;
 use super::listener::Socket;
+use super::tls::Stream;
 use crate::grpc::{Decide, Wire};
 
 /// What all connections of a worker have in common.
@@ -43,11 +44,11 @@ impl<D: Decide> Connections<D> {
         Self { wire, http, draining }
     }
 
-    /// Serves to the end. Once TLS is asked for, its handshake comes between socket and `http`.
+    /// Serves to the end. A handshake of TLS is the connection's own business, on the worker's thread.
     pub(super) async fn serve(&self, socket: Socket) {
         let ended = match socket {
-            Socket::Tcp(stream) => match TcpStream::from_std(stream) {
-                Ok(stream) => self.http(stream).await,
+            Socket::Tcp(stream, tls) => match TcpStream::from_std(stream) {
+                Ok(stream) => self.http(Stream::new(stream, tls.as_ref())).await,
                 Err(error) => Err(error.into()),
             },
             Socket::Unix(stream) => match UnixStream::from_std(stream) {
@@ -87,7 +88,7 @@ const STALL: usize = 16;
 /// After this silence we ask whether anybody is there, and wait so long for the answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// From the accepted connection to the client's preface.
+/// From the accepted connection to the client's preface, a handshake included.
 const GREETING: Duration = Duration::from_secs(5);
 /// The preface: 24 fixed bytes and a SETTINGS frame of at least nine (RFC 9113 section 3.4).
 const PREFACE: usize = 33;

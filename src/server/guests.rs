@@ -9,13 +9,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
+
+use super::tls::{Stream, Tls};
 
 /// Accepts so many connections at once, each for so long; one more is closed at once.
 pub struct Guests {
     listener: TcpListener,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
     stay: Duration,
 }
@@ -28,8 +31,9 @@ const STAY: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Guests {
-    pub fn new(listener: TcpListener) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(PLACES)), stay: STAY }
+    /// With TLS where there is some.
+    pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
+        Self { listener, tls, places: Arc::new(Semaphore::new(PLACES)), stay: STAY }
     }
 }
 
@@ -43,6 +47,7 @@ impl axum::serve::Listener for Guests {
                 Ok((stream, address)) => {
                     if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                         let leaves = Box::pin(tokio::time::sleep(self.stay));
+                        let stream = Stream::new(stream, self.tls.as_ref());
                         return (Guest { stream, leaves, _place: place }, address);
                     }
                 }
@@ -61,7 +66,7 @@ impl axum::serve::Listener for Guests {
 
 /// A connection that ends when its time is over.
 pub struct Guest {
-    stream: TcpStream,
+    stream: Stream,
     leaves: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
@@ -116,6 +121,7 @@ mod tests {
     use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -135,7 +141,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stay = Duration::from_millis(300);
-        let guests = Guests { listener, places: Arc::new(Semaphore::new(2)), stay };
+        let guests = Guests { listener, tls: None, places: Arc::new(Semaphore::new(2)), stay };
         let router = Router::new().route("/", get(async || "here"));
         let server = tokio::spawn(axum::serve(guests, router).into_future());
 

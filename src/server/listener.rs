@@ -9,17 +9,20 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Mode;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use super::Tls;
+
 /// A bound listener.
 pub struct Listener(Kind);
 
 enum Kind {
-    Tcp(TcpListener, SocketAddr),
+    Tcp(TcpListener, SocketAddr, Option<Tls>),
     Unix(UnixListener, File),
 }
 
 /// An accepted connection, not yet tied to any runtime.
 pub(super) enum Socket {
-    Tcp(std::net::TcpStream),
+    /// With the TLS that its port asks for.
+    Tcp(std::net::TcpStream, Option<Tls>),
     Unix(std::os::unix::net::UnixStream),
 }
 
@@ -33,7 +36,15 @@ impl Listener {
         let named = |error| context(error, &address);
         let listener = TcpListener::bind(address).await.map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
-        Ok(Self(Kind::Tcp(listener, address)))
+        Ok(Self(Kind::Tcp(listener, address, None)))
+    }
+
+    /// Asks for TLS on a TCP port; a Unix socket has none.
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        match self.0 {
+            Kind::Tcp(listener, address, _) => Self(Kind::Tcp(listener, address, tls)),
+            Kind::Unix(..) => self,
+        }
     }
 
     /// Binds a Unix socket whose file has this `mode` from the start, and which goes when the
@@ -58,7 +69,7 @@ impl Listener {
     /// The port that was bound; `None` for a Unix socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.0 {
-            Kind::Tcp(_, address) => Some(*address),
+            Kind::Tcp(_, address, _) => Some(*address),
             Kind::Unix(..) => None,
         }
     }
@@ -79,14 +90,14 @@ impl Listener {
     /// `ConnectionReset`.
     pub(super) async fn accept(&self) -> io::Result<Socket> {
         match &self.0 {
-            Kind::Tcp(listener, _) => {
+            Kind::Tcp(listener, _, tls) => {
                 let (stream, _) = listener.accept().await?;
                 // Without it answers wait for acknowledgements: a quarter of the throughput.
                 let stream = stream.into_std()?;
                 stream
                     .set_nodelay(true)
                     .map_err(|error| io::Error::new(io::ErrorKind::ConnectionReset, error))?;
-                Ok(Socket::Tcp(stream))
+                Ok(Socket::Tcp(stream, tls.clone()))
             }
             Kind::Unix(listener, _) => Ok(Socket::Unix(listener.accept().await?.0.into_std()?)),
         }
@@ -96,7 +107,7 @@ impl Listener {
 impl fmt::Display for Listener {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Tcp(_, address) => address.fmt(formatter),
+            Kind::Tcp(_, address, _) => address.fmt(formatter),
             Kind::Unix(_, file) => write!(formatter, "unix:{}", file.path.display()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 
 use uuid::Uuid;
 
-use super::{Batch, Change, Changed, Effect, Epoch, Expect, Name, Step, StoreError, Table};
+use super::{Batch, Change, Changed, Effect, Epoch, Expect, Mark, Name, Step, StoreError, Table};
 
 /// How many changes a log keeps. A follower that lags by more reads a snapshot.
 pub(super) const KEPT: u64 = 100_000;
@@ -50,6 +50,10 @@ impl History {
         self.epoch
     }
 
+    pub(super) fn begin_term(&mut self) {
+        self.epoch.term += 1;
+    }
+
     /// Forgets all but the newest `kept` changes; gives the numbers of those to be removed from
     /// the log.
     pub(super) fn trim(&mut self, kept: u64) -> std::ops::RangeInclusive<u64> {
@@ -62,12 +66,6 @@ impl History {
         }
         first..=self.after
     }
-}
-
-/// Whether a log that stands at `now` and has the changes after `after` can tell what came after
-/// `from`. A later number than ours is another history: the store went back.
-pub(super) fn reaches(now: Epoch, after: u64, from: Epoch) -> bool {
-    (from.store, from.term) == (now.store, now.term) && from.number >= after && from.number <= now.number
 }
 
 /// The first step whose expectation does not hold, as the records stand before the batch.
@@ -93,7 +91,7 @@ pub(super) fn expect(
     Ok(())
 }
 
-/// The batch as the log has it.
+/// The batch as the log has it; its mark is up to who keeps the log.
 pub(super) fn change(number: u64, batch: &Batch) -> Change {
     let changed = |step: &Step| {
         let payload = match &step.effect {
@@ -103,5 +101,6 @@ pub(super) fn change(number: u64, batch: &Batch) -> Change {
         };
         Some(Changed { table: step.table, name: step.name.clone(), payload })
     };
-    Change { number, operation: batch.operation, records: batch.steps.iter().filter_map(changed).collect() }
+    let records = batch.steps.iter().filter_map(changed).collect();
+    Change { number, mark: Mark::NONE, operation: batch.operation, records }
 }

@@ -45,13 +45,17 @@ holds_for_each!([
     same_operation_at_the_same_time_is_written_once,
     writes_at_the_same_time_get_numbers_of_their_own,
     scan_goes_by_name_within_the_prefix,
-    snapshot_is_of_one_moment_while_writes_go_on,
+    snapshot_and_the_changes_after_it_are_of_one_moment_while_writes_go_on,
     snapshot_shows_the_tables_asked_for,
     changes_beyond_the_log_are_gone,
-    changes_of_another_history_are_gone,
+    another_history_is_told_apart,
     heartbeat_says_where_the_store_stands,
     newest_number_is_pushed,
+    instances_are_who_sent_heartbeats,
 ]);
+
+// An open file loses no changes, so redb has no other terms.
+holds_for!(memory_alone, super::memory, [a_new_term_goes_on_from_where_the_store_stands]);
 
 fn memory(kept: u64) -> Subject {
     Subject { store: Arc::new(Memory::keeping(kept)), _folder: None }
@@ -80,11 +84,12 @@ async fn put_record_is_read_with_its_revision(open: Open) {
 async fn deleted_record_is_absent_and_in_the_log_as_none(open: Open) {
     let subject = open(MANY);
     let store = &*subject.store;
-    let epoch = store.write(put(Table::Key, 1, b"payload")).await.unwrap();
+    store.write(put(Table::Key, 1, b"payload")).await.unwrap();
+    let before = store.heartbeat(beat()).await.unwrap();
     store.write(batch([step(Table::Key, 1, Expect::Anything, Effect::Delete)])).await.unwrap();
     assert_eq!(store.read(Table::Key, &name(1)).await.unwrap(), None);
     assert!(all(store, Table::Key).await.is_empty());
-    let changes = next(store, epoch, 10).await;
+    let changes = next(store, before, 10).await;
     assert_eq!(changes[0].records, [Changed { table: Table::Key, name: name(1), payload: None }]);
 }
 
@@ -105,9 +110,10 @@ async fn changes_come_in_order_and_without_gaps(open: Open) {
     assert_eq!(changes.iter().map(|change| change.operation).collect::<Vec<_>>(), operations);
     let wrote = |table, payload: &[u8]| Changed { table, name: name(3), payload: Some(payload.to_vec()) };
     assert_eq!(changes[2].records, [wrote(Table::Key, &[3]), wrote(Table::Unique, &[0])]);
-    let some = next(store, Epoch { number: 2, ..start }, 3).await;
-    assert_eq!(some.iter().map(|change| change.number).collect::<Vec<_>>(), [3, 4, 5]);
-    assert!(next(store, Epoch { number: 7, ..start }, 3).await.is_empty());
+    let some = next(store, after(start, &changes[1]), 3).await;
+    assert_eq!(some, changes[2..5]);
+    assert_eq!(store.heartbeat(beat()).await.unwrap(), after(start, &changes[6]));
+    assert!(next(store, after(start, &changes[6]), 3).await.is_empty());
 }
 
 async fn conflict_in_any_step_writes_nothing(open: Open) {
@@ -127,7 +133,7 @@ async fn conflict_in_any_step_writes_nothing(open: Open) {
     assert!(next(store, before, 10).await.is_empty());
     // The refused operation was not written, so it is not taken for one that was.
     store.write(batch_of(Table::Unique, 5, Expect::Anything, Effect::Delete)).await.unwrap();
-    assert_eq!(store.write(batch).await.unwrap().number, before.number + 2);
+    assert_eq!(store.write(batch).await.unwrap().number, before.epoch.number + 2);
 }
 
 async fn conflict_names_the_first_step_that_failed(open: Open) {
@@ -157,12 +163,13 @@ async fn same_operation_is_written_once(open: Open) {
     let subject = open(MANY);
     let store = &*subject.store;
     let batch = put(Table::Key, 1, b"a");
+    let start = store.heartbeat(beat()).await.unwrap();
     let first = store.write(batch.clone()).await.unwrap();
     store.write(put(Table::Key, 2, b"b")).await.unwrap();
     // Its expectation (absent) would not hold any more: it is not asked again.
     assert_eq!(store.write(batch).await.unwrap(), first);
-    assert_eq!(store.heartbeat(beat()).await.unwrap().number, first.number + 1);
-    assert_eq!(next(store, Epoch { number: 0, ..first }, 10).await.len(), 2);
+    assert_eq!(store.heartbeat(beat()).await.unwrap().epoch.number, first.number + 1);
+    assert_eq!(next(store, start, 10).await.len(), 2);
 }
 
 async fn same_operation_at_the_same_time_is_written_once(open: Open) {
@@ -172,11 +179,12 @@ async fn same_operation_at_the_same_time_is_written_once(open: Open) {
     for write in writes {
         assert_eq!(write.await.unwrap().unwrap().number, 1);
     }
-    assert_eq!(subject.store.heartbeat(beat()).await.unwrap().number, 1);
+    assert_eq!(subject.store.heartbeat(beat()).await.unwrap().epoch.number, 1);
 }
 
 async fn writes_at_the_same_time_get_numbers_of_their_own(open: Open) {
     let subject = open(MANY);
+    let start = subject.store.heartbeat(beat()).await.unwrap();
     let writes: Vec<_> =
         (0..200).map(|number| spawn_write(&subject.store, put(Table::Key, number, b"a"))).collect();
     let mut numbers = Vec::new();
@@ -185,7 +193,6 @@ async fn writes_at_the_same_time_get_numbers_of_their_own(open: Open) {
     }
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=200).collect::<Vec<_>>());
-    let start = Epoch { number: 0, ..subject.store.heartbeat(beat()).await.unwrap() };
     let logged: Vec<_> = next(&*subject.store, start, 1_000).await.iter().map(|c| c.number).collect();
     assert_eq!(logged, numbers);
     assert_eq!(all(&*subject.store, Table::Key).await.len(), 200);
@@ -216,7 +223,7 @@ async fn scan_goes_by_name_within_the_prefix(open: Open) {
     assert!(all(store, Table::Unique).await.is_empty());
 }
 
-async fn snapshot_is_of_one_moment_while_writes_go_on(open: Open) {
+async fn snapshot_and_the_changes_after_it_are_of_one_moment_while_writes_go_on(open: Open) {
     let subject = open(MANY);
     // Two records that always change together.
     let together = |value: u8| {
@@ -239,9 +246,14 @@ async fn snapshot_is_of_one_moment_while_writes_go_on(open: Open) {
             values.insert(record.table, (record.revision, record.payload));
         };
         let tables = [Table::Consumer, Table::Key];
-        let epoch = subject.store.snapshot(&tables, &mut each).await.unwrap();
+        let head = subject.store.snapshot(&tables, &mut each).await.unwrap();
+        assert!(values.values().all(|(revision, _)| *revision >= head.epoch.number), "older than its head");
+        for change in next(&*subject.store, head, 1_000).await {
+            for changed in change.records {
+                values.insert(changed.table, (change.number, changed.payload.unwrap()));
+            }
+        }
         assert_eq!(values[&Table::Consumer], values[&Table::Key]);
-        assert_eq!(values[&Table::Key].0, epoch.number);
         tokio::task::yield_now().await;
     }
     writer.await.unwrap();
@@ -256,8 +268,9 @@ async fn snapshot_shows_the_tables_asked_for(open: Open) {
     }
     let mut seen = Vec::new();
     let mut each = |record: Record| seen.push((record.table, record.name, record.payload));
-    let epoch = subject.store.snapshot(&[Table::Key, Table::Unique], &mut each).await.unwrap();
-    assert_eq!(epoch.number, 150);
+    let head = subject.store.snapshot(&[Table::Key, Table::Unique], &mut each).await.unwrap();
+    assert_eq!(head, subject.store.heartbeat(beat()).await.unwrap());
+    assert_eq!(head.epoch.number, 150);
     seen.sort();
     let expected: Vec<_> = [Table::Key, Table::Unique]
         .into_iter()
@@ -270,29 +283,35 @@ async fn changes_beyond_the_log_are_gone(open: Open) {
     let subject = open(3);
     let store = &*subject.store;
     let first = put(Table::Key, 0, b"a");
-    let start = store.write(first.clone()).await.unwrap();
+    let mut heads = vec![store.heartbeat(beat()).await.unwrap()];
+    store.write(first.clone()).await.unwrap();
     for number in 1..10 {
+        heads.push(store.heartbeat(beat()).await.unwrap());
         store.write(put(Table::Key, number, b"a")).await.unwrap();
     }
-    let at = |number| Epoch { number, ..start };
-    assert_eq!(store.changes(at(6), 10).await.unwrap(), Changes::Gone);
-    let kept: Vec<_> = next(store, at(7), 10).await.iter().map(|change| change.number).collect();
+    assert_eq!(store.changes(heads[6], 10).await.unwrap(), Changes::Gone);
+    assert_eq!(store.changes(heads[0], 10).await.unwrap(), Changes::Gone);
+    let kept: Vec<_> = next(store, heads[7], 10).await.iter().map(|change| change.number).collect();
     assert_eq!(kept, [8, 9, 10]);
     // An operation that the log has forgotten meets its expectation again.
     assert!(matches!(store.write(first).await, Err(StoreError::Conflict { .. })));
 }
 
-async fn changes_of_another_history_are_gone(open: Open) {
+async fn another_history_is_told_apart(open: Open) {
     let subject = open(MANY);
     let store = &*subject.store;
-    let now = store.write(put(Table::Key, 0, b"a")).await.unwrap();
+    let start = store.heartbeat(beat()).await.unwrap();
+    store.write(put(Table::Key, 0, b"a")).await.unwrap();
+    let now = store.heartbeat(beat()).await.unwrap();
+    let parted = |epoch, mark| Head { epoch, mark };
     for other in [
-        Epoch { store: Uuid::from_u128(1), ..now },
-        Epoch { term: now.term + 1, ..now },
-        Epoch { term: now.term - 1, ..now },
-        Epoch { number: now.number + 1, ..now },
+        parted(Epoch { store: Uuid::from_u128(1), ..now.epoch }, now.mark),
+        parted(Epoch { store: Uuid::from_u128(1), ..start.epoch }, start.mark),
+        parted(Epoch { number: now.epoch.number + 1, ..now.epoch }, now.mark),
+        parted(now.epoch, Mark([7; 16])),
+        parted(start.epoch, Mark([7; 16])),
     ] {
-        assert_eq!(store.changes(other, 10).await.unwrap(), Changes::Gone, "{other:?}");
+        assert_eq!(store.changes(other, 10).await.unwrap(), Changes::Parted, "{other:?}");
     }
     assert!(next(store, now, 10).await.is_empty());
 }
@@ -300,10 +319,47 @@ async fn changes_of_another_history_are_gone(open: Open) {
 async fn heartbeat_says_where_the_store_stands(open: Open) {
     let subject = open(MANY);
     let start = subject.store.heartbeat(beat()).await.unwrap();
-    assert_eq!(start.number, 0);
+    assert_eq!(start.epoch.number, 0);
     let written = subject.store.write(put(Table::Key, 1, b"a")).await.unwrap();
-    assert_eq!(subject.store.heartbeat(beat()).await.unwrap(), written);
-    assert_eq!(written, Epoch { number: 1, ..start });
+    assert_eq!(subject.store.heartbeat(beat()).await.unwrap().epoch, written);
+    assert_eq!(written, Epoch { number: 1, ..start.epoch });
+}
+
+async fn instances_are_who_sent_heartbeats(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let first = beat();
+    let head = store.heartbeat(first).await.unwrap();
+    let second = Beat { instance: Uuid::from_u128(2), applied: Some(head.epoch), catalog: u64::MAX };
+    store.heartbeat(second).await.unwrap();
+    let later = Beat { applied: Some(Epoch { number: 7, ..head.epoch }), ..first };
+    store.heartbeat(later).await.unwrap();
+    let mut instances = store.instances().await.unwrap();
+    instances.sort_by_key(|instance| instance.beat.instance);
+    assert_eq!(instances.iter().map(|instance| instance.beat).collect::<Vec<_>>(), [later, second]);
+    assert!(instances.iter().all(|instance| instance.silent < Duration::from_secs(60)), "{instances:?}");
+}
+
+async fn a_new_term_goes_on_from_where_the_store_stands(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    store.write(put(Table::Key, 0, b"a")).await.unwrap();
+    let before = store.heartbeat(beat()).await.unwrap();
+    store.write(put(Table::Key, 1, b"a")).await.unwrap();
+    let now = store.heartbeat(beat()).await.unwrap();
+    let late = store.begin_term(before, put(Table::Key, 2, b"a")).await;
+    assert!(matches!(late, Err(StoreError::Moved)), "{late:?}");
+    let again = put(Table::Key, 2, b"a");
+    let epoch = store.begin_term(now, again.clone()).await.unwrap();
+    assert_eq!(epoch, Epoch { term: now.epoch.term + 1, number: now.epoch.number + 1, ..now.epoch });
+    assert_eq!(store.heartbeat(beat()).await.unwrap().epoch, epoch);
+    assert_eq!(next(store, now, 10).await.len(), 1, "who knows all that came before goes on");
+    let twice = store.begin_term(now, batch([])).await;
+    assert!(matches!(twice, Err(StoreError::Moved)), "{twice:?}");
+    assert_eq!(
+        store.write(put(Table::Key, 3, b"a")).await.unwrap(),
+        Epoch { number: epoch.number + 1, ..epoch }
+    );
 }
 
 async fn newest_number_is_pushed(open: Open) {
@@ -332,18 +388,22 @@ pub(super) fn put(table: Table, number: u8, payload: &[u8]) -> Batch {
 }
 
 pub(super) fn beat() -> Beat {
-    Beat { instance: Uuid::from_u128(1), applied: 0, catalog: 0 }
+    Beat { instance: Uuid::from_u128(1), applied: None, catalog: 0 }
 }
 
 pub(super) async fn all(store: &dyn Store, table: Table) -> Vec<Record> {
     store.scan(table, &[], None, usize::MAX).await.unwrap()
 }
 
-pub(super) async fn next(store: &dyn Store, epoch: Epoch, limit: usize) -> Vec<Change> {
-    match store.changes(epoch, limit).await.unwrap() {
+pub(super) async fn next(store: &dyn Store, from: Head, limit: usize) -> Vec<Change> {
+    match store.changes(from, limit).await.unwrap() {
         Changes::Next(changes) => changes,
-        Changes::Gone => panic!("gone"),
+        other => panic!("{other:?}"),
     }
+}
+
+fn after(start: Head, change: &Change) -> Head {
+    Head { epoch: Epoch { number: change.number, ..start.epoch }, mark: change.mark }
 }
 
 fn batch_of(table: Table, number: u8, expect: Expect, effect: Effect) -> Batch {

@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::changes::{self, History};
-use super::{Batch, Beat, Change, Changes, Effect, Epoch, Name, Record, Store, StoreError, Table};
+use super::roster::Roster;
+use super::{
+    Batch, Beat, Change, Changes, Effect, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table,
+};
 
 /// Records in memory.
 pub struct Memory {
@@ -17,12 +21,15 @@ pub struct Memory {
     state: Mutex<State>,
     kept: u64,
     pushed: watch::Sender<u64>,
+    roster: Roster,
 }
 
 struct State {
     history: History,
     records: BTreeMap<(Table, Name), Record>,
     log: VecDeque<Change>,
+    /// Of the change that the log begins after.
+    mark_before: Mark,
 }
 
 impl Memory {
@@ -35,8 +42,9 @@ impl Memory {
     pub fn keeping(kept: u64) -> Self {
         let epoch = Epoch { store: Uuid::new_v4(), term: 1, number: 0 };
         let history = History::new(epoch, 0, Vec::new());
-        let state = State { history, records: BTreeMap::new(), log: VecDeque::new() };
-        Self { state: Mutex::new(state), kept, pushed: watch::Sender::new(0) }
+        let state =
+            State { history, records: BTreeMap::new(), log: VecDeque::new(), mark_before: Mark::NONE };
+        Self { state: Mutex::new(state), kept, pushed: watch::Sender::new(0), roster: Roster::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,22 +61,9 @@ impl Default for Memory {
 #[tonic::async_trait]
 impl Store for Memory {
     async fn write(&self, batch: Batch) -> Result<Epoch, StoreError> {
-        let mut state = self.state();
-        if let Some(epoch) = state.history.written(&batch.operation) {
-            return Ok(epoch);
-        }
-        changes::expect(&batch, |table, name| {
-            Ok(state.records.get(&(table, name.clone())).map(|record| record.revision))
-        })?;
-        let epoch = state.history.advance(batch.operation);
-        state.log.push_back(changes::change(epoch.number, &batch));
-        for step in batch.steps {
-            state.apply(epoch.number, step.table, step.name, step.effect);
-        }
-        for _ in state.history.trim(self.kept) {
-            state.log.pop_front();
-        }
-        self.pushed.send_replace(epoch.number);
+        let epoch = self.state().write(batch, self.kept)?;
+        self.pushed
+            .send_if_modified(|newest| epoch.number > std::mem::replace(newest, epoch.number.max(*newest)));
         Ok(epoch)
     }
 
@@ -99,28 +94,51 @@ impl Store for Memory {
         &self,
         tables: &[Table],
         each: &mut (dyn for<'r> FnMut(Record) + Send),
-    ) -> Result<Epoch, StoreError> {
-        let (epoch, records) = {
+    ) -> Result<Head, StoreError> {
+        let (head, records) = {
             let state = self.state();
             let wanted = state.records.values().filter(|record| tables.contains(&record.table));
-            (state.history.epoch(), wanted.cloned().collect::<Vec<_>>())
+            (state.head(), wanted.cloned().collect::<Vec<_>>())
         };
         records.into_iter().for_each(each);
-        Ok(epoch)
+        Ok(head)
     }
 
-    async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, from: Head, limit: usize) -> Result<Changes, StoreError> {
         let state = self.state();
-        if !changes::reaches(state.history.epoch(), state.history.after(), epoch) {
-            return Ok(Changes::Gone);
+        let number = from.epoch.number;
+        if from.epoch.store != state.history.epoch().store {
+            return Ok(Changes::Parted);
         }
-        // The log begins with the change after `after`, and has no gaps.
-        let known = usize::try_from(epoch.number - state.history.after()).unwrap_or(usize::MAX);
+        // The log begins with the change after this one, and has no gaps.
+        let Some(known) = number.checked_sub(state.history.after()) else { return Ok(Changes::Gone) };
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        if state.mark_at(known) != Some(from.mark) {
+            return Ok(Changes::Parted);
+        }
         Ok(Changes::Next(state.log.iter().skip(known).take(limit).cloned().collect()))
     }
 
-    async fn heartbeat(&self, _beat: Beat) -> Result<Epoch, StoreError> {
-        Ok(self.state().history.epoch())
+    async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
+        self.roster.note(beat);
+        Ok(self.state().head())
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        Ok(self.roster.instances())
+    }
+
+    async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError> {
+        let epoch = {
+            let mut state = self.state();
+            if state.head() != from {
+                return Err(StoreError::Moved);
+            }
+            state.history.begin_term();
+            state.write(batch, self.kept)?
+        };
+        self.pushed.send_replace(epoch.number);
+        Ok(epoch)
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {
@@ -129,6 +147,38 @@ impl Store for Memory {
 }
 
 impl State {
+    fn head(&self) -> Head {
+        let mark = self.log.back().map_or(self.mark_before, |change| change.mark);
+        Head { epoch: self.history.epoch(), mark }
+    }
+
+    /// Of the change that comes after so many of the log's.
+    fn mark_at(&self, known: usize) -> Option<Mark> {
+        match known.checked_sub(1) {
+            None => Some(self.mark_before),
+            Some(index) => self.log.get(index).map(|change| change.mark),
+        }
+    }
+
+    fn write(&mut self, batch: Batch, kept: u64) -> Result<Epoch, StoreError> {
+        if let Some(epoch) = self.history.written(&batch.operation) {
+            return Ok(epoch);
+        }
+        changes::expect(&batch, |table, name| {
+            Ok(self.records.get(&(table, name.clone())).map(|record| record.revision))
+        })?;
+        let mark = mark_after(self.head().mark, &batch.operation);
+        let epoch = self.history.advance(batch.operation);
+        self.log.push_back(Change { mark, ..changes::change(epoch.number, &batch) });
+        for step in batch.steps {
+            self.apply(epoch.number, step.table, step.name, step.effect);
+        }
+        for _ in self.history.trim(kept) {
+            self.mark_before = self.log.pop_front().map_or(self.mark_before, |change| change.mark);
+        }
+        Ok(epoch)
+    }
+
     fn apply(&mut self, revision: u64, table: Table, name: Name, effect: Effect) {
         match effect {
             Effect::Put(payload) => {
@@ -141,4 +191,12 @@ impl State {
             Effect::Keep => {}
         }
     }
+}
+
+/// An operation's id names its batch.
+fn mark_after(previous: Mark, operation: &Uuid) -> Mark {
+    let digest: [u8; 32] = Sha256::new().chain_update(previous.0).chain_update(operation).finalize().into();
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&digest[..16]);
+    Mark(mark)
 }

@@ -6,17 +6,21 @@
 mod changes;
 pub mod codec;
 mod durable;
+mod log;
 pub mod memory;
 mod proto;
 pub mod record;
 pub mod redb;
 pub mod ring;
+mod roster;
 
 #[cfg(test)]
 mod contract;
 
 use std::fmt;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -29,6 +33,18 @@ pub struct Epoch {
     pub store: Uuid,
     pub term: u32,
     pub number: u64,
+}
+
+/// What tells apart two histories that have the same numbers: it depends on every change up to one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Mark(pub [u8; 16]);
+
+/// Where a history stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub epoch: Epoch,
+    /// Of the change that the epoch has the number of.
+    pub mark: Mark,
 }
 
 /// The kinds of record.
@@ -101,6 +117,8 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub number: u64,
+    /// Of the history up to and with this change.
+    pub mark: Mark,
     pub operation: Uuid,
     pub records: Vec<Changed>,
 }
@@ -119,18 +137,29 @@ pub struct Changed {
 pub enum Changes {
     /// The next ones, oldest first; empty where there are none.
     Next(Vec<Change>),
-    /// The log no longer reaches back that far, or the store is another one: read a snapshot.
+    /// The log no longer reaches back that far: read a snapshot.
     Gone,
+    /// The store's history is not the one that was asked about: it lost changes, or is another store.
+    Parted,
 }
 
 /// What an instance tells the store of itself with each heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
     pub instance: Uuid,
-    /// The number of the last change that the instance has applied.
-    pub applied: u64,
+    /// Up to where the instance has applied changes; `None` before its first snapshot.
+    pub applied: Option<Epoch>,
     /// A digest of the catalog it decides with.
     pub catalog: u64,
+}
+
+/// An instance as the store knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// What it said last.
+    pub beat: Beat,
+    /// How long ago, by the store's clock.
+    pub silent: Duration,
 }
 
 /// Durable records.
@@ -157,18 +186,44 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Shows `each` every record of the tables, as they all stood at the epoch that is returned.
+    /// Shows `each` every record of the tables, none older than the head that is returned; some may
+    /// be newer. With the changes after that head applied to them, they are as they all stood at
+    /// one moment.
     async fn snapshot(
         &self,
         tables: &[Table],
         each: &mut (dyn for<'r> FnMut(Record) + Send),
-    ) -> Result<Epoch, StoreError>;
+    ) -> Result<Head, StoreError>;
 
-    /// The changes after `number` (of the history that `epoch` belongs to), at most `limit`.
-    async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError>;
+    /// The changes after `from`, at most `limit`.
+    async fn changes(&self, from: Head, limit: usize) -> Result<Changes, StoreError>;
 
     /// Writes that an instance lives and says where the store stands.
-    async fn heartbeat(&self, beat: Beat) -> Result<Epoch, StoreError>;
+    async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError>;
+
+    /// Every instance that has sent a heartbeat in the last hour, this one too.
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError>;
+
+    /// Begins a new term with this batch as its first change, if the store still stands at `from`:
+    /// for a history that lost changes, so that nobody takes the numbers that come now for lost ones.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Moved`] where it stands elsewhere: somebody was first, look again.
+    async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError>;
+
+    /// What an instance packed last of all that checks need, in pieces, and the head from which the
+    /// changes have to be applied to it. `None` where nobody packed, or where that gains nothing.
+    async fn packed(&self) -> Result<Option<(Head, Vec<Bytes>)>, StoreError> {
+        Ok(None)
+    }
+
+    /// Keeps a pack in the place of the one before, and the log from `head` on. `false` where the
+    /// store does not keep packs, or has one that is newer.
+    async fn pack(&self, head: Head, pieces: Vec<Bytes>) -> Result<bool, StoreError> {
+        let _ = (head, pieces);
+        Ok(false)
+    }
 
     /// The number of the newest change this store has heard of; only makes following sooner.
     fn pushed(&self) -> watch::Receiver<u64>;
@@ -183,6 +238,15 @@ pub enum StoreError {
     /// A record's bytes are not what we wrote: damage, a foreign writer, or another ring.
     #[error("a {table:?} record cannot be trusted: {why}")]
     Damaged { table: Table, why: String },
+    /// [`Store::begin_term`] came too late.
+    #[error("the store has moved on")]
+    Moved,
+    /// Written, but too few of the store's own replicas say that they have it.
+    #[error("written as change {}, but not confirmed by enough replicas of the store", .0.number)]
+    Unconfirmed(Epoch),
+    /// What is there belongs to another secret, or to a newer Doorward. Nothing was changed.
+    #[error("{0}")]
+    Foreign(String),
     /// The store does not answer, or its disk refuses.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
@@ -193,6 +257,29 @@ impl Epoch {
     /// one history do numbers compare.
     pub fn reaches(self, other: Self) -> bool {
         (self.store, self.term) == (other.store, other.term) && self.number >= other.number
+    }
+}
+
+impl Table {
+    /// Every kind of record.
+    pub const ALL: [Self; 4] = [Self::Consumer, Self::Key, Self::Unique, Self::Owned];
+}
+
+impl Mark {
+    /// Of a history without changes.
+    pub const NONE: Self = Self([0; 16]);
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Head {
+    /// Where no change was made yet.
+    pub fn start(store: Uuid, term: u32) -> Self {
+        Self { epoch: Epoch { store, term, number: 0 }, mark: Mark::NONE }
     }
 }
 

@@ -33,9 +33,12 @@ use self::shared::Shared;
 pub use self::verify::Report;
 use self::writer::{Ask, QUEUE, Writer};
 use super::changes::{self, History};
-use super::codec;
 use super::ring::{Ring, RingError};
-use super::{Batch, Beat, Changes, Epoch, Name, Record, Store, StoreError, Table};
+use super::roster::Roster;
+use super::{
+    Batch, Beat, Change, Changes, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table, codec,
+    log,
+};
 
 /// An open store. Dropping it waits until what was asked is written, and closes the file.
 pub struct RedbStore {
@@ -43,6 +46,7 @@ pub struct RedbStore {
     file: Held,
     shared: Arc<Shared>,
     ring: Arc<Ring>,
+    roster: Roster,
     #[cfg(test)]
     faults: Arc<fence::Faults>,
     /// `None` only while it is dropped.
@@ -119,6 +123,7 @@ impl RedbStore {
             file,
             shared,
             ring,
+            roster: Roster::default(),
             #[cfg(test)]
             faults,
             asks: Some(asks),
@@ -256,7 +261,7 @@ impl Store for RedbStore {
         &self,
         tables: &[Table],
         each: &mut (dyn for<'r> FnMut(Record) + Send),
-    ) -> Result<Epoch, StoreError> {
+    ) -> Result<Head, StoreError> {
         let tables = tables.to_vec();
         // The reader may be as much ahead as this; a million records are never in memory at once.
         let (send, mut receive) = mpsc::channel(2);
@@ -264,7 +269,7 @@ impl Store for RedbStore {
             for table in tables {
                 send_records(transaction, ring, table, &send)?;
             }
-            Meta::read(transaction, ring).map(|meta| meta.epoch).map_err(unreadable)
+            Meta::read(transaction, ring).map(|meta| head(meta.epoch)).map_err(unreadable)
         });
         let showing = async {
             while let Some(records) = receive.recv().await {
@@ -274,23 +279,29 @@ impl Store for RedbStore {
         tokio::join!(reading, showing).0
     }
 
-    async fn changes(&self, epoch: Epoch, limit: usize) -> Result<Changes, StoreError> {
+    async fn changes(&self, from: Head, limit: usize) -> Result<Changes, StoreError> {
+        let now = head(self.shared.epoch());
+        if from.mark != now.mark || from.epoch.store != now.epoch.store {
+            return Ok(Changes::Parted);
+        }
         // Asked with every heartbeat, and mostly for nothing: that needs no disk.
-        if epoch == self.shared.epoch() {
+        if from.epoch.number == now.epoch.number {
             return Ok(Changes::Next(Vec::new()));
         }
         self.reading(move |transaction, ring| {
             let meta = Meta::read(transaction, ring).map_err(unreadable)?;
-            if !changes::reaches(meta.epoch, meta.log_after, epoch) {
-                return Ok(Changes::Gone);
+            match from.epoch.number {
+                number if number < meta.log_after => return Ok(Changes::Gone),
+                number if number > meta.epoch.number => return Ok(Changes::Parted),
+                _ => {}
             }
-            let log = transaction.open_table(LOG).map_err(refused)?;
+            let entries = transaction.open_table(LOG).map_err(refused)?;
             let mut next = Vec::new();
-            for entry in log.range(epoch.number + 1..).map_err(refused)?.take(limit) {
+            for entry in entries.range(from.epoch.number + 1..).map_err(refused)?.take(limit) {
                 let (number, value) = entry.map_err(refused)?;
-                let change = layout::open_change(ring, number.value(), value.value());
                 let fault = |distrust| unreadable(Fault::distrust("a change of the log", distrust));
-                next.push(change.map_err(fault)?);
+                let (change, _) = log::open(ring, number.value(), value.value()).map_err(fault)?;
+                next.push(Change { mark: from.mark, ..change });
             }
             Ok(Changes::Next(next))
         })
@@ -300,12 +311,21 @@ impl Store for RedbStore {
     /// Written nowhere, unlike on a shared store: the file is locked, so nobody but our own writer
     /// can move the epoch, and it shows here what it has made durable before it answers anybody. A
     /// disk that refuses or hangs therefore ends no lease.
-    async fn heartbeat(&self, _beat: Beat) -> Result<Epoch, StoreError> {
+    async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
+        self.roster.note(beat);
         if let Some(asks) = self.asks.as_ref().filter(|_| !*self.shared.writable.borrow()) {
             // A full queue will try the disk all the same.
             let _ = asks.try_send(Ask::Probe);
         }
-        Ok(self.shared.epoch())
+        Ok(head(self.shared.epoch()))
+    }
+
+    async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
+        Ok(self.roster.instances())
+    }
+
+    async fn begin_term(&self, _from: Head, _batch: Batch) -> Result<Epoch, StoreError> {
+        Err(StoreError::Unavailable("an open file loses no changes, so it needs no new term".into()))
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {
@@ -319,6 +339,11 @@ fn make_ring(secret_file: &Path) -> Result<Ring, FileError> {
         Err(RingError::Exists { .. }) => Ok(Ring::load(secret_file)?),
         made => Ok(made?),
     }
+}
+
+/// While the file is open nobody else writes to it, so that its term alone names its history.
+fn head(epoch: Epoch) -> Head {
+    Head { epoch, mark: Mark(u128::from(epoch.term).to_be_bytes()) }
 }
 
 fn record(ring: &Ring, table: Table, name: &[u8], value: &[u8]) -> Result<Record, StoreError> {

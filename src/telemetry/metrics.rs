@@ -42,6 +42,7 @@ pub struct Telemetry {
     store_writable: IntGauge,
     connections: IntGauge,
     insecure: IntGaugeVec,
+    certificate_expires: IntGaugeVec,
     process: Process,
     /// Held by a scrape, which brings up to date what is kept elsewhere.
     scrape: Mutex<()>,
@@ -116,6 +117,16 @@ impl Telemetry {
                 IntGaugeVec::new(
                     Opts::new("doorward_insecure", "1 for each option in use that weakens what is promised"),
                     &["option"],
+                ),
+            ),
+            certificate_expires: registered(
+                add,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "doorward_certificate_expires_timestamp_seconds",
+                        "Moment at which a listener's certificate ends, seconds since 1970",
+                    ),
+                    &["listener"],
                 ),
             ),
             process: Process::new(add),
@@ -211,6 +222,11 @@ impl Telemetry {
         for option in options {
             self.insecure.with_label_values(&[option]).set(1);
         }
+    }
+
+    /// When the certificate ends that a listener shows from now on.
+    pub fn set_certificate_expires(&self, listener: &str, moment: Timestamp) {
+        self.certificate_expires.with_label_values(&[listener]).set(moment.unix());
     }
 
     /// All metrics, in the text format 0.0.4.
@@ -429,6 +445,7 @@ mod tests {
         telemetry.set_consumers(2);
         telemetry.set_weak_keys(1);
         telemetry.set_store_writable(true);
+        telemetry.set_certificate_expires("grpc", Timestamp::from_unix(3_000));
         let first = telemetry.connection();
         let _second = telemetry.connection();
         drop(first);
@@ -442,6 +459,7 @@ mod tests {
         check("doorward_consumers", 2.0);
         check("doorward_weak_keys", 1.0);
         check("doorward_store_writable", 1.0);
+        check("doorward_certificate_expires_timestamp_seconds{listener=\"grpc\"}", 3_000.0);
         check("doorward_connections", 1.0);
         check("doorward_lease_age_seconds", 1.5);
         check("process_start_time_seconds", 1_000.0);

@@ -13,7 +13,7 @@ use crate::rig::wiring::Wiring;
 use crate::world::{ALICE, HOUSE, start_doorward, start_envoy};
 
 /// Requests over kept connections until it is dropped.
-struct Load {
+pub(crate) struct Load {
     over: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
     failed: Arc<Mutex<Vec<String>>>,
@@ -21,7 +21,7 @@ struct Load {
 }
 
 impl Load {
-    fn start(to: SocketAddr) -> Self {
+    pub(crate) fn start(to: SocketAddr) -> Self {
         let load =
             Self { over: Arc::default(), done: Arc::default(), failed: Arc::default(), workers: Vec::new() };
         let workers = (0..4).map(|_| {
@@ -47,17 +47,17 @@ impl Load {
         Self { workers, ..load }
     }
 
-    fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         self.done.load(Ordering::SeqCst)
     }
 
-    fn reaches(&self, count: usize) {
+    pub(crate) fn reaches(&self, count: usize) {
         let what = format!("{count} requests were answered");
         until(&what, Duration::from_secs(120), || (self.done() >= count).then_some(())).unwrap();
     }
 
     /// How many were answered, and what went wrong.
-    fn end(self) -> (usize, Vec<String>) {
+    pub(crate) fn end(self) -> (usize, Vec<String>) {
         self.over.store(true, Ordering::Relaxed);
         for worker in self.workers {
             worker.join().unwrap();

@@ -19,11 +19,18 @@ pub struct Setup {
     /// Holds `doorward.yaml` and, after the start, what Doorward keeps.
     pub folder: PathBuf,
     pub environment: Vec<(String, String)>,
+    /// Options for `doorward health`, where the status listener asks for more than a question.
+    pub probe: Vec<String>,
 }
 
 impl Setup {
     pub fn new(binary: &Path, folder: &Path) -> Self {
-        Self { binary: binary.to_owned(), folder: folder.to_owned(), environment: Vec::new() }
+        Self {
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
+            environment: Vec::new(),
+            probe: Vec::new(),
+        }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -63,13 +70,23 @@ impl Setup {
                 return Some(Err(format!("Doorward ended with {status}")));
             }
             let found = Addresses::read(&addresses)?;
-            let ready =
-                send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")).ok()?;
-            (ready.status == 200).then_some(Ok(found))
+            self.is_ready(&found).then_some(Ok(found))
         });
         match found.and_then(|ready| ready) {
             Ok(addresses) => Ok(Doorward { process, setup: self.clone(), addresses }),
             Err(message) => Err(format!("{message}\n{}", process.tail())),
+        }
+    }
+
+    /// A status listener that does not speak plain text is asked by Doorward's own command.
+    fn is_ready(&self, found: &Addresses) -> bool {
+        match send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")) {
+            Ok(page) => page.status == 200,
+            Err(_) => {
+                let arguments: Vec<&str> =
+                    std::iter::once("health").chain(self.probe.iter().map(String::as_str)).collect();
+                self.run(&arguments).is_ok_and(|health| health.status.success())
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Wiring {
     pub timeout: &'static str,
     /// Ask the health service of each Doorward, every 100 ms.
     pub health_checks: bool,
+    /// TLS to every Doorward.
+    pub tls: Option<UpstreamTls>,
     /// One JSON line a request, with its header `x-case` and Doorward's dynamic metadata.
     pub access_log: Option<PathBuf>,
     /// Listeners beside `main`, which is an [`Edge`] as Envoy has it by default.
@@ -49,6 +51,17 @@ pub struct Edge {
     pub proxy_protocol: bool,
     /// On a Unix socket instead of a port.
     pub socket: Option<PathBuf>,
+}
+
+/// `UpstreamTlsContext`; the files are PEM.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// The authority of Doorward's certificate.
+    pub ca: PathBuf,
+    /// The name that the certificate must have.
+    pub name: &'static str,
+    /// What Envoy shows: its certificate, and the key of that.
+    pub pair: Option<(PathBuf, PathBuf)>,
 }
 
 /// `with_request_body`.
@@ -96,6 +109,7 @@ impl Wiring {
             routes: Vec::new(),
             timeout: "5s",
             health_checks: false,
+            tls: None,
             access_log: None,
             edges: Vec::new(),
         }
@@ -241,6 +255,9 @@ impl Wiring {
                 "explicit_http_config": {"http2_protocol_options": {}},
             },
         });
+        if let Some(tls) = &self.tls {
+            cluster["transport_socket"] = tls.socket();
+        }
         if self.health_checks {
             cluster["health_checks"] = json!([{
                 "timeout": "1s",
@@ -258,6 +275,27 @@ impl Wiring {
             });
         }
         cluster
+    }
+}
+
+impl UpstreamTls {
+    fn socket(&self) -> Value {
+        let file = |path: &PathBuf| json!({"filename": path});
+        let pairs = self.pair.iter();
+        let shown = pairs.map(
+            |(certificate, key)| json!({"certificate_chain": file(certificate), "private_key": file(key)}),
+        );
+        json!({"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": self.name,
+            "common_tls_context": {
+                "tls_certificates": shown.collect::<Vec<_>>(),
+                "validation_context": {
+                    "trusted_ca": file(&self.ca),
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": self.name}}],
+                },
+            },
+        }})
     }
 }
 

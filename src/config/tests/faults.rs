@@ -109,7 +109,7 @@ fn wrong_settings_say_what_was_expected() {
     check("listen: {grpc: 5}",                      "1:16: expected `host:port` such as `0.0.0.0:50051`, or `unix:/path`, found the number `5`");
     check("listen: {grpc: \"unix:relative\"}",      "1:16: expected `host:port` such as `0.0.0.0:50051`, or `unix:/path`, found `unix:relative`");
     check("listen: {status: \"unix:/run/x\"}",      "1:18: expected `host:port` such as `0.0.0.0:8100` or `[::]:8100`, found `unix:/run/x`");
-    check("listen: [a]",                            "1:9: expected a map of `grpc`, `status`, `admin_socket`, found a list");
+    check("listen: [a]",                            "1:9: expected a map of `grpc`, `status`, `admin_socket`, `tls`, found a list");
     check("store: {url: \"redis://localhost\"}",    "1:14: expected `redb:` and a file, such as `redb:doorward.redb`, found `redis:…`");
     check("store: {url: doorward.redb}",            "1:14: expected `redb:` and a file, such as `redb:doorward.redb`, found `doorward.redb`");
     check("secret_file: \"\"",                      "1:14: expected a path, found ``");

@@ -6,7 +6,7 @@ use super::*;
 
 /// The sample, with what it shows in comments brought to life.
 fn whole() -> String {
-    let shown = ["# workers:", "# realm:", "# keys:", "#   "];
+    let shown = ["# tls:", "# workers:", "# realm:", "# keys:", "#   "];
     let alive = |line: &str| match shown.iter().any(|start| line.trim_start().starts_with(start)) {
         true => line.replacen("# ", "", 1) + "\n",
         false => line.to_owned() + "\n",
@@ -53,12 +53,15 @@ fn every_setting_stands_in_the_sample() {
     for optional in ["data_dir", "workers"] {
         assert!(SAMPLE.contains(&format!("\n# {optional}: ")), "{optional}");
     }
+    assert!(SAMPLE.contains("\n  # tls:"));
 }
 
 #[test]
 fn what_the_sample_shows_in_comments_is_good_too() {
     let config = good_with(&whole(), &[("ALICE_KEY", "alices-key-is-a-long-one")]);
     assert_eq!(config.workers.as_ref().map(|workers| workers.value), Some(2));
+    assert!(config.listen.tls.grpc.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    assert!(config.listen.tls.status.is_some());
     let key = &config.consumers[0].keys[0];
     assert!(key.from_env.is_some() && key.services.is_some() && key.expires_at.is_some());
     let catalog = config.catalog(&peppers()).ok().unwrap();
@@ -74,6 +77,8 @@ fn the_schema_knows_every_key_of_the_sample() {
         ("nonsense: 1", "/nonsense"),
         ("log: {levle: info}", "/log/levle"),
         ("log: {level: loud}", "/log/level"),
+        ("listen: {tls: {admin_socket: {certificate: a, key: b}}}", "/listen/tls/admin_socket"),
+        ("listen: {tls: {grpc: {certificate: a}}}", "/listen/tls/grpc"),
         ("services: [{name: a}]", "/services/0"),
         ("services: [{name: a, authentication: {any: [basic]}}]", "/services/0/authentication"),
         ("services: [{name: a, authentication: {any: [], all: []}}]", "/services/0/authentication"),

@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use super::error::{Fault, FileError};
 use super::file::Held;
-use super::layout::{self, LOG, META, META_NAME, Meta, TABLES};
+use super::layout::{self, LOG, META, META_NAME, Meta};
 use super::verify::{self, Report};
 use crate::domain::time::Timestamp;
-use crate::store::Epoch;
 use crate::store::durable::{self, Unfinished};
 use crate::store::ring::{Ring, RingError};
+use crate::store::{Epoch, Table};
 
 /// Verifies the store at `path`, which no server may have open, and says what it holds. Changes
 /// nothing. Blocks.
@@ -146,7 +146,7 @@ fn copy(
         let database = Builder::new().set_cache_size(CACHE).create_with_backend(file.clone())?;
         let mut transaction = database.begin_write()?;
         transaction.set_two_phase_commit(true);
-        for table in TABLES {
+        for table in Table::ALL {
             transaction.open_table(layout::records(table))?;
         }
         transaction.open_table(LOG)?;
@@ -160,7 +160,7 @@ fn copy(
 }
 
 fn copy_records(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {
-    for table in TABLES {
+    for table in Table::ALL {
         let mut new = to.open_table(layout::records(table))?;
         for entry in from.open_table(layout::records(table))?.iter()? {
             let (name, value) = entry?;

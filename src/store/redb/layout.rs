@@ -8,7 +8,7 @@ use super::error::Fault;
 use crate::store::codec::{self, Distrust, Place, Space};
 use crate::store::proto;
 use crate::store::ring::Ring;
-use crate::store::{Change, Changed, Epoch, Name, Table};
+use crate::store::{Epoch, Table};
 
 /// Sealed values by name, a table for each kind of record.
 pub(super) type Records = TableDefinition<'static, &'static [u8], &'static [u8]>;
@@ -18,9 +18,7 @@ pub(super) const META_NAME: &str = "doorward";
 /// Sealed changes by number.
 pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
 
-/// Every kind of record, in the order of [`index`].
-pub(super) const TABLES: [Table; 4] = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
-
+/// Where a table stands in [`Table::ALL`].
 pub(super) fn index(table: Table) -> usize {
     match table {
         Table::Consumer => 0,
@@ -58,7 +56,7 @@ impl Meta {
             term: self.epoch.term,
             number: self.epoch.number,
             log_after: self.log_after,
-            counts: TABLES
+            counts: Table::ALL
                 .iter()
                 .map(|table| proto::TableCount {
                     table: Space::from(*table) as u32,
@@ -86,7 +84,7 @@ impl Meta {
         let (_, payload) = meta_place().open(ring, bytes).map_err(distrust)?;
         let message = proto::Meta::decode(&payload[..]).map_err(|_| distrust(Distrust::Malformed))?;
         let mut counts = [0; 4];
-        for table in TABLES {
+        for table in Table::ALL {
             let space = Space::from(table) as u32;
             let stored = message.counts.iter().find(|count| count.table == space);
             counts[index(table)] = stored.map_or(0, |count| count.records);
@@ -103,39 +101,6 @@ impl Meta {
             value.ok_or_else(|| Fault::NotAStore("a redb file that Doorward did not finish".into()))?;
         Self::open(ring, value.value())
     }
-}
-
-/// A change in its envelope.
-pub(super) fn seal_change(ring: &Ring, change: &Change) -> Vec<u8> {
-    let record = |changed: &Changed| proto::LogRecord {
-        table: Space::from(changed.table) as u32,
-        name: changed.name.0.clone(),
-        payload: changed.payload.clone(),
-    };
-    let entry = proto::LogEntry {
-        number: change.number,
-        operation: change.operation.as_bytes().to_vec(),
-        records: change.records.iter().map(record).collect(),
-    };
-    let number = change.number.to_be_bytes();
-    Place { space: Space::Log, name: &number }.seal(ring, change.number, entry.encode_to_vec())
-}
-
-pub(super) fn open_change(ring: &Ring, number: u64, bytes: &[u8]) -> Result<Change, Distrust> {
-    let name = number.to_be_bytes();
-    let (_, payload) = Place { space: Space::Log, name: &name }.open(ring, bytes)?;
-    let entry = proto::LogEntry::decode(&payload[..]).map_err(|_| Distrust::Malformed)?;
-    let operation = Uuid::from_slice(&entry.operation).map_err(|_| Distrust::Malformed)?;
-    let record = |record: proto::LogRecord| {
-        let table = TABLES.into_iter().find(|table| Space::from(*table) as u32 == record.table);
-        let table = table.ok_or(Distrust::Malformed)?;
-        Ok(Changed { table, name: Name(record.name), payload: record.payload })
-    };
-    let records = entry.records.into_iter().map(record).collect::<Result<_, _>>()?;
-    if entry.number != number {
-        return Err(Distrust::Malformed);
-    }
-    Ok(Change { number, operation, records })
 }
 
 /// Refuses a ring that has another key under an id of the store's, or none of the store's keys.

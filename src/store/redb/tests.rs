@@ -87,8 +87,8 @@ async fn fill(store: &RedbStore, count: u8) {
 async fn everything(store: &RedbStore) -> (Epoch, Vec<Record>) {
     let mut records = Vec::new();
     let mut each = |record| records.push(record);
-    let epoch = store.snapshot(&layout::TABLES, &mut each).await.unwrap();
-    (epoch, records)
+    let head = store.snapshot(&Table::ALL, &mut each).await.unwrap();
+    (head.epoch, records)
 }
 
 /// The file of a filled store, and what it holds: closed, or as a kill leaves it.
@@ -101,6 +101,11 @@ async fn filled(place: &Place, closed: bool) -> (Vec<u8>, (Epoch, Vec<Record>)) 
         return (std::fs::read(place.store()).unwrap(), expected);
     }
     (std::fs::read(place.store()).unwrap(), expected)
+}
+
+/// The mark of a file's history is one for its whole term.
+fn at(now: Head, number: u64) -> Head {
+    Head { epoch: Epoch { number, ..now.epoch }, ..now }
 }
 
 /// Changes the file as somebody would who knows redb, but not the ring.
@@ -122,10 +127,11 @@ async fn what_was_acknowledged_is_there_after_reopening() {
     drop(store);
     let store = place.open().unwrap();
     assert_eq!(everything(&store).await, before);
-    assert_eq!(store.heartbeat(beat()).await.unwrap(), written);
+    let now = store.heartbeat(beat()).await.unwrap();
+    assert_eq!(now.epoch, written);
     assert_eq!(store.write(again).await.unwrap(), written, "the operation is still known");
     assert_eq!(*store.pushed().borrow(), written.number);
-    assert_eq!(next(&store, Epoch { number: 0, ..written }, 1_000).await.len() as u64, written.number);
+    assert_eq!(next(&store, at(now, 0), 1_000).await.len() as u64, written.number);
     assert_eq!(place.names(), ["a.redb", "a.secret"]);
     let mode = std::fs::metadata(place.store()).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o600);
@@ -154,14 +160,14 @@ async fn trimmed_log_is_whole_after_reopening() {
     let now = store.heartbeat(beat()).await.unwrap();
     drop(store);
     let store = open_keeping(place.folder.path(), 5);
-    assert_eq!(store.changes(Epoch { number: now.number - 6, ..now }, 9).await.unwrap(), Changes::Gone);
-    assert_eq!(next(&store, Epoch { number: now.number - 5, ..now }, 9).await.len(), 5);
+    assert_eq!(store.changes(at(now, now.epoch.number - 6), 9).await.unwrap(), Changes::Gone);
+    assert_eq!(next(&store, at(now, now.epoch.number - 5), 9).await.len(), 5);
     // A shorter log than before is cut with the next change.
     drop(store);
     let store = open_keeping(place.folder.path(), 2);
-    let now = store.write(put(Table::Key, 200, b"")).await.unwrap();
-    assert_eq!(store.changes(Epoch { number: now.number - 3, ..now }, 9).await.unwrap(), Changes::Gone);
-    assert_eq!(next(&store, Epoch { number: now.number - 2, ..now }, 9).await.len(), 2);
+    let last = store.write(put(Table::Key, 200, b"")).await.unwrap().number;
+    assert_eq!(store.changes(at(now, last - 3), 9).await.unwrap(), Changes::Gone);
+    assert_eq!(next(&store, at(now, last - 2), 9).await.len(), 2);
 }
 
 #[tokio::test]
@@ -204,7 +210,7 @@ async fn ring_is_made_with_a_new_store_only() {
     // A ring without a store is taken as it is.
     std::fs::remove_file(place.store()).unwrap();
     let store = place.open().unwrap();
-    assert_eq!(store.heartbeat(beat()).await.unwrap().number, 0);
+    assert_eq!(store.heartbeat(beat()).await.unwrap().epoch.number, 0);
     assert_eq!(std::fs::read(place.secret()).unwrap(), text);
     drop((store, original));
 }

@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::error::Fault;
 use super::fence::Fenced;
 use super::file::{Held, Overlay};
-use super::layout::{self, LOG, Meta, TABLES};
-use crate::store::codec;
+use super::layout::{self, LOG, Meta};
 use crate::store::ring::Ring;
 use crate::store::{Epoch, Name, Table};
+use crate::store::{codec, log};
 
 /// What a store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,8 @@ enum Commit {
 
 impl Verified {
     pub(super) fn report(&self, size: u64) -> Report {
-        let records = TABLES.iter().map(|table| (*table, self.meta.counts[layout::index(*table)])).collect();
+        let records =
+            Table::ALL.iter().map(|table| (*table, self.meta.counts[layout::index(*table)])).collect();
         Report { epoch: self.meta.epoch, records, changes: self.operations.len() as u64, size }
     }
 }
@@ -95,7 +96,7 @@ pub(super) fn shadow(file: &Held, ring: &Ring) -> Result<(Database, Meta), Fault
 /// Whether everything in the store is what we wrote.
 pub(super) fn verify(transaction: &ReadTransaction, ring: &Ring) -> Result<Verified, Fault> {
     let meta = Meta::read(transaction, ring)?;
-    for table in TABLES {
+    for table in Table::ALL {
         let counted = verify_records(transaction, ring, table, meta.epoch.number)?;
         let expected = meta.counts[layout::index(table)];
         if counted != expected {
@@ -216,7 +217,7 @@ fn verify_log(transaction: &ReadTransaction, ring: &Ring, meta: &Meta) -> Result
         if number.value() != expected {
             return Err(Fault::Damaged(format!("its log has {} where {expected} should be", number.value())));
         }
-        let change = layout::open_change(ring, expected, value.value())
+        let (change, _) = log::open(ring, expected, value.value())
             .map_err(|distrust| Fault::distrust(&format!("change {expected} of its log"), distrust))?;
         operations.push(change.operation);
     }

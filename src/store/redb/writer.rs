@@ -10,13 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Fault;
 use super::fence::Fenced;
-use super::layout::{self, LOG, META, META_NAME, Meta, TABLES};
+use super::layout::{self, LOG, META, META_NAME, Meta};
 use super::shared::Shared;
 use super::verify;
 use crate::store::changes::{self, History};
-use crate::store::codec;
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Epoch, Name, Step, StoreError, Table};
+use crate::store::{Batch, Effect, Epoch, Mark, Name, Step, StoreError, Table};
+use crate::store::{codec, log};
 
 /// What the writer is asked.
 pub(super) enum Ask {
@@ -166,7 +166,8 @@ impl Writer {
         for step in &batch.steps {
             self.apply(tables, epoch.number, step).map_err(unavailable)?;
         }
-        let change = layout::seal_change(&self.ring, &changes::change(epoch.number, batch));
+        // Nobody else writes to the file, so its entries need no chain.
+        let change = log::seal(&self.ring, &changes::change(epoch.number, batch), Mark::NONE);
         tables.log.insert(epoch.number, &change[..]).map_err(|error| unavailable(error.into()))?;
         Ok(epoch)
     }
@@ -240,7 +241,7 @@ struct Tables<'t> {
 
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
-        let [a, b, c, d] = TABLES.map(|table| transaction.open_table(layout::records(table)));
+        let [a, b, c, d] = Table::ALL.map(|table| transaction.open_table(layout::records(table)));
         Ok(Self { records: [a?, b?, c?, d?], log: transaction.open_table(LOG)? })
     }
 

@@ -23,7 +23,8 @@ async fn backup_of_a_running_store_is_of_one_moment_and_restores() {
     assert!(matches!(store.backup(&backup), Err(FileError::Exists { .. })));
     assert_eq!(check(&backup, &place.secret()).unwrap(), report);
 
-    let before = store.heartbeat(beat()).await.unwrap();
+    let head = store.heartbeat(beat()).await.unwrap();
+    let before = head.epoch;
     assert_eq!(store.check().unwrap().epoch, before);
     drop(Arc::into_inner(store).unwrap());
     let damaged = [&b"redb\x1a\x0a\xa9\x0d\x0a"[..], &[7; 10_000]].concat();
@@ -45,7 +46,7 @@ async fn backup_of_a_running_store_is_of_one_moment_and_restores() {
     assert_eq!(restored(&damaged), Epoch { term: 1_800_000_000, ..report.epoch });
 
     let store = place.open().unwrap();
-    assert_eq!(store.changes(before, 10).await.unwrap(), Changes::Gone, "followers notice");
+    assert_eq!(store.changes(head, 10).await.unwrap(), Changes::Parted, "followers notice");
     assert_eq!(all(&store, Table::Key).await.len(), 45);
     let next_number = store.write(put(Table::Key, 250, b"")).await.unwrap().number;
     assert_eq!(next_number, report.epoch.number + 1);

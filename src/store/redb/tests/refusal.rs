@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 
 async fn number(store: &RedbStore) -> u64 {
-    store.heartbeat(beat()).await.unwrap().number
+    store.heartbeat(beat()).await.unwrap().epoch.number
 }
 
 #[tokio::test]
@@ -45,7 +45,8 @@ async fn a_disk_without_room_stops_writes_alone_and_only_as_long_as_it_is_full()
             assert!(!*store.writable().borrow());
             assert_eq!(number(&store).await, before.0.number, "leases go on");
             assert!(store.read(Table::Key, &name(7)).await.unwrap().is_some(), "reads go on");
-            let changes = store.changes(Epoch { number: 1, ..before.0 }, 1).await.unwrap();
+            let from = at(store.heartbeat(beat()).await.unwrap(), 1);
+            let changes = store.changes(from, 1).await.unwrap();
             assert!(matches!(changes, Changes::Next(next) if next.len() == 1), "the log too");
             store.backup(&place.path(&format!("copy-{}", Uuid::new_v4()))).unwrap();
         }
