@@ -67,6 +67,7 @@ fn every_command_in_the_documents_runs() {
         let output = setup.run(&arguments).unwrap();
         let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         assert!(output.status.success(), "`doorward {}`: {said}", arguments.join(" "));
+        said
     };
     run(&["consumer", "create", "alice"].map(str::to_owned));
     let backup = folder.path().join("backup").display().to_string();
@@ -92,13 +93,19 @@ fn every_command_in_the_documents_runs() {
             named if IN_PASSING.contains(&named.join(" ").as_str()) => {
                 run(&[words, vec!["--help".to_owned()]].concat());
             }
-            _ => run(&words),
+            // An option, named without its value.
+            [command @ .., option] if option.starts_with("--") => {
+                let command: Vec<String> =
+                    command.iter().chain(&["--help"]).map(ToString::to_string).collect();
+                assert!(run(&command).contains(option), "`{words:?}`: there is no such option");
+            }
+            _ => drop(run(&words)),
         }
     }
     doorward.process().kill();
-    afterwards.iter().filter(|words| words[1] == "check").for_each(|words| run(words));
+    afterwards.iter().filter(|words| words[1] == "check").for_each(|words| drop(run(words)));
     std::fs::remove_file(folder.path().join("doorward.redb")).unwrap();
-    afterwards.iter().filter(|words| words[1] == "restore").for_each(|words| run(words));
+    afterwards.iter().filter(|words| words[1] == "restore").for_each(|words| drop(run(words)));
     assert_eq!(afterwards.len(), 2, "{afterwards:?}");
 }
 
