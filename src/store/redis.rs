@@ -13,11 +13,13 @@ mod group;
 mod keys;
 mod link;
 mod meta;
+mod pack;
 mod primary;
 mod push;
 mod reads;
 mod refusal;
 mod reply;
+mod report;
 mod scripts;
 mod sentinel;
 pub mod settings;
@@ -30,6 +32,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -39,6 +42,7 @@ use self::link::Link;
 use self::primary::Hears;
 use self::push::Heard;
 use self::reads::Range;
+pub use self::report::{FINDINGS, Finding, Report};
 pub use self::settings::{Address, Password, RedisSettings, Target, Timeouts, Tls};
 use self::writer::{Ask, QUEUE, Writer};
 use super::ring::Ring;
@@ -145,6 +149,14 @@ impl Store for RedisStore {
 
     async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError> {
         self.ask(batch, Some(from)).await
+    }
+
+    async fn packed(&self) -> Result<Option<(Head, Vec<Bytes>)>, StoreError> {
+        pack::read(self).await
+    }
+
+    async fn pack(&self, head: Head, pieces: Vec<Bytes>) -> Result<bool, StoreError> {
+        pack::keep(self, head, pieces).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

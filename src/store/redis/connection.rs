@@ -47,10 +47,6 @@ impl Connection {
         })
     }
 
-    pub(super) fn address(&self) -> &Address {
-        &self.address
-    }
-
     pub(super) fn ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }

@@ -15,7 +15,7 @@ pub(super) const LOG: &str = "doorward:{doorward}:log";
 pub(super) const OPERATIONS: &str = "doorward:{doorward}:ops";
 /// A hash: what each instance said last, after the time of it.
 pub(super) const INSTANCES: &str = "doorward:{doorward}:instances";
-/// A hash: the newest pack's `id`, `pieces`, `number` and `sealed` manifest.
+/// A hash: the newest pack's `id`, count of `pieces` and `sealed` manifest.
 pub(super) const PACK: &str = "doorward:{doorward}:pack";
 /// A channel: the number of each newest change.
 pub(super) const CHANNEL: &str = "doorward:{doorward}:epoch";

@@ -81,7 +81,7 @@ impl Link {
                 // Nothing that was asked has been sent: what stopped us on the way is only why.
                 let refusal = match refusal {
                     Refusal::Store(error) => Refusal::Store(error),
-                    other => Refusal::Unreachable(StoreError::from(other).to_string()),
+                    other => Refusal::Unreachable(other.why()),
                 };
                 state.failures = state.failures.saturating_add(1);
                 if let Refusal::Unreachable(why) = &refusal {

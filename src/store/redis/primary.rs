@@ -76,7 +76,7 @@ where
     {
         match joined {
             Ok(Ok(answer)) => answers.push(answer),
-            Ok(Err(refusal)) => silent.push(crate::store::StoreError::from(refusal).to_string()),
+            Ok(Err(refusal)) => silent.push(refusal.why()),
             Err(panic) => silent.push(panic.to_string()),
         }
     }

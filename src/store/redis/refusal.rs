@@ -2,6 +2,7 @@
 
 use ::redis::RedisError;
 
+use super::acl;
 use super::settings::Address;
 use crate::store::StoreError;
 
@@ -30,6 +31,14 @@ impl Refusal {
     /// Whether the connection that it came from is of no more use.
     pub(super) fn ends_connection(&self) -> bool {
         matches!(self, Self::Lost { .. } | Self::Elsewhere(_))
+    }
+
+    /// What it says.
+    pub(super) fn why(self) -> String {
+        match StoreError::from(self) {
+            StoreError::Unavailable(why) | StoreError::Foreign(why) => why,
+            error => error.to_string(),
+        }
     }
 
     /// Whether a connection that stood idle may just have been found broken or outdated, so that a
@@ -87,7 +96,7 @@ fn answered(address: &Address, code: &str, detail: &str) -> Refusal {
         "NOAUTH" | "WRONGPASS" => refused(
             "check the user and password of store.url, or what its environment variable or file holds",
         ),
-        "NOPERM" => refused("give the user the rights that Doorward needs, as its documentation lists them"),
+        "NOPERM" => refused(&format!("give its user these rights with ACL SETUSER: {}", acl::RULES)),
         "READONLY" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "NOSCRIPT"
         | "UNBLOCKED" => {
             Refusal::Elsewhere(format!("Redis at {address} does not serve the store now ({found})"))

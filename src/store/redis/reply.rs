@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 pub(super) fn bytes(value: Value) -> Result<Option<Vec<u8>>, Refusal> {
     match value {
         Value::BulkString(bytes) => Ok(Some(bytes)),
-        Value::SimpleString(text) => Ok(Some(text.into_bytes())),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Ok(Some(text.into_bytes())),
         Value::Nil | Value::Boolean(false) => Ok(None),
         _ => Err(Refusal::garbled("a string")),
     }

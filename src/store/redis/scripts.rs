@@ -14,14 +14,15 @@ pub(super) enum Script {
     Changes,
     Heartbeat,
     Instances,
+    Pack,
 }
 
 /// The digests that Redis gave the scripts, by their order in [`Script::ALL`].
 pub(super) struct Digests(pub(super) Vec<String>);
 
 impl Script {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Open, Self::Replace, Self::Write, Self::Changes, Self::Heartbeat, Self::Instances];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Open, Self::Replace, Self::Write, Self::Changes, Self::Heartbeat, Self::Instances, Self::Pack];
 
     pub(super) fn source(self) -> &'static str {
         match self {
@@ -31,6 +32,7 @@ impl Script {
             Self::Changes => include_str!("scripts/changes.lua"),
             Self::Heartbeat => include_str!("scripts/heartbeat.lua"),
             Self::Instances => include_str!("scripts/instances.lua"),
+            Self::Pack => include_str!("scripts/pack.lua"),
         }
     }
 }

@@ -245,7 +245,7 @@ fn refuse(waiting: &mut VecDeque<Ask>, refusal: Refusal) {
     let passes = matches!(refusal, Refusal::Lost { .. } | Refusal::Unreachable(_) | Refusal::Elsewhere(_));
     match refusal {
         refusal if passes => {
-            let why = StoreError::from(refusal).to_string();
+            let why = refusal.why();
             waiting.retain_mut(|ask| in_time(ask, &why));
         }
         Refusal::Store(StoreError::Foreign(why)) => {
@@ -254,10 +254,7 @@ fn refuse(waiting: &mut VecDeque<Ask>, refusal: Refusal) {
             }
         }
         refusal => {
-            let why = match StoreError::from(refusal) {
-                StoreError::Unavailable(why) => why,
-                error => error.to_string(),
-            };
+            let why = refusal.why();
             for ask in waiting.drain(..) {
                 give_up(ask, &why);
             }

@@ -82,6 +82,10 @@ if last then
   if packed > 0 and packed < target then
     if last - packed > kept * 10 then
       -- Nobody packs any more: a log that grows for ever would fill the memory.
+      local id, pieces = unpack(redis.call('HMGET', pack, 'id', 'pieces'))
+      for i = 0, math.min(tonumber(pieces or '0') or 0, 100000) - 1 do
+        redis.call('EXPIRE', pack .. ':' .. id .. ':' .. i, 60)
+      end
       redis.call('DEL', pack)
       redis.call('HDEL', meta, 'packed')
     else
