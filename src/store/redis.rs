@@ -9,6 +9,7 @@ pub mod acl;
 mod beats;
 mod cluster;
 mod connection;
+mod deadline;
 mod group;
 mod keys;
 mod link;
@@ -35,9 +36,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 
 use self::beats::Sweep;
+use self::deadline::Deadline;
 use self::link::Link;
 use self::primary::Hears;
 use self::push::Heard;
@@ -89,7 +90,7 @@ impl RedisStore {
 
     async fn ask(&self, batch: Batch, begins_after: Option<Head>) -> Result<Epoch, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + self.settings.timeouts.write;
+        let deadline = Deadline::after(self.settings.timeouts.write);
         let ask = Ask { batch, begins_after, deadline, open: false, answer };
         self.asks.try_send(ask).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => gone(),

@@ -1,5 +1,7 @@
 //! Who lives: what instances say of themselves.
 
+use std::sync::Arc;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -25,7 +27,12 @@ impl Sweep {
 }
 
 /// Writes that the instance lives; where there is no store any more, one is made.
-pub(super) async fn send(link: &Link, ring: &Ring, sweep: &Sweep, beat: Beat) -> Result<Head, StoreError> {
+pub(super) async fn send(
+    link: &Arc<Link>,
+    ring: &Ring,
+    sweep: &Sweep,
+    beat: Beat,
+) -> Result<Head, StoreError> {
     let call = Call::new(Script::Heartbeat, &[keys::META, keys::INSTANCES])
         .with(beat.instance.as_bytes())
         .with(seal(ring, beat))
@@ -41,7 +48,7 @@ pub(super) async fn send(link: &Link, ring: &Ring, sweep: &Sweep, beat: Beat) ->
 }
 
 /// Who sent a heartbeat in the last hour. What cannot be trusted is nobody's.
-pub(super) async fn instances(link: &Link, ring: &Ring) -> Result<Vec<Instance>, StoreError> {
+pub(super) async fn instances(link: &Arc<Link>, ring: &Ring) -> Result<Vec<Instance>, StoreError> {
     let answer = link.call(&Call::new(Script::Instances, &[keys::INSTANCES])).await?;
     let [now, beats] = reply::exactly(answer)?;
     let now = reply::number(now)?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use ::redis::{Cmd, Pipeline, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+
 use uuid::Uuid;
 
 use super::connection::Connection;
+use super::deadline::Deadline;
 use super::primary::{self, Hears};
 use super::refusal::Refusal;
 use super::scripts::{Call, Digests, Script};
@@ -33,7 +34,7 @@ struct State {
     live: Option<Arc<Live>>,
     failures: u32,
     /// Until then nobody tries; and why the last try failed.
-    pause: Option<(Instant, String)>,
+    pause: Option<(Deadline, String)>,
 }
 
 /// A connection over which the store was seen, with its scripts.
@@ -60,16 +61,22 @@ impl Link {
     }
 
     /// A connection that was whole a moment ago.
-    pub(super) async fn live(&self) -> Result<Arc<Live>, Refusal> {
-        let mut state = self.state.lock().await;
-        if let Some(live) = state.live.as_ref().filter(|live| !live.connection.ended()) {
-            return Ok(live.clone());
+    pub(super) async fn live(self: &Arc<Self>) -> Result<Arc<Live>, Refusal> {
+        if let Some(known) = self.state.lock().await.known() {
+            return known;
         }
-        state.live = None;
-        if let Some((until, why)) = &state.pause
-            && Instant::now() < *until
-        {
-            return Err(Refusal::Unreachable(why.clone()));
+        // In the runtime that outlives whoever asks, and to its end even if they do not wait for it.
+        let link = self.clone();
+        let made = self.runtime.spawn(async move { link.make().await });
+        made.await
+            .unwrap_or_else(|error| Err(Refusal::Unreachable(format!("connecting did not end: {error}"))))
+    }
+
+    async fn make(&self) -> Result<Arc<Live>, Refusal> {
+        let mut state = self.state.lock().await;
+        // Somebody else may have been first.
+        if let Some(known) = state.known() {
+            return known;
         }
         match self.connect().await {
             Ok(live) => {
@@ -77,17 +84,14 @@ impl Link {
                 *state = State { live: Some(live.clone()), ..State::default() };
                 Ok(live)
             }
+            // What is there will not be other in a moment, and whoever looks may be told each time.
+            Err(Refusal::Store(error)) => Err(Refusal::Store(error)),
+            // Nothing that was asked has been sent: what stopped us on the way is only why.
             Err(refusal) => {
-                // Nothing that was asked has been sent: what stopped us on the way is only why.
-                let refusal = match refusal {
-                    Refusal::Store(error) => Refusal::Store(error),
-                    other => Refusal::Unreachable(other.why()),
-                };
+                let why = refusal.why();
                 state.failures = state.failures.saturating_add(1);
-                if let Refusal::Unreachable(why) = &refusal {
-                    state.pause = Some((Instant::now() + self.pause(state.failures), why.clone()));
-                }
-                Err(refusal)
+                state.pause = Some((Deadline::after(self.pause(state.failures)), why.clone()));
+                Err(Refusal::Unreachable(why))
             }
         }
     }
@@ -102,14 +106,14 @@ impl Link {
 
     /// Asks what changes nothing, or what may be done twice; once more where the connection had
     /// gone stale.
-    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Refusal> {
+    pub(super) async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Refusal> {
         let mut pipeline = Pipeline::new();
         pipeline.add_command(command.clone());
         self.ask_all(&pipeline).await?.pop().ok_or_else(|| Refusal::garbled("a command"))
     }
 
     /// The same, of several; an error of one is an error.
-    pub(super) async fn ask_all(&self, commands: &Pipeline) -> Result<Vec<Value>, Refusal> {
+    pub(super) async fn ask_all(self: &Arc<Self>, commands: &Pipeline) -> Result<Vec<Value>, Refusal> {
         let mut again = true;
         loop {
             let live = self.live().await?;
@@ -122,7 +126,7 @@ impl Link {
     }
 
     /// The same, of a script.
-    pub(super) async fn call(&self, call: &Call) -> Result<Value, Refusal> {
+    pub(super) async fn call(self: &Arc<Self>, call: &Call) -> Result<Value, Refusal> {
         let mut again = true;
         loop {
             let live = self.live().await?;
@@ -134,7 +138,7 @@ impl Link {
     }
 
     /// Where the store stands; one is made where there is none.
-    pub(super) async fn standing(&self) -> Result<Standing, Refusal> {
+    pub(super) async fn standing(self: &Arc<Self>) -> Result<Standing, Refusal> {
         let mut again = true;
         loop {
             let live = self.live().await?;
@@ -219,6 +223,18 @@ impl Link {
         // Without randomness they do come at once, which is no harm.
         let _ = getrandom::fill(&mut random);
         longest - longest / 2 * random[0].into() / 255
+    }
+}
+
+impl State {
+    /// What there is without a new try; `None` where one is due.
+    fn known(&mut self) -> Option<Result<Arc<Live>, Refusal>> {
+        if let Some(live) = self.live.as_ref().filter(|live| !live.connection.ended()) {
+            return Some(Ok(live.clone()));
+        }
+        self.live = None;
+        let (_, why) = self.pause.as_ref().filter(|(until, _)| !until.has_passed())?;
+        Some(Err(Refusal::Unreachable(why.clone())))
     }
 }
 

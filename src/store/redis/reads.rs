@@ -1,5 +1,7 @@
 //! Reading records and the log.
 
+use std::sync::Arc;
+
 use ::redis::{Pipeline, Value};
 
 use super::link::Link;
@@ -10,7 +12,7 @@ use crate::store::ring::Ring;
 use crate::store::{Change, Changes, Head, Mark, Name, Record, StoreError, Table, codec, log};
 
 pub(super) async fn read(
-    link: &Link,
+    link: &Arc<Link>,
     ring: &Ring,
     table: Table,
     name: &Name,
@@ -22,7 +24,7 @@ pub(super) async fn read(
 }
 
 pub(super) async fn scan(
-    link: &Link,
+    link: &Arc<Link>,
     ring: &Ring,
     range: Range<'_>,
     limit: usize,
@@ -48,7 +50,12 @@ pub(super) async fn scan(
 }
 
 /// The records of these names. One that is deleted meanwhile is left out.
-async fn named(link: &Link, ring: &Ring, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+async fn named(
+    link: &Arc<Link>,
+    ring: &Ring,
+    table: Table,
+    names: Vec<Name>,
+) -> Result<Vec<Record>, StoreError> {
     let mut commands = Pipeline::with_capacity(names.len());
     for name in &names {
         commands.cmd("HGET").arg(keys::bucket(table, keys::bucket_of(name))).arg(&name.0);
@@ -103,7 +110,7 @@ fn name(value: Value) -> Result<Name, Refusal> {
 }
 
 pub(super) async fn changes(
-    link: &Link,
+    link: &Arc<Link>,
     ring: &Ring,
     from: Head,
     limit: usize,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
 
+use super::deadline::Deadline;
 use super::group::{Group, Outcome, Stop};
 use super::link::{Link, Live, Standing};
 use super::push::Heard;
@@ -26,7 +26,7 @@ pub(super) struct Ask {
     pub(super) batch: Batch,
     /// Begins a new term, if the store stands there.
     pub(super) begins_after: Option<Head>,
-    pub(super) deadline: Instant,
+    pub(super) deadline: Deadline,
     /// Whether it was sent and the answer lost.
     pub(super) open: bool,
     pub(super) answer: oneshot::Sender<Result<Epoch, StoreError>>,
@@ -264,7 +264,7 @@ fn refuse(waiting: &mut VecDeque<Ask>, refusal: Refusal) {
 
 /// Whether it may be tried again; it is answered if not.
 fn in_time(ask: &mut Ask, why: &str) -> bool {
-    if Instant::now() < ask.deadline {
+    if !ask.deadline.has_passed() {
         return true;
     }
     // Left behind in the queue, and taken out by this.

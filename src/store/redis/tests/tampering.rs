@@ -102,7 +102,10 @@ async fn check_log(store: &RedisStore, start: Head, what: &str) {
     }
 }
 
-fn entries(server: &Server) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// The operation and the envelope of an entry.
+type Entry = (Vec<u8>, Vec<u8>);
+
+fn entries(server: &Server) -> Vec<Entry> {
     (1..=9)
         .map(|number: u8| {
             let operation = format!("{number}-0");
@@ -115,7 +118,7 @@ fn entries(server: &Server) -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
-fn put_log(server: &Server, entries: &[(u64, &(Vec<u8>, Vec<u8>))]) {
+fn put_log(server: &Server, entries: &[(u64, &Entry)]) {
     server.ask(&["DEL", LOG]);
     for (number, (operation, entry)) in entries {
         let id = format!("{number}-0");
