@@ -67,6 +67,10 @@ pub(super) enum Space {
     Meta = 100,
     /// The changes, by number.
     Log = 101,
+    /// What instances say of themselves, by id.
+    Beat = 102,
+    /// What a pack consists of.
+    Manifest = 103,
 }
 
 impl Place<'_> {

@@ -13,7 +13,7 @@ use super::*;
 /// A store under question, and what must outlive it.
 pub(super) struct Subject {
     pub(super) store: Arc<dyn Store>,
-    pub(super) _folder: Option<tempfile::TempDir>,
+    pub(super) _keeps: Option<Box<dyn Send>>,
 }
 
 /// Opens a new store whose log keeps so many changes.
@@ -31,6 +31,7 @@ macro_rules! holds_for_each {
     ($promises:tt) => {
         holds_for!(memory, super::memory, $promises);
         holds_for!(redb, super::embedded, $promises);
+        holds_for!(redis, super::shared, $promises);
     };
 }
 
@@ -55,16 +56,23 @@ holds_for_each!([
 ]);
 
 // An open file loses no changes, so redb has no other terms.
-holds_for!(memory_alone, super::memory, [a_new_term_goes_on_from_where_the_store_stands]);
+holds_for!(memory_with_terms, super::memory, [a_new_term_goes_on_from_where_the_store_stands]);
+holds_for!(redis_with_terms, super::shared, [a_new_term_goes_on_from_where_the_store_stands]);
 
 fn memory(kept: u64) -> Subject {
-    Subject { store: Arc::new(Memory::keeping(kept)), _folder: None }
+    Subject { store: Arc::new(Memory::keeping(kept)), _keeps: None }
 }
 
 fn embedded(kept: u64) -> Subject {
     let folder = tempfile::tempdir().unwrap();
     let store = super::redb::tests::open_keeping(folder.path(), kept);
-    Subject { store: Arc::new(store), _folder: Some(folder) }
+    Subject { store: Arc::new(store), _keeps: Some(Box::new(folder)) }
+}
+
+/// A real Redis, and a user with the least rights.
+fn shared(kept: u64) -> Subject {
+    let (store, server) = super::redis::tests::open_keeping(kept);
+    Subject { store: Arc::new(store), _keeps: Some(Box::new(server)) }
 }
 
 const MANY: u64 = 1_000;

@@ -6,11 +6,13 @@
 mod changes;
 pub mod codec;
 mod durable;
+mod fingerprints;
 mod log;
 pub mod memory;
 mod proto;
 pub mod record;
 pub mod redb;
+pub mod redis;
 pub mod ring;
 mod roster;
 
@@ -238,6 +240,9 @@ pub enum StoreError {
     /// A record's bytes are not what we wrote: damage, a foreign writer, or another ring.
     #[error("a {table:?} record cannot be trusted: {why}")]
     Damaged { table: Table, why: String },
+    /// An entry of the log is not what we wrote, or is not there: only a snapshot leads past it.
+    #[error("the store's log cannot be trusted: {0}")]
+    DamagedLog(String),
     /// [`Store::begin_term`] came too late.
     #[error("the store has moved on")]
     Moved,

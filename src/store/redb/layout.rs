@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::error::Fault;
 use crate::store::codec::{self, Distrust, Place, Space};
+use crate::store::fingerprints;
 use crate::store::proto;
 use crate::store::ring::Ring;
 use crate::store::{Epoch, Table};
@@ -49,7 +50,6 @@ pub(super) struct Meta {
 
 impl Meta {
     pub(super) fn seal(&self, ring: &Ring) -> Vec<u8> {
-        let fingerprints = ring.fingerprint().into_iter();
         let message = proto::Meta {
             schema: SCHEMA,
             store: self.epoch.store.as_bytes().to_vec(),
@@ -63,9 +63,9 @@ impl Meta {
                     records: self.counts[index(*table)],
                 })
                 .collect(),
-            ring: fingerprints
-                .map(|(ring_key, print)| proto::RingFingerprint { ring_key, fingerprint: print.to_vec() })
-                .collect(),
+            ring: fingerprints::of(ring),
+            // The file is ours alone, so its log is not chained.
+            mark: Vec::new(),
         };
         meta_place().seal(ring, self.epoch.number, message.encode_to_vec())
     }
@@ -80,7 +80,7 @@ impl Meta {
             let found = format!("its layout is {}, this one knows up to {SCHEMA}", claimed.schema);
             return Err(Fault::Newer(found));
         }
-        same_ring(&claimed.ring, ring)?;
+        fingerprints::same_ring(&claimed.ring, ring).map_err(Fault::WrongRing)?;
         let (_, payload) = meta_place().open(ring, bytes).map_err(distrust)?;
         let message = proto::Meta::decode(&payload[..]).map_err(|_| distrust(Distrust::Malformed))?;
         let mut counts = [0; 4];
@@ -101,25 +101,6 @@ impl Meta {
             value.ok_or_else(|| Fault::NotAStore("a redb file that Doorward did not finish".into()))?;
         Self::open(ring, value.value())
     }
-}
-
-/// Refuses a ring that has another key under an id of the store's, or none of the store's keys.
-/// A key that the store no longer needs may be gone; one that it needs is missed at its MAC.
-fn same_ring(stored: &[proto::RingFingerprint], ring: &Ring) -> Result<(), Fault> {
-    let ours = ring.fingerprint();
-    let mut shared = 0;
-    for theirs in stored {
-        match ours.iter().find(|(id, _)| *id == theirs.ring_key) {
-            Some((_, print)) if print[..] == theirs.fingerprint[..] => shared += 1,
-            Some((id, _)) => return Err(Fault::WrongRing(format!("its key {id} is another one"))),
-            None => {}
-        }
-    }
-    if shared == 0 {
-        let ids: Vec<_> = stored.iter().map(|print| print.ring_key.to_string()).collect();
-        return Err(Fault::WrongRing(format!("it has no key of the store's ({})", ids.join(", "))));
-    }
-    Ok(())
 }
 
 fn meta_place() -> Place<'static> {

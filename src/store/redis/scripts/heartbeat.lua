@@ -1,0 +1,21 @@
+-- Writes that an instance lives; gives where the store stands.
+-- KEYS: meta, instances. ARGV: the instance, what it says of itself, '1' to forget who is silent.
+local meta, instances = KEYS[1], KEYS[2]
+local sealed = redis.call('HGET', meta, 'sealed')
+if not sealed then
+  return false
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', instances, ARGV[1], ('%013d'):format(now) .. ARGV[2])
+if ARGV[3] == '1' then
+  local all = redis.call('HGETALL', instances)
+  for i = 1, #all, 2 do
+    local said = tonumber(all[i + 1]:sub(1, 13))
+    -- Milliseconds: an hour.
+    if not said or now - said > 3600000 then
+      redis.call('HDEL', instances, all[i])
+    end
+  end
+end
+return sealed

@@ -1,0 +1,210 @@
+//! Somebody else who may write anything to Redis. They can destroy; they cannot have anything
+//! believed that was not written.
+
+use super::*;
+use crate::store::contract::{beat, name, put};
+use crate::store::{Changes, Head, Name, Store, StoreError, Table};
+
+const LOG: &str = "doorward:{doorward}:log";
+const META: &str = "doorward:{doorward}:meta";
+
+/// A server and a store with keys 1 to 9, each of one change, and its head before them.
+async fn nine() -> (Server, RedisStore, Head) {
+    let server = Server::start(&[]);
+    let store = open(&server);
+    let start = store.heartbeat(beat()).await.unwrap();
+    for number in 1..=9 {
+        store.write(put(Table::Key, number, &[number; 20])).await.unwrap();
+    }
+    (server, store, start)
+}
+
+fn bucket(name: &Name) -> String {
+    crate::store::redis::keys::bucket(Table::Key, crate::store::redis::keys::bucket_of(name))
+}
+
+/// A value of Redis, out of a bulk string.
+fn bulk(answer: Vec<u8>) -> Vec<u8> {
+    let head = answer.windows(2).position(|two| two == b"\r\n").unwrap() + 2;
+    answer[head..answer.len() - 2].to_vec()
+}
+
+fn value(server: &Server, name: &Name) -> Vec<u8> {
+    bulk(server.ask(&[b"HGET", bucket(name).as_bytes(), &name.0[..]]))
+}
+
+fn put_value(server: &Server, name: &Name, value: &[u8]) {
+    server.ask(&[b"HSET", bucket(name).as_bytes(), &name.0[..], value]);
+    server.ask(&[&b"ZADD"[..], b"doorward:{doorward}:n:key", b"0", &name.0[..]]);
+}
+
+/// Reading it is an error, by whatever way.
+async fn check_refused(store: &RedisStore, tampered: &Name, what: &str) {
+    let damaged = |error: StoreError| assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error}");
+    damaged(store.read(Table::Key, tampered).await.unwrap_err());
+    damaged(store.scan(Table::Key, &[], None, 100).await.unwrap_err());
+    let mut seen = Vec::new();
+    damaged(store.snapshot(&[Table::Key], &mut |record| seen.push(record)).await.unwrap_err());
+    assert!(seen.iter().all(|record| record.name != *tampered), "{what}");
+}
+
+#[tokio::test]
+async fn changed_record_is_refused_whichever_byte_was_changed() {
+    let (server, store, _) = nine().await;
+    let whole = value(&server, &name(1));
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        put_value(&server, &name(1), &changed);
+        match store.read(Table::Key, &name(1)).await {
+            Err(StoreError::Damaged { .. }) => {}
+            // A byte that means nothing to the envelope.
+            Ok(Some(record)) => assert_eq!((record.revision, record.payload), (1, vec![1; 20]), "byte {at}"),
+            other => panic!("byte {at}: {other:?}"),
+        }
+    }
+    put_value(&server, &name(1), &whole[..7]);
+    check_refused(&store, &name(1), "cut").await;
+}
+
+#[tokio::test]
+async fn record_moved_to_another_name_is_refused() {
+    let (server, store, _) = nine().await;
+    put_value(&server, &name(1), &value(&server, &name(2)));
+    check_refused(&store, &name(1), "over another").await;
+    let (server, store, _) = nine().await;
+    put_value(&server, &name(77), &value(&server, &name(2)));
+    check_refused(&store, &name(77), "to a new one").await;
+}
+
+#[tokio::test]
+async fn record_of_another_ring_is_refused() {
+    let (server, store, _) = nine().await;
+    let forged = crate::store::redis::value::seal(&ring(9), Table::Key, &name(1), 1, vec![1; 20]);
+    put_value(&server, &name(1), &forged);
+    check_refused(&store, &name(1), "forged").await;
+}
+
+#[tokio::test]
+async fn revision_beside_the_envelope_is_not_believed() {
+    let (server, store, _) = nine().await;
+    let mut changed = value(&server, &name(1));
+    changed[7] = 5;
+    put_value(&server, &name(1), &changed);
+    check_refused(&store, &name(1), "another revision").await;
+}
+
+/// The log, as somebody left it, is an error and none of its changes is wrong.
+async fn check_log(store: &RedisStore, start: Head, what: &str) {
+    match store.changes(start, 100).await {
+        Err(StoreError::DamagedLog(_)) => {}
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+/// The operation and the envelope of an entry.
+type Entry = (Vec<u8>, Vec<u8>);
+
+fn entries(server: &Server) -> Vec<Entry> {
+    (1..=9)
+        .map(|number: u8| {
+            let operation = format!("{number}-0");
+            let answer = server.ask(&["XRANGE", LOG, &operation, &operation]);
+            // *1 *2 $3 <id> *4 $1 o $16 <operation> $1 e $… <entry>
+            let at = answer.windows(8).position(|eight| eight == b"$1\r\ne\r\n$").unwrap() + 7;
+            let o = answer.windows(10).position(|ten| ten == b"$1\r\no\r\n$16").unwrap() + 12;
+            (answer[o..o + 16].to_vec(), bulk(answer[at..].to_vec()))
+        })
+        .collect()
+}
+
+fn put_log(server: &Server, entries: &[(u64, &Entry)]) {
+    server.ask(&["DEL", LOG]);
+    for (number, (operation, entry)) in entries {
+        let id = format!("{number}-0");
+        server.ask(&[&b"XADD"[..], LOG.as_bytes(), id.as_bytes(), b"o", &operation[..], b"e", &entry[..]]);
+    }
+}
+
+#[tokio::test]
+async fn log_that_was_changed_is_refused() {
+    let (server, store, start) = nine().await;
+    let whole = entries(&server);
+    let all =
+        |skip: usize| (1..).zip(&whole).filter(|(number, _)| *number != skip as u64).collect::<Vec<_>>();
+    put_log(&server, &all(0));
+    assert!(
+        matches!(store.changes(start, 100).await, Ok(Changes::Next(next)) if next.len() == 9),
+        "put back whole"
+    );
+
+    put_log(&server, &all(4));
+    check_log(&store, start, "one left out").await;
+    put_log(&server, &all(9));
+    check_log(&store, start, "the last left out").await;
+    let mut swapped = all(0);
+    (swapped[3].1, swapped[4].1) = (swapped[4].1, swapped[3].1);
+    put_log(&server, &swapped);
+    check_log(&store, start, "two swapped").await;
+    let closed_up: Vec<_> = (1..).zip(whole.iter().take(3).chain(&whole[4..])).collect();
+    put_log(&server, &closed_up);
+    check_log(&store, start, "one taken out and the rest moved up").await;
+    let mut flipped = whole[5].clone();
+    flipped.1[30] ^= 1;
+    let mut changed = all(0);
+    changed[5].1 = &flipped;
+    put_log(&server, &changed);
+    check_log(&store, start, "one changed").await;
+}
+
+#[tokio::test]
+async fn change_of_another_history_does_not_fit_into_the_log() {
+    let (server, store, start) = nine().await;
+    let ours = entries(&server);
+    // The same ring, the same numbers, another past.
+    let (other, _, _) = nine().await;
+    let theirs = entries(&other);
+    let mut mixed: Vec<_> = (1..).zip(&ours).collect();
+    mixed[4].1 = &theirs[4];
+    put_log(&server, &mixed);
+    check_log(&store, start, "an entry of another store").await;
+}
+
+#[tokio::test]
+async fn head_that_was_changed_is_refused_and_one_that_was_put_back_does_not_fit_the_log() {
+    let (server, store, _) = nine().await;
+    let old = bulk(server.ask(&["HGET", META, "sealed"]));
+    let then = store.heartbeat(beat()).await.unwrap();
+    let mut changed = old.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    server.ask(&[&b"HSET"[..], META.as_bytes(), b"sealed", &changed]);
+    let error = store.heartbeat(beat()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Foreign(_)), "{error}");
+    server.ask(&[&b"HSET"[..], META.as_bytes(), b"sealed", &old]);
+    store.write(put(Table::Key, 10, b"a")).await.unwrap();
+    let now = store.heartbeat(beat()).await.unwrap();
+    server.ask(&[&b"HSET"[..], META.as_bytes(), b"sealed", &old]);
+    assert_eq!(store.heartbeat(beat()).await.unwrap(), then, "it is an old truth");
+    assert_eq!(store.changes(now, 10).await.unwrap(), Changes::Parted, "which a live instance notices");
+    assert!(store.write(put(Table::Key, 11, b"a")).await.is_err(), "and nothing is written over the log");
+}
+
+#[tokio::test]
+async fn operation_that_was_never_written_is_not_acknowledged() {
+    let (server, store, _) = nine().await;
+    let batch = put(Table::Key, 10, b"a");
+    server.ask(&[&b"HSET"[..], b"doorward:{doorward}:ops", batch.operation.as_bytes(), b"3"]);
+    let error = store.write(batch).await.unwrap_err();
+    assert!(matches!(error, StoreError::DamagedLog(_)), "{error}");
+}
+
+#[tokio::test]
+async fn instance_that_nobody_is_is_not_waited_for() {
+    let (server, store, _) = nine().await;
+    let key = "doorward:{doorward}:instances";
+    let said = bulk(server.ask(&[&b"HGET"[..], key.as_bytes(), beat().instance.as_bytes()]));
+    server.ask(&[&b"HSET"[..], key.as_bytes(), &[7; 16], &said]);
+    server.ask(&["HSET", key, "x", "y"]);
+    let instances = store.instances().await.unwrap();
+    assert_eq!(instances.iter().map(|instance| instance.beat).collect::<Vec<_>>(), [beat()]);
+}
