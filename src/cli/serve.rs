@@ -24,7 +24,7 @@ use crate::http::admin::{self, Admin};
 use crate::http::{explain, status};
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
-use crate::replica::{Follower, Pace, Replica};
+use crate::replica::{self, Follower, Pace, Replica};
 use crate::server::{Guests, Listener, OwnersOnly, Settings, serve};
 use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
@@ -184,14 +184,16 @@ fn serve_until_told(
         Arc::clone(&replica),
         store.clone(),
         clock.clone(),
-        Pace {
-            heartbeat: config.revocation.heartbeat.value.0,
-            patience: config.revocation.bound.value.0 / 2,
-        },
-        {
-            let digest = Arc::clone(&digest);
-            Box::new(move || digest.load(Ordering::Acquire))
-        },
+        replica::Settings::new(
+            Pace {
+                heartbeat: config.revocation.heartbeat.value.0,
+                patience: config.revocation.bound.value.0 / 2,
+            },
+            {
+                let digest = Arc::clone(&digest);
+                Box::new(move || digest.load(Ordering::Acquire))
+            },
+        ),
     );
     let checker = Checker::new(
         Arc::clone(&catalog),

@@ -5,7 +5,7 @@
 
 mod changes;
 pub mod codec;
-mod durable;
+pub(crate) mod durable;
 mod log;
 pub mod memory;
 mod proto;
