@@ -11,8 +11,11 @@ use uuid::Uuid;
 use super::Replica;
 use super::apply::apply;
 use super::journal::{Fork, Journal};
-use super::load::load;
+use super::keeper::{Keeper, Known};
+use super::load::{Loaded, load};
+use super::packer::Packer;
 use super::reconcile::Restoration;
+use super::saved::SnapshotFile;
 use super::seen::Seen;
 use crate::clock::Clock;
 use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError};
@@ -36,6 +39,10 @@ pub struct Settings {
     pub lossy: bool,
     /// Where it is kept how far the store was seen, for the next start.
     pub seen: Option<PathBuf>,
+    /// Whether the store keeps packs.
+    pub packs: bool,
+    /// What is kept on disk for a start without the store.
+    pub snapshot: Option<SnapshotFile>,
 }
 
 /// The only one who changes a replica.
@@ -50,6 +57,10 @@ pub struct Follower {
     /// What led there; empty where the store is not lossy.
     journal: Journal,
     seen: Option<Seen>,
+    packer: Packer,
+    keeper: Option<Keeper>,
+    /// Whether the store has answered since the process started.
+    heard: bool,
     /// Whether the store's history is not the replica's, and that has been told.
     parted: bool,
 }
@@ -66,7 +77,7 @@ const TRIES: usize = 10;
 impl Settings {
     /// For a store that keeps what it has.
     pub fn new(pace: Pace, catalog: Box<dyn Fn() -> u64 + Send + Sync>) -> Self {
-        Self { pace, catalog, lossy: false, seen: None }
+        Self { pace, catalog, lossy: false, seen: None, packs: false, snapshot: None }
     }
 }
 
@@ -74,6 +85,7 @@ impl Follower {
     /// Reads the file of how far the store was seen, where there is one.
     pub fn new(replica: Arc<Replica>, store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
         let seen = settings.seen.clone().map(Seen::read);
+        let keeper = settings.snapshot.clone().map(Keeper::new);
         Self {
             replica,
             store,
@@ -83,6 +95,9 @@ impl Follower {
             at: None,
             journal: Journal::default(),
             seen,
+            packer: Packer::default(),
+            keeper,
+            heard: false,
             parted: false,
         }
     }
@@ -101,7 +116,7 @@ impl Follower {
         let mut failing = false;
         loop {
             let followed = tokio::select! {
-                _ = beats.tick() => self.beat().await,
+                _ = beats.tick() => self.live().await,
                 Ok(()) = pushed.changed() => self.catch_up().await,
             };
             match followed {
@@ -119,10 +134,54 @@ impl Follower {
         }
     }
 
+    /// A heartbeat, and what is done beside the following.
+    async fn live(&mut self) -> Result<(), StoreError> {
+        let (begun, true_at) = (self.clock.boottime(), self.clock.unix_millis());
+        if let Err(error) = self.beat().await {
+            if !self.heard && self.at.is_none() {
+                self.begin_with_snapshot().await;
+            }
+            return Err(error);
+        }
+        let Some(at) = self.at else { return Ok(()) };
+        let renewed = self.replica.lease.renewed().is_some_and(|renewed| renewed >= begun);
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| renewed) {
+            keeper.keep(&self.replica.tables, Known { at, true_at }, self.clock.boottime());
+        }
+        if self.settings.packs && self.packer.is_due().await {
+            match self.is_elected().await {
+                Ok(true) => self.packer.pack(self.replica.tables.load_full(), at, Arc::clone(&self.store)),
+                Ok(false) => self.packer.pass(),
+                // With the next heartbeat then.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Of the instances that live, the one whose id is lowest packs for all.
+    async fn is_elected(&self) -> Result<bool, StoreError> {
+        let instances = self.patiently(self.store.instances()).await?;
+        let mut living = instances.iter().filter(|instance| instance.silent < self.settings.pace.patience);
+        Ok(living.all(|instance| instance.beat.instance >= self.instance))
+    }
+
+    /// Where the store cannot be reached at the start, what was kept on disk may be all there is.
+    async fn begin_with_snapshot(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let Some((tables, at, remaining)) = keeper.take_out(self.clock.unix_millis()).await else { return };
+        self.journal.reach(at);
+        self.replica.replace(tables);
+        self.replica.lease.begin_with_snapshot(self.clock.boottime() + remaining);
+        self.arrive(at);
+    }
+
     /// Asks where the store stands, goes there, and renews the lease.
     async fn beat(&mut self) -> Result<(), StoreError> {
         let sent = self.clock.boottime();
         let there = self.heartbeat().await?;
+        self.heard = true;
+        self.replica.lease.heard(sent);
         if let Some(changed) = self.seen.as_mut().and_then(|seen| seen.compare(there.epoch)) {
             self.alarm(&changed);
         }
@@ -167,6 +226,7 @@ impl Follower {
         if let Some(last) = changes.last() {
             (at.epoch.number, at.mark) = (last.number, last.mark);
         }
+        self.packer.applied(changes.len() as u64);
         if self.settings.lossy {
             self.journal.extend(changes);
         }
@@ -267,13 +327,14 @@ impl Follower {
 
     /// Reads everything anew, while the old replica serves within its lease.
     async fn read_anew(&mut self) -> Result<(), StoreError> {
-        let (tables, at) = within(LOADING, load(&*self.store)).await?;
+        let Loaded { tables, at, plain, replayed } = within(LOADING, load(&*self.store)).await?;
         if self.settings.lossy {
             self.journal = within(LOADING, self.journal.follow(&*self.store, at)).await?;
         }
         self.replica.replace(tables);
         self.arrive(at);
         self.parted = false;
+        self.packer.loaded(plain, replayed);
         let holdings = self.replica.holdings();
         info!(
             epoch = at.epoch.number,

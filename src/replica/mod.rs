@@ -6,9 +6,13 @@
 mod apply;
 mod follow;
 mod journal;
+mod keeper;
 mod lease;
 mod load;
+mod pack;
+mod packer;
 mod reconcile;
+mod saved;
 mod seen;
 mod tables;
 
@@ -17,10 +21,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use tokio::sync::watch;
 
 pub use self::follow::{Follower, Pace, Settings};
 pub use self::lease::Lease;
+pub use self::saved::SnapshotFile;
 use self::tables::Tables;
 use crate::clock::Clock;
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -90,6 +96,18 @@ impl Replica {
     /// What was found the last time, for people.
     pub fn alarm(&self) -> Option<Arc<String>> {
         self.alarm.load_full()
+    }
+
+    /// Whether what is known is only what was kept on disk: the store has not been read yet.
+    pub fn from_snapshot(&self) -> bool {
+        self.loaded() && self.lease.is_of_snapshot()
+    }
+
+    /// Everything that is known, in pieces of about a mebibyte, as [`Store::pack`] keeps them.
+    ///
+    /// [`Store::pack`]: crate::store::Store::pack
+    pub fn pack(&self) -> Vec<Bytes> {
+        pack::encode(&self.tables.load())
     }
 
     pub fn holdings(&self) -> Holdings {

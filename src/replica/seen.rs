@@ -2,7 +2,7 @@
 //! that the store went back meanwhile.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +93,7 @@ impl Drop for Seen {
 
 fn write(path: &Path, epoch: Epoch, failed: &AtomicBool) {
     let text = format!("{} {} {}\n", epoch.store, epoch.term, epoch.number);
-    match durable::replace(path, text.as_bytes()) {
+    match durable::replace(path, |file| file.write_all(text.as_bytes())) {
         Ok(()) => failed.store(false, Ordering::Relaxed),
         Err(error) if !failed.swap(true, Ordering::Relaxed) => {
             let file = path.display();

@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, and stay.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -56,12 +56,12 @@ pub(super) fn publish_over(made: &Path, path: &Path, kept: &Path) -> io::Result<
     sync_folder_of(path)
 }
 
-/// Puts these bytes in the place of whatever is at `path`, readable by its owner alone. At no moment
-/// is there half a file.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts what `write` writes in the place of whatever is at `path`, readable by its owner alone. At no
+/// moment is there half a file.
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let made = Unfinished::beside(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(made.path())?;
-    file.write_all(bytes)?;
+    write(&mut file)?;
     file.sync_all()?;
     std::fs::rename(made.path(), path)?;
     sync_folder_of(path)

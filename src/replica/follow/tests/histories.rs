@@ -45,24 +45,24 @@ impl Model {
     async fn write(&mut self, bench: &Bench, act: &Act) {
         self.versions += 1;
         let version = self.versions.to_string();
-        match (act, act.key().map(|number| (number, number))) {
-            (Act::Make(number), _) if !self.revoked.contains(number) => {
-                if bench.stored(*number).await.is_none() {
-                    bench.write([put(&key(*number, true, &version))]).await;
-                }
+        let (Act::Make(number) | Act::Change(number) | Act::Disable(number) | Act::Delete(number)) = *act
+        else {
+            return;
+        };
+        match (act, bench.stored(number).await) {
+            (Act::Make(_), None) if !self.revoked.contains(&number) => {
+                bench.write([put(&key(number, true, &version))]).await;
             }
-            (Act::Change(number), _) => {
-                if let Some(enabled) = bench.stored(*number).await {
-                    bench.write([put(&key(*number, enabled, &version))]).await;
-                }
+            (Act::Change(_), Some(enabled)) => {
+                bench.write([put(&key(number, enabled, &version))]).await;
             }
-            (Act::Disable(number), _) if bench.stored(*number).await == Some(true) => {
-                bench.write([put(&key(*number, false, &version))]).await;
-                self.revoked.insert(*number);
+            (Act::Disable(_), Some(true)) => {
+                bench.write([put(&key(number, false, &version))]).await;
+                self.revoked.insert(number);
             }
-            (Act::Delete(number), _) if bench.stored(*number).await.is_some() => {
-                bench.write([delete(*number)]).await;
-                self.revoked.insert(*number);
+            (Act::Delete(_), Some(_)) => {
+                bench.write([delete(number)]).await;
+                self.revoked.insert(number);
             }
             _ => {}
         }
@@ -74,17 +74,6 @@ impl Model {
         follower.beat().await.unwrap();
         let ended = before.into_iter().filter(|number| !usable(follower, number));
         self.applied.extend(ended.filter(|number| self.revoked.contains(number)));
-    }
-}
-
-impl Act {
-    fn key(&self) -> Option<u8> {
-        match self {
-            Self::Make(number) | Self::Change(number) | Self::Disable(number) | Self::Delete(number) => {
-                Some(*number)
-            }
-            Self::Beat(_) | Self::GoBack(_) => None,
-        }
     }
 }
 
