@@ -1,5 +1,7 @@
 //! `doorward serve`: puts the parts together, and takes them apart in order.
 
+mod watch;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +12,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use super::door::{PATIENCE, PAUSE};
+use self::watch::{Ready, count_instances, finish_deletions, told_or_broken, watch_replica};
+use super::backing::{Backing, Closed, Make, Refused};
+use super::door::{PATIENCE, PAUSE, reach};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -24,9 +28,8 @@ use crate::http::admin::{self, Admin};
 use crate::http::{explain, status};
 use crate::issue::Issuer;
 use crate::reload::{Reloader, levels};
-use crate::replica::{Follower, Pace, Replica};
+use crate::replica::{self, Follower, Pace, Replica, SnapshotFile};
 use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
-use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -78,14 +81,14 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         warn!(%error, "a crash may write this process' memory, and the keys in it, to a file");
     }
     raise_file_limit();
-    let store = open_store(&loaded.config, &clock)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(OTHER_THREADS)
         .thread_name("other")
         .enable_all()
         .build()
         .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
-    let served = serve_until_told(&runtime, common, overlays, Parts { loaded, store, clock, log: &log });
+    let backing = open_store(&loaded.config, &clock, &runtime)?;
+    let served = serve_until_told(&runtime, common, overlays, Parts { loaded, backing, clock, log: &log });
     if let Err(failure) = &served {
         error!(error = %failure, "the server ends");
     }
@@ -95,7 +98,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
 /// What is there before the runtime.
 struct Parts<'l> {
     loaded: Loaded,
-    store: RedbStore,
+    backing: Backing,
     clock: Clock,
     log: &'l Log,
 }
@@ -136,20 +139,23 @@ fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
     Ok(log)
 }
 
-fn open_store(config: &Config, clock: &Clock) -> Result<RedbStore, Failure> {
+fn open_store(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Backing, Failure> {
     let data_dir = config.data_dir();
     std::fs::create_dir_all(&data_dir)
         .map_err(|error| Failure::Usage(format!("cannot make data_dir {}: {error}", data_dir.display())))?;
     let started = clock.monotonic();
     loop {
-        match RedbStore::open(&config.store_file(), &config.secret_file()) {
-            Ok(store) => return Ok(store),
+        match Backing::open(config, runtime, Make::IfMissing) {
+            Ok(backing) => return Ok(backing),
             // Perhaps a command that works on the store while no server runs: it is soon done.
-            Err(FileError::InUse { .. }) if clock.monotonic() - started < PATIENCE => {
+            Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                 std::thread::sleep(PAUSE);
             }
-            Err(error @ FileError::InUse { .. }) => return Err(Failure::Unreachable(error.to_string())),
-            Err(error) => return Err(Failure::Usage(error.to_string())),
+            Err(Closed::InUse(error)) => return Err(Failure::Unreachable(error.to_string())),
+            Err(Closed::Missing(error) | Closed::Broken(error)) => {
+                return Err(Failure::Usage(error.to_string()));
+            }
+            Err(Closed::Failed(failure)) => return Err(failure),
         }
     }
 }
@@ -160,10 +166,11 @@ fn serve_until_told(
     overlays: Vec<config::Overlay>,
     parts: Parts<'_>,
 ) -> Result<(), Failure> {
-    let Parts { loaded, store, clock, log } = parts;
+    let Parts { loaded, backing, clock, log } = parts;
     let Loaded { config, file, .. } = loaded;
-    let store = Arc::new(store);
-    let ring = Arc::clone(store.ring());
+    let store = backing.store();
+    let ring = Arc::clone(&backing.ring);
+    let examined = examine_once(runtime, &backing, &config)?;
     let catalog = config.catalog(&ring.peppers()).map_err(|faults| Failure::Usage(faults.to_string()))?;
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
@@ -182,15 +189,25 @@ fn serve_until_told(
     let replica = Arc::new(Replica::new(config.revocation.bound.value.0));
     let follower = Follower::new(
         Arc::clone(&replica),
-        store.clone(),
+        Arc::clone(&store),
         clock.clone(),
-        Pace {
-            heartbeat: config.revocation.heartbeat.value.0,
-            patience: config.revocation.bound.value.0 / 2,
-        },
-        {
-            let digest = Arc::clone(&digest);
-            Box::new(move || digest.load(Ordering::Acquire))
+        replica::Settings {
+            pace: Pace {
+                heartbeat: config.revocation.heartbeat.value.0,
+                patience: config.revocation.bound.value.0 / 2,
+            },
+            catalog: {
+                let digest = Arc::clone(&digest);
+                Box::new(move || digest.load(Ordering::Acquire))
+            },
+            lossy: backing.can_go_back(),
+            seen: backing.can_go_back().then(|| config.data_dir().join("doorward.seen")),
+            packs: backing.can_go_back(),
+            snapshot: config.store.snapshot.as_ref().map(|snapshot| SnapshotFile {
+                path: config.resolved(&snapshot.file),
+                max_age: snapshot.max_age.value.0,
+                ring: Arc::clone(&ring),
+            }),
         },
     );
     let checker = Checker::new(
@@ -205,20 +222,15 @@ fn serve_until_told(
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
-    let issuer = Issuer::new(store.clone(), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog));
-    if let Err(error) = runtime.block_on(issuer.finish_deletions()) {
-        warn!(%error, "keys of a consumer that was being deleted are still stored; they open for nobody");
-    }
-    let issuer = issuer
+    let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
+        .with_reach(reach(&config))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
+    let issuer = Arc::new(issuer);
     let admin = admin::router(Admin {
-        issuer: Arc::new(issuer),
+        issuer: Arc::clone(&issuer),
         clock: clock.clone(),
-        backup: {
-            let store = Arc::clone(&store);
-            Arc::new(move |to| store.backup(&to).map(drop))
-        },
+        backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     })
     .merge(explain::router(checker, config.limits.admin_body_bytes.value.bytes()));
@@ -232,7 +244,8 @@ fn serve_until_told(
         // handling the signal, it would end the process.
         let _beyond_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
         let mut tasks = JoinSet::new();
-        let (stop, stopping) = watch::channel(false);
+        let stop = Sender::new(false);
+        let stopping = stop.subscribe();
         tasks.spawn(follower.run());
         tasks.spawn(watch_replica(
             Arc::clone(&replica),
@@ -242,9 +255,11 @@ fn serve_until_told(
                 health,
                 clock: clock.clone(),
                 weak_in_file: Arc::clone(&weak_in_file),
-                writable: store.writable(),
+                writable: backing.writable(),
             },
         ));
+        tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
+        tokio::spawn(finish_deletions(issuer, Arc::clone(&replica), clock.clone()));
         let reloader = Reloader {
             load: {
                 let common = common.clone();
@@ -265,7 +280,7 @@ fn serve_until_told(
         announce(&config, &listeners);
         let Listeners { grpc, admin: admin_socket, status: status_listener } = listeners;
         let mut http = JoinSet::new();
-        let stopped = |mut stopping: watch::Receiver<bool>| async move {
+        let stopped = |mut stopping: Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
         let admin = axum::serve(OwnersOnly(admin_socket), admin);
@@ -276,7 +291,11 @@ fn serve_until_told(
 
         let mut broken = None;
         let served = serve(vec![grpc], wire, settings(&config), async {
-            broken = told_or_broken(terminated(), &mut tasks).await;
+            let refused = examine_until_reached(&backing, &config, examined);
+            broken = tokio::select! {
+                broken = told_or_broken(terminated(), &mut tasks) => broken,
+                refused = refused => Some(refused),
+            };
             readiness.set_draining();
         })
         .await;
@@ -291,6 +310,36 @@ fn serve_until_told(
     })?;
     info!("the server has ended");
     Ok(())
+}
+
+/// Whether a shared store answered and keeps what we promise. One that does not answer is no reason
+/// not to start: it may come.
+fn examine_once(runtime: &Runtime, backing: &Backing, config: &Config) -> Result<bool, Failure> {
+    match runtime.block_on(backing.examine(&config.store.accept)) {
+        Ok(()) => Ok(true),
+        Err(Refused::Unreachable(why)) => {
+            warn!(%why, "the store is out of reach; until it was seen nobody is let in by what it holds");
+            Ok(false)
+        }
+        Err(refused) => Err(Failure::Usage(refused.to_string())),
+    }
+}
+
+/// The same for one that did not answer at the start; ends only where it is not to be worked with.
+async fn examine_until_reached(backing: &Backing, config: &Config, examined: bool) -> Failure {
+    if examined {
+        return std::future::pending().await;
+    }
+    loop {
+        match backing.examine(&config.store.accept).await {
+            Ok(()) => return std::future::pending().await,
+            Err(Refused::Unreachable(_)) => tokio::time::sleep(config.revocation.heartbeat.value.0).await,
+            Err(refused) => {
+                error!(%refused, "the server has to end");
+                return Failure::Usage(refused.to_string());
+            }
+        }
+    }
 }
 
 /// For answers of the admin and status listeners that are still under way at the end.
@@ -383,62 +432,6 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What follows from what the replica knows.
-struct Ready {
-    readiness: Arc<Readiness>,
-    health: Health,
-    clock: Clock,
-    /// Weak keys that the file declares.
-    weak_in_file: Arc<AtomicUsize>,
-    /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
-    writable: watch::Receiver<bool>,
-}
-
-/// Between two looks at the lease: a fraction of the shortest bound that can be configured.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
-
-/// Keeps readiness, health and gauges true to the replica, for as long as the process lives. The
-/// lease ends by time alone, so somebody has to look.
-async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: Ready) {
-    let mut looks = tokio::time::interval(LOOK);
-    let mut applied = replica.applied();
-    loop {
-        tokio::select! {
-            _ = looks.tick() => {}
-            Ok(()) = applied.changed() => {}
-        }
-        let trusted = replica.trust(ready.clock.boottime()).is_ok();
-        ready.readiness.set_loaded(replica.loaded());
-        ready.readiness.set_lease(trusted);
-        ready.health.set_ready(ready.readiness.ready());
-        let holdings = replica.holdings();
-        telemetry.set_store_writable(*ready.writable.borrow());
-        telemetry.set_keys(holdings.keys);
-        telemetry.set_consumers(holdings.consumers);
-        telemetry.set_weak_keys(holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed));
-        if let Some(renewed) = replica.lease().renewed() {
-            telemetry.lease_renewed(renewed);
-        }
-        if let Some(epoch) = *applied.borrow_and_update() {
-            telemetry.set_epoch(epoch.number);
-        }
-    }
-}
-
-/// Waits until somebody tells us to stop, or until a task that should live as long as the process
-/// is dead. Without the follower the lease runs out, and without who watches it health would not say
-/// so: better to drain while the lease holds, and be started anew.
-async fn told_or_broken(told: impl Future<Output = ()>, tasks: &mut JoinSet<()>) -> Option<Failure> {
-    tokio::select! {
-        () = told => None,
-        Some(_) = tasks.join_next() => {
-            let why = "a part of the server has died; its panic is in the log";
-            error!(why, "the server has to end");
-            Some(Failure::Unreachable(why.into()))
-        }
-    }
-}
-
 /// SIGTERM or Ctrl-C. A second one ends the process at once.
 async fn terminated() {
     let (Ok(mut terms), Ok(mut interrupts)) =
@@ -452,18 +445,4 @@ async fn terminated() {
         tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
         std::process::exit(1);
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_part_that_dies_ends_the_server() {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(std::future::pending());
-        assert!(told_or_broken(async {}, &mut tasks).await.is_none());
-        tasks.spawn(async { panic!("as a test wants it") });
-        assert!(told_or_broken(std::future::pending(), &mut tasks).await.is_some());
-    }
 }

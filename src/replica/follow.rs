@@ -1,5 +1,6 @@
 //! Following a store: a snapshot, then every change after it, and a lease for as long as it answers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,17 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Replica, Tables};
+use super::Replica;
+use super::apply::apply;
+use super::journal::{Fork, Journal};
+use super::keeper::{Keeper, Known};
+use super::load::{Loaded, load};
+use super::packer::Packer;
+use super::reconcile::Restoration;
+use super::saved::SnapshotFile;
+use super::seen::Seen;
 use crate::clock::Clock;
-use crate::store::{Beat, Changes, Head, Store, StoreError, Table};
+use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError};
 
 /// How often the store is asked, and how long it is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +29,40 @@ pub struct Pace {
     pub patience: Duration,
 }
 
+/// How a store is followed.
+pub struct Settings {
+    pub pace: Pace,
+    /// The digest of the catalog in force, for the heartbeat.
+    pub catalog: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Whether the store may lose what it acknowledged (Redis may; an open file does not): then what
+    /// was applied is kept for a while, to be given back.
+    pub lossy: bool,
+    /// Where it is kept how far the store was seen, for the next start.
+    pub seen: Option<PathBuf>,
+    /// Whether the store keeps packs.
+    pub packs: bool,
+    /// What is kept on disk for a start without the store.
+    pub snapshot: Option<SnapshotFile>,
+}
+
 /// The only one who changes a replica.
 pub struct Follower {
     replica: Arc<Replica>,
     store: Arc<dyn Store>,
     clock: Clock,
-    pace: Pace,
+    settings: Settings,
     instance: Uuid,
-    catalog: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Up to where the replica has been brought.
     at: Option<Head>,
+    /// What led there; empty where the store is not lossy.
+    journal: Journal,
+    seen: Option<Seen>,
+    packer: Packer,
+    keeper: Option<Keeper>,
+    /// Whether the store has answered since the process started.
+    heard: bool,
+    /// Whether the store's history is not the replica's, and that has been told.
+    parted: bool,
 }
 
 /// Changes asked for at once.
@@ -38,28 +71,52 @@ const RUN: usize = 1000;
 /// How long a snapshot may take: a million records take seconds, on a slow machine many.
 const LOADING: Duration = Duration::from_secs(120);
 
+/// How often a new term is tried in a row, while others go on writing.
+const TRIES: usize = 10;
+
+impl Settings {
+    /// For a store that keeps what it has.
+    pub fn new(pace: Pace, catalog: Box<dyn Fn() -> u64 + Send + Sync>) -> Self {
+        Self { pace, catalog, lossy: false, seen: None, packs: false, snapshot: None }
+    }
+}
+
 impl Follower {
-    /// `catalog` gives the digest of the catalog in force, for the heartbeat.
-    pub fn new(
-        replica: Arc<Replica>,
-        store: Arc<dyn Store>,
-        clock: Clock,
-        pace: Pace,
-        catalog: Box<dyn Fn() -> u64 + Send + Sync>,
-    ) -> Self {
-        Self { replica, store, clock, pace, instance: Uuid::new_v4(), catalog, at: None }
+    /// Reads the file of how far the store was seen, where there is one.
+    pub fn new(replica: Arc<Replica>, store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
+        let seen = settings.seen.clone().map(Seen::read);
+        let keeper = settings.snapshot.clone().map(Keeper::new);
+        Self {
+            replica,
+            store,
+            clock,
+            settings,
+            instance: Uuid::new_v4(),
+            at: None,
+            journal: Journal::default(),
+            seen,
+            packer: Packer::default(),
+            keeper,
+            heard: false,
+            parted: false,
+        }
+    }
+
+    /// What this instance is called in heartbeats.
+    pub fn instance(&self) -> Uuid {
+        self.instance
     }
 
     /// Follows for as long as the process lives. A store that does not answer is asked again with
     /// the next heartbeat; meanwhile the lease runs.
     pub async fn run(mut self) {
         let mut pushed = self.store.pushed();
-        let mut beats = interval(self.pace.heartbeat);
+        let mut beats = interval(self.settings.pace.heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
         loop {
             let followed = tokio::select! {
-                _ = beats.tick() => self.beat().await,
+                _ = beats.tick() => self.live().await,
                 Ok(()) = pushed.changed() => self.catch_up().await,
             };
             match followed {
@@ -77,59 +134,207 @@ impl Follower {
         }
     }
 
-    /// Asks where the store stands, goes there, and renews the lease.
-    async fn beat(&mut self) -> Result<(), StoreError> {
-        let beat =
-            Beat { instance: self.instance, applied: self.at.map(|at| at.epoch), catalog: (self.catalog)() };
-        let sent = self.clock.boottime();
-        let there = self.patiently(self.store.heartbeat(beat)).await?;
-        match self.at {
-            None => self.load().await?,
-            Some(_) => self.catch_up().await?,
+    /// A heartbeat, and what is done beside the following.
+    async fn live(&mut self) -> Result<(), StoreError> {
+        let (begun, true_at) = (self.clock.boottime(), self.clock.unix_millis());
+        if let Err(error) = self.beat().await {
+            if !self.heard && self.at.is_none() {
+                self.begin_with_snapshot().await;
+            }
+            return Err(error);
         }
-        if self.at.is_some_and(|at| at.epoch.reaches(there.epoch)) {
-            self.replica.lease.renew(sent);
+        let Some(at) = self.at else { return Ok(()) };
+        let renewed = self.replica.lease.renewed().is_some_and(|renewed| renewed >= begun);
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| renewed) {
+            keeper.keep(&self.replica.tables, Known { at, true_at }, self.clock.boottime());
+        }
+        if self.settings.packs && self.packer.is_due().await {
+            match self.is_elected().await {
+                Ok(true) => self.packer.pack(self.replica.tables.load_full(), at, Arc::clone(&self.store)),
+                Ok(false) => self.packer.pass(),
+                // With the next heartbeat then.
+                Err(_) => {}
+            }
         }
         Ok(())
     }
 
+    /// Of the instances that live, the one whose id is lowest packs for all.
+    async fn is_elected(&self) -> Result<bool, StoreError> {
+        let instances = self.patiently(self.store.instances()).await?;
+        let mut living = instances.iter().filter(|instance| instance.silent < self.settings.pace.patience);
+        Ok(living.all(|instance| instance.beat.instance >= self.instance))
+    }
+
+    /// Where the store cannot be reached at the start, what was kept on disk may be all there is.
+    async fn begin_with_snapshot(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let Some((tables, at, remaining)) = keeper.take_out(self.clock.unix_millis()).await else { return };
+        self.journal.reach(at);
+        self.replica.replace(tables);
+        self.replica.lease.begin_with_snapshot(self.clock.boottime() + remaining);
+        self.arrive(at);
+    }
+
+    /// Asks where the store stands, goes there, and renews the lease.
+    async fn beat(&mut self) -> Result<(), StoreError> {
+        let sent = self.clock.boottime();
+        let there = self.heartbeat().await?;
+        self.heard = true;
+        self.replica.lease.heard(sent);
+        if let Some(changed) = self.seen.as_mut().and_then(|seen| seen.compare(there.epoch)) {
+            self.alarm(&changed);
+        }
+        if let Some(at) = self.at {
+            self.replica.note_lag(there.epoch.number.saturating_sub(at.epoch.number));
+        }
+        self.catch_up().await?;
+        self.adopt_term(there).await?;
+        let Some(at) = self.at else { return Ok(()) };
+        if at.epoch.reaches(there.epoch) {
+            self.replica.lease.renew(sent);
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.note(at.epoch, self.clock.boottime());
+        }
+        Ok(())
+    }
+
+    async fn heartbeat(&self) -> Result<Head, StoreError> {
+        let applied = self.at.map(|at| at.epoch);
+        let beat = Beat { instance: self.instance, applied, catalog: (self.settings.catalog)() };
+        self.patiently(self.store.heartbeat(beat)).await
+    }
+
     /// Applies every change after the last one applied.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let Some(mut at) = self.at else { return self.load().await };
         loop {
-            let changes = match self.patiently(self.store.changes(at, RUN)).await? {
-                Changes::Next(changes) => changes,
-                Changes::Gone => return self.load().await,
-                Changes::Parted => {
-                    error!(?at, "the store is another one, or went back in time; reading it anew");
-                    return self.load().await;
-                }
-            };
-            if changes.is_empty() {
-                return Ok(());
+            let Some(at) = self.at else { return self.read_anew().await };
+            match self.patiently(self.store.changes(at, RUN)).await? {
+                Changes::Next(changes) if changes.is_empty() => return Ok(()),
+                Changes::Next(changes) if in_order(at, &changes) => self.go_on(at, changes),
+                // A hole in the numbers: something was missed.
+                Changes::Next(_) => return self.read_anew().await,
+                Changes::Gone => return self.jump(at).await,
+                Changes::Parted => return self.part(at, None).await,
             }
-            let tables = self.replica.tables.load_full();
-            for change in changes {
-                if change.number != at.epoch.number + 1 {
-                    // A hole in the numbers: something was missed.
-                    return self.load().await;
-                }
-                for changed in &change.records {
-                    apply(&tables, changed.table, &changed.name, changed.payload.as_deref());
-                }
-                at.epoch.number = change.number;
-                at.mark = change.mark;
-            }
-            self.at = Some(at);
-            self.replica.applied.send_replace(Some(at.epoch));
         }
     }
 
-    /// Reads everything anew, while the old replica serves within its lease.
-    async fn load(&mut self) -> Result<(), StoreError> {
-        let (tables, at) = within(LOADING, read(&*self.store)).await?;
-        self.replica.replace(tables, at.epoch);
+    fn go_on(&mut self, mut at: Head, changes: Vec<Change>) {
+        apply(&self.replica.tables.load(), &changes);
+        if let Some(last) = changes.last() {
+            (at.epoch.number, at.mark) = (last.number, last.mark);
+        }
+        self.packer.applied(changes.len() as u64);
+        if self.settings.lossy {
+            self.journal.extend(changes);
+        }
+        self.arrive(at);
+    }
+
+    fn arrive(&mut self, at: Head) {
         self.at = Some(at);
+        self.replica.applied.send_replace(Some(at.epoch));
+    }
+
+    /// A new term that began with a change which the log led to is only a number.
+    async fn adopt_term(&mut self, there: Head) -> Result<(), StoreError> {
+        let Some(at) = self.at.filter(|at| at.epoch.term != there.epoch.term) else { return Ok(()) };
+        if at.epoch.store != there.epoch.store || at.epoch.number < there.epoch.number {
+            return Ok(());
+        }
+        let mark = match at.epoch.number == there.epoch.number {
+            true => Some(at.mark),
+            false => self.journal.mark_at(there.epoch.number),
+        };
+        let led_to = match mark {
+            Some(mark) => mark == there.mark,
+            None => matches!(self.patiently(self.store.changes(there, 1)).await?, Changes::Next(_)),
+        };
+        if led_to {
+            self.arrive(Head { epoch: Epoch { term: there.epoch.term, ..at.epoch }, ..at });
+        }
+        Ok(())
+    }
+
+    /// The log no longer has the change after `at`.
+    async fn jump(&mut self, at: Head) -> Result<(), StoreError> {
+        let there = self.heartbeat().await?;
+        if (at.epoch.store, at.epoch.term) == (there.epoch.store, there.epoch.term) {
+            return self.read_anew().await;
+        }
+        self.part(at, Some(Fork::Unknown)).await
+    }
+
+    /// The store's history is not the replica's: gives back what can be, under a new term, and reads
+    /// the store anew. The old replica serves meanwhile, within a lease that is not renewed.
+    async fn part(&mut self, at: Head, fork: Option<Fork>) -> Result<(), StoreError> {
+        for _ in 0..TRIES {
+            let there = self.heartbeat().await?;
+            if there.epoch.store != at.epoch.store {
+                self.tell_parted("it is another store than the one that was followed");
+                self.journal = Journal::default();
+                return self.read_anew().await;
+            }
+            self.tell_parted("it went back in time: changes that it acknowledged are gone");
+            if !self.settings.lossy {
+                return self.read_anew().await;
+            }
+            if there.epoch.term <= at.epoch.term {
+                let batch = Batch { operation: Uuid::new_v4(), steps: Vec::new() };
+                match self.patiently(self.store.begin_term(there, batch)).await {
+                    // Or somebody was first; or one new term is not enough. Look again.
+                    Ok(_) | Err(StoreError::Moved | StoreError::Unconfirmed(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            match within(LOADING, self.give_back(at, fork)).await {
+                Err(StoreError::Conflict { .. }) => {}
+                // What too few have may be lost once more: then it is in the journal once more.
+                Ok(()) | Err(StoreError::Unconfirmed(_)) => return self.read_anew().await,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Moved)
+    }
+
+    async fn give_back(&self, at: Head, fork: Option<Fork>) -> Result<(), StoreError> {
+        let fork = match fork {
+            Some(fork) => fork,
+            None => self.journal.fork(&*self.store, at.epoch).await?,
+        };
+        let plan = Restoration::plan(&*self.store, &self.journal, fork).await?;
+        error!(
+            ?fork,
+            given_back = plan.len(),
+            lost = plan.lost,
+            "what the store lost is appended to it again"
+        );
+        plan.write(&*self.store).await
+    }
+
+    fn tell_parted(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.parted, true) {
+            self.alarm(why);
+        }
+    }
+
+    fn alarm(&self, why: &str) {
+        error!(why, at = ?self.at, "the store is not as it was");
+        self.replica.note_alarm(why);
+    }
+
+    /// Reads everything anew, while the old replica serves within its lease.
+    async fn read_anew(&mut self) -> Result<(), StoreError> {
+        let Loaded { tables, at, plain, replayed } = within(LOADING, load(&*self.store)).await?;
+        if self.settings.lossy {
+            self.journal = within(LOADING, self.journal.follow(&*self.store, at)).await?;
+        }
+        self.replica.replace(tables);
+        self.arrive(at);
+        self.parted = false;
+        self.packer.loaded(plain, replayed);
         let holdings = self.replica.holdings();
         info!(
             epoch = at.epoch.number,
@@ -144,30 +349,12 @@ impl Follower {
         &self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        within(self.pace.patience, answer).await
+        within(self.settings.pace.patience, answer).await
     }
 }
 
-impl Replica {
-    /// What a store holds, read once and not followed: for a command that has the store to itself
-    /// and decides one request.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub async fn load(store: &dyn Store, clock: &Clock) -> Result<Self, StoreError> {
-        let (tables, _) = read(store).await?;
-        Ok(Self::settled(tables, clock))
-    }
-}
-
-async fn read(store: &dyn Store) -> Result<(Tables, Head), StoreError> {
-    let tables = Tables::default();
-    let mut each = |record: crate::store::Record| {
-        apply(&tables, record.table, &record.name, Some(&record.payload));
-    };
-    let head = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
-    Ok((tables, head))
+fn in_order(at: Head, changes: &[Change]) -> bool {
+    changes.iter().zip(at.epoch.number + 1..).all(|(change, number)| change.number == number)
 }
 
 async fn within<T>(
@@ -178,14 +365,5 @@ async fn within<T>(
     timeout(patience, answer).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
-/// A record that cannot be read is left out: absence denies. It is an alarm all the same.
-fn apply(tables: &Tables, table: Table, name: &crate::store::Name, payload: Option<&[u8]>) {
-    let applied = match name.id() {
-        Some(id) => tables.apply(table, id, payload),
-        None if matches!(table, Table::Unique | Table::Owned) => Ok(()),
-        None => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
-    };
-    if let Err(error) = applied {
-        error!(%error, name = ?name, "a record is left out, so whatever it would allow is denied");
-    }
-}
+#[cfg(test)]
+pub(super) mod tests;

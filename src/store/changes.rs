@@ -54,6 +54,18 @@ impl History {
         self.epoch.term += 1;
     }
 
+    /// Forgets every change after `number`, as a store does that was restored or fails over.
+    #[cfg(test)]
+    pub(super) fn wind_back(&mut self, number: u64, term: u32) {
+        while self.epoch.number > number.max(self.after) {
+            if let Some(operation) = self.operations.pop_back() {
+                self.numbers.remove(&operation);
+            }
+            self.epoch.number -= 1;
+        }
+        self.epoch.term = term;
+    }
+
     /// Forgets all but the newest `kept` changes; gives the numbers of those to be removed from
     /// the log.
     pub(super) fn trim(&mut self, kept: u64) -> std::ops::RangeInclusive<u64> {

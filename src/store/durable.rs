@@ -1,7 +1,8 @@
 //! Files that appear whole or not at all, and stay.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -52,6 +53,17 @@ pub(super) fn publish_new(made: &Path, path: &Path) -> io::Result<()> {
 pub(super) fn publish_over(made: &Path, path: &Path, kept: &Path) -> io::Result<()> {
     std::fs::hard_link(path, kept)?;
     std::fs::rename(made, path)?;
+    sync_folder_of(path)
+}
+
+/// Puts what `write` writes in the place of whatever is at `path`, readable by its owner alone. At no
+/// moment is there half a file.
+pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let made = Unfinished::beside(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(made.path())?;
+    write(&mut file)?;
+    file.sync_all()?;
+    std::fs::rename(made.path(), path)?;
     sync_folder_of(path)
 }
 

@@ -30,6 +30,8 @@ struct State {
     log: VecDeque<Change>,
     /// Of the change that the log begins after.
     mark_before: Mark,
+    /// The numbers of the changes that terms after the first began with.
+    terms: Vec<u64>,
 }
 
 impl Memory {
@@ -42,9 +44,34 @@ impl Memory {
     pub fn keeping(kept: u64) -> Self {
         let epoch = Epoch { store: Uuid::new_v4(), term: 1, number: 0 };
         let history = History::new(epoch, 0, Vec::new());
-        let state =
-            State { history, records: BTreeMap::new(), log: VecDeque::new(), mark_before: Mark::NONE };
+        let state = State {
+            history,
+            records: BTreeMap::new(),
+            log: VecDeque::new(),
+            mark_before: Mark::NONE,
+            terms: Vec::new(),
+        };
         Self { state: Mutex::new(state), kept, pushed: watch::Sender::new(0), roster: Roster::default() }
+    }
+
+    /// Loses every change after `number`, which the log must still have from its first on.
+    #[cfg(test)]
+    pub(crate) fn wind_back(&self, number: u64) {
+        let mut state = self.state();
+        assert_eq!(state.history.after(), 0, "only a log that has everything can be wound back");
+        state.log.retain(|change| change.number <= number);
+        state.terms.retain(|began| *began <= number);
+        let term = 1 + u32::try_from(state.terms.len()).unwrap_or(u32::MAX);
+        state.history.wind_back(number, term);
+        state.records.clear();
+        for change in state.log.clone() {
+            for super::Changed { table, name, payload } in change.records {
+                let effect = payload.map_or(Effect::Delete, Effect::Put);
+                state.apply(change.number, table, name, effect);
+            }
+        }
+        drop(state);
+        self.pushed.send_replace(number);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,7 +162,9 @@ impl Store for Memory {
                 return Err(StoreError::Moved);
             }
             state.history.begin_term();
-            state.write(batch, self.kept)?
+            let epoch = state.write(batch, self.kept)?;
+            state.terms.push(epoch.number);
+            epoch
         };
         self.pushed.send_replace(epoch.number);
         Ok(epoch)

@@ -5,7 +5,7 @@
 
 mod changes;
 pub mod codec;
-mod durable;
+pub(crate) mod durable;
 mod fingerprints;
 mod log;
 pub mod memory;

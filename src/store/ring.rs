@@ -37,6 +37,8 @@ pub enum Use {
     Fingerprint,
     /// The chain of the audit log.
     Audit,
+    /// The seal of what an instance keeps on disk of what it knows.
+    Snapshot,
 }
 
 /// Why there is no ring. Never shows a secret's bytes.
@@ -280,6 +282,7 @@ impl Use {
             Self::Seal => b"doorward seal",
             Self::Fingerprint => b"doorward fingerprint",
             Self::Audit => b"doorward audit",
+            Self::Snapshot => b"doorward snapshot",
         }
     }
 }

@@ -9,7 +9,7 @@ use doorward::clock::Clock;
 use doorward::config;
 use doorward::domain::time::Timestamp;
 use doorward::domain::verifier::{Pepper, Peppers};
-use doorward::replica::{Follower, Pace, Replica};
+use doorward::replica::{Follower, Pace, Replica, Settings};
 use doorward::store::memory::Memory;
 use doorward::telemetry::{Readiness, Telemetry};
 
@@ -92,7 +92,8 @@ fn following(clock: &Clock) -> Arc<Replica> {
     let replica = Arc::new(Replica::new(Duration::from_secs(10)));
     let pace = Pace { heartbeat: Duration::from_millis(1), patience: Duration::from_secs(5) };
     let store = Arc::new(Memory::new());
-    let follower = Follower::new(Arc::clone(&replica), store, clock.clone(), pace, Box::new(|| 0));
+    let settings = Settings::new(pace, Box::new(|| 0));
+    let follower = Follower::new(Arc::clone(&replica), store, clock.clone(), settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
         let trusted = async {

@@ -8,7 +8,7 @@ use doorward::check::{Checker, Decision};
 use doorward::clock::Clock;
 use doorward::domain::catalog::Catalog;
 use doorward::domain::time::Timestamp;
-use doorward::replica::{Follower, Pace, Replica};
+use doorward::replica::{Follower, Pace, Replica, Settings};
 use doorward::store::memory::Memory;
 use doorward::store::record::{ConsumerRecord, KeyRecord};
 use doorward::store::{Batch, Effect, Expect, Name, Step, Store, Table};
@@ -42,7 +42,8 @@ impl Bench {
         runtime.block_on(store.write(Batch { operation: Uuid::new_v4(), steps })).unwrap();
         let replica = Arc::new(Replica::new(Duration::from_secs(10)));
         let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
-        runtime.spawn(Follower::new(Arc::clone(&replica), store, clock.clone(), pace, Box::new(|| 0)).run());
+        let settings = Settings::new(pace, Box::new(|| 0));
+        runtime.spawn(Follower::new(Arc::clone(&replica), store, clock.clone(), settings).run());
         while replica.trust(clock.boottime()).is_err() {
             std::thread::yield_now();
         }

@@ -1,0 +1,153 @@
+//! What records come to for checks: their last states, and what takes away before what gives.
+
+use std::collections::HashSet;
+
+use tracing::error;
+
+use super::Tables;
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::key::KeyId;
+use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::{Change, Name, StoreError, Table};
+
+/// What a record says to checks.
+pub(super) enum Fact {
+    Consumer(Consumer),
+    NoConsumer(ConsumerId),
+    Key(KeyRecord),
+    NoKey(KeyId),
+}
+
+impl Fact {
+    /// `None` where checks do not need it. A record that cannot be read is as good as none, for
+    /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
+    pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
+        let read = match (table, name.id()) {
+            (Table::Unique | Table::Owned, _) => return None,
+            (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
+            (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
+            (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
+        };
+        let left_out = |error: &StoreError| {
+            error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
+        };
+        match read {
+            Ok((fact, None)) => Some(fact),
+            Ok((fact, Some(error))) => {
+                left_out(&error);
+                Some(fact)
+            }
+            Err(error) => {
+                left_out(&error);
+                None
+            }
+        }
+    }
+
+    /// Whether nothing is allowed by it.
+    fn denies(&self) -> bool {
+        match self {
+            Self::NoConsumer(_) | Self::NoKey(_) => true,
+            Self::Consumer(consumer) => !consumer.enabled,
+            Self::Key(key) => !key.enabled,
+        }
+    }
+}
+
+fn consumer_fact(id: ConsumerId, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(ConsumerRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::Consumer(record.into()), None),
+        Some(Ok(_)) => (Fact::NoConsumer(id), Some(misplaced(Table::Consumer))),
+        Some(Err(error)) => (Fact::NoConsumer(id), Some(error)),
+        None => (Fact::NoConsumer(id), None),
+    }
+}
+
+fn key_fact(id: KeyId, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(KeyRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::Key(record), None),
+        Some(Ok(_)) => (Fact::NoKey(id), Some(misplaced(Table::Key))),
+        Some(Err(error)) => (Fact::NoKey(id), Some(error)),
+        None => (Fact::NoKey(id), None),
+    }
+}
+
+fn misplaced(table: Table) -> StoreError {
+    StoreError::Damaged { table, why: "its `id` is not the one it is stored under".into() }
+}
+
+/// Brings `tables` to where they stand after these changes.
+pub(super) fn apply(tables: &Tables, changes: &[Change]) {
+    settle(changes).into_iter().for_each(|fact| tables.take(fact));
+}
+
+/// What the changes come to.
+///
+/// Only last states count, so that a credential which was made and revoked on the way is at no
+/// moment usable; and what denies comes first, because a check may look at any moment in between.
+/// The rest goes by the order of the log.
+fn settle(changes: &[Change]) -> Vec<Fact> {
+    let mut seen = HashSet::new();
+    let newest_first = changes.iter().rev().flat_map(|change| change.records.iter().rev());
+    let last: Vec<_> = newest_first.filter(|changed| seen.insert((changed.table, &changed.name))).collect();
+    let facts = last
+        .into_iter()
+        .rev()
+        .filter_map(|changed| Fact::of(changed.table, &changed.name, changed.payload.as_deref()));
+    let (mut facts, others): (Vec<_>, Vec<_>) = facts.partition(Fact::denies);
+    facts.extend(others);
+    facts
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::replica::follow::tests::{id, key};
+    use crate::store::{Changed, Mark};
+
+    /// The records that changes wrote, a change each, come to these, in this order.
+    #[track_caller]
+    fn check(records: &[(Table, u8, Option<Vec<u8>>)], expected: &[&str]) {
+        let change = |(number, (table, name, payload)): (usize, &(Table, u8, Option<Vec<u8>>))| {
+            let records =
+                vec![Changed { table: *table, name: Name::of(&id(*name)), payload: payload.clone() }];
+            Change { number: number as u64, mark: Mark::NONE, operation: Uuid::nil(), records }
+        };
+        let changes: Vec<Change> = records.iter().enumerate().map(change).collect();
+        let shown = |fact: &Fact| match fact {
+            Fact::Consumer(consumer) => format!("consumer {}", consumer.id.as_u128()),
+            Fact::NoConsumer(id) => format!("no consumer {}", id.as_u128()),
+            Fact::Key(key) => format!("key {} {} {}", key.id.as_u128(), key.tags.concat(), key.enabled),
+            Fact::NoKey(id) => format!("no key {}", id.as_u128()),
+        };
+        assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn changes_come_to_last_states_and_what_denies_comes_first() {
+        let on = |number, tag| (Table::Key, number, Some(key(number, true, tag).encode()));
+        let off = |number| (Table::Key, number, Some(key(number, false, "").encode()));
+        let gone = |table, number| (table, number, None);
+        check(&[], &[]);
+        check(&[on(1, "a"), gone(Table::Key, 1)], &["no key 1"]);
+        check(&[gone(Table::Key, 1), on(1, "a"), on(1, "b")], &["key 1 b true"]);
+        check(&[on(1, "a"), off(2)], &["key 2  false", "key 1 a true"]);
+        check(
+            &[on(2, "a"), on(1, "a"), gone(Table::Consumer, 3)],
+            &["no consumer 3", "key 2 a true", "key 1 a true"],
+        );
+        check(&[on(2, "a"), on(1, "a"), on(2, "b")], &["key 1 a true", "key 2 b true"]);
+        check(&[gone(Table::Unique, 1), gone(Table::Owned, 1)], &[]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_as_good_as_none() {
+        check(&[(Table::Key, 1, Some(vec![0xff]))], &["no key 1"]);
+        check(&[(Table::Key, 1, Some(key(2, true, "").encode()))], &["no key 1"]);
+        check(&[(Table::Consumer, 1, Some(vec![0xff]))], &["no consumer 1"]);
+        let nameless = Changed { table: Table::Key, name: Name(vec![1]), payload: None };
+        assert!(Fact::of(nameless.table, &nameless.name, None).is_none());
+    }
+}

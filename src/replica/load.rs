@@ -1,0 +1,106 @@
+//! Reading everything a store holds.
+
+use tracing::warn;
+
+use super::apply::{Fact, apply};
+use super::pack;
+use super::{Replica, Tables};
+use crate::clock::Clock;
+use crate::store::{Changes, Head, Record, Store, StoreError, Table};
+
+/// What a store held at one moment.
+pub(super) struct Loaded {
+    pub(super) tables: Tables,
+    pub(super) at: Head,
+    /// Records that were read one by one; 0 where there was a pack.
+    pub(super) plain: u64,
+    /// Changes that were applied on top.
+    pub(super) replayed: u64,
+}
+
+/// Changes asked for at once.
+const RUN: usize = 1000;
+
+/// A store whose log is shorter than a snapshot takes to read is not followed for ever.
+const TRIES: usize = 5;
+
+/// A pack if there is one, else every record, and then the changes until there are no more.
+///
+/// # Errors
+///
+/// The store's.
+pub(super) async fn load(store: &dyn Store) -> Result<Loaded, StoreError> {
+    if let Some(mut loaded) = unpack(store).await {
+        match replay(store, &mut loaded).await {
+            Ok(true) => return Ok(loaded),
+            Ok(false) => warn!("the log does not lead on from the pack; every record is read instead"),
+            Err(error) => {
+                warn!(%error, "the pack cannot be brought up to date; every record is read instead")
+            }
+        }
+    }
+    for _ in 0..TRIES {
+        let mut loaded = read(store).await?;
+        if replay(store, &mut loaded).await? {
+            return Ok(loaded);
+        }
+    }
+    Err(StoreError::Unavailable(format!("its log was too short for its snapshot, {TRIES} times")))
+}
+
+/// What the last packer left, if it can be used.
+async fn unpack(store: &dyn Store) -> Option<Loaded> {
+    let (at, pieces) = match store.packed().await {
+        Ok(packed) => packed?,
+        Err(error) => {
+            warn!(%error, "the pack cannot be read; every record is read instead");
+            return None;
+        }
+    };
+    let decoded = tokio::task::spawn_blocking(move || pack::decode(pieces)).await;
+    match decoded.unwrap_or(Err(pack::Unreadable::Record)) {
+        Ok(tables) => Some(Loaded { tables, at, plain: 0, replayed: 0 }),
+        Err(error) => {
+            warn!(%error, "the pack cannot be used; every record is read instead");
+            None
+        }
+    }
+}
+
+async fn read(store: &dyn Store) -> Result<Loaded, StoreError> {
+    let (tables, mut plain) = (Tables::default(), 0);
+    let mut each = |record: Record| {
+        plain += 1;
+        let fact = Fact::of(record.table, &record.name, Some(&record.payload));
+        fact.into_iter().for_each(|fact| tables.take(fact));
+    };
+    let at = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+    Ok(Loaded { tables, at, plain, replayed: 0 })
+}
+
+/// Applies what the log has from there, until there is no more. False where it does not lead on.
+async fn replay(store: &dyn Store, loaded: &mut Loaded) -> Result<bool, StoreError> {
+    loop {
+        let changes = match store.changes(loaded.at, RUN).await? {
+            Changes::Next(changes) => changes,
+            Changes::Gone | Changes::Parted => return Ok(false),
+        };
+        let Some(last) = changes.last() else { return Ok(true) };
+        apply(&loaded.tables, &changes);
+        loaded.at.epoch.number = last.number;
+        loaded.at.mark = last.mark;
+        loaded.replayed += changes.len() as u64;
+    }
+}
+
+impl Replica {
+    /// What a store holds, read once and not followed: for a command that has the store to itself
+    /// and decides one request.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn load(store: &dyn Store, clock: &Clock) -> Result<Self, StoreError> {
+        Ok(Self::settled(load(store).await?.tables, clock))
+    }
+}

@@ -1,0 +1,245 @@
+//! Everything that checks need in few bytes and few pieces, from which a replica is there at once.
+//!
+//! A pack is no record: it is made from a replica and vouched for by whoever keeps it, and one that
+//! cannot be read costs a slower start. A piece is `DWP1`, a byte that says what is in it, how many
+//! as 4 bytes, and these one after the other; numbers are little-endian. Pieces stand for
+//! themselves, so that each can be read on a processor of its own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::tables::{Key, Limits, Tables};
+use crate::domain::consumer::Consumer;
+use crate::domain::time::Timestamp;
+use crate::store::record::{ConsumerRecord, KeyRecord};
+
+/// Why a pack is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("a piece does not begin like one of this version")]
+    Foreign,
+    #[error("a piece ends too early, or too late")]
+    Length,
+    #[error("a record in a piece cannot be read")]
+    Record,
+}
+
+const MAGIC: &[u8; 4] = b"DWP1";
+const HEADER: usize = 9;
+const CONSUMERS: u8 = 1;
+const KEYS: u8 = 2;
+
+/// A piece is finished when it has so many bytes.
+const PIECE: usize = 1 << 20;
+
+/// Keys for which it is not worth to make room beforehand.
+const FEW: usize = 10_000;
+
+/// More processors than that gain nothing: memory is what they wait for.
+const READERS: usize = 8;
+
+/// All of `tables` but what is changed meanwhile: that may be in it as it was, as it is, or not at
+/// all, so whoever reads it has to apply the changes from before this began.
+pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
+    let mut pieces = Vec::new();
+    let mut piece = Piece::new(CONSUMERS);
+    tables.for_each_consumer(|consumer| {
+        piece.record(&record_of(consumer).encode());
+        piece.finish_if_full(&mut pieces);
+    });
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(KEYS);
+    tables.for_each_key(|key| {
+        piece.key(&key);
+        piece.finish_if_full(&mut pieces);
+    });
+    piece.finish(&mut pieces);
+    pieces
+}
+
+/// What was packed, read on as many processors as there are.
+pub(super) fn decode(pieces: Vec<Bytes>) -> Result<Tables, Unreadable> {
+    let tables = Tables::default();
+    let keys = pieces.iter().filter(|piece| piece.get(4) == Some(&KEYS));
+    let keys: usize = keys.map(|piece| count(piece)).sum();
+    if keys > FEW {
+        tables.expect_keys(keys);
+    }
+    let readers = std::thread::available_parallelism().map_or(1, usize::from).min(READERS).min(pieces.len());
+    // Each is gone when it has been read.
+    let pieces = Mutex::new(pieces.into_iter());
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let read = || {
+        while let Some(piece) = next() {
+            decode_piece(&tables, &piece)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..readers).map(|_| scope.spawn(read)).collect();
+        // A panic is a bug of ours; that pack is not used.
+        readers.into_iter().try_for_each(|reader| reader.join().unwrap_or(Err(Unreadable::Record)))
+    })?;
+    Ok(tables)
+}
+
+/// As its header says. A row takes more than its 48 bytes, so nobody makes us expect more keys than
+/// could be there.
+fn count(piece: &[u8]) -> usize {
+    let said = piece.get(5..HEADER).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
+    (said as usize).min(piece.len() / 48)
+}
+
+fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
+    let mut rest = Rest(piece);
+    if rest.take(4)? != MAGIC {
+        return Err(Unreadable::Foreign);
+    }
+    let (kind, count) = (rest.array::<1>()?, rest.number()?);
+    match kind[0] {
+        CONSUMERS => {
+            for _ in 0..count {
+                let record = ConsumerRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.put_consumer(record.into());
+            }
+        }
+        KEYS => {
+            let mut limits = Vec::new();
+            for _ in 0..count {
+                let key = rest.key(tables, &mut limits)?;
+                tables.put_key(key);
+            }
+        }
+        _ => return Err(Unreadable::Foreign),
+    }
+    if rest.0.is_empty() { Ok(()) } else { Err(Unreadable::Length) }
+}
+
+/// One that is being written.
+struct Piece {
+    kind: u8,
+    bytes: Vec<u8>,
+    count: u32,
+    /// What keys of this piece have; kept, so that an address stands for one of them.
+    limits: HashMap<*const Limits, (u32, Arc<Limits>)>,
+}
+
+impl Piece {
+    fn new(kind: u8) -> Self {
+        let mut bytes = Vec::with_capacity(PIECE + PIECE / 64);
+        bytes.extend_from_slice(MAGIC);
+        bytes.push(kind);
+        bytes.extend_from_slice(&[0; 4]);
+        Self { kind, bytes, count: 0, limits: HashMap::new() }
+    }
+
+    fn record(&mut self, record: &[u8]) {
+        self.length_and(record);
+        self.count += 1;
+    }
+
+    fn length_and(&mut self, bytes: &[u8]) {
+        let length = u32::try_from(bytes.len()).expect("records are smaller than 4 GiB");
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn key(&mut self, key: &Key) {
+        self.bytes.extend_from_slice(&key.digest);
+        self.bytes.extend_from_slice(key.id.as_bytes());
+        self.bytes.extend_from_slice(key.consumer.as_bytes());
+        self.bytes.extend_from_slice(&key.not_before.to_le_bytes());
+        self.bytes.extend_from_slice(&key.expires.to_le_bytes());
+        self.limits(key.limits.as_ref());
+        self.count += 1;
+    }
+
+    /// 0: none. Else the how manieth of this piece; the first time with what it is.
+    fn limits(&mut self, limits: Option<&Arc<Limits>>) {
+        let Some(limits) = limits else { return self.bytes.extend_from_slice(&[0; 4]) };
+        let new = u32::try_from(self.limits.len() + 1).expect("no more than keys of a piece");
+        let (number, _) = *self.limits.entry(Arc::as_ptr(limits)).or_insert((new, Arc::clone(limits)));
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+        if number == new {
+            self.length_and(&KeyRecord::from(&**limits).encode());
+        }
+    }
+
+    fn finish_if_full(&mut self, pieces: &mut Vec<Bytes>) {
+        if self.bytes.len() >= PIECE {
+            std::mem::replace(self, Self::new(self.kind)).finish(pieces);
+        }
+    }
+
+    fn finish(mut self, pieces: &mut Vec<Bytes>) {
+        if self.count > 0 {
+            self.bytes[5..HEADER].copy_from_slice(&self.count.to_le_bytes());
+            pieces.push(self.bytes.into());
+        }
+    }
+}
+
+/// What is still to be read of a piece.
+struct Rest<'p>(&'p [u8]);
+
+impl<'p> Rest<'p> {
+    fn take(&mut self, length: usize) -> Result<&'p [u8], Unreadable> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Unreadable::Length)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        self.take(N)?.try_into().map_err(|_| Unreadable::Length)
+    }
+
+    fn number(&mut self) -> Result<u32, Unreadable> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn record(&mut self) -> Result<&'p [u8], Unreadable> {
+        let length = self.number()?;
+        self.take(length as usize)
+    }
+
+    fn key(&mut self, tables: &Tables, known: &mut Vec<Arc<Limits>>) -> Result<Key, Unreadable> {
+        let digest = self.array()?;
+        let id = Uuid::from_bytes(self.array()?);
+        let consumer = Uuid::from_bytes(self.array()?);
+        let (not_before, expires, limits) = (self.number()?, self.number()?, self.number()?);
+        let limits = match limits as usize {
+            0 => None,
+            number if number == known.len() + 1 => {
+                let record = KeyRecord::decode(self.record()?).map_err(|_| Unreadable::Record)?;
+                let limits = tables.share(Limits::of(record).ok_or(Unreadable::Record)?);
+                known.push(Arc::clone(&limits));
+                Some(limits)
+            }
+            number => Some(Arc::clone(known.get(number - 1).ok_or(Unreadable::Record)?)),
+        };
+        Ok(Key { digest, id, consumer, not_before, expires, limits })
+    }
+}
+
+/// Without what checks do not need.
+fn record_of(consumer: &Consumer) -> ConsumerRecord {
+    let Consumer { id, username, custom_id, groups, permissions, roles, networks, enabled } =
+        consumer.clone();
+    let never = Timestamp::from_unix(0);
+    ConsumerRecord {
+        id,
+        username,
+        custom_id,
+        tags: Vec::new(),
+        groups,
+        permissions,
+        enabled,
+        created_at: never,
+        updated_at: never,
+        roles,
+        networks,
+    }
+}
