@@ -74,10 +74,19 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
                 "fields": { (*field): why },
             }),
         ),
-        Refusal::Store(StoreError::Unavailable(why)) => {
+        Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {
             error!(%why, "a call to the admin API failed");
             (StatusCode::SERVICE_UNAVAILABLE, json!({ "message": "the store is unavailable" }))
         }
+        // Written: whoever tries again would make a second one.
+        Refusal::Store(StoreError::Unconfirmed(epoch)) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({
+                "code": "unconfirmed",
+                "message": message,
+                "epoch": format!("{}-{}", epoch.term, epoch.number),
+            }),
+        ),
         Refusal::Store(failure) => {
             error!(error = %failure, "a call to the admin API failed");
             Problem::Internal.face()

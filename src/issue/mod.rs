@@ -1,6 +1,7 @@
 //! Making and ending consumers and credentials: every write to the store goes through here.
 
 mod consumers;
+mod everywhere;
 mod keys;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use self::consumers::NewConsumer;
+pub use self::everywhere::Reach;
 pub use self::keys::{MadeKey, NewKey};
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
@@ -29,6 +31,7 @@ pub struct Issuer {
     catalog: Arc<ArcSwap<Catalog>>,
     /// Whoever runs a replica has its writes wait until that replica knows them.
     replica: Option<Arc<Replica>>,
+    reach: Reach,
     /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
     allow_weak: bool,
 }
@@ -68,7 +71,12 @@ const BATCH: usize = 500;
 
 impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
-        Self { store, ring, clock, catalog, replica: None, allow_weak: false }
+        let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
+        Self { store, ring, clock, catalog, replica: None, reach, allow_weak: false }
+    }
+
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// Has every write wait until `replica` has applied it.

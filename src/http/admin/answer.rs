@@ -1,0 +1,61 @@
+//! The shapes of answers that all paths share: a page of a list, and what a write comes to.
+
+use axum::extract::Query;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::http::everywhere::WrittenAt;
+use crate::http::problem::Problem;
+use crate::issue::Done;
+
+/// How many rows a page has, Kong's: 100 unless asked for 1 to 1000.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+
+/// Where a write stands in the store's history: `<term>-<number>`.
+const EPOCH: HeaderName = HeaderName::from_static("doorward-epoch");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    size: Option<usize>,
+    offset: Option<Uuid>,
+}
+
+pub(super) type Body<T> = Result<axum::Json<T>, JsonRejection>;
+pub(super) type Paging = Result<Query<Page>, QueryRejection>;
+
+pub(super) fn paging(page: Paging) -> Result<(Option<Uuid>, usize), Problem> {
+    let Query(page) = page?;
+    let size = page.size.unwrap_or(PAGE);
+    if (1..=LONGEST_PAGE).contains(&size) { Ok((page.offset, size)) } else { Err(Problem::InvalidSize) }
+}
+
+/// Kong's list: `offset` is absent on the last page, and `next` is null there.
+pub(super) fn list(path: &str, rows: Vec<Value>, last: Option<Uuid>, size: usize) -> Response {
+    let body = match last {
+        None => json!({ "data": rows, "next": null }),
+        Some(last) => {
+            json!({ "data": rows, "next": format!("{path}?offset={last}&size={size}"), "offset": last })
+        }
+    };
+    axum::Json(body).into_response()
+}
+
+/// The answer to a write: 202 where this instance's checks do not know of it yet.
+pub(super) fn written<T>(status: StatusCode, done: &Done<T>, body: Option<Value>) -> Response {
+    let status = if done.applied { status } else { StatusCode::ACCEPTED };
+    let mut response = match body {
+        Some(body) => (status, axum::Json(body)).into_response(),
+        None => status.into_response(),
+    };
+    if let Ok(epoch) = HeaderValue::try_from(format!("{}-{}", done.epoch.term, done.epoch.number)) {
+        response.headers_mut().insert(EPOCH, epoch);
+    }
+    response.extensions_mut().insert(WrittenAt(done.epoch));
+    response
+}

@@ -1,0 +1,129 @@
+//! `/key-auths` and `/consumers/…/key-auth`.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::Admin;
+use super::answer::{Body, Paging, list, paging, written};
+use super::networks::{NetworksBody, networks, networks_row};
+use crate::clock::Clock;
+use crate::domain::deployment::Opens;
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::http::problem::Problem;
+use crate::issue::{MadeKey, NewKey};
+use crate::store::record::KeyRecord;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyBody {
+    id: Option<Uuid>,
+    key: Option<String>,
+    #[serde(default)]
+    insecure_allow_weak: bool,
+    ttl: Option<u32>,
+    /// Seconds since the Unix epoch.
+    not_before: Option<i64>,
+    /// Seconds since the Unix epoch.
+    expires_at: Option<i64>,
+    #[serde(default)]
+    tags: Vec<String>,
+    services: Option<Vec<String>>,
+    permissions: Option<Vec<String>>,
+    #[serde(default)]
+    networks: NetworksBody,
+}
+
+pub(super) async fn create_key(
+    State(admin): State<Admin>,
+    Path(consumer): Path<String>,
+    body: Body<KeyBody>,
+) -> Result<Response, Problem> {
+    let axum::Json(body) = body?;
+    let new = NewKey {
+        id: body.id,
+        text: body.key.map(Secret::from),
+        allow_weak: body.insecure_allow_weak,
+        ttl: body.ttl,
+        not_before: body.not_before.map(Timestamp::from_unix),
+        expires_at: body.expires_at.map(Timestamp::from_unix),
+        tags: body.tags,
+        services: body.services,
+        permissions: body.permissions,
+        networks: networks(body.networks)?,
+    };
+    let done = admin.issuer.create_key(&consumer, new).await?;
+    let MadeKey { record, text } = &done.value;
+    let mut row = key_row(record, &admin.clock);
+    // The only time that the text is shown.
+    row["key"] = json!(text.expose());
+    Ok(written(StatusCode::CREATED, &done, Some(row)))
+}
+
+pub(super) async fn list_keys(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
+    let (after, size) = paging(page)?;
+    let keys = admin.issuer.keys(after, size + 1).await?;
+    Ok(key_list("/key-auths", &keys, size, &admin.clock))
+}
+
+pub(super) async fn list_keys_of(
+    State(admin): State<Admin>,
+    Path(named): Path<String>,
+    page: Paging,
+) -> Result<Response, Problem> {
+    let (after, size) = paging(page)?;
+    let consumer = admin.issuer.owner(&named).await?.id();
+    let keys = admin.issuer.keys_of(&consumer, after, size + 1).await?;
+    Ok(key_list(&format!("/consumers/{consumer}/key-auth"), &keys, size, &admin.clock))
+}
+
+pub(super) async fn show_key(
+    State(admin): State<Admin>,
+    Path(named): Path<String>,
+) -> Result<Response, Problem> {
+    let record = admin.issuer.key(&named).await?;
+    Ok(axum::Json(key_row(&record, &admin.clock)).into_response())
+}
+
+pub(super) async fn revoke_key(
+    State(admin): State<Admin>,
+    Path(named): Path<String>,
+) -> Result<Response, Problem> {
+    let done = admin.issuer.revoke_key(&named).await?;
+    Ok(written(StatusCode::NO_CONTENT, &done, None))
+}
+
+fn key_list(path: &str, keys: &[KeyRecord], size: usize, clock: &Clock) -> Response {
+    let rows = keys.iter().take(size).map(|record| key_row(record, clock)).collect();
+    let last = keys.get(size.wrapping_sub(1)).filter(|_| keys.len() > size).map(|record| record.id);
+    list(path, rows, last, size)
+}
+
+fn key_row(record: &KeyRecord, clock: &Clock) -> Value {
+    let now = clock.now().unix();
+    json!({
+        "id": record.id,
+        "key": record.handle.as_ref().map(|handle| format!("dw_key_{handle}")),
+        "ttl": record.expires_at.map(|until| until.unix().saturating_sub(now).max(0)),
+        "not_before": record.not_before.map(Timestamp::unix),
+        "expires_at": record.expires_at.map(Timestamp::unix),
+        "tags": record.tags,
+        "services": record.opens.as_ref().map(|opens| opens.iter().map(opening).collect::<Vec<_>>()),
+        "permissions": record.permissions,
+        "networks": networks_row(&record.networks),
+        "enabled": record.enabled,
+        "consumer": { "id": record.consumer },
+        "created_at": record.created_at.unix(),
+    })
+}
+
+fn opening(opens: &Opens) -> String {
+    match opens.infrastructure {
+        None => opens.service.to_string(),
+        Some(infrastructure) => format!("{}/{infrastructure}", opens.service),
+    }
+}
