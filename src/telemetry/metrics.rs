@@ -1,17 +1,17 @@
 //! The counters of this instance, in the text format 0.0.4 of Prometheus.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::checks::Checks;
 use super::decision::{DecisionLine, Sampler, VerdictLabel};
 use super::log::DroppedLines;
 use super::process::Process;
 use super::readiness::Readiness;
+use super::standing::{Gauges, Standing};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -31,15 +31,8 @@ pub struct Telemetry {
     log_queue: OnceLock<DroppedLines>,
     reload_good: IntGauge,
     reload_good_at: IntGauge,
-    epoch: IntGauge,
-    lease_age: Gauge,
-    /// Milliseconds on [`Clock::boottime`].
-    lease_renewed: AtomicU64,
+    standing: Gauges,
     ready: IntGauge,
-    keys: IntGauge,
-    consumers: IntGauge,
-    weak_keys: IntGauge,
-    store_writable: IntGauge,
     connections: IntGauge,
     insecure: IntGaugeVec,
     certificate_expires: IntGaugeVec,
@@ -64,7 +57,6 @@ impl Telemetry {
         build_info(add);
         gauge(add, "process_start_time_seconds", "Moment this process started, seconds since 1970")
             .set(clock.now().unix());
-        let lease_renewed = AtomicU64::new(millis(clock.boottime()));
         Self {
             checks: Checks::new(add),
             sampler: Sampler::new(),
@@ -89,28 +81,8 @@ impl Telemetry {
                 "doorward_config_last_reload_success_timestamp_seconds",
                 "Moment of the last good read of the configuration, seconds since 1970",
             ),
-            epoch: gauge(add, "doorward_epoch", "Number of the last change this instance has applied"),
-            lease_age: registered(
-                add,
-                Gauge::new(
-                    "doorward_lease_age_seconds",
-                    "Seconds since the lease was renewed, or since the start",
-                ),
-            ),
-            lease_renewed,
+            standing: Gauges::new(add, &clock),
             ready: gauge(add, "doorward_ready", "1 while /readyz answers 200"),
-            keys: gauge(add, "doorward_keys", "API keys this instance knows"),
-            consumers: gauge(add, "doorward_consumers", "Consumers this instance knows"),
-            weak_keys: gauge(
-                add,
-                "doorward_weak_keys",
-                "Keys of fewer than 16 bytes, taken because that was allowed",
-            ),
-            store_writable: gauge(
-                add,
-                "doorward_store_writable",
-                "1 where the store took what it was last given, 0 while its disk refuses; checks go on",
-            ),
             connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
             insecure: registered(
                 add,
@@ -177,34 +149,14 @@ impl Telemetry {
         }
     }
 
-    /// The number of the last change that was applied.
-    pub fn set_epoch(&self, epoch: u64) {
-        self.epoch.set(whole(epoch));
+    /// Where this instance stands.
+    pub fn stands(&self, standing: &Standing) {
+        self.standing.show(standing);
     }
 
-    /// When the heartbeat that renewed the lease was sent, on [`Clock::boottime`].
-    pub fn lease_renewed(&self, sent: Duration) {
-        self.lease_renewed.store(millis(sent), Ordering::Relaxed);
-    }
-
-    /// How many keys are known.
-    pub fn set_keys(&self, count: usize) {
-        self.keys.set(whole(count));
-    }
-
-    /// How many consumers are known.
-    pub fn set_consumers(&self, count: usize) {
-        self.consumers.set(whole(count));
-    }
-
-    /// How many keys are shorter than is safe.
-    pub fn set_weak_keys(&self, count: usize) {
-        self.weak_keys.set(whole(count));
-    }
-
-    /// Whether the store takes writes.
-    pub fn set_store_writable(&self, writable: bool) {
-        self.store_writable.set(i64::from(writable));
+    /// How many instances live, and how many different configurations they decide with.
+    pub fn set_instances(&self, instances: usize, catalogs: usize) {
+        self.standing.show_instances(instances, catalogs);
     }
 
     /// Counts a connection until what is returned is dropped.
@@ -240,8 +192,7 @@ impl Telemetry {
     /// Brings up to date what is kept elsewhere or changes by itself.
     fn refresh(&self) {
         self.ready.set(i64::from(self.readiness.ready()));
-        let renewed = Duration::from_millis(self.lease_renewed.load(Ordering::Relaxed));
-        self.lease_age.set(self.clock.boottime().saturating_sub(renewed).as_secs_f64());
+        self.standing.refresh(&self.clock);
         if let Some(queue) = self.log_queue.get() {
             self.lines_dropped.inc_by(queue.count().saturating_sub(self.lines_dropped.get()));
         }
@@ -280,11 +231,11 @@ pub(super) fn registered<C: Collector + Clone + 'static>(
 }
 
 /// A gauge holds an `i64`; no count of ours comes near its end.
-fn whole(count: impl TryInto<i64>) -> i64 {
+pub(super) fn whole(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
-fn millis(moment: Duration) -> u64 {
+pub(super) fn millis(moment: Duration) -> u64 {
     u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -440,11 +391,18 @@ mod tests {
         let (telemetry, hand) = telemetry();
         telemetry.config_read(true, Timestamp::from_unix(1_000));
         telemetry.config_read(false, Timestamp::from_unix(2_000));
-        telemetry.set_epoch(7);
-        telemetry.set_keys(3);
-        telemetry.set_consumers(2);
-        telemetry.set_weak_keys(1);
-        telemetry.set_store_writable(true);
+        let standing = Standing {
+            epoch: Some(7),
+            lag: 4,
+            keys: 3,
+            consumers: 2,
+            weak_keys: 1,
+            writable: true,
+            went_back: 2,
+            ..Standing::default()
+        };
+        telemetry.stands(&standing);
+        telemetry.set_instances(3, 2);
         telemetry.set_certificate_expires("grpc", Timestamp::from_unix(3_000));
         let first = telemetry.connection();
         let _second = telemetry.connection();
@@ -463,8 +421,14 @@ mod tests {
         check("doorward_connections", 1.0);
         check("doorward_lease_age_seconds", 1.5);
         check("process_start_time_seconds", 1_000.0);
-        telemetry.lease_renewed(Duration::from_millis(1_250));
+        check("doorward_replica_lag_changes", 4.0);
+        check("doorward_store_went_back_total", 2.0);
+        check("doorward_from_snapshot", 0.0);
+        check("doorward_instances", 3.0);
+        check("doorward_catalogs", 2.0);
+        telemetry.stands(&Standing { lease_renewed: Some(Duration::from_millis(1_250)), ..standing });
         check("doorward_lease_age_seconds", 0.25);
+        check("doorward_store_went_back_total", 2.0);
     }
 
     #[test]

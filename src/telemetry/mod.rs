@@ -9,7 +9,9 @@ pub mod log;
 mod metrics;
 mod process;
 pub mod readiness;
+mod standing;
 
 pub use decision::{DecisionLine, VerdictLabel};
 pub use metrics::{OpenConnection, Telemetry};
 pub use readiness::{Conditions, Readiness};
+pub use standing::Standing;
