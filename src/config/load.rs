@@ -178,6 +178,7 @@ fn tree(source: &mut Source, variables: &HashMap<String, String>, flags: &[Overl
 /// What can be said of each setting without looking at the policy.
 fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
+    config.store.check(&mut faults);
     config.revocation.check(&mut faults);
     config.limits.check(&mut faults);
     config.log.check(&mut faults);

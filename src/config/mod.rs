@@ -91,7 +91,7 @@ pub use services::{Mode, PathReading, Service};
 pub use show::{show_json, show_yaml};
 pub use size::Size;
 pub use static_token::StaticToken;
-pub use store::{Store, StoreUrl};
+pub use store::{Password, SentinelUser, Snapshot, Store, StoreTls, StoreUrl, Weakness};
 pub use tls::{ListenTls, Tls, TlsFiles};
 
 use crate::domain::catalog::{Catalog, Parts};
@@ -236,13 +236,8 @@ impl Config {
         self.resolved(&self.listen.admin_socket)
     }
 
-    /// The embedded store's file.
-    pub fn store_file(&self) -> PathBuf {
-        let StoreUrl::Redb(path) = &self.store.url.value;
-        self.resolved(path)
-    }
-
-    fn resolved(&self, path: &Path) -> PathBuf {
+    /// A path of the configuration as the process can open it.
+    pub fn resolved(&self, path: &Path) -> PathBuf {
         self.data_dir().join(path)
     }
 

@@ -85,13 +85,13 @@ fn relative_paths_begin_at_the_files_folder_or_at_data_dir() {
     let config = desk.load(&[], &[]).ok().unwrap().config;
     assert_eq!(config.data_dir(), desk.0.path());
     assert_eq!(config.secret_file(), desk.0.path().join("own.secret"));
-    assert_eq!(config.store_file(), desk.0.path().join("doorward.redb"));
+    assert_eq!(store_file(&config), desk.0.path().join("doorward.redb"));
     assert_eq!(config.admin_socket(), desk.0.path().join("doorward.sock"));
     let config = desk.load(&[("DOORWARD_DATA_DIR", "below")], &[]).ok().unwrap().config;
-    assert_eq!(config.store_file(), desk.0.path().join("below/doorward.redb"));
+    assert_eq!(store_file(&config), desk.0.path().join("below/doorward.redb"));
     let config = good("data_dir: /var/lib/doorward\nstore: {url: \"redb:/srv/x.redb\"}\n");
     assert_eq!(config.secret_file(), Path::new("/var/lib/doorward/doorward.secret"));
-    assert_eq!(config.store_file(), Path::new("/srv/x.redb"));
+    assert_eq!(store_file(&config), Path::new("/srv/x.redb"));
 }
 
 #[test]
@@ -107,4 +107,9 @@ fn what_is_shown_can_be_loaded_again_and_holds_no_key() {
     let again = Desk::with(&shown).load(&env[..1], &[]).ok().unwrap();
     assert_eq!(show_json(&again)["settings"], show_json(&loaded)["settings"]);
     assert_eq!(again.config.digest(&peppers()), loaded.config.digest(&peppers()));
+}
+
+fn store_file(config: &Config) -> std::path::PathBuf {
+    let StoreUrl::Redb(path) = &config.store.url.value else { panic!("{}", config.store.url.value) };
+    config.resolved(path)
 }
