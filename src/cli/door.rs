@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
+use super::backing::{Backing, Closed, Make};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -24,9 +25,8 @@ use crate::domain::catalog::Catalog;
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin};
 use crate::http::explain;
-use crate::issue::Issuer;
+use crate::issue::{Issuer, Reach};
 use crate::replica::Replica;
-use crate::store::redb::{FileError, RedbStore};
 use crate::telemetry::{Readiness, Telemetry};
 
 /// Whoever answers the admin API's routes.
@@ -56,8 +56,8 @@ impl Door {
     /// [`Failure::Unreachable`] where no server answers, and there is no store or another process
     /// holds it.
     pub fn open(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(&common.load()?, |config, clock, _| {
-            in_process(config, clock, RedbStore::open_existing)
+        Self::open_with(&common.load()?, |config, clock, runtime| {
+            in_process(config, clock, runtime, Make::Never)
         })
     }
 
@@ -67,7 +67,9 @@ impl Door {
     ///
     /// [`Failure::Unreachable`] where no server answers and another process holds the store.
     pub fn open_or_make(common: &Common) -> Result<Self, Failure> {
-        Self::open_with(&common.load()?, |config, clock, _| in_process(config, clock, RedbStore::open))
+        Self::open_with(&common.load()?, |config, clock, runtime| {
+            in_process(config, clock, runtime, Make::IfMissing)
+        })
     }
 
     /// A door that `POST /explain` goes through. Without a server that takes the keys that the file
@@ -106,6 +108,7 @@ impl Door {
                         socket.display()
                     )));
                 }
+                Err(Closed::Broken(error)) => return Err(Failure::Unreachable(error.to_string())),
                 Err(Closed::Failed(failure)) => return Err(failure),
             }
         }
@@ -224,42 +227,22 @@ async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode
     Ok((status, body.to_bytes()))
 }
 
-/// Why there is no way in.
-enum Closed {
-    /// Somebody else holds the store: perhaps a server that is only just starting or ending.
-    InUse(FileError),
-    Missing(FileError),
-    Failed(Failure),
-}
-
-impl From<FileError> for Closed {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::InUse { .. } => Self::InUse(error),
-            FileError::Missing { .. } => Self::Missing(error),
-            other => Self::Failed(Failure::Unreachable(other.to_string())),
-        }
-    }
-}
-
-type OpenStore = fn(&Path, &Path) -> Result<RedbStore, FileError>;
-
-/// The admin API on a store that nobody else has open.
-fn in_process(config: &Config, clock: &Clock, open: OpenStore) -> Result<Router, Closed> {
-    let store = Arc::new(open(&config.store_file(), &config.secret_file())?);
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &store.ring().peppers())?));
-    Ok(admin(config, clock, store, catalog))
+/// The admin API on a store that no server of ours has open.
+fn in_process(config: &Config, clock: &Clock, runtime: &Runtime, make: Make) -> Result<Router, Closed> {
+    let backing = Backing::open(config, runtime, make)?;
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &backing.ring.peppers())?));
+    Ok(admin(config, clock, &backing, catalog))
 }
 
 /// Decisions by what the file declares and, where there is a store, what it holds at this moment.
 fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router, Closed> {
-    let (peppers, replica) = match RedbStore::open_existing(&config.store_file(), &config.secret_file()) {
-        Ok(store) => (store.ring().peppers(), runtime.block_on(Replica::load(&store, clock))),
+    let (peppers, replica) = match Backing::open(config, runtime, Make::Never) {
+        Ok(backing) => (backing.ring.peppers(), runtime.block_on(Replica::load(&*backing.store(), clock))),
         // No store is made for a question: the file alone decides, and any pepper serves.
-        Err(FileError::Missing { .. }) => {
+        Err(Closed::Missing(_)) => {
             (Peppers::new(vec![Pepper::new(&[0; 32])]), Ok(Replica::of_no_store(clock)))
         }
-        Err(error) => return Err(error.into()),
+        Err(closed) => return Err(closed),
     };
     let replica = replica.map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
     let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &peppers)?));
@@ -273,15 +256,21 @@ fn catalog(config: &Config, peppers: &Peppers) -> Result<Catalog, Closed> {
     config.catalog(peppers).map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))
 }
 
-fn admin(config: &Config, clock: &Clock, store: Arc<RedbStore>, catalog: Arc<ArcSwap<Catalog>>) -> Router {
-    let issuer = Issuer::new(store.clone(), Arc::clone(store.ring()), clock.clone(), catalog)
+fn admin(config: &Config, clock: &Clock, backing: &Backing, catalog: Arc<ArcSwap<Catalog>>) -> Router {
+    let issuer = Issuer::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), catalog)
+        .with_reach(reach(config))
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
     admin::router(Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),
-        backup: Arc::new(move |to| store.backup(&to).map(drop)),
+        backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     })
+}
+
+/// How fast instances hear of a write, and when one counts as stopped.
+pub(super) fn reach(config: &Config) -> Reach {
+    Reach { bound: config.revocation.bound.value.0, heartbeat: config.revocation.heartbeat.value.0 }
 }
 
 #[cfg(test)]

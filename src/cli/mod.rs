@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod backing;
 mod config;
 mod consumer;
 mod door;

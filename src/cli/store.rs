@@ -1,14 +1,18 @@
-//! `doorward store backup|restore|check`: the embedded store's file.
+//! `doorward store backup|restore|check`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
 
+use super::backing::{Backing, Closed, Make, REDIS_HAS_ITS_OWN};
 use super::door::Door;
 use super::{Common, Failure};
 use crate::clock::Clock;
+use crate::config::{Config, StoreUrl};
 use crate::store::redb::{self as embedded, FileError, Report};
+use crate::store::{Record, StoreError, Table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -31,7 +35,11 @@ pub enum Command {
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let config = common.load()?;
-    let (store, secret) = (config.store_file(), config.secret_file());
+    let secret = config.secret_file();
+    let StoreUrl::Redb(store) = &config.store.url.value else {
+        return check_shared(common, &config, command);
+    };
+    let store = config.resolved(store);
     match command {
         Command::Backup { file } => {
             let file = absolute(&file)?;
@@ -60,6 +68,45 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             });
         }
     }
+    Ok(())
+}
+
+/// Redis has its own tools for its own files; what only we can tell is whether each record is ours.
+fn check_shared(common: &Common, config: &Config, command: Command) -> Result<(), Failure> {
+    if !matches!(command, Command::Check { file: None }) {
+        return Err(Failure::Refused(REDIS_HAS_ITS_OWN.into()));
+    }
+    let runtime = super::runtime()?;
+    let backing = match Backing::open(config, &runtime, Make::Never) {
+        Ok(backing) => backing,
+        Err(Closed::Failed(failure)) => return Err(failure),
+        Err(Closed::InUse(error) | Closed::Missing(error) | Closed::Broken(error)) => {
+            return Err(Failure::Unreachable(error.to_string()));
+        }
+    };
+    let mut counts = BTreeMap::new();
+    let mut each =
+        |record: Record| *counts.entry(format!("{:?}", record.table).to_lowercase()).or_insert(0_u64) += 1;
+    let head =
+        runtime.block_on(backing.store().snapshot(&Table::ALL, &mut each)).map_err(|error| match error {
+            StoreError::Damaged { .. } => Failure::Refused(error.to_string()),
+            other => Failure::Unreachable(other.to_string()),
+        })?;
+    let epoch = head.epoch;
+    let printed = json!({
+        "epoch": { "store": epoch.store, "term": epoch.term, "number": epoch.number },
+        "records": counts,
+    });
+    common.print(&printed, |_| {
+        let records: Vec<String> = counts.iter().map(|(table, count)| format!("{count} {table}")).collect();
+        format!(
+            "{} is whole: {}; epoch {}-{}\n",
+            config.store.url.value,
+            records.join(", "),
+            epoch.term,
+            epoch.number
+        )
+    });
     Ok(())
 }
 

@@ -1,0 +1,135 @@
+//! Looking after the parts of a running server: readiness, gauges, and whether they all still live.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{debug, error, warn};
+
+use crate::cli::Failure;
+use crate::clock::Clock;
+use crate::grpc::Health;
+use crate::issue::{Issuer, Reach};
+use crate::replica::Replica;
+use crate::store::Store;
+use crate::telemetry::{Readiness, Standing, Telemetry};
+
+/// What follows from what the replica knows.
+pub(super) struct Ready {
+    pub(super) readiness: Arc<Readiness>,
+    pub(super) health: Health,
+    pub(super) clock: Clock,
+    /// Weak keys that the file declares.
+    pub(super) weak_in_file: Arc<AtomicUsize>,
+    /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
+    /// `None` for a shared store, which takes a write with every heartbeat.
+    pub(super) writable: Option<watch::Receiver<bool>>,
+}
+
+/// Between two looks at the lease: a fraction of the shortest bound that can be configured.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Keeps readiness, health and gauges true to the replica, for as long as the process lives. The
+/// lease ends by time alone, so somebody has to look.
+pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: Ready) {
+    let mut looks = tokio::time::interval(LOOK);
+    let mut applied = replica.applied();
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            Ok(()) = applied.changed() => {}
+        }
+        let trusted = replica.trust(ready.clock.boottime()).is_ok();
+        ready.readiness.set_loaded(replica.loaded());
+        ready.readiness.set_lease(trusted);
+        ready.health.set_ready(ready.readiness.ready());
+        let holdings = replica.holdings();
+        telemetry.stands(&Standing {
+            epoch: applied.borrow_and_update().map(|epoch| epoch.number),
+            lag: replica.lag(),
+            lease_renewed: replica.lease().renewed(),
+            keys: holdings.keys,
+            consumers: holdings.consumers,
+            weak_keys: holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed),
+            writable: ready.writable.as_ref().map_or(trusted, |writable| *writable.borrow()),
+            went_back: replica.went_back(),
+            from_snapshot: replica.from_snapshot(),
+        });
+    }
+}
+
+/// Waits until somebody tells us to stop, or until a task that should live as long as the process
+/// is dead. Without the follower the lease runs out, and without who watches it health would not say
+/// so: better to drain while the lease holds, and be started anew.
+pub(super) async fn told_or_broken(
+    told: impl Future<Output = ()>,
+    tasks: &mut JoinSet<()>,
+) -> Option<Failure> {
+    tokio::select! {
+        () = told => None,
+        Some(_) = tasks.join_next() => {
+            let why = "a part of the server has died; its panic is in the log";
+            error!(why, "the server has to end");
+            Some(Failure::Unreachable(why.into()))
+        }
+    }
+}
+
+/// Ends what a process before this one began to end, once the store is there.
+pub(super) async fn finish_deletions(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
+    let mut applied = replica.applied();
+    let mut told = false;
+    loop {
+        // The sender lives as long as the replica, which is ours.
+        let _ = applied.wait_for(Option::is_some).await;
+        if replica.trust(clock.boottime()).is_ok() {
+            match issuer.finish_deletions().await {
+                Ok(_) => return,
+                Err(error) if !told => {
+                    warn!(%error, "keys of a consumer that was being deleted are still stored; they open for nobody");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Until a store that did not take a deletion is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Counts who else follows the store, and by how many configurations they decide. A store that does
+/// not answer is the follower's to tell.
+pub(super) async fn count_instances(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, reach: Reach) {
+    // Four heartbeats: nobody needs it sooner.
+    let mut looks = tokio::time::interval(reach.heartbeat * 4);
+    loop {
+        looks.tick().await;
+        match store.instances().await {
+            Ok(mut instances) => {
+                instances.retain(|instance| instance.silent <= reach.bound);
+                let catalogs: HashSet<u64> = instances.iter().map(|instance| instance.beat.catalog).collect();
+                telemetry.set_instances(instances.len(), catalogs.len());
+            }
+            Err(error) => debug!(%error, "the instances could not be counted"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_dies_ends_the_server() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        assert!(told_or_broken(async {}, &mut tasks).await.is_none());
+        tasks.spawn(async { panic!("as a test wants it") });
+        assert!(told_or_broken(std::future::pending(), &mut tasks).await.is_some());
+    }
+}
