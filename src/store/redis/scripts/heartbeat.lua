@@ -1,3 +1,6 @@
+#!lua flags=allow-oom
+-- A Redis without room refuses writes; that this instance lives is no new record, and no check should
+-- end over it.
 -- Writes that an instance lives; gives where the store stands.
 -- KEYS: meta, instances. ARGV: the instance, what it says of itself, '1' to forget who is silent.
 local meta, instances = KEYS[1], KEYS[2]
