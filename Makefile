@@ -26,8 +26,9 @@ test: tools fmt-check lint doc ## Everything that has to pass: format, lints, do
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory fuzz
 
-tools: ## Finds Envoy, or installs it into target/tools
+tools: ## Finds Envoy and Redis, or installs them into target/tools
 	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
+	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
 
 fmt: ## Formats the source
 	$(CARGO) fmt

@@ -2,15 +2,18 @@
 # The one place that finds, or installs, the programs which the demo and the tests drive.
 #
 #   tests/tools.sh envoy        prints the path of an Envoy
+#   tests/tools.sh redis        prints the path of a redis-server
 #   tests/tools.sh cargo-fuzz   prints the folder that holds cargo-fuzz
 #
-# ENVOY=/path/to/envoy chooses one. What has to be installed goes into target/tools and nowhere else;
+# ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
 set -euo pipefail
 
 readonly ENVOY_VERSION=1.40.0
 # Older ones treat `error_response` as a denial and know no `status_on_error` for gRPC.
 readonly ENVOY_OLDEST_MINOR=38
+# Functions and ACLs as we use them.
+readonly REDIS_OLDEST_MAJOR=7
 readonly CARGO_FUZZ_VERSION=0.13.2
 
 cd "$(dirname "$0")/.."
@@ -74,6 +77,59 @@ find_envoy() {
     echo "$found"
 }
 
+# The version of a redis-server (`v=7.0.15`), or nothing where the program is not one.
+redis_major() { "$1" --version 2>/dev/null | sed -n 's|.* v=\([0-9]*\)\..*|\1|p' || true; }
+
+# Debian's package and what it is linked with, unpacked where no root is needed.
+install_redis() {
+    local packages="redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1 libsystemd0"
+    local folder="$TOOLS/redis"
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+        fail "no Redis of at least version $REDIS_OLDEST_MAJOR found, and no apt-get to fetch one with" \
+            "install redis-server $REDIS_OLDEST_MAJOR or later, or point REDIS_SERVER at one"
+    say "unpacking Debian's redis-server into target/tools/redis (none of use was found on PATH)"
+    rm -rf "$folder"
+    mkdir -p "$folder/packages" "$folder/root"
+    # shellcheck disable=SC2086 # A list of words.
+    (cd "$folder/packages" && apt-get download $packages >&2) ||
+        fail "apt-get could not download Redis" \
+            "run apt-get update, or install redis-server, or point REDIS_SERVER at one"
+    for package in "$folder"/packages/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
+    local libraries
+    libraries=$(find "$folder/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
+    # exec, so that signals and process ids are the server's own.
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$folder/root/usr/bin/redis-server" \
+        >"$folder/redis-server"
+    chmod +x "$folder/redis-server"
+}
+
+find_redis() {
+    local found
+    if [ -n "${REDIS_SERVER:-}" ]; then
+        [ -n "$(redis_major "$REDIS_SERVER")" ] ||
+            fail "REDIS_SERVER is '$REDIS_SERVER', which does not answer to --version as Redis does" \
+                "point it at the binary itself, or unset it to have one installed"
+        command -v "$REDIS_SERVER"
+        return
+    fi
+    found=$(command -v redis-server || true)
+    if [ -n "$found" ]; then
+        if [ "$(redis_major "$found")" -ge "$REDIS_OLDEST_MAJOR" ] 2>/dev/null; then
+            echo "$found"
+            return
+        fi
+        say "passing over $found: older than version $REDIS_OLDEST_MAJOR"
+    fi
+    found="$TOOLS/redis/redis-server"
+    if [ -z "$(redis_major "$found")" ]; then
+        install_redis
+        [ -n "$(redis_major "$found")" ] ||
+            fail "Debian's redis-server does not run on this machine" \
+                "install redis-server $REDIS_OLDEST_MAJOR or later, or point REDIS_SERVER at one"
+    fi
+    echo "$found"
+}
+
 find_cargo_fuzz() {
     local installed="$TOOLS/cargo-fuzz/bin"
     if command -v cargo-fuzz >/dev/null; then
@@ -96,6 +152,7 @@ if command -v flock >/dev/null; then flock 9; fi
 
 case "${1:-}" in
     envoy) find_envoy ;;
+    redis) find_redis ;;
     cargo-fuzz) find_cargo_fuzz ;;
-    *) fail "unknown tool '${1:-}'" "say envoy or cargo-fuzz" ;;
+    *) fail "unknown tool '${1:-}'" "say envoy, redis or cargo-fuzz" ;;
 esac

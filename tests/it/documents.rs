@@ -7,12 +7,13 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/redis.md",
     "doorward.yaml",
     "examples/cases.yaml",
     "examples/demo/doorward.yaml",
@@ -132,4 +133,14 @@ fn a14_the_oldest_envoys_that_should_be_run_are_named() {
     let ours = tools.lines().find_map(|line| line.strip_prefix("readonly ENVOY_VERSION=")).unwrap();
     assert_eq!(named.len(), 2, "{line}");
     assert!(named.iter().all(|it| *it <= version(ours)), "{line}; the tests run {ours}");
+}
+
+#[test]
+fn the_rights_of_the_redis_user_stand_in_its_page_as_they_are() {
+    let page = std::fs::read_to_string(root().join("docs/redis.md")).unwrap();
+    let line = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER doorward on >PASSWORD "));
+    assert_eq!(line, Some(doorward::store::redis::acl::RULES));
+    for name in doorward::store::redis::FINDINGS {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
 }

@@ -14,7 +14,7 @@ mod evaluator;
 mod minimal;
 mod paths;
 mod product;
-mod random;
+pub(crate) mod random;
 mod words;
 
 const PAIRS: usize = 100_000;

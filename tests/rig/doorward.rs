@@ -60,17 +60,31 @@ impl Setup {
     ///
     /// Its last words.
     pub fn start(&self) -> Outcome<Doorward> {
+        self.start_until("/readyz")
+    }
+
+    /// Starts `doorward serve` and waits until it listens, ready or not.
+    ///
+    /// # Errors
+    ///
+    /// Its last words.
+    pub fn launch(&self) -> Outcome<Doorward> {
+        self.start_until("/livez")
+    }
+
+    /// Starts it and waits until this path of the status listener answers 200.
+    fn start_until(&self, path: &str) -> Outcome<Doorward> {
         let addresses = self.folder.join("doorward.addresses");
         // Left by the last one: it would be taken for the new one's.
         let _ = std::fs::remove_file(&addresses);
         let mut process =
             Process::start("Doorward", self.command(&["serve"]), &self.folder.join("doorward.log"))?;
-        let found = until("Doorward is ready", Duration::from_secs(30), || {
+        let found = until(&format!("Doorward's {path} is good"), Duration::from_secs(30), || {
             if let Some(status) = process.ended() {
                 return Some(Err(format!("Doorward ended with {status}")));
             }
             let found = Addresses::read(&addresses)?;
-            self.is_ready(&found).then_some(Ok(found))
+            self.answers(path, &found).then_some(Ok(found))
         });
         match found.and_then(|ready| ready) {
             Ok(addresses) => Ok(Doorward { process, setup: self.clone(), addresses }),
@@ -79,8 +93,8 @@ impl Setup {
     }
 
     /// A status listener that does not speak plain text is asked by Doorward's own command.
-    fn is_ready(&self, found: &Addresses) -> bool {
-        match send(found.status, &request("GET", "/readyz", &[("Connection", "close")], b"")) {
+    fn answers(&self, path: &str, found: &Addresses) -> bool {
+        match send(found.status, &request("GET", path, &[("Connection", "close")], b"")) {
             Ok(page) => page.status == 200,
             Err(_) => {
                 let arguments: Vec<&str> =

@@ -7,6 +7,8 @@ pub mod echo;
 pub mod envoy;
 pub mod http1;
 pub mod process;
+pub mod proxy;
+pub mod redis;
 pub mod sample;
 pub mod wait;
 pub mod wiring;
