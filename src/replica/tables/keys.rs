@@ -54,6 +54,7 @@ struct Place(u32);
 struct Shard {
     by_digest: HashTable<u32>,
     /// In pieces, so that growing copies nothing and leaves nothing unused.
+    #[allow(clippy::vec_box, reason = "a vector of rows would move them all when it grows")]
     rows: Vec<Box<[Row; PIECE]>>,
     /// So many rows were ever used.
     used: u32,
