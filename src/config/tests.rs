@@ -52,6 +52,15 @@ impl Desk {
     fn told(&self, text: impl ToString) -> String {
         text.to_string().replace(&format!("{}/", self.0.path().display()), "")
     }
+
+    /// What is wrong: `line:column: message` of each fault.
+    fn remarks<T>(&self, read: Result<T, Faults>) -> Vec<String> {
+        let Err(faults) = read else { return Vec::new() };
+        let remark = |it: &Remark| {
+            format!("{}:{}: {}", it.line.unwrap_or(0), it.column.unwrap_or(0), self.told(&it.message))
+        };
+        faults.remarks().iter().map(remark).collect()
+    }
 }
 
 /// A configuration that is good.

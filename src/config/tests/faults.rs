@@ -17,17 +17,7 @@ fn check(yaml: &str, expected: &str) {
 #[track_caller]
 pub(super) fn check_all(yaml: &str, expected: &[&str]) {
     let desk = Desk::with(yaml);
-    let told: Vec<String> = match desk.load(&[], &[]) {
-        Ok(_) => Vec::new(),
-        Err(faults) => faults
-            .remarks()
-            .iter()
-            .map(|it| {
-                format!("{}:{}: {}", it.line.unwrap_or(0), it.column.unwrap_or(0), desk.told(&it.message))
-            })
-            .collect(),
-    };
-    assert_eq!(told, expected);
+    assert_eq!(desk.remarks(desk.load(&[], &[])), expected);
 }
 
 /// What is wrong with the authentication of a service.
