@@ -1,7 +1,7 @@
 //! Answers and servers that are lost.
 
 use rustix::process::Signal;
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::proxy::{Next, Proxy};
 use super::*;
@@ -58,9 +58,8 @@ async fn write_that_nobody_answers_is_said_to_be_open() {
     let first = put(Table::Key, 1, b"a");
     until(async || store.write(first.clone()).await).await;
     server.signal(Signal::STOP);
-    let (batch, asked) = (put(Table::Key, 2, b"b"), Instant::now());
-    let error = store.write(batch.clone()).await.unwrap_err();
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    let batch = put(Table::Key, 2, b"b");
+    let error = timeout(Duration::from_secs(3), store.write(batch.clone())).await.unwrap().unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("is open")), "{error}");
     let error = store.heartbeat(beat()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
@@ -75,11 +74,9 @@ async fn absent_redis_is_said_to_be_so_and_found_when_it_comes() {
     let mut server = Server::start(&[]);
     server.kill();
     let store = RedisStore::new(impatient(server.settings()), ring(1));
-    let asked = Instant::now();
-    let error = store.heartbeat(beat()).await.unwrap_err();
+    let error = timeout(Duration::from_secs(1), store.heartbeat(beat())).await.unwrap().unwrap_err();
     let address = server.address().to_string();
     assert!(matches!(&error, StoreError::Unavailable(why) if why.contains(&address)), "{error}");
-    assert!(asked.elapsed() < Duration::from_secs(1));
     server.restart();
     until(async || store.heartbeat(beat()).await).await;
     store.write(put(Table::Key, 1, b"a")).await.unwrap();
