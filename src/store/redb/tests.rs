@@ -9,6 +9,7 @@ mod refusal;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ::redb::Builder;
 use tempfile::TempDir;
@@ -21,7 +22,20 @@ use crate::store::{Effect, Expect};
 
 /// A store of which the log keeps so many changes.
 pub(crate) fn open_keeping(folder: &Path, kept: u64) -> RedbStore {
-    RedbStore::open_keeping(&folder.join("a.redb"), &folder.join("a.secret"), kept).unwrap()
+    let open = || RedbStore::open_keeping(&folder.join("a.redb"), &folder.join("a.secret"), kept);
+    patiently(open).unwrap()
+}
+
+/// Another test of this process that starts a Redis just now has a copy of every open file between
+/// `fork` and `exec`, and so keeps the lock of a store that was dropped for that moment.
+fn patiently(open: impl Fn() -> Result<RedbStore, FileError>) -> Result<RedbStore, FileError> {
+    for _ in 0..100 {
+        match open() {
+            Err(FileError::InUse { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened,
+        }
+    }
+    open()
 }
 
 /// A folder with a store's file and its ring.
@@ -47,7 +61,7 @@ impl Place {
     }
 
     fn open(&self) -> Result<RedbStore, FileError> {
-        RedbStore::open(&self.store(), &self.secret())
+        patiently(|| RedbStore::open(&self.store(), &self.secret()))
     }
 
     /// Its refusal, after which the file must be what it was.
