@@ -184,7 +184,8 @@ fn with_a_snapshot_an_instance_starts_while_redis_is_away() {
     // Beyond the bound too: it is the stated age that counts.
     restarted.stays(&[Answer::Allow], &text, 2 * BOUND);
     fleet.redis.resume().unwrap();
-    eventually("the store is seen", || (restarted.metric("doorward_from_snapshot") == 0.0).then_some(()));
+    let seen = || (restarted.metric("doorward_from_snapshot") == 0.0).then_some(());
+    until("the store is seen", Duration::from_secs(30), seen).unwrap();
     restarted.revoke(&id);
     assert_eq!(restarted.ask(&text), Answer::Deny(401));
     // From now on the lease counts again.
