@@ -81,13 +81,12 @@ impl Scalar for Address {
     fn parse(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
-            None => host,
+            None => Some(host).filter(|host| !host.is_empty() && host.bytes().all(plain))?,
         };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        let named = !host.is_empty() && host.bytes().all(plain);
-        (named || host.contains(':') && text.starts_with('[')).then(|| Self { host: host.to_owned(), port })
+        Some(Self { host: host.to_owned(), port })
     }
 
     fn schema() -> schemars::Schema {
@@ -130,6 +129,9 @@ mod tests {
             "localhost:65536",
             "::1:80",
             "[x]:80",
+            "[::1]x:80",
+            "[::1:80",
+            "::1]:80",
             "a b:1",
             "h:+1",
             "http://h:1",
