@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -137,28 +138,30 @@ pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Found or installed by `tests/tools.sh`, as for the integration tests.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools.sh");
+    let output = Command::new(script).arg("redis").output();
+    let output = output.unwrap_or_else(|error| panic!("{script} cannot be run: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().into()
+});
+
 /// `None` where it ends at once.
 fn spawn(folder: &TempDir, port: u16, arguments: &[String]) -> Option<Child> {
-    // `REDIS_SERVER`, or the one on the path.
-    let program = std::env::var_os("REDIS_SERVER").map_or_else(|| "redis-server".into(), PathBuf::from);
     // What it reads first: a sentinel writes into it, so it must be a file. The rest follows it.
     let settings = folder.path().join("redis.conf");
     if !settings.exists() {
         std::fs::write(&settings, format!("port {port}\n")).unwrap();
     }
-    let mut child = Command::new(program)
+    let mut child = Command::new(&*PROGRAM)
         .arg(&settings)
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
         .arg(folder.path())
         .args(arguments)
         .stdout(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| {
-            panic!(
-                "redis-server cannot be started ({error}); install it (Debian: redis-server), or name one with \
-                 REDIS_SERVER"
-            )
-        });
+        .unwrap_or_else(|error| panic!("{} cannot be started: {error}", PROGRAM.display()));
     // Nothing tells when it listens but that it does.
     for _ in 0..1_000 {
         if child.try_wait().unwrap().is_some() {
