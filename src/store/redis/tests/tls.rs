@@ -12,12 +12,12 @@ use crate::store::redis::{Address, Tls};
 use crate::store::{Store, StoreError, Table};
 
 /// An authority and what it signed, as files.
-struct Authority {
+pub(super) struct Authority {
     folder: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -37,12 +37,12 @@ impl Authority {
         Self { folder }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// A server whose certificate has this name; and its port for TLS.
-    fn server(&self, name: &str, clients: &str) -> (Server, u16) {
+    pub(super) fn server(&self, name: &str, clients: &str) -> (Server, u16) {
         let port = free_port();
         let file = |name: &str| self.file(name).to_str().unwrap().to_owned();
         let server = Server::start(&[
@@ -60,7 +60,7 @@ impl Authority {
         (server, port)
     }
 
-    fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> Tls {
         Tls { ca_file: Some(self.file("ca.pem")), ..Tls::default() }
     }
 }
