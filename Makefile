@@ -31,10 +31,10 @@ tools: ## Finds Envoy and Redis, or installs them into target/tools
 	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
 
 fmt: ## Formats the source
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 fmt-check:
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 
 lint: ## Clippy, where a warning is an error
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -43,14 +43,7 @@ doc: ## The documents of the source, where a warning is an error
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --no-deps --document-private-items
 
 fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
-	@export PATH="$$(tests/tools.sh cargo-fuzz):$$PATH"; \
-	$(CARGO) fuzz build -s none; \
-	for target in $$($(CARGO) fuzz list); do \
-		echo "fuzz: $$target, $(FUZZ_SECONDS) s"; \
-		mkdir -p "fuzz/corpus/$$target" "fuzz/corpus-seeds/$$target"; \
-		$(CARGO) fuzz run -s none "$$target" "fuzz/corpus/$$target" "fuzz/corpus-seeds/$$target" \
-			-- -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1; \
-	done
+	@fuzz/run.sh $(FUZZ_SECONDS)
 
 install: ## doorward, and apinode-admin as its second name, into PREFIX/bin (/usr/local)
 	$(CARGO) build --locked --release

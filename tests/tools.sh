@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # The one place that finds, or installs, the programs which the demo and the tests drive.
 #
-#   tests/tools.sh envoy        prints the path of an Envoy
-#   tests/tools.sh redis        prints the path of a redis-server
-#   tests/tools.sh cargo-fuzz   prints the folder that holds cargo-fuzz
+#   tests/tools.sh envoy   prints the path of an Envoy
+#   tests/tools.sh redis   prints the path of a redis-server
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -14,7 +13,6 @@ readonly ENVOY_VERSION=1.40.0
 readonly ENVOY_OLDEST_MINOR=38
 # Functions and ACLs as we use them.
 readonly REDIS_OLDEST_MAJOR=7
-readonly CARGO_FUZZ_VERSION=0.13.2
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -130,21 +128,6 @@ find_redis() {
     echo "$found"
 }
 
-find_cargo_fuzz() {
-    local installed="$TOOLS/cargo-fuzz/bin"
-    if command -v cargo-fuzz >/dev/null; then
-        dirname "$(command -v cargo-fuzz)"
-        return
-    fi
-    if [ ! -x "$installed/cargo-fuzz" ]; then
-        say "installing cargo-fuzz $CARGO_FUZZ_VERSION into target/tools/cargo-fuzz (it drives the fuzz targets)"
-        # Its folder is its own: the flags of our build are not meant for it.
-        cargo install --quiet --locked --version "$CARGO_FUZZ_VERSION" --root "$TOOLS/cargo-fuzz" cargo-fuzz >&2 ||
-            fail "cargo could not install cargo-fuzz $CARGO_FUZZ_VERSION" "see cargo's message above"
-    fi
-    echo "$installed"
-}
-
 # Tests start in parallel: whoever comes second waits for the first one's installation.
 mkdir -p "$TOOLS"
 exec 9>"$TOOLS/.lock"
@@ -153,6 +136,5 @@ if command -v flock >/dev/null; then flock 9; fi
 case "${1:-}" in
     envoy) find_envoy ;;
     redis) find_redis ;;
-    cargo-fuzz) find_cargo_fuzz ;;
-    *) fail "unknown tool '${1:-}'" "say envoy, redis or cargo-fuzz" ;;
+    *) fail "unknown tool '${1:-}'" "say envoy or redis" ;;
 esac
