@@ -36,11 +36,13 @@ fmt: ## Formats the source
 fmt-check:
 	$(CARGO) fmt --all --check
 
+# As `cargo clippy --workspace --all-targets -- -D warnings`, which would check the dependencies beside compiling them.
 lint: ## Clippy, where a warning is an error
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings CARGO_INCREMENTAL=0 \
+		$(CARGO) build --locked --workspace --all-targets
 
 doc: ## The documents of the source, where a warning is an error
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --no-deps --document-private-items
+	RUSTDOC="$(CURDIR)/tests/rustdoc.sh" $(CARGO) test --locked --doc
 
 fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
 	@fuzz/run.sh $(FUZZ_SECONDS)
