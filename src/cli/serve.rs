@@ -1,5 +1,6 @@
 //! `doorward serve`: puts the parts together, and takes them apart in order.
 
+mod signals;
 mod watch;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use self::signals::Ends;
 use self::watch::{Ready, count_instances, finish_deletions, told_or_broken, watch_replica};
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, reach};
@@ -238,8 +240,9 @@ fn serve_until_told(
     runtime.block_on(async {
         let certificates = Certificates::read(&config, &telemetry, clock.now())
             .map_err(|faults| Failure::Usage(faults.to_string()))?;
-        let listeners = bind(&config, &certificates).await?;
+        let ends = Ends::listen().map_err(cannot_listen)?;
         let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
+        let listeners = bind(&config, &certificates).await?;
         // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
         // handling the signal, it would end the process.
         let _beyond_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
@@ -293,7 +296,7 @@ fn serve_until_told(
         let served = serve(vec![grpc], wire, settings(&config), async {
             let refused = examine_until_reached(&backing, &config, examined);
             broken = tokio::select! {
-                broken = told_or_broken(terminated(), &mut tasks) => broken,
+                broken = told_or_broken(ends.come(), &mut tasks) => broken,
                 refused = refused => Some(refused),
             };
             readiness.set_draining();
@@ -430,19 +433,4 @@ fn settings(config: &Config) -> Settings {
         drain_delay: config.drain_delay.value.0,
         ..defaults
     }
-}
-
-/// SIGTERM or Ctrl-C. A second one ends the process at once.
-async fn terminated() {
-    let (Ok(mut terms), Ok(mut interrupts)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        error!("signals cannot be received; only SIGKILL ends this process");
-        return std::future::pending().await;
-    };
-    tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
-    tokio::spawn(async move {
-        tokio::select! { _ = terms.recv() => {}, _ = interrupts.recv() => {} }
-        std::process::exit(1);
-    });
 }
