@@ -15,6 +15,7 @@ mod worker;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub workers: usize,
     /// Connections at once; 10,000. One more is closed at once.
     pub connections: usize,
+    /// How many there are at this moment: counted here, shown by whoever wants to.
+    pub open: Arc<AtomicUsize>,
     /// Calls at once on a connection (SETTINGS_MAX_CONCURRENT_STREAMS); 1,024, as many as Envoy's
     /// circuit breaker lets out unless it is told otherwise.
     pub streams: u32,
@@ -53,6 +56,7 @@ impl Default for Settings {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections: 10_000,
+            open: Arc::default(),
             streams: 1024,
             header_bytes: 96 << 10,
             drain_delay: Duration::from_secs(5),

@@ -282,6 +282,8 @@ fn serve_until_told(
         tasks.spawn(reloader.run(hangups));
         announce(&config, &listeners);
         let Listeners { grpc, admin: admin_socket, status: status_listener } = listeners;
+        let settings = settings(&config);
+        telemetry.watch_connections(Arc::clone(&settings.open));
         let mut http = JoinSet::new();
         let stopped = |mut stopping: Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -293,7 +295,7 @@ fn serve_until_told(
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
 
         let mut broken = None;
-        let served = serve(vec![grpc], wire, settings(&config), async {
+        let served = serve(vec![grpc], wire, settings, async {
             let refused = examine_until_reached(&backing, &config, examined);
             broken = tokio::select! {
                 broken = told_or_broken(ends.come(), &mut tasks) => broken,

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -528,6 +529,25 @@ async fn connections_are_dealt_to_the_worker_with_the_fewest() {
         kept.push(channel);
     }
     assert_eq!(threads, ["check-0", "check-1", "check-2"].map(String::from).into());
+}
+
+#[tokio::test]
+async fn open_connections_are_counted_until_they_close() {
+    let settings = settings();
+    let open = settings.open.clone();
+    let server = start_with(Limits::default(), settings, ByPath).await;
+    let kept = [server.channel().await, server.channel().await];
+    for channel in &kept {
+        assert_eq!(code(ask(channel.clone(), "/").await), "allow");
+    }
+    assert_eq!(open.load(Ordering::Relaxed), 2);
+    drop(kept);
+    let closed = async {
+        while open.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.unwrap();
 }
 
 #[tokio::test]

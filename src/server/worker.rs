@@ -18,6 +18,8 @@ use crate::grpc::{Decide, Wire};
 pub(super) struct Pool {
     workers: Vec<Worker>,
     limit: usize,
+    /// All that are open, for whoever shows it.
+    open: Arc<AtomicUsize>,
     /// Whether the limit was reached when a connection last came, so that the log says so once.
     full: AtomicBool,
 }
@@ -29,12 +31,23 @@ struct Worker {
     ended: oneshot::Receiver<()>,
 }
 
-/// A connection's place at its worker, free again when dropped.
-struct Place(Arc<AtomicUsize>);
+/// A connection's place at its worker and among all, free again when dropped.
+struct Place([Arc<AtomicUsize>; 2]);
+
+impl Place {
+    fn take(counts: [Arc<AtomicUsize>; 2]) -> Self {
+        for count in &counts {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(counts)
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        for count in &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -50,11 +63,12 @@ impl Pool {
                 Worker::start(number, connections, settings.drain_limit)
             })
             .collect::<io::Result<_>>()?;
-        Ok(Self { workers, limit: settings.connections, full: AtomicBool::new(false) })
+        let open = settings.open.clone();
+        Ok(Self { workers, limit: settings.connections, open, full: AtomicBool::new(false) })
     }
 
     pub(super) fn connections(&self) -> usize {
-        self.workers.iter().map(Worker::connections).sum()
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Hands a connection to the worker that has the fewest, or closes it where there are too many.
@@ -71,7 +85,7 @@ impl Pool {
             return Ok(());
         }
         let worker = self.workers.iter().min_by_key(|worker| worker.connections());
-        worker.expect("a pool has a worker").take(socket)
+        worker.expect("a pool has a worker").take(socket, &self.open)
     }
 
     /// Waits for the workers to finish what they have; no more connections come.
@@ -101,9 +115,9 @@ impl Worker {
         self.live.load(Ordering::Relaxed)
     }
 
-    fn take(&self, socket: Socket) -> io::Result<()> {
-        self.live.fetch_add(1, Ordering::Relaxed);
-        self.sockets.send((socket, Place(self.live.clone()))).map_err(|_| died())
+    fn take(&self, socket: Socket, open: &Arc<AtomicUsize>) -> io::Result<()> {
+        let place = Place::take([self.live.clone(), open.clone()]);
+        self.sockets.send((socket, place)).map_err(|_| died())
     }
 }
 

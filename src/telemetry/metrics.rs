@@ -1,5 +1,6 @@
 //! The counters of this instance, in the text format 0.0.4 of Prometheus.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -34,20 +35,13 @@ pub struct Telemetry {
     standing: Gauges,
     ready: IntGauge,
     connections: IntGauge,
+    /// Unset while nobody takes connections.
+    open_connections: OnceLock<Arc<AtomicUsize>>,
     insecure: IntGaugeVec,
     certificate_expires: IntGaugeVec,
     process: Process,
     /// Held by a scrape, which brings up to date what is kept elsewhere.
     scrape: Mutex<()>,
-}
-
-/// A connection that is open for as long as this lives.
-pub struct OpenConnection(IntGauge);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 impl Telemetry {
@@ -84,6 +78,7 @@ impl Telemetry {
             standing: Gauges::new(add, &clock),
             ready: gauge(add, "doorward_ready", "1 while /readyz answers 200"),
             connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
+            open_connections: OnceLock::new(),
             insecure: registered(
                 add,
                 IntGaugeVec::new(
@@ -159,10 +154,9 @@ impl Telemetry {
         self.standing.show_instances(instances, catalogs);
     }
 
-    /// Counts a connection until what is returned is dropped.
-    pub fn connection(&self) -> OpenConnection {
-        self.connections.inc();
-        OpenConnection(self.connections.clone())
+    /// Where to learn how many connections are open on the check listener. The first one counts.
+    pub fn watch_connections(&self, open: Arc<AtomicUsize>) {
+        let _ = self.open_connections.set(open);
     }
 
     /// The options in use that weaken what is promised, by their names in the configuration; those
@@ -193,6 +187,9 @@ impl Telemetry {
     fn refresh(&self) {
         self.ready.set(i64::from(self.readiness.ready()));
         self.standing.refresh(&self.clock);
+        if let Some(open) = self.open_connections.get() {
+            self.connections.set(i64::try_from(open.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+        }
         if let Some(queue) = self.log_queue.get() {
             self.lines_dropped.inc_by(queue.count().saturating_sub(self.lines_dropped.get()));
         }
@@ -404,9 +401,7 @@ mod tests {
         telemetry.stands(&standing);
         telemetry.set_instances(3, 2);
         telemetry.set_certificate_expires("grpc", Timestamp::from_unix(3_000));
-        let first = telemetry.connection();
-        let _second = telemetry.connection();
-        drop(first);
+        telemetry.watch_connections(Arc::new(AtomicUsize::new(1)));
         hand.advance(Duration::from_millis(1_500));
         let check =
             |name: &str, expected: f64| assert_eq!(sample(&telemetry, name), Some(expected), "{name}");

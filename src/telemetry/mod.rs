@@ -12,6 +12,6 @@ pub mod readiness;
 mod standing;
 
 pub use decision::{DecisionLine, VerdictLabel};
-pub use metrics::{OpenConnection, Telemetry};
+pub use metrics::Telemetry;
 pub use readiness::{Conditions, Readiness};
 pub use standing::Standing;

@@ -90,6 +90,7 @@ fn every_check_is_counted_by_its_verdict_and_code() {
     assert_eq!(sum(&["allow"]), 1.0, "{metrics}");
     assert_eq!(sum(&["deny", "missing_credential"]), 2.0, "{metrics}");
     assert_eq!(sum(&["deny", "unknown_service"]), 1.0, "{metrics}");
+    assert!(metrics.contains("\ndoorward_connections 1\n"), "Envoy's one worker:\n{metrics}");
     for name in ["doorward_build_info", "doorward_check_duration_seconds_bucket{"] {
         assert!(metrics.contains(name), "no {name} in:\n{metrics}");
     }
