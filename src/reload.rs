@@ -47,25 +47,25 @@ impl Reloader {
     /// Reloads whenever asked to or a file changes, for as long as the process lives.
     pub async fn run(mut self, mut hangups: Signal) {
         let mut looks = tokio::time::interval(LOOK);
-        let mut seen = self.file.as_deref().and_then(stamp);
+        let mut watched = Watched::new(self.files(&self.started));
         let mut good = Good { configuration: true, certificates: true };
         loop {
             tokio::select! {
                 Some(()) = hangups.recv() => {
-                    seen = self.file.as_deref().and_then(stamp);
-                    good = Good { configuration: self.reload("SIGHUP"), certificates: self.renew("SIGHUP") };
+                    watched.have_changed();
+                    good = Good {
+                        configuration: self.reload("SIGHUP", &mut watched),
+                        certificates: self.renew("SIGHUP"),
+                    };
                 }
                 _ = looks.tick() => {
-                    let now = self.file.as_deref().and_then(stamp);
-                    // A file that is away for a moment is being replaced; it is looked at when it is back.
-                    let changed = now.is_some() && now != seen;
+                    let changed = watched.have_changed();
                     let renewed = self.certificates.have_changed();
                     if !changed && !renewed {
                         continue;
                     }
                     if changed {
-                        seen = now;
-                        good.configuration = self.reload("the file changed");
+                        good.configuration = self.reload("the file changed", &mut watched);
                     }
                     if renewed {
                         good.certificates = self.renew("a file of listen.tls changed");
@@ -76,10 +76,16 @@ impl Reloader {
         }
     }
 
+    /// What a configuration is made of: its file, and those of the keys that it declares.
+    fn files(&self, config: &Config) -> Vec<PathBuf> {
+        self.file.iter().cloned().chain(config.key_files()).collect()
+    }
+
     /// Whether the configuration could be taken.
-    fn reload(&self, cause: &'static str) -> bool {
+    fn reload(&self, cause: &'static str, watched: &mut Watched) -> bool {
         match self.read() {
             Ok((config, catalog)) => {
+                watched.turn_to(self.files(&config));
                 for setting in self.started.unlike(&config) {
                     warn!(setting, "this setting has changed; it takes effect at the next start");
                 }
@@ -140,6 +146,37 @@ pub fn levels(config: &Config) -> Levels {
 struct Good {
     configuration: bool,
     certificates: bool,
+}
+
+/// Files, each as it was last seen; `None` where it was away.
+struct Watched(Vec<(PathBuf, Option<Stamp>)>);
+
+impl Watched {
+    fn new(files: Vec<PathBuf>) -> Self {
+        Self(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
+    }
+
+    /// Whether one of them has changed since this was asked last. A file that is away for a moment is
+    /// being replaced; it is looked at when it is back, be it the same.
+    fn have_changed(&mut self) -> bool {
+        let mut changed = false;
+        for (file, seen) in &mut self.0 {
+            let now = stamp(file);
+            changed |= now.is_some() && now != *seen;
+            *seen = now;
+        }
+        changed
+    }
+
+    /// Watches these instead; what was seen of those that stay counts.
+    fn turn_to(&mut self, files: Vec<PathBuf>) {
+        let before = std::mem::replace(self, Self::new(files));
+        for (file, seen) in &mut self.0 {
+            if let Some((_, earlier)) = before.0.iter().find(|(other, _)| other == file) {
+                *seen = *earlier;
+            }
+        }
+    }
 }
 
 /// Inode, length and time.

@@ -265,7 +265,9 @@ fn serve_until_told(
         tokio::spawn(finish_deletions(issuer, Arc::clone(&replica), clock.clone()));
         let reloader = Reloader {
             load: {
-                let common = common.clone();
+                // The usual file is asked for by name from here on: where it is gone, that is a
+                // fault, and not the defaults under which every service is unknown.
+                let common = Common { config: file.clone(), ..common.clone() };
                 Box::new(move || common.read(&overlays))
             },
             started: config.clone(),

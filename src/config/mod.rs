@@ -241,6 +241,12 @@ impl Config {
         self.data_dir().join(path)
     }
 
+    /// The files that hold the texts of the keys that are declared.
+    pub fn key_files(&self) -> impl Iterator<Item = PathBuf> {
+        let keys = self.consumers.iter().flat_map(|consumer| &consumer.keys);
+        keys.filter_map(|key| key.from_file.as_ref()).map(|file| self.resolved(file))
+    }
+
     /// Keys of fewer than 16 bytes, which `keys.insecure_allow_weak` let pass.
     pub fn weak_keys(&self) -> usize {
         self.texts.iter().filter(|text| keys::is_weak(text)).count()

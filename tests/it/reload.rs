@@ -1,8 +1,11 @@
 //! A new configuration without a restart; a bad one changes nothing.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
 use crate::rig::process::Signal;
 use crate::rig::wait::eventually;
-use crate::world::{ALICE, HOUSE, World, setup, started};
+use crate::world::{ALICE, HOUSE, World, command, setup, started};
 
 /// The house with one more public service.
 fn with_service(name: &str) -> String {
@@ -53,6 +56,67 @@ fn a_bad_file_keeps_the_old_catalog_and_raises_a_gauge_until_it_is_mended() {
         world.doorward.signal(Signal::HUP).unwrap();
         eventually(&format!("{case}: mended"), || (!reload_failed(&world)).then_some(()));
     }
+}
+
+#[test]
+fn a_file_that_is_gone_keeps_the_old_catalog_even_where_nobody_named_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setup = setup(folder.path());
+    setup.at_home = true;
+    setup.write(HOUSE).unwrap();
+    let doorward = started(&setup);
+    let reloaded = |good: u8| {
+        let metrics = doorward.status("/metrics").unwrap().text();
+        metrics.contains(&format!("\ndoorward_config_last_reload_successful {good}\n")).then_some(())
+    };
+    let aside = folder.path().join("aside.yaml");
+    std::fs::rename(setup.file(), &aside).unwrap();
+    doorward.signal(Signal::HUP).unwrap();
+    eventually("the gauge is raised", || reloaded(0));
+    // A command would read the file that is not there: the server itself is asked.
+    let mut client = UnixStream::connect(folder.path().join("doorward.sock")).unwrap();
+    let body = r#"{"target":"/public","host":"api.example"}"#;
+    let length = body.len();
+    write!(
+        client,
+        "POST /explain HTTP/1.1\r\nHost: doorward\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut account = String::new();
+    client.read_to_string(&mut account).unwrap();
+    assert!(account.contains(r#""verdict":"allow""#), "{account}");
+    // The very same file, of the same time and length.
+    std::fs::rename(&aside, setup.file()).unwrap();
+    eventually("the file is back", || reloaded(1));
+}
+
+#[test]
+fn a_key_that_changes_in_its_own_file_is_read_without_being_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let text = |text: &str| std::fs::write(folder.path().join("carol.key"), text).unwrap();
+    text("carol-0123456789-one");
+    let carol = "consumers:\n  - {username: carol, keys: [{from_file: carol.key}]}\n";
+    setup.write(&HOUSE.replace("consumers:\n", carol)).unwrap();
+    let doorward = started(&setup);
+    let verdict = |key: &str| {
+        let header = format!("apikey: {key}");
+        command(&doorward, &["explain", "http://api.example/orders", "-H", &header])["verdict"].clone()
+    };
+    assert_eq!(verdict("carol-0123456789-one"), "allow");
+    text("carol-0123456789-two");
+    eventually("the new key opens", || (verdict("carol-0123456789-two") == "allow").then_some(()));
+    assert_eq!(verdict("carol-0123456789-one"), "deny");
+    // A bad one ends nobody's access, and the next good one is noticed.
+    text("short");
+    eventually("it is told", || {
+        let metrics = doorward.status("/metrics").unwrap().text();
+        metrics.contains("\ndoorward_config_last_reload_successful 0\n").then_some(())
+    });
+    assert_eq!(verdict("carol-0123456789-two"), "allow");
+    text("carol-0123456789-three");
+    eventually("the last key opens", || (verdict("carol-0123456789-three") == "allow").then_some(()));
 }
 
 #[test]

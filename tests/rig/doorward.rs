@@ -21,6 +21,8 @@ pub struct Setup {
     pub environment: Vec<(String, String)>,
     /// Options for `doorward health`, where the status listener asks for more than a question.
     pub probe: Vec<String>,
+    /// Run in the folder, where the file has its usual name, instead of naming it.
+    pub at_home: bool,
 }
 
 impl Setup {
@@ -30,6 +32,7 @@ impl Setup {
             folder: folder.to_owned(),
             environment: Vec::new(),
             probe: Vec::new(),
+            at_home: false,
         }
     }
 
@@ -115,7 +118,11 @@ impl Setup {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.args(arguments).arg("--config").arg(self.file());
+        command.args(arguments);
+        match self.at_home {
+            true => command.current_dir(&self.folder),
+            false => command.arg("--config").arg(self.file()),
+        };
         // The tests decide what is configured, not whoever runs them.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("DOORWARD_") {
