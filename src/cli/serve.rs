@@ -365,11 +365,13 @@ async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners,
     };
     let status = config.listen.status.value.to_string();
     let status_listener = TcpListener::bind(&status).await.map_err(|error| {
-        Failure::Unreachable(format!("cannot listen on {status} (listen.status): {error}"))
+        Failure::Unreachable(format!("cannot listen on {status}: {error}; see `listen.status`"))
     })?;
     Ok(Listeners {
-        grpc: grpc.map_err(cannot_listen)?.with_tls(certificates.of("grpc")),
-        admin: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE).await.map_err(cannot_listen)?,
+        grpc: grpc.map_err(cannot_bind("listen.grpc"))?.with_tls(certificates.of("grpc")),
+        admin: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE)
+            .await
+            .map_err(cannot_bind("listen.admin_socket"))?,
         status: Guests::new(status_listener, certificates.of("status")),
     })
 }
@@ -386,6 +388,11 @@ async fn resolve(address: &str) -> Result<SocketAddr, Failure> {
         .ok()
         .and_then(|mut found| found.next())
         .ok_or_else(|| Failure::Unreachable(format!("`{address}` (listen.grpc) has no address")))
+}
+
+/// The listener's own words, and the setting that says where it is to listen.
+fn cannot_bind(setting: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| Failure::Unreachable(format!("{error}; see `{setting}`"))
 }
 
 fn cannot_listen(error: std::io::Error) -> Failure {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::place::At;
+use super::fault::Fault;
+use super::place::{At, Place};
 use super::scalar::{Scalar, scalar};
 use super::tls::ListenTls;
 
@@ -42,6 +43,21 @@ pub struct Address {
     /// Without the brackets of an IPv6 address.
     pub host: String,
     pub port: u16,
+}
+
+impl Listen {
+    /// Two listeners on one port: the second would find it taken.
+    pub(super) fn check(&self, faults: &mut Vec<Fault>) {
+        let (grpc, status) = (&self.grpc, &self.status);
+        if grpc.value == Endpoint::Tcp(status.value.clone()) && status.value.port != 0 {
+            let place = if status.place == Place::Default { grpc.place } else { status.place };
+            let message = format!(
+                "`listen.grpc` and `listen.status` are both `{}`; give one of them another port",
+                **status
+            );
+            faults.push(Fault::new(place, message));
+        }
+    }
 }
 
 impl Default for Listen {

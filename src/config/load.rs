@@ -183,6 +183,7 @@ fn check(config: &Config) -> Vec<Fault> {
     config.limits.check(&mut faults);
     config.log.check(&mut faults);
     config.headers.check(&mut faults);
+    config.listen.check(&mut faults);
     config.listen.tls.check(&config.listen.grpc, &mut faults);
     within("drain_delay", &config.drain_delay, Span::seconds(0)..=Span::seconds(300), &mut faults);
     if let Some(workers) = &config.workers {

@@ -250,3 +250,16 @@ fn all_dangling_names_are_told_at_once() {
         ],
     );
 }
+
+#[test]
+fn two_listeners_on_one_port_are_refused_before_the_start() {
+    let both = "`listen.grpc` and `listen.status` are both";
+    let way_out = "give one of them another port";
+    check_all(
+        "listen: {grpc: \"0.0.0.0:9000\", status: \"0.0.0.0:9000\"}\n",
+        &[&format!("1:40: {both} `0.0.0.0:9000`; {way_out}")],
+    );
+    check_all("listen: {grpc: \"0.0.0.0:8100\"}\n", &[&format!("1:16: {both} `0.0.0.0:8100`; {way_out}")]);
+    // Each takes a free one.
+    check_all("listen: {grpc: \"127.0.0.1:0\", status: \"127.0.0.1:0\"}\n", &[]);
+}
