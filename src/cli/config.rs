@@ -1,15 +1,13 @@
 //! `doorward config schema` and `doorward config show`.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
-use super::Failure;
+use super::{Failure, remark, say};
 use crate::config::{self, Faults, Loaded};
 
 /// Prints the JSON Schema of the configuration.
-pub fn schema() -> ExitCode {
-    say(&format!("{:#}\n", config::schema()));
-    ExitCode::SUCCESS
+pub fn schema() -> Result<(), Failure> {
+    say(&format!("{:#}\n", config::schema()))
 }
 
 /// Prints the effective settings without secrets, each with where it came from: as YAML that can be
@@ -29,22 +27,17 @@ pub fn show(
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(faults) => {
-            eprintln!("{faults}");
+            remark(&faults.to_string());
             return Ok(ExitCode::from(2));
         }
     };
     match deployment {
         Some(name) => {
             let effective = config::effective(loaded, name).map_err(Failure::Refused)?;
-            say(&if as_json { format!("{:#}\n", effective.to_json()) } else { effective.to_yaml() });
+            say(&if as_json { format!("{:#}\n", effective.to_json()) } else { effective.to_yaml() })?;
         }
-        None if as_json => say(&format!("{:#}\n", config::show_json(loaded))),
-        None => say(&config::show_yaml(loaded)),
+        None if as_json => say(&format!("{:#}\n", config::show_json(loaded)))?,
+        None => say(&config::show_yaml(loaded))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A pipe that was closed (`| head`) is nobody's failure; `print!` would panic.
-fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -58,22 +58,21 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             let made = door.post("/consumers", &body)?;
             common.print(&made, |made| {
                 format!("made consumer {} ({})\n", cell(&made["username"]), cell(&made["id"]))
-            });
+            })
         }
         Command::List => {
             let rows = Value::Array(door.list("/consumers")?);
-            common.print(&rows, |rows| consumers(rows.as_array().map_or(&[], Vec::as_slice)));
+            common.print(&rows, |rows| consumers(rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Command::Show { consumer } => {
             let found = door.get(&format!("/consumers/{}", segment(&consumer)))?;
-            common.print(&found, |found| consumers(std::slice::from_ref(found)));
+            common.print(&found, |found| consumers(std::slice::from_ref(found)))
         }
         Command::Delete { consumer } => {
             door.delete(&format!("/consumers/{}", segment(&consumer)))?;
-            common.print(&json!({ "deleted": consumer }), |_| format!("deleted consumer {consumer}\n"));
+            common.print(&json!({ "deleted": consumer }), |_| format!("deleted consumer {consumer}\n"))
         }
     }
-    Ok(())
 }
 
 fn consumers(rows: &[Value]) -> String {

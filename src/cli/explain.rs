@@ -51,8 +51,7 @@ pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
     // Refused here, a mistake is one of usage.
     description.understood().map_err(|wrong| Failure::Usage(wrong.to_string()))?;
     let account = Door::open_to_decide(common)?.post("/explain", &json!(description))?;
-    common.print(&account, text);
-    Ok(())
+    common.print(&account, text)
 }
 
 fn describe(arguments: Arguments) -> Result<Description, Failure> {

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Networks, Output, cell, segment, table};
+use super::{Common, Failure, Networks, Output, cell, remark, segment, table};
 use crate::config::Moment;
 
 #[derive(Subcommand)]
@@ -74,13 +74,11 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
                 format!("/consumers/{}/key-auth", segment(&consumer))
             });
             let rows = Value::Array(door.list(&path)?);
-            common.print(&rows, |rows| keys(rows.as_array().map_or(&[], Vec::as_slice)));
-            Ok(())
+            common.print(&rows, |rows| keys(rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Command::Show { key } => {
             let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)))?;
-            common.print(&found, |found| keys(std::slice::from_ref(found)));
-            Ok(())
+            common.print(&found, |found| keys(std::slice::from_ref(found)))
         }
         Command::Revoke { key } => {
             let mut door = Door::open(common)?;
@@ -101,10 +99,9 @@ fn make(common: &Common, create: Create) -> Result<(), Failure> {
     let made = Door::open_or_make(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
     if common.output == Output::Text {
         // On stderr, so that `$(doorward key create …)` holds the key and nothing else.
-        eprintln!("made key {}; its text is shown this once:", cell(&made["id"]));
+        remark(&format!("made key {}; its text is shown this once:", cell(&made["id"])));
     }
-    common.print(&made, |made| format!("{}\n", cell(&made["key"])));
-    Ok(())
+    common.print(&made, |made| format!("{}\n", cell(&made["key"])))
 }
 
 /// Only what was asked for: what is left out has the API's own meaning.

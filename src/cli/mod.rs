@@ -154,8 +154,7 @@ pub fn run() -> ExitCode {
     match dispatch(&common, command.unwrap_or(Command::Serve(serve::Arguments::default()))) {
         Ok(code) => code,
         Err(failure) => {
-            // A closed stderr leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "doorward: {failure}");
+            remark(&format!("doorward: {failure}"));
             failure.exit_code()
         }
     }
@@ -166,9 +165,9 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => {
-            return Ok(validate::run(&common.read(&[]).and_then(validate::with_certificates), as_json));
+            return validate::run(&common.read(&[]).and_then(validate::with_certificates), as_json);
         }
-        Command::Config(ConfigCommand::Schema) => return Ok(config::schema()),
+        Command::Config(ConfigCommand::Schema) => config::schema()?,
         Command::Config(ConfigCommand::Show { effective }) => {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
         }
@@ -178,7 +177,9 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Key(command) => key::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
         Command::Health(arguments) => return ask_health(common, &arguments),
-        Command::Version => common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION)),
+        Command::Version => {
+            common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -199,10 +200,10 @@ fn ask_health(common: &Common, arguments: &health::Arguments) -> Result<ExitCode
     };
     let tls = arguments.tls()?;
     let health = runtime.block_on(health::health(&url, &tls, arguments.probe()));
-    common
-        .print(&json!({ "healthy": health == health::Health::Good, "message": health.to_string() }), |_| {
-            format!("{health}\n")
-        });
+    common.print(
+        &json!({ "healthy": health == health::Health::Good, "message": health.to_string() }),
+        |_| format!("{health}\n"),
+    )?;
     Ok(ExitCode::from(health.exit_code()))
 }
 
@@ -239,14 +240,30 @@ impl Common {
             .map_err(|faults| Failure::Usage(faults.to_string()))
     }
 
-    /// Prints an answer; a pipe that was closed is nobody's failure.
-    fn print(&self, value: &Value, text: impl FnOnce(&Value) -> String) {
-        let printed = match self.output {
+    /// Prints an answer.
+    fn print(&self, value: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+        say(&match self.output {
             Output::Json => format!("{value:#}\n"),
             Output::Text => text(value),
-        };
-        let _ = std::io::stdout().write_all(printed.as_bytes());
+        })
     }
+}
+
+/// Writes an answer to stdout. A pipe that was closed (`| head`) is nobody's failure, and a full disk
+/// is one: who asked has nothing, and a key is shown once.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Refused(format!("done, but the answer cannot be written to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to stderr. A closed one leaves nobody to tell.
+fn remark(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The environment as text. `std::env::vars` panics over any variable that is not UTF-8, meant for us

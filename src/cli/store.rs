@@ -44,7 +44,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Backup { file } => {
             let file = absolute(&file)?;
             Door::open(common)?.post_patiently("/store/backup", &json!({ "path": file }))?;
-            common.print(&json!({ "backup": file }), |_| format!("wrote {}\n", file.display()));
+            common.print(&json!({ "backup": file }), |_| format!("wrote {}\n", file.display()))
         }
         Command::Restore { file } => {
             let (restored, replaced) =
@@ -55,7 +55,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
                 let kept =
                     replaced.map_or(String::new(), |old| format!("the old one is {}\n", old.display()));
                 format!("restored {}: {}\n{kept}", store.display(), summary(&restored))
-            });
+            })
         }
         Command::Check { file } => {
             let file = file.unwrap_or(store);
@@ -63,12 +63,10 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
                 FileError::Missing { .. } => Failure::Unreachable(error.to_string()),
                 other => failure(other),
             })?;
-            common.print(&report(&checked), |_| {
-                format!("{} is whole: {}\n", file.display(), summary(&checked))
-            });
+            common
+                .print(&report(&checked), |_| format!("{} is whole: {}\n", file.display(), summary(&checked)))
         }
     }
-    Ok(())
 }
 
 /// Redis has its own tools for its own files; what only we can tell is whether each record is ours.
@@ -106,8 +104,7 @@ fn check_shared(common: &Common, config: &Config, command: Command) -> Result<()
             epoch.term,
             epoch.number
         )
-    });
-    Ok(())
+    })
 }
 
 fn absolute(file: &Path) -> Result<PathBuf, Failure> {

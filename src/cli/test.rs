@@ -34,7 +34,7 @@ pub fn run(common: &Common, files: &[PathBuf]) -> Result<ExitCode, Failure> {
         let lines: String = tried.iter().flat_map(|(_, tried)| tried.iter().map(line)).collect();
         let plural = if cases == 1 { "" } else { "s" };
         format!("{lines}{cases} case{plural}, {failed} failed\n")
-    });
+    })?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::{Failure, remark, say};
 use crate::clock::Clock;
 use crate::config::{Faults, Loaded};
 
@@ -15,29 +16,29 @@ pub fn with_certificates(mut loaded: Loaded) -> Result<Loaded, Faults> {
 }
 
 /// Errors go to stderr, warnings too; stdout gets one line of what there is.
-pub fn run(loaded: &Result<Loaded, Faults>, as_json: bool) -> ExitCode {
+pub fn run(loaded: &Result<Loaded, Faults>, as_json: bool) -> Result<ExitCode, Failure> {
     if as_json {
         let (errors, warnings) = match loaded {
             Ok(loaded) => (&[][..], loaded.warnings.as_slice()),
             Err(faults) => (faults.remarks(), &[][..]),
         };
-        println!("{}", json!({ "errors": errors, "warnings": warnings }));
+        say(&format!("{}\n", json!({ "errors": errors, "warnings": warnings })))?;
     }
     match loaded {
         Ok(loaded) => {
             if !as_json {
                 for warning in &loaded.warnings {
-                    eprintln!("warning: {warning}");
+                    remark(&format!("warning: {warning}"));
                 }
-                println!("{}", summary(loaded));
+                say(&format!("{}\n", summary(loaded)))?;
             }
-            ExitCode::SUCCESS
+            Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
             if !as_json {
-                eprintln!("{faults}");
+                remark(&faults.to_string());
             }
-            ExitCode::from(2)
+            Ok(ExitCode::from(2))
         }
     }
 }

@@ -116,7 +116,8 @@ impl Setup {
         self.command(arguments).output().map_err(|e| format!("{} cannot be run: {e}", self.binary.display()))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command of Doorward that is yet to be run.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments);
         match self.at_home {
