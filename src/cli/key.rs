@@ -44,8 +44,8 @@ pub struct Create {
     #[arg(long, requires = "key")]
     insecure_allow_weak: bool,
     /// Seconds until it ends; 0: never
-    #[arg(long, conflicts_with = "expires_at")]
-    ttl: Option<u32>,
+    #[arg(long, conflicts_with = "expires_at", allow_negative_numbers = true)]
+    ttl: Option<i64>,
     /// When it begins: 2026-01-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     not_before: Option<String>,
@@ -87,8 +87,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             door.delete(&path)?;
             common.print(&json!({ "revoked": found["id"] }), |revoked| {
                 format!("revoked key {}\n", cell(&revoked["revoked"]))
-            });
-            Ok(())
+            })
         }
     }
 }

@@ -262,6 +262,7 @@ impl Config {
         if let Some(faults) = Faults::gather(&self.source, faults) {
             return Err(faults);
         }
+        parts.declared_keys.clone_from(&keys);
         for (facts, verifier) in keys.into_iter().zip(self.verifiers(peppers)) {
             let verifier = verifier.ok_or_else(|| {
                 Faults::one(&self.source, Fault::new(self.secret_file.place, "`secret_file` holds no key"))

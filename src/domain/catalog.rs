@@ -26,6 +26,8 @@ pub struct Parts {
     pub consumers: HashMap<ConsumerId, Arc<Consumer>>,
     /// The keys that the file declares, by verifier (under each pepper of the ring the primary's).
     pub keys: HashMap<Verifier, KeyFacts>,
+    /// The same by themselves, also where nobody has read their texts.
+    pub declared_keys: Vec<KeyFacts>,
     pub headers: IdentityHeaders,
     /// From whom the client's address is taken on trust.
     pub trusted: TrustedProxies,
@@ -41,6 +43,7 @@ pub struct Catalog {
     permissions: Vec<Permission>,
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     keys: HashMap<Verifier, KeyFacts>,
+    declared_keys: Vec<KeyFacts>,
     headers: IdentityHeaders,
     trusted: TrustedProxies,
     roles: Roles,
@@ -73,8 +76,18 @@ impl Catalog {
     ///
     /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
     pub fn new(parts: Parts) -> Result<Self, Clash> {
-        let Parts { deployments, services, permissions, consumers, keys, headers, trusted, roles, projects } =
-            parts;
+        let Parts {
+            deployments,
+            services,
+            permissions,
+            consumers,
+            keys,
+            declared_keys,
+            headers,
+            trusted,
+            roles,
+            projects,
+        } = parts;
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
@@ -82,6 +95,7 @@ impl Catalog {
             permissions,
             consumers,
             keys,
+            declared_keys,
             headers,
             trusted,
             roles,
@@ -194,6 +208,11 @@ impl Catalog {
 
     pub fn keys(&self) -> impl Iterator<Item = &KeyFacts> {
         self.keys.values()
+    }
+
+    /// The keys that the file declares, in its order.
+    pub fn declared_keys(&self) -> &[KeyFacts] {
+        &self.declared_keys
     }
 
     /// The deployment that a route names.

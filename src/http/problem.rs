@@ -54,7 +54,9 @@ impl Problem {
 fn refused(refusal: &Refusal) -> (StatusCode, Value) {
     let message = refusal.to_string();
     match refusal {
-        Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, json!({ "message": message })),
+        Refusal::NotFound { .. } | Refusal::NoSuchKey => {
+            (StatusCode::NOT_FOUND, json!({ "message": message }))
+        }
         Refusal::Taken { what, name } => (
             StatusCode::CONFLICT,
             json!({
@@ -76,7 +78,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
         ),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {
             error!(%why, "a call to the admin API failed");
-            (StatusCode::SERVICE_UNAVAILABLE, json!({ "message": "the store is unavailable" }))
+            // Whoever may write here may know why, and a command has no log to look into.
+            (StatusCode::SERVICE_UNAVAILABLE, json!({ "message": message }))
         }
         // Written: whoever tries again would make a second one.
         Refusal::Store(StoreError::Unconfirmed(epoch)) => (

@@ -90,6 +90,11 @@ impl Issuer {
             let why = "at least one of `username` and `custom_id` must be there".into();
             return Err(Refusal::Invalid { field: "username", why });
         }
+        if new.username.as_deref().is_some_and(|name| Uuid::parse_str(name).is_ok()) {
+            // Nobody could say who is meant: everywhere an id serves as well as a name.
+            let why = "looks like an id; choose another".into();
+            return Err(Refusal::Invalid { field: "username", why });
+        }
         for (field, values) in [
             ("username", new.username.as_slice()),
             ("custom_id", new.custom_id.as_slice()),
@@ -151,30 +156,27 @@ impl Issuer {
         let absent = || Refusal::NotFound { what: "consumer", name: named.to_owned() };
         let id = match Uuid::parse_str(named) {
             Ok(id) => id,
-            Err(_) => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(|| {
-                let declared =
-                    self.catalog.load().consumers().values().any(|c| c.username.as_deref() == Some(named));
-                match declared {
-                    true => Refusal::OwnedByFile { what: "consumer", name: named.to_owned() },
-                    false => absent(),
-                }
-            })?,
+            Err(_) => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
         };
         let record = self.store.read(Table::Consumer, &Name::of(&id)).await?.ok_or_else(absent)?;
         Ok(ConsumerRecord::decode(&record.payload)?)
     }
 
+    /// The consumer of this id or username that the file declares. The file wins on a name, so
+    /// whoever looks for one looks here first.
+    pub fn declared_consumer(&self, named: &str) -> Option<Arc<Consumer>> {
+        let id = Uuid::parse_str(named).ok();
+        let catalog = self.catalog.load();
+        let is = |it: &&Arc<Consumer>| it.username.as_deref() == Some(named) || Some(it.id) == id;
+        catalog.consumers().values().find(is).cloned()
+    }
+
     /// Whom a credential may be made for: a stored consumer, or one that the file declares.
     pub async fn owner(&self, named: &str) -> Result<Owner, Refusal> {
-        let declared = |consumer: &&Arc<Consumer>| {
-            consumer.username.as_deref() == Some(named)
-                || Uuid::parse_str(named).is_ok_and(|id| id == consumer.id)
-        };
-        // The file wins on a name.
-        if let Some(consumer) = self.catalog.load().consumers().values().find(declared) {
-            return Ok(Owner::Declared(consumer.id));
+        match self.declared_consumer(named) {
+            Some(consumer) => Ok(Owner::Declared(consumer.id)),
+            None => Ok(Owner::Stored(self.consumer(named).await?.id)),
         }
-        Ok(Owner::Stored(self.consumer(named).await?.id))
     }
 
     /// The consumers that the configuration file declares, by username.
@@ -194,7 +196,15 @@ impl Issuer {
     /// Deletes a consumer with all that it owns. Its credentials end with the first write, in which
     /// the consumer itself goes and [`BATCH`] of its keys; where it has more, the write says so, and
     /// the rest goes now, or with [`Issuer::finish_deletions`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::OwnedByFile`] for one that the file declares. A stored one of the same name is
+    /// deleted by its id.
     pub async fn delete_consumer(&self, named: &str) -> Result<Done<()>, Refusal> {
+        if self.declared_consumer(named).is_some() {
+            return Err(Refusal::OwnedByFile { what: "consumer", name: named.to_owned() });
+        }
         let record = self.consumer(named).await?;
         let done = loop {
             let mut steps = vec![Step {

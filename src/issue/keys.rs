@@ -6,6 +6,7 @@ use super::consumers::Owner;
 use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
+use crate::domain::key::KeyFacts;
 use crate::domain::network::Networks;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
@@ -22,7 +23,7 @@ pub struct NewKey {
     /// Whether a text of fewer than 16 bytes is taken.
     pub allow_weak: bool,
     /// Seconds from now; 0 is the same as `None`. Not together with `expires_at`.
-    pub ttl: Option<u32>,
+    pub ttl: Option<i64>,
     pub not_before: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub tags: Vec<String>,
@@ -44,7 +45,7 @@ pub(super) const VERIFIER: &str = "key.verifier";
 const HANDLE: &str = "key.handle";
 
 /// The longest life of a key with a `ttl`, in seconds: Kong's.
-const LONGEST_TTL: u32 = 100_000_000;
+const LONGEST_TTL: i64 = 100_000_000;
 
 impl Issuer {
     /// # Errors
@@ -181,13 +182,30 @@ impl Issuer {
     /// The stored key of this id, public name (`dw_key_<12>` or the 12 alone) or full text.
     pub async fn key(&self, named: &str) -> Result<KeyRecord, Refusal> {
         // What was given may be the secret itself, so it is never repeated.
-        let absent = || Refusal::NotFound { what: "key", name: public_name(named) };
+        let absent = || match public_name(named) {
+            Some(name) => Refusal::NotFound { what: "key", name },
+            None => Refusal::NoSuchKey,
+        };
         let id = match Uuid::parse_str(named) {
             Ok(id) => id,
             Err(_) => self.id_of_key(named).await?.ok_or_else(absent)?,
         };
         let record = self.store.read(Table::Key, &Name::of(&id)).await?.ok_or_else(absent)?;
         Ok(KeyRecord::decode(&record.payload)?)
+    }
+
+    /// The key of this id or full text that the file declares.
+    pub fn declared_key(&self, named: &str) -> Option<KeyFacts> {
+        let catalog = self.catalog.load();
+        let by_text =
+            || self.ring.peppers().verifiers(named.as_bytes()).find_map(|key| catalog.key(&key)).cloned();
+        let id = Uuid::parse_str(named).ok();
+        catalog.declared_keys().iter().find(|key| Some(key.id) == id).cloned().or_else(by_text)
+    }
+
+    /// The keys that the file declares, in its order.
+    pub fn declared_keys(&self) -> Vec<KeyFacts> {
+        self.catalog.load().declared_keys().to_vec()
     }
 
     async fn id_of_key(&self, named: &str) -> Result<Option<Uuid>, Refusal> {
@@ -228,7 +246,14 @@ impl Issuer {
 
     /// Ends a key. When this returns, no check of this instance takes it any more (or
     /// [`Done::applied`] is false), and it will not come back.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::OwnedByFile`] for a key that the file declares: it goes when its line goes.
     pub async fn revoke_key(&self, named: &str) -> Result<Done<KeyRecord>, Refusal> {
+        if let Some(declared) = self.declared_key(named) {
+            return Err(Refusal::OwnedByFile { what: "key", name: declared.id.to_string() });
+        }
         let record = self.key(named).await?;
         let steps = self.ending_key(&record);
         let name = record.id.to_string();
@@ -258,10 +283,10 @@ fn expiry(now: Timestamp, new: &NewKey) -> Result<Option<Timestamp>, Refusal> {
     let invalid = |field, why: &str| Err(Refusal::Invalid { field, why: why.into() });
     let expires_at = match (new.ttl.filter(|ttl| *ttl != 0), new.expires_at) {
         (Some(_), Some(_)) => return invalid("ttl", "cannot be given together with `expires_at`"),
-        (Some(ttl), None) if ttl > LONGEST_TTL => {
+        (Some(ttl), None) if !(0..=LONGEST_TTL).contains(&ttl) => {
             return invalid("ttl", "must be an integer between 0 and 100000000");
         }
-        (Some(ttl), None) => Some(Timestamp::from_unix(now.unix() + i64::from(ttl))),
+        (Some(ttl), None) => Some(Timestamp::from_unix(now.unix() + ttl)),
         (None, expires_at) => expires_at,
     };
     if expires_at.is_some_and(|until| new.not_before.is_some_and(|from| until <= from)) {
@@ -271,10 +296,10 @@ fn expiry(now: Timestamp, new: &NewKey) -> Result<Option<Timestamp>, Refusal> {
 }
 
 /// What may be said of a name that was not found: nothing of a secret.
-fn public_name(named: &str) -> String {
+fn public_name(named: &str) -> Option<String> {
     match secret::read(named.as_bytes()) {
-        Reading::Ours { kind: Kind::Key, handle } => format!("dw_key_{handle}"),
-        _ if Uuid::parse_str(named).is_ok() => named.to_owned(),
-        _ => "(not repeated)".to_owned(),
+        Reading::Ours { kind: Kind::Key, handle } => Some(format!("dw_key_{handle}")),
+        _ if Uuid::parse_str(named).is_ok() => Some(named.to_owned()),
+        _ => None,
     }
 }

@@ -50,6 +50,9 @@ pub struct Done<T> {
 pub enum Refusal {
     #[error("there is no {what} `{name}`")]
     NotFound { what: &'static str, name: String },
+    /// What was given may be a key's text, so it is not repeated.
+    #[error("there is no such key; expected its id, its public name `dw_key_…` or its text")]
+    NoSuchKey,
     #[error("{what} `{name}` is taken")]
     Taken { what: &'static str, name: String },
     #[error("{what} `{name}` is declared in the configuration file; change it there")]

@@ -1,10 +1,13 @@
 //! Commands: exit codes, the socket, and the store when no server runs.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::rig::process::Signal;
-use crate::world::{HOUSE, command, key, setup, start_doorward, started};
+use crate::rig::redis::free_port;
+use crate::rig::wait::eventually;
+use crate::world::{BOB, HOUSE, command, key, setup, start_doorward, started};
 
 #[test]
 fn exit_codes_tell_refused_from_misused_from_unreachable() {
@@ -30,6 +33,129 @@ fn exit_codes_tell_refused_from_misused_from_unreachable() {
     }
     let elsewhere = setup(&folder.path().join("elsewhere"));
     assert_eq!(elsewhere.run(&["validate"]).unwrap().status.code(), Some(2), "no file");
+}
+
+#[test]
+fn what_the_file_declares_is_shown_and_no_command_pretends_to_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    // The same answers from the server and, when it is gone, without one.
+    for server in ["running", "gone"] {
+        let listed = command(&doorward, &["key", "list", "bob"]);
+        let key = &listed[0];
+        assert_eq!(
+            (&key["declared_in_file"], &key["key"]),
+            (&true.into(), &().into()),
+            "{server}: {listed:#}"
+        );
+        assert_eq!(key["services"].as_array().map(Vec::len), Some(1), "{server}: {listed:#}");
+        let all = command(&doorward, &["key", "list"]);
+        let of_the_file = |row: &&serde_json::Value| row["declared_in_file"] == true;
+        assert_eq!(all.as_array().unwrap().iter().filter(of_the_file).count(), 2, "{server}: {all:#}");
+        let id = key["id"].as_str().unwrap();
+        assert_eq!(&command(&doorward, &["key", "show", id]), key, "{server}");
+        for arguments in [&["key", "revoke", id][..], &["consumer", "delete", "bob"]] {
+            let output = doorward.setup().run(arguments).unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{server}: {arguments:?}: {said}");
+            assert!(said.contains("is declared in the configuration file"), "{server}: {said}");
+        }
+        let said = doorward.setup().run(&["key", "revoke", BOB]).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{server}");
+        assert!(!String::from_utf8_lossy(&said.stderr).contains(BOB), "{server}: a key is repeated");
+        if server == "running" {
+            doorward.process().kill();
+        }
+    }
+}
+
+#[test]
+fn the_file_wins_on_a_name_that_the_store_has_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let stored = command(&doorward, &["consumer", "create", "carol", "--group", "stored"]);
+    let declared = "consumers:\n  - username: carol\n";
+    doorward.setup().write(&HOUSE.replace("consumers:\n", declared)).unwrap();
+    doorward.signal(Signal::HUP).unwrap();
+    let shown = eventually("the file's carol is shown", || {
+        let shown = command(&doorward, &["consumer", "show", "carol"]);
+        (shown["declared_in_file"] == true).then_some(shown)
+    });
+    assert_ne!(shown["id"], stored["id"]);
+    let refused = doorward.setup().run(&["consumer", "delete", "carol"]).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    // The one in the store goes by its id.
+    command(&doorward, &["consumer", "delete", stored["id"].as_str().unwrap()]);
+    assert_eq!(command(&doorward, &["consumer", "show", "carol"])["id"], shown["id"]);
+}
+
+#[test]
+fn a_username_that_looks_like_an_id_is_refused_as_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let made = command(&doorward, &["consumer", "create", "carol"]);
+    // Also one that is nobody's, and without dashes: an id serves wherever a name does.
+    for name in [made["id"].as_str().unwrap(), "01968c9187897288a337f0e398711aac"] {
+        let output = doorward.setup().run(&["consumer", "create", name]).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("username: looks like an id; choose another"), "{said}");
+    }
+}
+
+#[test]
+fn a_lifetime_out_of_range_is_refused_in_plain_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    for ttl in ["-1", "100000001", "9223372036854775807"] {
+        let output = doorward.setup().run(&["key", "create", "alice", "--ttl", ttl]).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{ttl}: {said}");
+        assert!(said.contains("ttl: must be an integer between 0 and 100000000"), "{ttl}: {said}");
+    }
+}
+
+#[test]
+fn a_key_that_could_not_be_shown_is_told_and_an_answer_that_nobody_reads_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let run = |arguments: &[&str], stdout: Stdio| {
+        let output = doorward.setup().command(arguments).stdout(stdout).stderr(Stdio::piped()).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let (code, said) = run(&["key", "create", "alice"], full());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("made key") && said.contains("cannot be written to stdout"), "{said}");
+    for arguments in [&["validate", "--output", "json"][..], &["config", "show"]] {
+        let (code, said) = run(arguments, full());
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("cannot be written to stdout"), "{arguments:?}: {said}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, said) = run(arguments, writer.into());
+        assert_eq!(code, Some(0), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_command_whose_store_does_not_answer_says_which_and_why_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let redis = format!("127.0.0.1:{}", free_port().unwrap());
+    setup.write(&format!("store: {{url: \"redis://{redis}\"}}\n{HOUSE}")).unwrap();
+    let secret = setup.folder.join("doorward.secret");
+    std::fs::write(&secret, format!("1 {}\n", "1f2e".repeat(16))).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for arguments in [&["key", "list"][..], &["key", "create", "carol"], &["store", "check"]] {
+        let output = setup.run(arguments).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+        let expected = format!("the store is unavailable: Redis at {redis} cannot be reached: ");
+        assert_eq!(said.matches("unavailable").count(), 1, "{arguments:?}: {said}");
+        assert!(said.contains(&expected), "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -65,16 +65,11 @@ pub(super) async fn show_consumer(
     State(admin): State<Admin>,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    match admin.issuer.consumer(&named).await {
-        Ok(record) => Ok(axum::Json(consumer_row(&record)).into_response()),
-        Err(refusal) => {
-            let declared = admin.issuer.declared_consumers();
-            let found = declared.iter().find(|consumer| {
-                consumer.username.as_deref() == Some(&named) || consumer.id.to_string() == named
-            });
-            found.map(|consumer| axum::Json(declared_row(consumer)).into_response()).ok_or(refusal.into())
-        }
-    }
+    let row = match admin.issuer.declared_consumer(&named) {
+        Some(declared) => declared_row(&declared),
+        None => consumer_row(&admin.issuer.consumer(&named).await?),
+    };
+    Ok(axum::Json(row).into_response())
 }
 
 pub(super) async fn delete_consumer(
@@ -105,8 +100,10 @@ fn declared_row(consumer: &Consumer) -> Value {
         "id": consumer.id,
         "username": consumer.username,
         "custom_id": consumer.custom_id,
+        "tags": [],
         "groups": consumer.groups,
         "permissions": consumer.permissions,
+        "networks": networks_row(&consumer.networks),
         "enabled": consumer.enabled,
         "declared_in_file": true,
     })

@@ -12,6 +12,7 @@ use super::answer::{Body, Paging, list, paging, written};
 use super::networks::{NetworksBody, networks, networks_row};
 use crate::clock::Clock;
 use crate::domain::deployment::Opens;
+use crate::domain::key::KeyFacts;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::http::problem::Problem;
@@ -25,7 +26,7 @@ pub(super) struct KeyBody {
     key: Option<String>,
     #[serde(default)]
     insecure_allow_weak: bool,
-    ttl: Option<u32>,
+    ttl: Option<i64>,
     /// Seconds since the Unix epoch.
     not_before: Option<i64>,
     /// Seconds since the Unix epoch.
@@ -67,7 +68,7 @@ pub(super) async fn create_key(
 pub(super) async fn list_keys(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
     let (after, size) = paging(page)?;
     let keys = admin.issuer.keys(after, size + 1).await?;
-    Ok(key_list("/key-auths", &keys, size, &admin.clock))
+    Ok(key_list("/key-auths", &keys, admin.issuer.declared_keys(), size, &admin.clock))
 }
 
 pub(super) async fn list_keys_of(
@@ -78,15 +79,20 @@ pub(super) async fn list_keys_of(
     let (after, size) = paging(page)?;
     let consumer = admin.issuer.owner(&named).await?.id();
     let keys = admin.issuer.keys_of(&consumer, after, size + 1).await?;
-    Ok(key_list(&format!("/consumers/{consumer}/key-auth"), &keys, size, &admin.clock))
+    let mut declared = admin.issuer.declared_keys();
+    declared.retain(|key| key.consumer == consumer);
+    Ok(key_list(&format!("/consumers/{consumer}/key-auth"), &keys, declared, size, &admin.clock))
 }
 
 pub(super) async fn show_key(
     State(admin): State<Admin>,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    let record = admin.issuer.key(&named).await?;
-    Ok(axum::Json(key_row(&record, &admin.clock)).into_response())
+    let row = match admin.issuer.declared_key(&named) {
+        Some(declared) => declared_row(&declared, &admin.clock),
+        None => key_row(&admin.issuer.key(&named).await?, &admin.clock),
+    };
+    Ok(axum::Json(row).into_response())
 }
 
 pub(super) async fn revoke_key(
@@ -97,18 +103,44 @@ pub(super) async fn revoke_key(
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
-fn key_list(path: &str, keys: &[KeyRecord], size: usize, clock: &Clock) -> Response {
-    let rows = keys.iter().take(size).map(|record| key_row(record, clock)).collect();
+fn key_list(path: &str, keys: &[KeyRecord], declared: Vec<KeyFacts>, size: usize, clock: &Clock) -> Response {
+    let mut rows: Vec<Value> = keys.iter().take(size).map(|record| key_row(record, clock)).collect();
     let last = keys.get(size.wrapping_sub(1)).filter(|_| keys.len() > size).map(|record| record.id);
+    if last.is_none() {
+        // What the file declares stands at the end of the last page.
+        rows.extend(declared.iter().map(|key| declared_row(key, clock)));
+    }
     list(path, rows, last, size)
 }
 
+/// The seconds that are left.
+fn ttl(expires_at: Option<Timestamp>, clock: &Clock) -> Option<i64> {
+    expires_at.map(|until| until.unix().saturating_sub(clock.now().unix()).max(0))
+}
+
+/// A key of the file: what its record would say, but for what only a record has.
+fn declared_row(key: &KeyFacts, clock: &Clock) -> Value {
+    json!({
+        "id": key.id,
+        "key": null,
+        "ttl": ttl(key.expires_at, clock),
+        "not_before": key.not_before.map(Timestamp::unix),
+        "expires_at": key.expires_at.map(Timestamp::unix),
+        "tags": [],
+        "services": key.opens.as_ref().map(|opens| opens.iter().map(opening).collect::<Vec<_>>()),
+        "permissions": key.permissions.as_deref(),
+        "networks": key.networks.as_ref().map_or(Value::Null, |networks| networks_row(networks)),
+        "enabled": key.enabled,
+        "consumer": { "id": key.consumer },
+        "declared_in_file": true,
+    })
+}
+
 fn key_row(record: &KeyRecord, clock: &Clock) -> Value {
-    let now = clock.now().unix();
     json!({
         "id": record.id,
         "key": record.handle.as_ref().map(|handle| format!("dw_key_{handle}")),
-        "ttl": record.expires_at.map(|until| until.unix().saturating_sub(now).max(0)),
+        "ttl": ttl(record.expires_at, clock),
         "not_before": record.not_before.map(Timestamp::unix),
         "expires_at": record.expires_at.map(Timestamp::unix),
         "tags": record.tags,
