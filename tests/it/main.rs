@@ -22,6 +22,7 @@ mod documents;
 mod drain;
 mod durability;
 mod explain;
+mod fail_open;
 mod failures;
 mod fleet;
 mod groups_and_rules;
