@@ -18,7 +18,9 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use self::signals::Ends;
-use self::watch::{Ready, count_instances, finish_deletions, told_or_broken, watch_replica};
+use self::watch::{
+    Ready, count_instances, finish_deletions, tend_signing_keys, told_or_broken, watch_replica,
+};
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, reach};
 use super::{Common, Failure};
@@ -28,7 +30,7 @@ use crate::config::{self, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin};
 use crate::http::{explain, status};
-use crate::issue::Issuer;
+use crate::issue::{Issuer, KeyLives};
 use crate::reload::{Reloader, levels};
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile};
 use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
@@ -227,7 +229,8 @@ fn serve_until_told(
     let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
         .with_reach(reach(&config))
-        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
+        .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()));
     let issuer = Arc::new(issuer);
     let admin = admin::router(Admin {
         issuer: Arc::clone(&issuer),
@@ -262,6 +265,13 @@ fn serve_until_told(
             },
         ));
         tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
+        if config.public_url.is_some() {
+            let lives = KeyLives {
+                signs: config.lifetimes.signing_key.value.0,
+                tokens: config.lifetimes.jwt.value.0,
+            };
+            tasks.spawn(tend_signing_keys(Arc::clone(&issuer), lives, Arc::clone(&replica), clock.clone()));
+        }
         tokio::spawn(finish_deletions(issuer, Arc::clone(&replica), clock.clone()));
         let reloader = Reloader {
             load: {

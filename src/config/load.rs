@@ -180,6 +180,10 @@ fn check(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
     config.store.check(&mut faults);
     config.revocation.check(&mut faults);
+    config.lifetimes.check(&mut faults);
+    if let Some(url) = &config.public_url {
+        check_public_url(url, &mut faults);
+    }
     config.limits.check(&mut faults);
     config.log.check(&mut faults);
     config.headers.check(&mut faults);
@@ -206,6 +210,26 @@ fn check(config: &Config) -> Vec<Fault> {
     }
     faults
 }
+
+/// Others compare it by bytes, so it has one spelling.
+fn check_public_url(url: &At<String>, faults: &mut Vec<Fault>) {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let plain = |host: &str| {
+        !host.is_empty()
+            && host.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'@' | b'"'))
+    };
+    if url.len() > LONGEST_URL || url.ends_with('/') || !host.is_some_and(plain) {
+        let message = format!(
+            "`public_url` is {}, expected `https://`, a host and perhaps a path, of at most {LONGEST_URL} bytes \
+             and without `/` at its end",
+            quoted(url)
+        );
+        faults.push(Fault::new(url.place, message));
+    }
+}
+
+/// Bytes.
+const LONGEST_URL: usize = 1024;
 
 /// Reads the text of every key into the configuration.
 fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &mut Vec<Fault>) {

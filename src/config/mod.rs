@@ -23,6 +23,7 @@ mod headers;
 mod id;
 mod infrastructures;
 mod keys;
+mod lifetimes;
 mod limits;
 mod listen;
 mod lists;
@@ -73,6 +74,7 @@ pub use headers::{HeaderName, Headers};
 pub use id::{Id, NAMESPACE, derived};
 pub use infrastructures::Infrastructure;
 pub use keys::{Key, Keys};
+pub use lifetimes::Lifetimes;
 pub use limits::Limits;
 pub use listen::{Address, Endpoint, Listen};
 pub use load::{Loaded, load, load_beside, load_places, load_text};
@@ -114,6 +116,11 @@ pub struct Config {
     /// file's own folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<At<PathBuf>>,
+    /// Under what Doorward's own endpoints are reached from outside: the `iss` of its JWTs. Absent: it
+    /// makes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<At<String>>,
+    pub lifetimes: Lifetimes,
     pub revocation: Revocation,
     /// What a check gets while Doorward cannot decide: `error` is an error that Envoy knows as such,
     /// so that its `failure_mode_allow` decides; `deny` is a denial. Default: `error`.
@@ -195,6 +202,8 @@ impl Default for Config {
             services: Vec::new(),
             deployments: None,
             keys: Keys::default(),
+            public_url: None,
+            lifetimes: Lifetimes::default(),
             consumers: Vec::new(),
             folder: PathBuf::new(),
             texts: Vec::new(),
@@ -204,7 +213,7 @@ impl Default for Config {
 }
 
 /// What is an instance's own, and settled when it starts.
-const SETTLED: [&str; 11] = [
+const SETTLED: [&str; 13] = [
     "listen",
     "store",
     "secret_file",
@@ -216,6 +225,8 @@ const SETTLED: [&str; 11] = [
     "reflection",
     "limits",
     "keys",
+    "public_url",
+    "lifetimes",
 ];
 
 impl Config {

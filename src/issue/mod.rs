@@ -2,7 +2,10 @@
 
 mod consumers;
 mod everywhere;
+mod jws;
+mod jwt;
 mod keys;
+mod signing_keys;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,10 @@ use uuid::Uuid;
 
 pub use self::consumers::NewConsumer;
 pub use self::everywhere::Reach;
+pub use self::jws::{SigningKey, self_test};
+pub use self::jwt::{Minted, NotProven};
 pub use self::keys::{MadeKey, NewKey};
+pub use self::signing_keys::{KeyLives, jwks};
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
 use crate::replica::Replica;
@@ -34,6 +40,8 @@ pub struct Issuer {
     reach: Reach,
     /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
     allow_weak: bool,
+    /// The `iss` of our JWTs; `None`: there are none.
+    public_url: Option<String>,
 }
 
 /// What was done, and since when it is so.
@@ -75,7 +83,7 @@ const BATCH: usize = 500;
 impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
-        Self { store, ring, clock, catalog, replica: None, reach, allow_weak: false }
+        Self { store, ring, clock, catalog, replica: None, reach, allow_weak: false, public_url: None }
     }
 
     pub fn with_reach(self, reach: Reach) -> Self {
@@ -85,6 +93,10 @@ impl Issuer {
     /// Has every write wait until `replica` has applied it.
     pub fn with_replica(self, replica: Arc<Replica>) -> Self {
         Self { replica: Some(replica), ..self }
+    }
+
+    pub fn with_public_url(self, public_url: Option<String>) -> Self {
+        Self { public_url, ..self }
     }
 
     pub fn with_weak_keys_allowed(self, allow_weak: bool) -> Self {

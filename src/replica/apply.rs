@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 
 use tracing::error;
+use uuid::Uuid;
 
 use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
-use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord, SIGNING_KEYS, SigningKeysRecord};
 use crate::store::{Change, Name, StoreError, Table};
 
 /// What a record says to checks.
@@ -16,6 +17,8 @@ pub(super) enum Fact {
     NoConsumer(ConsumerId),
     Key(KeyRecord),
     NoKey(KeyId),
+    SigningKeys(SigningKeysRecord),
+    NoSigningKeys,
 }
 
 impl Fact {
@@ -27,6 +30,7 @@ impl Fact {
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
+            (Table::SigningKeys, Some(id)) => Ok(signing_keys_fact(id, payload)),
         };
         let left_out = |error: &StoreError| {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
@@ -47,9 +51,11 @@ impl Fact {
     /// Whether nothing is allowed by it.
     fn denies(&self) -> bool {
         match self {
-            Self::NoConsumer(_) | Self::NoKey(_) => true,
+            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoSigningKeys => true,
             Self::Consumer(consumer) => !consumer.enabled,
             Self::Key(key) => !key.enabled,
+            // A key that is gone from them is one that nothing verifies with.
+            Self::SigningKeys(_) => true,
         }
     }
 }
@@ -69,6 +75,15 @@ fn key_fact(id: KeyId, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
         Some(Ok(_)) => (Fact::NoKey(id), Some(misplaced(Table::Key))),
         Some(Err(error)) => (Fact::NoKey(id), Some(error)),
         None => (Fact::NoKey(id), None),
+    }
+}
+
+fn signing_keys_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(SigningKeysRecord::decode) {
+        Some(Ok(record)) if id == SIGNING_KEYS => (Fact::SigningKeys(record), None),
+        Some(Ok(_)) => (Fact::NoSigningKeys, Some(misplaced(Table::SigningKeys))),
+        Some(Err(error)) => (Fact::NoSigningKeys, Some(error)),
+        None => (Fact::NoSigningKeys, None),
     }
 }
 
@@ -121,6 +136,8 @@ mod tests {
             Fact::NoConsumer(id) => format!("no consumer {}", id.as_u128()),
             Fact::Key(key) => format!("key {} {} {}", key.id.as_u128(), key.tags.concat(), key.enabled),
             Fact::NoKey(id) => format!("no key {}", id.as_u128()),
+            Fact::SigningKeys(keys) => format!("signing keys {}", keys.primary.id),
+            Fact::NoSigningKeys => "no signing keys".to_owned(),
         };
         assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
     }

@@ -74,7 +74,7 @@ async fn read(store: &dyn Store) -> Result<Loaded, StoreError> {
         let fact = Fact::of(record.table, &record.name, Some(&record.payload));
         fact.into_iter().for_each(|fact| tables.take(fact));
     };
-    let at = store.snapshot(&[Table::Consumer, Table::Key], &mut each).await?;
+    let at = store.snapshot(&Table::REPLICATED, &mut each).await?;
     Ok(Loaded { tables, at, plain, replayed: 0 })
 }
 

@@ -27,6 +27,7 @@ use tokio::sync::watch;
 pub use self::follow::{Follower, Pace, Settings};
 pub use self::lease::Lease;
 pub use self::saved::SnapshotFile;
+pub use self::tables::SigningKeys;
 use self::tables::Tables;
 use crate::clock::Clock;
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -121,6 +122,11 @@ impl Replica {
 
     pub fn consumer(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
         self.tables.load().consumer(id)
+    }
+
+    /// What our own JWTs are signed and verified with, as of the lease; `None` where there are none yet.
+    pub fn signing_keys(&self) -> Option<Arc<SigningKeys>> {
+        self.tables.load().signing_keys()
     }
 
     /// Whether what is absent here may be taken to be absent everywhere.

@@ -1,7 +1,7 @@
 //! Everything that checks need in few bytes and few pieces, from which a replica is there at once.
 //!
 //! A pack is no record: it is made from a replica and vouched for by whoever keeps it, and one that
-//! cannot be read costs a slower start. A piece is `DWP1`, a byte that says what is in it, how many
+//! cannot be read costs a slower start. A piece is `DWP2`, a byte that says what is in it, how many
 //! as 4 bytes, and these one after the other; numbers are little-endian. Pieces stand for
 //! themselves, so that each can be read on a processor of its own.
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::Consumer;
 use crate::domain::time::Timestamp;
-use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::store::record::{ConsumerRecord, KeyRecord, SigningKeysRecord};
 
 /// Why a pack is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,10 +27,11 @@ pub(super) enum Unreadable {
     Record,
 }
 
-const MAGIC: &[u8; 4] = b"DWP1";
+const MAGIC: &[u8; 4] = b"DWP2";
 const HEADER: usize = 9;
 const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
+const SIGNING_KEYS: u8 = 4;
 
 /// A piece is finished when it has so many bytes.
 const PIECE: usize = 1 << 20;
@@ -56,6 +57,11 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
         piece.key(&key);
         piece.finish_if_full(&mut pieces);
     });
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(SIGNING_KEYS);
+    if let Some(keys) = tables.signing_keys() {
+        piece.record(&keys.record.encode());
+    }
     piece.finish(&mut pieces);
     pieces
 }
@@ -111,6 +117,12 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
             for _ in 0..count {
                 let key = rest.key(tables, &mut limits)?;
                 tables.put_key(key);
+            }
+        }
+        SIGNING_KEYS => {
+            for _ in 0..count {
+                let record = SigningKeysRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.put_signing_keys(record);
             }
         }
         _ => return Err(Unreadable::Foreign),

@@ -212,7 +212,7 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
     match table {
         Table::Consumer => ConsumerRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Key => KeyRecord::decode(payload).is_ok_and(|record| record.enabled),
-        Table::Unique | Table::Owned => true,
+        Table::Unique | Table::Owned | Table::SigningKeys => true,
     }
 }
 
@@ -228,6 +228,6 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
         Table::Key => KeyRecord::decode(&stored.payload)
             .ok()
             .map(|record| KeyRecord { enabled: false, ..record }.encode()),
-        Table::Unique | Table::Owned => None,
+        Table::Unique | Table::Owned | Table::SigningKeys => None,
     }
 }

@@ -4,24 +4,30 @@ mod consumers;
 mod keys;
 mod limits;
 mod shards;
+mod signing_keys;
 
 use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 
 use self::consumers::Consumers;
 pub(super) use self::keys::Key;
 use self::keys::Keys;
 pub(super) use self::limits::Limits;
+pub use self::signing_keys::SigningKeys;
 use super::Holdings;
 use super::apply::Fact;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;
 use crate::domain::verifier::Verifier;
+use crate::store::record::SigningKeysRecord;
 
 /// All that checks ask for. One writer changes it, anybody reads.
 #[derive(Default)]
 pub(super) struct Tables {
     keys: Keys,
     consumers: Consumers,
+    signing_keys: ArcSwapOption<SigningKeys>,
 }
 
 impl Tables {
@@ -44,7 +50,17 @@ impl Tables {
             Fact::NoConsumer(id) => self.consumers.remove(&id),
             Fact::Key(record) => self.put_key(Key::of(record, |limits| self.share(limits))),
             Fact::NoKey(id) => self.keys.remove(&id, &self.consumers),
+            Fact::SigningKeys(record) => self.put_signing_keys(record),
+            Fact::NoSigningKeys => self.signing_keys.store(None),
         }
+    }
+
+    pub(super) fn signing_keys(&self) -> Option<Arc<SigningKeys>> {
+        self.signing_keys.load_full()
+    }
+
+    pub(super) fn put_signing_keys(&self, record: SigningKeysRecord) {
+        self.signing_keys.store(Some(Arc::new(record.into())));
     }
 
     pub(super) fn put_consumer(&self, mut consumer: Consumer) {

@@ -63,6 +63,7 @@ pub(super) enum Space {
     Key = 2,
     Unique = 3,
     Owned = 4,
+    SigningKeys = 9,
     /// What a store keeps of itself.
     Meta = 100,
     /// The changes, by number.
@@ -116,6 +117,7 @@ impl From<Table> for Space {
             Table::Key => Self::Key,
             Table::Unique => Self::Unique,
             Table::Owned => Self::Owned,
+            Table::SigningKeys => Self::SigningKeys,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod redb;
 pub mod redis;
 pub mod ring;
 mod roster;
+pub mod seal;
 
 #[cfg(test)]
 mod contract;
@@ -60,6 +61,8 @@ pub enum Table {
     Unique,
     /// Whose is what: the owner's id, then the owned one's.
     Owned,
+    /// What our own JWTs are signed with: one record for all of them.
+    SigningKeys,
 }
 
 /// What a record is known by inside its table: ids and digests, never a user's text.
@@ -267,7 +270,28 @@ impl Epoch {
 
 impl Table {
     /// Every kind of record.
-    pub const ALL: [Self; 4] = [Self::Consumer, Self::Key, Self::Unique, Self::Owned];
+    pub const ALL: [Self; 5] = [Self::Consumer, Self::Key, Self::Unique, Self::Owned, Self::SigningKeys];
+
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// What is looked up in memory: a replica holds all of these.
+    pub const REPLICATED: [Self; 3] = [Self::Consumer, Self::Key, Self::SigningKeys];
+
+    /// As stores call it. Stored: never rename.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Key => "key",
+            Self::Unique => "unique",
+            Self::Owned => "owned",
+            Self::SigningKeys => "signing_keys",
+        }
+    }
+
+    /// Where it stands in [`Table::ALL`].
+    pub(crate) fn index(self) -> usize {
+        Self::ALL.iter().position(|table| *table == self).expect("every table is listed")
+    }
 }
 
 impl Mark {

@@ -1,10 +1,13 @@
 //! Records as Rust has them, and their bytes.
 
+mod signing_keys;
+
 use std::sync::Arc;
 
 use prost::Message;
 use uuid::Uuid;
 
+pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use super::proto;
 use super::{StoreError, Table};
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -244,6 +247,10 @@ struct Field {
 impl Field {
     fn damaged(self, error: prost::DecodeError) -> StoreError {
         StoreError::Damaged { table: self.table, why: error.to_string() }
+    }
+
+    fn missing(self, field: &str) -> StoreError {
+        StoreError::Damaged { table: self.table, why: format!("`{field}` is missing") }
     }
 
     fn exactly<const N: usize>(self, field: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {

@@ -223,7 +223,9 @@ impl Store for RedbStore {
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
         let name = name.clone();
         self.reading(move |transaction, ring| {
-            let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+            let Some(records) = layout::read_records(transaction, table).map_err(refused)? else {
+                return Ok(None);
+            };
             let value = records.get(&name.0[..]).map_err(refused)?;
             value.map(|value| record(ring, table, &name.0, value.value())).transpose()
         })
@@ -239,7 +241,9 @@ impl Store for RedbStore {
     ) -> Result<Vec<Record>, StoreError> {
         let (prefix, after) = (prefix.to_vec(), after.cloned());
         self.reading(move |transaction, ring| {
-            let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+            let Some(records) = layout::read_records(transaction, table).map_err(refused)? else {
+                return Ok(Vec::new());
+            };
             let from = match &after {
                 Some(after) if after.0 >= prefix => Bound::Excluded(&after.0[..]),
                 _ => Bound::Included(&prefix[..]),
@@ -360,7 +364,7 @@ fn send_records(
     send: &mpsc::Sender<Vec<Record>>,
 ) -> Result<(), StoreError> {
     let gone = |_| StoreError::Unavailable("nobody reads the snapshot any more".into());
-    let records = transaction.open_table(layout::records(table)).map_err(refused)?;
+    let Some(records) = layout::read_records(transaction, table).map_err(refused)? else { return Ok(()) };
     let mut chunk = Vec::with_capacity(CHUNK);
     for entry in records.iter().map_err(refused)? {
         let (name, value) = entry.map_err(refused)?;

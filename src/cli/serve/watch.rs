@@ -12,7 +12,7 @@ use tracing::{debug, error, warn};
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::grpc::Health;
-use crate::issue::{Issuer, Reach};
+use crate::issue::{Issuer, KeyLives, Reach};
 use crate::replica::Replica;
 use crate::store::Store;
 use crate::telemetry::{Readiness, Standing, Telemetry};
@@ -98,6 +98,37 @@ pub(super) async fn finish_deletions(issuer: Arc<Issuer>, replica: Arc<Replica>,
         tokio::time::sleep(AGAIN).await;
     }
 }
+
+/// Keeps the keys that JWTs are signed with young, for as long as the process lives. Warns once, until
+/// it goes well again.
+pub(super) async fn tend_signing_keys(
+    issuer: Arc<Issuer>,
+    lives: KeyLives,
+    replica: Arc<Replica>,
+    clock: Clock,
+) {
+    let mut failing = false;
+    let mut applied = replica.applied();
+    // The sender lives as long as the replica, which is ours.
+    let _ = applied.wait_for(Option::is_some).await;
+    loop {
+        let mut pause = AGAIN;
+        if replica.trust(clock.boottime()).is_ok() {
+            match issuer.tend_signing_keys(lives).await {
+                Ok(()) => (failing, pause) = (false, TENDED),
+                Err(error) if !failing => {
+                    warn!(%error, "the signing keys could not be looked after; tokens of the ones there are stay good");
+                    failing = true;
+                }
+                Err(_) => {}
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Between two looks at the signing keys, which live for hours at least.
+const TENDED: Duration = Duration::from_secs(60);
 
 /// Until a store that did not take a deletion is asked again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -124,6 +124,12 @@ fn wrong_settings_say_what_was_expected() {
     check("limits: {check_bytes: 9MB}",             "1:23: expected a number of bytes such as `65536`, `64KiB`, `9MiB` or `1GiB`, found `9MB`");
     check("limits: {check_bytes: 300MiB}",          "1:23: `limits.bytes_in_flight` is 256MiB, expected at least `limits.check_bytes`, which is 300MiB");
     check("limits: {streams: 0}",                   "1:19: `limits.streams` is 0, expected 1 to 100000");
+    check("lifetimes: {jwt: 10s}",                  "1:18: `lifetimes.jwt` is 10s, expected 1m to 1d");
+    check("lifetimes: {jwt: 5h, signing_key: 2h}",  "1:35: `lifetimes.signing_key` is 2h, expected at least `lifetimes.jwt`, which is 5h");
+    for url in ["auth.example.com", "https://", "https://a/", "https://a?b", "https://a b", "ftp://a", "https://me@a"] {
+        let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
+        check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
+    }
     check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `admin_body_bytes`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
@@ -131,7 +137,7 @@ fn wrong_settings_say_what_was_expected() {
     check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
     check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
-    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
+    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
     check("services: {a: 1}",                       "1:11: expected a list, found a map");
     check("data_dir: /a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very", "0:0: the path of the admin socket, `/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-…`, has 116 bytes, and a Unix socket's has at most 107; set a shorter `listen.admin_socket`");

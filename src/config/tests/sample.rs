@@ -6,7 +6,7 @@ use super::*;
 
 /// The sample, with what it shows in comments brought to life.
 fn whole() -> String {
-    let shown = ["# tls:", "# workers:", "# realm:", "# keys:", "#   "];
+    let shown = ["# tls:", "# public_url:", "# workers:", "# realm:", "# keys:", "#   "];
     let alive = |line: &str| match shown.iter().any(|start| line.trim_start().starts_with(start)) {
         true => line.replacen("# ", "", 1) + "\n",
         false => line.to_owned() + "\n",
@@ -50,7 +50,7 @@ fn every_setting_stands_in_the_sample() {
             _ => assert!(written.contains_key(&section), "{section}"),
         }
     }
-    for optional in ["data_dir", "workers"] {
+    for optional in ["data_dir", "public_url", "workers"] {
         assert!(SAMPLE.contains(&format!("\n# {optional}: ")), "{optional}");
     }
     assert!(SAMPLE.contains("\n  # tls:"));

@@ -82,7 +82,7 @@ pub fn restore(
 pub(super) fn make(path: &Path, ring: &Ring) -> Result<(), FileError> {
     let beside = Unfinished::beside(path);
     let epoch = Epoch { store: Uuid::new_v4(), term: 1, number: 0 };
-    let meta = Meta { epoch, log_after: 0, counts: [0; 4] };
+    let meta = Meta { epoch, log_after: 0, counts: [0; Table::COUNT] };
     copy(&beside, ring, &meta, |_| Ok(())).map_err(|fault| fault.at(path, Path::new("")))?;
     match durable::publish_new(beside.path(), path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(FileError::io(path, "made")(error)),
@@ -162,7 +162,8 @@ fn copy(
 fn copy_records(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {
     for table in Table::ALL {
         let mut new = to.open_table(layout::records(table))?;
-        for entry in from.open_table(layout::records(table))?.iter()? {
+        let Some(old) = layout::read_records(from, table)? else { continue };
+        for entry in old.iter()? {
             let (name, value) = entry?;
             new.insert(name.value(), value.value())?;
         }

@@ -1,6 +1,6 @@
 //! What stands where in the file.
 
-use ::redb::{ReadTransaction, TableDefinition};
+use ::redb::{ReadOnlyTable, ReadTransaction, TableDefinition, TableError};
 use prost::Message;
 use uuid::Uuid;
 
@@ -13,29 +13,28 @@ use crate::store::{Epoch, Table};
 
 /// Sealed values by name, a table for each kind of record.
 pub(super) type Records = TableDefinition<'static, &'static [u8], &'static [u8]>;
+/// The same, opened to be read.
+pub(super) type ReadRecords = ReadOnlyTable<&'static [u8], &'static [u8]>;
 /// One entry: what the store keeps of itself.
 pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> = TableDefinition::new("meta");
 pub(super) const META_NAME: &str = "doorward";
 /// Sealed changes by number.
 pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
 
-/// Where a table stands in [`Table::ALL`].
-pub(super) fn index(table: Table) -> usize {
-    match table {
-        Table::Consumer => 0,
-        Table::Key => 1,
-        Table::Unique => 2,
-        Table::Owned => 3,
-    }
+pub(super) fn records(table: Table) -> Records {
+    TableDefinition::new(table.word())
 }
 
-pub(super) fn records(table: Table) -> Records {
-    TableDefinition::new(match table {
-        Table::Consumer => "consumer",
-        Table::Key => "key",
-        Table::Unique => "unique",
-        Table::Owned => "owned",
-    })
+/// The records of a table; `None` where an older Doorward made the file, which had no such records.
+pub(super) fn read_records(
+    transaction: &ReadTransaction,
+    table: Table,
+) -> Result<Option<ReadRecords>, TableError> {
+    match transaction.open_table(records(table)) {
+        Ok(records) => Ok(Some(records)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What the store keeps of itself. Written in the transaction of every change.
@@ -44,8 +43,8 @@ pub(super) struct Meta {
     pub(super) epoch: Epoch,
     /// The log has the changes after this one.
     pub(super) log_after: u64,
-    /// Records by [`index`].
-    pub(super) counts: [u64; 4],
+    /// Records by [`Table::index`].
+    pub(super) counts: [u64; Table::COUNT],
 }
 
 impl Meta {
@@ -60,7 +59,7 @@ impl Meta {
                 .iter()
                 .map(|table| proto::TableCount {
                     table: Space::from(*table) as u32,
-                    records: self.counts[index(*table)],
+                    records: self.counts[table.index()],
                 })
                 .collect(),
             ring: fingerprints::of(ring),
@@ -83,11 +82,11 @@ impl Meta {
         fingerprints::same_ring(&claimed.ring, ring).map_err(Fault::WrongRing)?;
         let (_, payload) = meta_place().open(ring, bytes).map_err(distrust)?;
         let message = proto::Meta::decode(&payload[..]).map_err(|_| distrust(Distrust::Malformed))?;
-        let mut counts = [0; 4];
+        let mut counts = [0; Table::COUNT];
         for table in Table::ALL {
             let space = Space::from(table) as u32;
             let stored = message.counts.iter().find(|count| count.table == space);
-            counts[index(table)] = stored.map_or(0, |count| count.records);
+            counts[table.index()] = stored.map_or(0, |count| count.records);
         }
         let store = Uuid::from_slice(&message.store).map_err(|_| distrust(Distrust::Malformed))?;
         let epoch = Epoch { store, term: message.term, number: message.number };
@@ -107,5 +106,5 @@ fn meta_place() -> Place<'static> {
     Place { space: Space::Meta, name: META_NAME.as_bytes() }
 }
 
-/// Of the tables above. A store with a newer one is refused.
-const SCHEMA: u32 = 1;
+/// Of the tables above. A store with a newer one is refused; 1 had fewer tables.
+const SCHEMA: u32 = 2;

@@ -49,8 +49,7 @@ enum Commit {
 
 impl Verified {
     pub(super) fn report(&self, size: u64) -> Report {
-        let records =
-            Table::ALL.iter().map(|table| (*table, self.meta.counts[layout::index(*table)])).collect();
+        let records = Table::ALL.iter().map(|table| (*table, self.meta.counts[table.index()])).collect();
         Report { epoch: self.meta.epoch, records, changes: self.operations.len() as u64, size }
     }
 }
@@ -98,7 +97,7 @@ pub(super) fn verify(transaction: &ReadTransaction, ring: &Ring) -> Result<Verif
     let meta = Meta::read(transaction, ring)?;
     for table in Table::ALL {
         let counted = verify_records(transaction, ring, table, meta.epoch.number)?;
-        let expected = meta.counts[layout::index(table)];
+        let expected = meta.counts[table.index()];
         if counted != expected {
             return Err(Fault::Damaged(format!("it has {counted} {table:?} records, expected {expected}")));
         }
@@ -193,7 +192,8 @@ fn verify_records(
     newest: u64,
 ) -> Result<u64, Fault> {
     let mut counted = 0;
-    for entry in transaction.open_table(layout::records(table))?.iter()? {
+    let Some(records) = layout::read_records(transaction, table)? else { return Ok(0) };
+    for entry in records.iter()? {
         let (name, value) = entry?;
         let name = Name(name.value().to_vec());
         let (revision, _) = codec::open(ring, table, &name, value.value())

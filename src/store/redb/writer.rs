@@ -40,8 +40,8 @@ pub(super) struct Writer {
     pub(super) readable: bool,
     pub(super) ring: Arc<Ring>,
     pub(super) history: History,
-    /// Records by [`layout::index`].
-    pub(super) counts: [u64; 4],
+    /// Records by [`Table::index`].
+    pub(super) counts: [u64; Table::COUNT],
     /// How many changes the log keeps.
     pub(super) kept: u64,
     pub(super) pause: Pause,
@@ -174,7 +174,7 @@ impl Writer {
 
     fn apply(&mut self, tables: &mut Tables<'_>, revision: u64, step: &Step) -> Result<(), Fault> {
         let records = tables.of(step.table);
-        let count = &mut self.counts[layout::index(step.table)];
+        let count = &mut self.counts[step.table.index()];
         match &step.effect {
             Effect::Put(payload) => {
                 let sealed = codec::seal(&self.ring, step.table, &step.name, revision, payload.clone());
@@ -235,18 +235,19 @@ impl Pause {
 
 /// The tables, open in one transaction.
 struct Tables<'t> {
-    records: [Open<'t, &'static [u8], &'static [u8]>; 4],
+    /// By [`Table::index`].
+    records: Vec<Open<'t, &'static [u8], &'static [u8]>>,
     log: Open<'t, u64, &'static [u8]>,
 }
 
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
-        let [a, b, c, d] = Table::ALL.map(|table| transaction.open_table(layout::records(table)));
-        Ok(Self { records: [a?, b?, c?, d?], log: transaction.open_table(LOG)? })
+        let records = Table::ALL.iter().map(|table| transaction.open_table(layout::records(*table)));
+        Ok(Self { records: records.collect::<Result<_, _>>()?, log: transaction.open_table(LOG)? })
     }
 
     fn of(&mut self, table: Table) -> &mut Open<'t, &'static [u8], &'static [u8]> {
-        &mut self.records[layout::index(table)]
+        &mut self.records[table.index()]
     }
 
     /// The number of the change that wrote a record, `None` where there is none.

@@ -26,7 +26,7 @@ pub(super) const BUCKETS: u16 = 1 << 12;
 /// A hash of records by name: the revision, 8 bytes, then the envelope. The revision stands before
 /// it so that a script can judge an expectation.
 pub(super) fn bucket(table: Table, bucket: u16) -> String {
-    format!("doorward:{{doorward}}:r:{}:{bucket:03x}", word(table))
+    format!("doorward:{{doorward}}:r:{}:{bucket:03x}", table.word())
 }
 
 /// Which of them a record is in. By the end of its name: what belongs to one owner begins alike.
@@ -37,22 +37,12 @@ pub(super) fn bucket_of(name: &Name) -> u16 {
 
 /// A sorted set of the names of a table's records, for reading them in order.
 pub(super) fn names(table: Table) -> String {
-    format!("doorward:{{doorward}}:n:{}", word(table))
+    format!("doorward:{{doorward}}:n:{}", table.word())
 }
 
 /// A string: one piece of a pack.
 pub(super) fn piece(pack: &str, index: usize) -> String {
     format!("{PACK}:{pack}:{index}")
-}
-
-/// Stored: never rename.
-fn word(table: Table) -> &'static str {
-    match table {
-        Table::Consumer => "consumer",
-        Table::Key => "key",
-        Table::Unique => "unique",
-        Table::Owned => "owned",
-    }
 }
 
 /// The cluster's slot of a key with our hash tag: CRC-16 (XMODEM) of the tag, as the cluster

@@ -1,0 +1,41 @@
+//! How long what Doorward issues lives.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::duration::Span;
+use super::fault::Fault;
+use super::limits::within;
+use super::place::At;
+
+/// How long what Doorward issues lives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifetimes {
+    /// JWTs. `1m` to `24h`. Default: `1h`.
+    pub jwt: At<Span>,
+    /// For so long a key signs JWTs; before that it is published for as long. `1h` to `365d`, at least
+    /// as long as a JWT. Default: `30d`.
+    pub signing_key: At<Span>,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self { jwt: At::assumed(Span::seconds(3_600)), signing_key: At::assumed(Span::seconds(30 * 86_400)) }
+    }
+}
+
+impl Lifetimes {
+    pub(super) fn check(&self, faults: &mut Vec<Fault>) {
+        within("lifetimes.jwt", &self.jwt, Span::seconds(60)..=Span::seconds(86_400), faults);
+        let key = Span::seconds(3_600)..=Span::seconds(365 * 86_400);
+        within("lifetimes.signing_key", &self.signing_key, key, faults);
+        if self.signing_key.value < self.jwt.value {
+            let message = format!(
+                "`lifetimes.signing_key` is {}, expected at least `lifetimes.jwt`, which is {}",
+                self.signing_key.value, self.jwt.value
+            );
+            faults.push(Fault::new(self.signing_key.place.or(self.jwt.place), message));
+        }
+    }
+}

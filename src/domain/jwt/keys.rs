@@ -1,0 +1,281 @@
+//! What signatures are verified with: the keys of one issuer (RFC 7517).
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::algorithm::{Algorithm, Arithmetic};
+use super::compact::decode;
+
+/// The usable keys of one issuer.
+pub struct KeySet {
+    keys: Vec<Key>,
+    /// How many were left out, because they cannot be used or not be told apart.
+    left_out: usize,
+}
+
+struct Key {
+    id: Option<String>,
+    /// One for each algorithm that the key may be used with.
+    verifiers: Vec<Verifier>,
+}
+
+struct Verifier {
+    algorithm: Algorithm,
+    material: Material,
+}
+
+enum Material {
+    Public(ParsedPublicKey),
+    Secret(Box<hmac::Key>),
+}
+
+/// Why a document is no key set that could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoKeySet {
+    #[error("it is not a JSON object with a list of `keys`")]
+    Malformed,
+    #[error("it has {found} keys, and `limits.jwks_keys` is {most}")]
+    TooMany { found: usize, most: usize },
+    #[error("none of its {found} keys can be used with the issuer's `algorithms`")]
+    NothingUsable { found: usize },
+}
+
+/// A public key of ours.
+pub struct PublicKey<'k> {
+    pub id: &'k str,
+    pub algorithm: Algorithm,
+    /// As its algorithm has it: a point in SEC1's uncompressed form for ES, 32 bytes for EdDSA, PKCS#1
+    /// for RS and PS; for HS the secret.
+    pub bytes: &'k [u8],
+}
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<serde_json::Value>,
+}
+
+/// The members of a JWK that are read; whatever else there is does not matter.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    kid: Option<String>,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    k: Option<String>,
+}
+
+impl KeySet {
+    /// The keys of a JWK Set that may be used with `algorithms`. What cannot be used is left out.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing can be used, or there are more than `most`.
+    pub fn parse(json: &[u8], algorithms: &[Algorithm], most: usize) -> Result<Self, NoKeySet> {
+        let document: Document = serde_json::from_slice(json).map_err(|_| NoKeySet::Malformed)?;
+        let found = document.keys.len();
+        if found > most {
+            return Err(NoKeySet::TooMany { found, most });
+        }
+        let usable = |jwk| Key::read(serde_json::from_value(jwk).ok()?, algorithms);
+        let set = Self::of(document.keys.into_iter().filter_map(usable).collect(), found);
+        if set.keys.is_empty() { Err(NoKeySet::NothingUsable { found }) } else { Ok(set) }
+    }
+
+    /// Keys that we made ourselves.
+    pub fn of_ours<'k>(keys: impl IntoIterator<Item = PublicKey<'k>>) -> Self {
+        let mut found = 0;
+        let keys = keys.into_iter().inspect(|_| found += 1).filter_map(|key| {
+            let material = key.algorithm.key(key.bytes)?;
+            let verifiers = vec![Verifier { algorithm: key.algorithm, material }];
+            Some(Key { id: Some(key.id.to_owned()), verifiers })
+        });
+        let keys = keys.collect();
+        Self::of(keys, found)
+    }
+
+    /// Two keys that one token could mean are both left out: whichever was taken would be a guess.
+    fn of(mut keys: Vec<Key>, found: usize) -> Self {
+        let clashes: Vec<bool> = (0..keys.len())
+            .map(|at| (0..keys.len()).any(|other| other != at && keys[at].clashes(&keys[other])))
+            .collect();
+        let mut clashes = clashes.into_iter();
+        keys.retain(|_| !clashes.next().unwrap_or(true));
+        let left_out = found - keys.len();
+        Self { keys, left_out }
+    }
+
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Whether both would verify the same tokens.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let of = |set: &Self| -> Vec<_> {
+            let verifiers = set.keys.iter().flat_map(|key| {
+                key.verifiers.iter().map(|one| (key.id.clone(), one.algorithm, one.material.public_bytes()))
+            });
+            let mut all: Vec<_> = verifiers.collect();
+            all.sort();
+            all
+        };
+        let known = |set: &Self| set.keys.iter().flat_map(|key| &key.verifiers).all(Verifier::is_public);
+        known(self) && known(other) && of(self) == of(other)
+    }
+
+    /// Whether there is a key that this token may have been signed with.
+    pub(super) fn has(&self, id: Option<&str>, algorithm: Algorithm) -> bool {
+        self.find(id, algorithm).is_some()
+    }
+
+    /// Whether the signature is the one of the key `id`; without an id, of the only one there is for
+    /// this algorithm.
+    pub(super) fn verify(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        self.find(id, algorithm).is_some_and(|verifier| verifier.verify(signed, signature))
+    }
+
+    fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Verifier> {
+        let fits = |key: &&Key| id.is_none() || key.id.as_deref() == id;
+        let mut found = self
+            .keys
+            .iter()
+            .filter(fits)
+            .filter_map(|key| key.verifiers.iter().find(|verifier| verifier.algorithm == algorithm));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
+    }
+}
+
+impl Key {
+    fn read(jwk: Jwk, algorithms: &[Algorithm]) -> Option<Self> {
+        let signs = jwk.purpose.as_deref().is_none_or(|purpose| purpose == "sig")
+            && jwk.key_ops.as_ref().is_none_or(|all| all.iter().any(|one| one == "verify"));
+        if !signs {
+            return None;
+        }
+        let meant = |algorithm: &&Algorithm| jwk.alg.as_deref().is_none_or(|alg| alg == algorithm.name());
+        let verifiers: Vec<_> = algorithms
+            .iter()
+            .filter(meant)
+            .filter_map(|algorithm| {
+                Some(Verifier { algorithm: *algorithm, material: algorithm.material(&jwk)? })
+            })
+            .collect();
+        (!verifiers.is_empty()).then_some(Self { id: jwk.kid, verifiers })
+    }
+
+    fn clashes(&self, other: &Self) -> bool {
+        let shared = |one: &Verifier| other.verifiers.iter().any(|two| one.algorithm == two.algorithm);
+        self.id.is_some() && self.id == other.id && self.verifiers.iter().any(shared)
+    }
+}
+
+impl Algorithm {
+    /// What to verify with, if the key is one for this algorithm.
+    fn material(self, jwk: &Jwk) -> Option<Material> {
+        let bytes = |text: &Option<String>| decode(text.as_deref()?.as_bytes()).ok();
+        match (self.arithmetic(), jwk.kty.as_str()) {
+            (Arithmetic::Hmac(..), "oct") => {
+                self.key(&Zeroizing::new(decode(jwk.k.as_ref()?.as_bytes()).ok()?))
+            }
+            (Arithmetic::Rsa(parameters), "RSA") => {
+                let (n, e) = (without_zeros(bytes(&jwk.n)?), without_zeros(bytes(&jwk.e)?));
+                if !(2048..=8192).contains(&bits(&n)) || !is_odd_and_at_least_3(&e) {
+                    return None;
+                }
+                let components = RsaPublicKeyComponents { n, e };
+                components.to_parsed_public_key(parameters).ok().map(Material::Public)
+            }
+            (Arithmetic::Curve { name, bytes: length, .. }, "EC") if jwk.crv.as_deref() == Some(name) => {
+                let (x, y) = (bytes(&jwk.x)?, bytes(&jwk.y)?);
+                if x.len() != length || y.len() != length {
+                    return None;
+                }
+                self.key(&[&[UNCOMPRESSED], &x[..], &y[..]].concat())
+            }
+            (Arithmetic::Ed25519, "OKP") if jwk.crv.as_deref() == Some("Ed25519") => {
+                self.key(&bytes(&jwk.x)?)
+            }
+            _ => None,
+        }
+    }
+
+    /// A key in the form that its algorithm has; a point is checked to be on its curve.
+    fn key(self, bytes: &[u8]) -> Option<Material> {
+        let parsed = match self.arithmetic() {
+            Arithmetic::Curve { bytes: length, algorithm, .. } => {
+                (bytes.len() == 2 * length + 1).then(|| ParsedPublicKey::new(algorithm, bytes))?
+            }
+            Arithmetic::Ed25519 => (bytes.len() == 32).then(|| ParsedPublicKey::new(&ED25519, bytes))?,
+            Arithmetic::Rsa(parameters) => ParsedPublicKey::new(parameters, bytes),
+            Arithmetic::Hmac(algorithm, least) => {
+                return (bytes.len() >= least)
+                    .then(|| Material::Secret(Box::new(hmac::Key::new(algorithm, bytes))));
+            }
+        };
+        parsed.ok().map(Material::Public)
+    }
+}
+
+impl Verifier {
+    fn is_public(&self) -> bool {
+        matches!(self.material, Material::Public(_))
+    }
+
+    fn verify(&self, signed: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            // The fixed-length algorithms take no other length and no DER, and check the range of r
+            // and s (CVE-2022-21449).
+            Material::Public(key) => key.verify_sig(signed, signature).is_ok(),
+            // In constant time, and all of it.
+            Material::Secret(key) => hmac::verify(key, signed, signature).is_ok(),
+        }
+    }
+}
+
+impl Material {
+    fn public_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Public(key) => key.as_ref().to_vec(),
+            Self::Secret(_) => Vec::new(),
+        }
+    }
+}
+
+/// SEC1 2.3.3.
+const UNCOMPRESSED: u8 = 4;
+
+/// Some write numbers with zeros before them, against RFC 7518 section 6.3.1.1.
+fn without_zeros(number: Vec<u8>) -> Vec<u8> {
+    number.into_iter().skip_while(|byte| *byte == 0).collect()
+}
+
+fn bits(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+fn is_odd_and_at_least_3(number: &[u8]) -> bool {
+    number.last().is_some_and(|last| last % 2 == 1) && number != [1]
+}

@@ -1,0 +1,106 @@
+//! JWTs of our own: made for a consumer, and taken back.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::signing_keys::{open, token_id};
+use super::{Issuer, Refusal};
+use crate::domain::consumer::ConsumerId;
+use crate::domain::jwt::{self, Refused, Rules};
+use crate::domain::time::Timestamp;
+use crate::domain::verdict::Fault;
+use crate::replica::SigningKeys;
+
+/// A token that was just made.
+pub struct Minted {
+    pub token: String,
+    /// Its `jti`.
+    pub id: String,
+    pub expires_at: Timestamp,
+}
+
+/// Why a token does not say whose it is.
+#[derive(Debug)]
+pub enum NotProven {
+    Refused(Refused),
+    /// Whether it is good cannot be known: for `unavailable`.
+    Unknown(Fault),
+    /// The store cannot be asked.
+    Unread(Refusal),
+}
+
+impl Issuer {
+    /// Makes a token for these audiences: ids of services, [`jwt::EVERY_SERVICE`], or
+    /// [`jwt::ADMIN_AUDIENCE`].
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] without `public_url`, [`Refusal::NotFound`] while there are no signing
+    /// keys; the store's.
+    pub async fn mint(
+        &self,
+        consumer: ConsumerId,
+        audiences: &[String],
+        lifetime: Duration,
+    ) -> Result<Minted, Refusal> {
+        let issuer = self.public_url()?;
+        let keys = self.signing_keys().await?.ok_or_else(no_keys)?;
+        let key = open(&self.ring, &keys.record.primary)?;
+        let now = self.clock.now().unix();
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        let expires_at = Timestamp::from_unix(now.saturating_add(lifetime));
+        let id = token_id();
+        let claims = json!({
+            "iss": issuer,
+            "sub": consumer.to_string(),
+            "aud": audiences,
+            "exp": expires_at.unix(),
+            "iat": now,
+            "jti": id,
+        });
+        let unavailable = |_| {
+            let why = "the system gives no random bytes; nothing is signed without them";
+            Refusal::Store(crate::store::StoreError::Unavailable(why.into()))
+        };
+        Ok(Minted { token: key.sign(&claims).map_err(unavailable)?, id, expires_at })
+    }
+
+    /// Whose a token of ours is, if it is genuine, good now and meant for exactly this audience.
+    /// Whether that consumer is still there and enabled is the caller's to ask.
+    ///
+    /// # Errors
+    ///
+    /// [`NotProven`].
+    pub async fn whose(&self, token: &[u8], audience: &str) -> Result<ConsumerId, NotProven> {
+        if let Some(replica) = &self.replica {
+            replica.trust(self.clock.boottime()).map_err(NotProven::Unknown)?;
+        }
+        let rules = Rules::ours(self.public_url().map_err(NotProven::Unread)?);
+        let keys = self.signing_keys().await.map_err(NotProven::Unread)?;
+        let keys = keys.ok_or(NotProven::Refused(Refused::UnknownKey))?;
+        let claims = jwt::verify(token, &rules, &keys.set).map_err(NotProven::Refused)?;
+        claims.judge(&rules, self.clock.now()).map_err(NotProven::Refused)?;
+        if !claims.is_for_any(&[audience]) {
+            return Err(NotProven::Refused(Refused::Audience));
+        }
+        claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))
+    }
+
+    /// Those of the replica where there is one.
+    async fn signing_keys(&self) -> Result<Option<std::sync::Arc<SigningKeys>>, Refusal> {
+        match &self.replica {
+            Some(replica) => Ok(replica.signing_keys()),
+            None => Ok(self.stored_signing_keys().await?.map(|(_, keys)| std::sync::Arc::new(keys.into()))),
+        }
+    }
+
+    fn public_url(&self) -> Result<&str, Refusal> {
+        let why = "is not configured, and JWTs of ours need it as their `iss`; add it";
+        self.public_url.as_deref().ok_or_else(|| Refusal::Invalid { field: "public_url", why: why.into() })
+    }
+}
+
+fn no_keys() -> Refusal {
+    Refusal::NotFound { what: "signing key", name: "primary".into() }
+}
