@@ -18,8 +18,7 @@ use crate::domain::time::Timestamp;
 
 /// Counts and describes this instance. One for the whole process, behind an `Arc`.
 ///
-/// Counters are found when this is made: to record a check is a few atomic additions, without a
-/// lock or a lookup by label.
+/// To record a check is a few additions, without a lock or a lookup by label.
 pub struct Telemetry {
     registry: Registry,
     clock: Clock,
@@ -185,6 +184,7 @@ impl Telemetry {
 
     /// Brings up to date what is kept elsewhere or changes by itself.
     fn refresh(&self) {
+        self.checks.refresh();
         self.ready.set(i64::from(self.readiness.ready()));
         self.standing.refresh(&self.clock);
         if let Some(open) = self.open_connections.get() {
