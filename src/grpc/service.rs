@@ -5,12 +5,16 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use hyper::body::Incoming;
 use tonic::service::Routes;
 use tower::Service as _;
@@ -109,23 +113,24 @@ impl<D: Decide> Wire<D> {
         &self.health
     }
 
-    /// Answers one call.
+    /// Answers one call of a connection, which has the wire in a count of its own: one that all
+    /// threads share would be changed by each of them for each call.
     pub(crate) async fn answer(
-        self: Arc<Self>,
+        wire: Rc<Arc<Self>>,
         call: Request<Incoming>,
     ) -> Result<Response<Reply>, Infallible> {
         if call.method() != Method::POST || call.uri().path() != CHECK {
             // Boxed, so that the future of a check stays small.
-            return Ok(Box::pin(self.services(call)).await);
+            return Ok(Box::pin(wire.services(call)).await);
         }
         if !is_grpc(call.headers()) {
             return Ok(Reply::unsupported_media_type());
         }
         let allowed =
-            timeout(call.headers()).map_or(self.limits.arrival, |asked| asked.min(self.limits.arrival));
-        Ok(match self.arrival(call.into_body(), allowed).await {
-            Ok(message) => Reply::message(self.decide(&message)),
-            Err(Refusal::Denied(denial)) => Reply::message(self.refuse(denial)),
+            timeout(call.headers()).map_or(wire.limits.arrival, |asked| asked.min(wire.limits.arrival));
+        Ok(match wire.arrival(call.into_body(), allowed).await {
+            Ok(message) => Reply::message(wire.decide(&message)),
+            Err(Refusal::Denied(denial)) => Reply::message(wire.refuse(denial)),
             Err(Refusal::Compressed) => Reply::compressed(),
         })
     }
@@ -148,10 +153,14 @@ impl<D: Decide> Wire<D> {
                 }
             }
         };
-        match tokio::time::timeout(allowed, arriving).await {
-            Ok(Some(message)) => Ok(message),
-            Ok(None) | Err(_) => Err(refused.take().unwrap_or(Refusal::Denied(Denial::Deadline))),
-        }
+        let mut arriving = pin!(arriving);
+        // Mostly it is all there, and then no clock needs to be set.
+        let at_once = poll_fn(|context| Poll::Ready(arriving.as_mut().poll(context))).await;
+        let arrived = match at_once {
+            Poll::Ready(arrived) => arrived,
+            Poll::Pending => tokio::time::timeout(allowed, arriving).await.ok().flatten(),
+        };
+        arrived.ok_or_else(|| refused.take().unwrap_or(Refusal::Denied(Denial::Deadline)))
     }
 
     /// The answer to a message that has arrived. A panic on the way is the denial `internal`.
@@ -186,6 +195,7 @@ impl<D: Decide> Wire<D> {
 }
 
 const AUTHORIZATION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/external_auth.bin"));
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -197,7 +207,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// `grpc-timeout`: up to eight digits and a unit. What is written otherwise is taken for absent.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    let (unit, digits) = headers.get(GRPC_TIMEOUT)?.as_bytes().split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -66,7 +67,8 @@ impl<D: Decide> Connections<D> {
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
         let mut draining = self.draining.clone();
-        let service = service_fn(|call| self.wire.clone().answer(call));
+        let wire = Rc::new(self.wire.clone());
+        let service = service_fn(move |call| Wire::answer(wire.clone(), call));
         let connection = self.http.serve_connection(TokioIo::new(Greeted::new(stream, GREETING)), service);
         tokio::pin!(connection);
         tokio::select! {
