@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -11,12 +11,13 @@ use crate::domain::authentication::Authentication;
 use crate::domain::catalog::Catalog;
 use crate::domain::client::Client;
 use crate::domain::consumer::{Consumer, ConsumerId};
-use crate::domain::decide::{Decided, Directory, Trail, World, decide_before};
+use crate::domain::credential::Challenges;
+use crate::domain::decide::{Decided, Directory, Owned, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
-use crate::domain::deployment::{Deployment, Mode};
+use crate::domain::deployment::Mode;
 use crate::domain::headers::{Mutations, mutate, unvouched};
 use crate::domain::key::KeyFacts;
-use crate::domain::principal::Principal;
+use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::request::Request;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
@@ -38,10 +39,11 @@ pub struct Decision<'a> {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack: in a box it would be on the heap")]
 pub enum Outcome<'a> {
     Allow(Mutations<'a>),
     /// A plain denial, with a `WWW-Authenticate` value for each accepted scheme (401 alone).
-    Deny(Notice, Vec<&'a str>),
+    Deny(Notice, Challenges<'a>),
     /// Envoy's typed `error_response`, with `Retry-After` in seconds.
     Fault(Notice, u32),
 }
@@ -53,11 +55,10 @@ pub struct Metadata<'a> {
     pub infrastructure: Option<&'a str>,
     /// `enforce` or `shadow`.
     pub mode: &'static str,
-    /// The consumer's id.
-    pub consumer: Option<String>,
-    pub username: Option<String>,
-    pub groups: Vec<String>,
-    pub credential: Option<String>,
+    pub consumer: Option<ConsumerId>,
+    pub username: Option<&'a str>,
+    pub groups: &'a [String],
+    pub credential: Option<&'a CredentialName>,
     /// Told as two fields: `client`, the address where it is known, and `client_from`, the hop that
     /// named it ([`Hop::word`](crate::domain::client::Hop::word)).
     pub client: Option<Client>,
@@ -87,7 +88,8 @@ const RETRY_AFTER: u32 = 1;
 #[derive(Clone, Copy)]
 struct Began {
     now: Timestamp,
-    at: Instant,
+    /// CLOCK_BOOTTIME: the lease is asked about this moment, and the duration counts from it.
+    boottime: Duration,
 }
 
 impl Checker {
@@ -148,7 +150,7 @@ impl Checker {
     ) -> T {
         let began = self.begin();
         let catalog = self.catalog.load();
-        let known = Known { catalog: &catalog, replica: &self.replica, boottime: self.clock.boottime() };
+        let known = Known { catalog: &catalog, replica: &self.replica, boottime: began.boottime };
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let Decided { verdict, trail } =
             catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
@@ -169,7 +171,7 @@ impl Checker {
     }
 
     fn begin(&self) -> Began {
-        Began { now: self.clock.now(), at: self.clock.monotonic() }
+        Began { now: self.clock.now_or_just_before(), boottime: self.clock.boottime() }
     }
 
     /// Answer, metric, log line and metadata of a decision come from one value.
@@ -180,29 +182,25 @@ impl Checker {
         tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Timestamp) -> T,
     ) -> T {
         let Concluded { began, request, trail, catalog } = case;
-        let challenges = conclusion.challenges(trail);
         let (label, code, why) = conclusion.face();
         let mistake = conclusion.is_a_mistake();
         // Who passes is the principal, whatever was tried on the way; who does not is what was tried.
         let (credential, consumer) = match conclusion.principal() {
-            Some(principal) => (credential(principal), principal.consumer().cloned()),
-            None => (trail.key.map(|key| key.to_string()), trail.consumer.clone()),
+            Some(principal) => (principal.credential(), principal.consumer()),
+            None => (trail.credential.as_ref(), trail.consumer.as_ref()),
         };
-        let consumer = consumer.as_ref();
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
-            Conclusion::Deny(denial) => {
-                Outcome::Deny(denial.notice(), challenges.iter().map(String::as_str).collect())
-            }
+            Conclusion::Deny(denial) => Outcome::Deny(denial.notice(), challenges(trail, &denial)),
             Conclusion::Fault(fault) => match self.on_fault {
                 OnFault::Error => Outcome::Fault(fault.notice(), RETRY_AFTER),
-                OnFault::Deny => Outcome::Deny(fault.notice(), Vec::new()),
+                OnFault::Deny => Outcome::Deny(fault.notice(), Challenges::new()),
             },
         };
         let decision = Decision {
             outcome,
-            metadata: metadata(trail, consumer, credential.clone(), label, code),
+            metadata: metadata(trail, consumer, credential, (label, code)),
             request_id: request_id(request),
             grpc: request.grpc,
         };
@@ -219,10 +217,10 @@ impl Checker {
             path: trail.readings.as_ref().map_or(request.target, |readings| &readings.path),
             host: request.host,
             client: trail.client,
-            credential: credential.as_deref(),
+            credential,
             consumer: consumer.map(|consumer| consumer.id),
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
-            duration: self.clock.monotonic().saturating_duration_since(began.at),
+            duration: self.clock.boottime().saturating_sub(began.boottime),
         };
         tell(&decision, &line, began.now)
     }
@@ -237,13 +235,14 @@ struct Concluded<'a, 'r> {
 }
 
 /// A decision that still has its reasons.
+#[allow(clippy::large_enum_variant, reason = "as the outcome's")]
 enum Conclusion<'a> {
     Allow(&'a Grant<'a>, Mutations<'a>),
     Deny(Denial),
     Fault(Fault),
 }
 
-impl Conclusion<'_> {
+impl<'a> Conclusion<'a> {
     fn face(&self) -> (VerdictLabel, Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Allow(..) => (VerdictLabel::Allow, None, None),
@@ -270,27 +269,21 @@ impl Conclusion<'_> {
         }
     }
 
-    fn principal(&self) -> Option<&Principal> {
+    fn principal(&self) -> Option<&'a Principal> {
         match self {
             Self::Allow(grant, _) => Some(&grant.principal),
             Self::Deny(_) | Self::Fault(_) => None,
         }
     }
-
-    /// How the caller may prove itself, where that is what it lacked.
-    fn challenges(&self, trail: &Trail<'_, '_>) -> Vec<String> {
-        match (self, trail.deployment) {
-            (Self::Deny(denial), Some(deployment)) if denial.challenges() => challenges(deployment, denial),
-            _ => Vec::new(),
-        }
-    }
 }
 
-fn challenges(deployment: &Deployment, denial: &Denial) -> Vec<String> {
+/// How the caller may prove itself, where that is what it lacked: each way once.
+fn challenges<'a>(trail: &Trail<'a, '_>, denial: &Denial) -> Challenges<'a> {
+    let mut challenges = Challenges::new();
+    let Some(deployment) = trail.deployment.filter(|_| denial.challenges()) else { return challenges };
     let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
-        return Vec::new();
+        return challenges;
     };
-    let mut challenges = Vec::new();
     for challenge in methods.iter().flat_map(|method| method.challenges(denial)) {
         if !challenges.contains(&challenge) {
             challenges.push(challenge);
@@ -299,19 +292,11 @@ fn challenges(deployment: &Deployment, denial: &Denial) -> Vec<String> {
     challenges
 }
 
-fn credential(principal: &Principal) -> Option<String> {
-    match principal {
-        Principal::Proven { credential, .. } => Some(credential.clone()),
-        Principal::Nobody | Principal::Anonymous(_) => None,
-    }
-}
-
 fn metadata<'a>(
     trail: &Trail<'a, '_>,
-    consumer: Option<&Arc<Consumer>>,
-    credential: Option<String>,
-    label: VerdictLabel,
-    code: Option<&'static str>,
+    consumer: Option<&'a Arc<Consumer>>,
+    credential: Option<&'a CredentialName>,
+    (label, code): (VerdictLabel, Option<&'static str>),
 ) -> Metadata<'a> {
     let deployment = trail.deployment;
     Metadata {
@@ -319,9 +304,9 @@ fn metadata<'a>(
         infrastructure: deployment
             .and_then(|deployment| deployment.infrastructure.as_ref().map(|(_, name)| name.as_str())),
         mode: deployment.map_or(Mode::Enforce, |deployment| deployment.policy.mode).name(),
-        consumer: consumer.map(|consumer| consumer.id.to_string()),
-        username: consumer.and_then(|consumer| consumer.username.clone()),
-        groups: consumer.map_or_else(Vec::new, |consumer| consumer.groups.clone()),
+        consumer: consumer.map(|consumer| consumer.id),
+        username: consumer.and_then(|consumer| consumer.username.as_deref()),
+        groups: consumer.map_or(&[], |consumer| &consumer.groups),
         credential,
         client: trail.client,
         method: trail.method,
@@ -364,6 +349,17 @@ impl Directory for Known<'_> {
         }
         self.replica.trust(self.boottime)?;
         Ok(self.replica.key(verifier))
+    }
+
+    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
+        if let Some(key) = self.catalog.key(verifier) {
+            return Ok(Some((key.clone(), self.consumer(key.consumer)?)));
+        }
+        self.replica.trust(self.boottime)?;
+        let Some((key, consumer)) = self.replica.key_and_consumer(verifier) else { return Ok(None) };
+        // The file wins.
+        let of_file = self.catalog.consumers().get(&key.consumer).map(Arc::clone);
+        Ok(Some((key, of_file.or(consumer))))
     }
 
     fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault> {

@@ -148,7 +148,7 @@ fn host(text: &str) -> Result<String, String> {
             "the host {} has a port; write `{wildcard}{canonical}`, which is compared without the port",
             quoted(text)
         )),
-        Some(canonical) if canonical.starts_with('[') && wildcard.is_empty() => Ok(canonical),
+        Some(canonical) if canonical.starts_with('[') && wildcard.is_empty() => Ok(canonical.into_owned()),
         Some(canonical) if labels(&canonical) && !canonical.starts_with('[') => {
             Ok(format!("{wildcard}{canonical}"))
         }

@@ -49,10 +49,9 @@ pub fn bearer(value: &[u8]) -> Bearer<'_> {
 
 /// The bearer token of a request, whether its header lines are separate or joined.
 pub fn find_bearer<'a>(request: &Request<'a>) -> Bearer<'a> {
-    let mut lines = request.headers.iter().filter(|header| header.name == b"authorization");
+    let mut lines = request.headers.named(b"authorization").map(bearer);
     let Some(first) = lines.next() else { return Bearer::Absent };
-    let first = bearer(first.value);
-    let mut others = lines.map(|line| bearer(line.value)).peekable();
+    let mut others = lines.peekable();
     if others.peek().is_none() {
         return first;
     }

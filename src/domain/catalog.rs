@@ -1,6 +1,9 @@
 //! All deployments, compiled: immutable, swapped whole.
 
-use std::collections::HashMap;
+mod places;
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,12 +11,13 @@ use uuid::Uuid;
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
-use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId, longest_cover};
-use super::headers::{self, IdentityHeaders};
+use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
+use super::headers::{self, IdentityHeaders, Lengths};
 use super::key::KeyFacts;
 use super::permission::Permission;
 use super::role::{Project, Roles};
 use super::verifier::Verifier;
+use places::Places;
 
 /// What a catalog is made of: the operator's words, every name resolved to an id.
 #[derive(Clone, Debug, Default)]
@@ -48,16 +52,22 @@ pub struct Catalog {
     trusted: TrustedProxies,
     roles: Roles,
     projects: Vec<Project>,
+    /// Of the identity headers' names.
+    headers_lengths: Lengths,
     /// Every other spelling of an identity header.
     look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
     by_name: HashMap<String, Vec<usize>>,
-    /// Exact hosts, in lower case.
-    exact: HashMap<String, Vec<usize>>,
+    /// Names of those on which there is something.
+    infrastructures: HashSet<String>,
+    /// Exact hosts, canonical.
+    exact: HashMap<String, Places>,
     /// `*.example.com` as `.example.com`.
-    suffixes: HashMap<String, Vec<usize>>,
+    suffixes: HashMap<String, Places>,
+    /// In bytes: of a host, which a caller may make long, no longer end is looked up.
+    longest_suffix: usize,
     /// Deployments of any host.
-    anywhere: Vec<usize>,
+    anywhere: Places,
 }
 
 /// Two deployments that the same request would resolve to.
@@ -88,6 +98,7 @@ impl Catalog {
             roles,
             projects,
         } = parts;
+        let headers_lengths = Lengths::of(&headers);
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
@@ -100,45 +111,43 @@ impl Catalog {
             trusted,
             roles,
             projects,
+            headers_lengths,
             look_alikes,
             by_name: HashMap::new(),
+            infrastructures: HashSet::new(),
             exact: HashMap::new(),
             suffixes: HashMap::new(),
-            anywhere: Vec::new(),
+            longest_suffix: 0,
+            anywhere: Places::default(),
         };
         catalog.index()?;
         Ok(catalog)
     }
 
     fn index(&mut self) -> Result<(), Clash> {
-        let mut taken: HashMap<(Option<&str>, &str), usize> = HashMap::new();
         for (index, deployment) in self.deployments.iter().enumerate() {
             self.by_name.entry(deployment.service_name.clone()).or_default().push(index);
-            let hosts: Vec<Option<&str>> = match deployment.hosts.as_slice() {
-                [] => vec![None],
-                hosts => hosts.iter().map(|host| Some(host.as_str())).collect(),
-            };
-            let paths: Vec<&str> = match deployment.paths.as_slice() {
-                [] => vec!["/"],
-                paths => paths.iter().map(String::as_str).collect(),
-            };
-            for host in hosts {
-                for path in &paths {
-                    if let Some(&other) = taken.get(&(host, *path)).filter(|other| **other != index) {
-                        return Err(Clash {
-                            deployments: (self.deployments[other].name(), deployment.name()),
-                            host: host.map(str::to_owned),
-                            path: (*path).to_owned(),
-                        });
+            if let Some((_, infrastructure)) = &deployment.infrastructure {
+                self.infrastructures.insert(infrastructure.clone());
+            }
+            let paths = if deployment.paths.is_empty() { &[String::new()] } else { &deployment.paths[..] };
+            let hosts = deployment.hosts.iter().map(|host| Some(host.as_str()));
+            let any = deployment.hosts.is_empty().then_some(None);
+            for host in hosts.chain(any) {
+                let places = match host.map(|host| host.strip_prefix('*').ok_or(host)) {
+                    None => &mut self.anywhere,
+                    Some(Ok(suffix)) => {
+                        self.longest_suffix = self.longest_suffix.max(suffix.len());
+                        self.suffixes.entry(suffix.to_owned()).or_default()
                     }
-                    taken.insert((host, *path), index);
-                }
-                match host {
-                    None => self.anywhere.push(index),
-                    Some(host) => match host.strip_prefix('*') {
-                        Some(suffix) => self.suffixes.entry(suffix.to_owned()).or_default().push(index),
-                        None => self.exact.entry(host.to_owned()).or_default().push(index),
-                    },
+                    Some(Err(host)) => self.exact.entry(host.to_owned()).or_default(),
+                };
+                for path in paths {
+                    places.take(path, index).map_err(|other| Clash {
+                        deployments: (self.deployments[other].name(), deployment.name()),
+                        host: host.map(str::to_owned),
+                        path: if path.is_empty() { "/".to_owned() } else { path.clone() },
+                    })?;
                 }
             }
         }
@@ -177,6 +186,10 @@ impl Catalog {
 
     pub fn headers(&self) -> &IdentityHeaders {
         &self.headers
+    }
+
+    pub fn headers_lengths(&self) -> Lengths {
+        self.headers_lengths
     }
 
     pub fn trusted(&self) -> &TrustedProxies {
@@ -248,32 +261,34 @@ impl Catalog {
         path: &[u8],
         infrastructure: Option<&[u8]>,
     ) -> Result<(&Deployment, &'static str), Denial> {
-        let unknown = || match self.deployments.iter().any(|deployment| deployment.is_on(infrastructure)) {
+        let unknown = || match infrastructure.and_then(|on| str::from_utf8(on).ok()) {
             // Nothing at all is there, whatever host and path: the name is wrong.
-            false if infrastructure.is_some() => Denial::UnknownService { of: Unnamed::Route },
+            None if infrastructure.is_some() => Denial::UnknownService { of: Unnamed::Route },
+            Some(on) if !self.infrastructures.contains(on) => Denial::UnknownService { of: Unnamed::Route },
             _ => Denial::UnknownService { of: Unnamed::HostAndPath },
         };
-        let host = canonical_host(host).ok_or_else(unknown)?;
-        let (candidates, class) = self.of_host(&host);
-        candidates
-            .iter()
-            .map(|index| &self.deployments[*index])
-            .filter(|deployment| deployment.is_on(infrastructure))
-            .filter_map(|deployment| {
-                longest_cover(&deployment.paths, path).map(|length| (length, deployment))
-            })
-            .max_by_key(|(length, _)| *length)
-            .map(|(_, deployment)| (deployment, class))
-            .ok_or_else(unknown)
+        let (places, class) = self.of_host(host).ok_or_else(unknown)?;
+        let mut covering = places.covering(path).map(|index| &self.deployments[index]);
+        let found = covering.find(|deployment| deployment.is_on(infrastructure));
+        found.map(|deployment| (deployment, class)).ok_or_else(unknown)
     }
 
-    fn of_host(&self, host: &str) -> (&[usize], &'static str) {
-        if let Some(candidates) = self.exact.get(host) {
-            return (candidates, "exact_host");
+    /// The places of a host; `None` where it is no host.
+    fn of_host(&self, host: &[u8]) -> Option<(&Places, &'static str)> {
+        // As most hosts are written, they are canonical, as all are by which this map goes.
+        let exact = |host: &str| self.exact.get(host).map(|places| (places, "exact_host"));
+        if let Some(found) = str::from_utf8(host).ok().and_then(exact) {
+            return Some(found);
+        }
+        let host = canonical_host(host)?;
+        if let Some(found) = exact(&host) {
+            return Some(found);
         }
         // `a.b.example.com` is tried as `.b.example.com`, `.example.com`, `.com`.
-        let suffix = host.match_indices('.').find_map(|(dot, _)| self.suffixes.get(&host[dot..]));
-        suffix.map_or((&self.anywhere, "any_host"), |candidates| (candidates, "host_suffix"))
+        let tail = host.len().saturating_sub(self.longest_suffix);
+        let suffixes = memchr::memchr_iter(b'.', host.as_bytes()).filter(|dot| *dot >= tail);
+        let suffix = suffixes.filter_map(|dot| self.suffixes.get(&host[dot..])).next();
+        Some(suffix.map_or((&self.anywhere, "any_host"), |places| (places, "host_suffix")))
     }
 }
 
@@ -281,7 +296,7 @@ impl Catalog {
 ///
 /// Two `Host` lines arrive as `a,b`, and userinfo has no place here: neither is a host. Nor is a
 /// name with an empty label (`a..`): it would be nobody's of its own, and fall to whoever takes any.
-pub fn canonical_host(host: &[u8]) -> Option<String> {
+pub fn canonical_host(host: &[u8]) -> Option<Cow<'_, str>> {
     let host = std::str::from_utf8(host).ok()?;
     let name = match host.rsplit_once(':') {
         // `[::1]:8080`, `[::1]`: the bracket ends the address.
@@ -301,7 +316,11 @@ pub fn canonical_host(host: &[u8]) -> Option<String> {
         },
         |address| address.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.')),
     );
-    (plain && !name.is_empty()).then(|| name.to_ascii_lowercase())
+    if !plain || name.is_empty() {
+        return None;
+    }
+    let lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) })
 }
 
 #[cfg(test)]

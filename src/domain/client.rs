@@ -118,10 +118,9 @@ pub fn client(request: &Request<'_>, trusted: &TrustedProxies) -> Client {
         None if request.unix && trusted.unix => Client { address: None, hop: Hop::Nobody },
         None => return Client { address: None, hop: Hop::Nobody },
     };
-    for (from_right, entry) in forwarded(request).enumerate() {
-        if client.address.is_some_and(|address| !trusted.networks.contains(address)) {
-            break;
-        }
+    let mut entries = forwarded(request).enumerate();
+    while client.address.is_none_or(|address| trusted.networks.contains(address)) {
+        let Some((from_right, entry)) = entries.next() else { break };
         let Some(address) = address(entry) else {
             return Client { address: None, hop: Hop::Unreadable { from_right } };
         };
@@ -137,8 +136,8 @@ pub fn client(request: &Request<'_>, trusted: &TrustedProxies) -> Client {
 /// The entries of `x-forwarded-for`, from right to left: a proxy adds at the end, be it to the last
 /// line or as a line of its own.
 fn forwarded<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let lines = request.headers.iter().rev().filter(|header| header.name == b"x-forwarded-for");
-    lines.flat_map(|line| line.value.rsplit(|&byte| byte == b',')).map(trimmed)
+    let lines = request.headers.named(b"x-forwarded-for").rev();
+    lines.flat_map(|line| line.rsplit(|&byte| byte == b',')).map(trimmed)
 }
 
 /// Without the optional blanks that RFC 9110 section 5.6.1 has around the items of a list.

@@ -45,30 +45,29 @@ pub fn find<'a>(request: &Request<'a>, name: &str) -> Found<'a> {
 /// also names with blanks around them, and what follows a comma. A cookie that could not be put
 /// into a header of ours (bytes outside visible ASCII and blank) goes with them.
 pub fn without(request: &Request<'_>, names: &[&str]) -> Rest {
+    if names.is_empty() {
+        return Rest::Unchanged;
+    }
     let Some(header) = header(request) else { return Rest::Unchanged };
+    let pairs = || header.split(|&byte| byte == b';');
+    if pairs().all(|pair| before_ours(pair, names).len() == pair.len()) {
+        return Rest::Unchanged;
+    }
     let mut left = String::with_capacity(header.len());
-    let mut changed = false;
-    for pair in header.split(|&byte| byte == b';') {
-        let kept = before_ours(pair, names);
-        changed |= kept.len() < pair.len();
-        if let Some(kept) = sendable(kept) {
+    for pair in pairs() {
+        if let Some(kept) = sendable(before_ours(pair, names)) {
             if !left.is_empty() {
                 left.push_str("; ");
             }
             left.push_str(kept);
         }
     }
-    match (changed, left.is_empty()) {
-        (false, _) => Rest::Unchanged,
-        (true, true) => Rest::Nothing,
-        (true, false) => Rest::Left(left),
-    }
+    if left.is_empty() { Rest::Nothing } else { Rest::Left(left) }
 }
 
 /// The Cookie lines as one. Copies only where there are several.
 fn header<'a>(request: &Request<'a>) -> Option<Cow<'a, [u8]>> {
-    let mut lines =
-        request.headers.iter().filter(|header| header.name == b"cookie").map(|header| header.value);
+    let mut lines = request.headers.named(b"cookie");
     let mut joined = Cow::Borrowed(lines.next()?);
     for line in lines {
         let all = joined.to_mut();

@@ -1,6 +1,9 @@
 //! What a request presents, and where it was found.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use smallvec::{SmallVec, smallvec};
 
 use super::authentication::{ApiKey, KeyName, Method, Place, StaticToken};
 use super::authorization::{self, Bearer};
@@ -84,15 +87,15 @@ impl Method {
 
     /// The challenges of RFC 9110 section 11.6.1 for callers who proved nothing. A bearer's says
     /// what was wrong with the token, and nothing where there was none (RFC 6750 section 3.1).
-    pub fn challenges(&self, denial: &Denial) -> Vec<String> {
+    pub fn challenges(&self, denial: &Denial) -> Challenges<'_> {
         let error = match denial {
-            Denial::InvalidCredential { .. } => Some("error=\"invalid_token\""),
-            Denial::DuplicateCredential => Some("error=\"invalid_request\""),
+            Denial::InvalidCredential { .. } => Some("invalid_token"),
+            Denial::DuplicateCredential => Some("invalid_request"),
             _ => None,
         };
         match self {
             Self::ApiKey(api_key) => api_key.challenges(error),
-            Self::StaticToken(_) => vec![challenge("Bearer", None, error)],
+            Self::StaticToken(_) => smallvec![Challenge { scheme: "Bearer", realm: None, error }],
         }
     }
 }
@@ -133,9 +136,13 @@ impl ApiKey {
         query: Option<&'a [u8]>,
         witness: &mut impl Witness,
     ) -> Presented<'a> {
+        let may_be_in_query = query.map(query::Names::of);
+        let query = |name: &KeyName| {
+            query.filter(|_| may_be_in_query.is_some_and(|names| names.may_have(&name.name)))
+        };
         let disguised = |name: &KeyName| {
             name.places.contains(&Place::Query)
-                && query.is_some_and(|query| query::find(query, &name.name) == Found::Disguised)
+                && query(name).is_some_and(|query| query::find(query, &name.name) == Found::Disguised)
         };
         // Wherever the deciding key stands: a disguised one would reach the upstream unremoved.
         if self.names.iter().any(disguised) {
@@ -143,7 +150,7 @@ impl ApiKey {
         }
         for name in &self.names {
             for place in &name.places {
-                let found = find(request, query, name, *place);
+                let found = find(request, query(name), name, *place);
                 witness.saw(|| Step::Looked {
                     method: "api_key",
                     name: name.name.clone(),
@@ -173,18 +180,46 @@ impl ApiKey {
         presented
     }
 
-    fn challenges(&self, error: Option<&str>) -> Vec<String> {
+    fn challenges(&self, error: Option<&'static str>) -> Challenges<'_> {
         let realm = self.realm.as_deref();
-        let bearer = self.bearer.then(|| challenge("Bearer", realm, error));
-        std::iter::once(challenge("Key", realm, None)).chain(bearer).collect()
+        let bearer = self.bearer.then_some(Challenge { scheme: "Bearer", realm, error });
+        std::iter::once(Challenge { scheme: "Key", realm, error: None }).chain(bearer).collect()
     }
 }
 
-/// `Scheme realm="…", error="…"`.
-fn challenge(scheme: &str, realm: Option<&str>, error: Option<&str>) -> String {
-    let realm = realm.map(|realm| format!("realm=\"{}\"", realm.replace('\\', "\\\\").replace('"', "\\\"")));
-    let parameters: Vec<&str> = realm.as_deref().into_iter().chain(error).collect();
-    if parameters.is_empty() { scheme.to_owned() } else { format!("{scheme} {}", parameters.join(", ")) }
+/// A way to prove who one is, as a caller who did not is told of it.
+///
+/// Shown as in `WWW-Authenticate`: `Scheme realm="…", error="…"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Challenge<'a> {
+    pub scheme: &'static str,
+    pub realm: Option<&'a str>,
+    pub error: Option<&'static str>,
+}
+
+/// Those of a deployment; mostly two.
+pub type Challenges<'a> = SmallVec<[Challenge<'a>; 2]>;
+
+impl fmt::Display for Challenge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, realm, error } = self;
+        f.write_str(scheme)?;
+        if let Some(realm) = realm {
+            f.write_str(" realm=\"")?;
+            for piece in realm.split_inclusive(['\\', '"']) {
+                match piece.char_indices().next_back() {
+                    Some((at, special @ ('\\' | '"'))) => write!(f, "{}\\{special}", &piece[..at])?,
+                    _ => f.write_str(piece)?,
+                }
+            }
+            f.write_str("\"")?;
+        }
+        match (realm, error) {
+            (_, None) => Ok(()),
+            (Some(_), Some(error)) => write!(f, ", error=\"{error}\""),
+            (None, Some(error)) => write!(f, " error=\"{error}\""),
+        }
+    }
 }
 
 fn find<'a>(request: &Request<'a>, query: Option<&'a [u8]>, name: &KeyName, place: Place) -> Found<'a> {

@@ -6,21 +6,23 @@ mod prove;
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::authentication::{Authentication, Combine};
 use super::catalog::Catalog;
 use super::client::{self, Client};
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::{Deployment, Policy};
-use super::key::{KeyFacts, KeyId};
-use super::principal::Principal;
+use super::key::KeyFacts;
+use super::principal::{CredentialName, Principal};
 use super::request::Request;
 use super::step::{Outcome, Step, Unwatched, Witness};
 use super::time::Timestamp;
 use super::verdict::{Fault, Grant, Verdict};
 use super::verifier::{Peppers, Verifier};
 use find::Readings;
-use prove::Proof;
+use prove::{Proof, Proofs};
 
 /// Whom a decision asks what it needs to know: memory, never a store that would have to be waited for.
 pub trait Directory {
@@ -33,7 +35,17 @@ pub trait Directory {
 
     /// The consumer with this id, under the same condition.
     fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault>;
+
+    /// The key with this verifier, and whose it is: for whoever can find both in one go.
+    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
+        let Some(key) = self.key(verifier)? else { return Ok(None) };
+        let consumer = self.consumer(key.consumer)?;
+        Ok(Some((key, consumer)))
+    }
 }
+
+/// A key, and its consumer where that is known.
+pub type Owned = (KeyFacts, Option<Arc<Consumer>>);
 
 /// All that a decision depends on besides the request.
 #[derive(Clone, Copy)]
@@ -62,8 +74,8 @@ pub struct Trail<'w, 'r> {
     pub client: Option<Client>,
     /// The method that presented the credential that decided.
     pub method: Option<&'static str>,
-    /// The key that was presented, where it is known.
-    pub key: Option<KeyId>,
+    /// What was presented, where it is known.
+    pub credential: Option<CredentialName>,
     /// Whose it is.
     pub consumer: Option<Arc<Consumer>>,
 }
@@ -141,13 +153,13 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 
     /// Every proof that was asked for, the one that names the caller last; none where nobody was
     /// asked.
-    fn authenticate(&mut self, policy: &'w Policy) -> Result<Vec<Proof>, Refusal> {
+    fn authenticate(&mut self, policy: &'w Policy) -> Result<Proofs, Refusal> {
         let Authentication::Required { combine, methods, anonymous } = &policy.authentication else {
             let (demands, methods) = ("none", Vec::new());
             self.witness.saw(|| Step::Authentication { demands, methods, anonymous: None });
-            return Ok(Vec::new());
+            return Ok(Proofs::new());
         };
-        let methods = methods.iter().filter(|method| self.applies(method)).collect::<Vec<_>>();
+        let methods: SmallVec<[_; 4]> = methods.iter().filter(|method| self.applies(method)).collect();
         self.witness.saw(|| Step::Authentication {
             demands: combine.name(),
             methods: methods.iter().map(|method| method.name()).collect(),
@@ -159,7 +171,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         };
         match (proofs, anonymous) {
             (Err(Refusal::Denied(denial)), Some(anonymous)) if is_failure_to_prove(&denial) => {
-                self.fall_back(*anonymous, denial).map(|proof| vec![proof])
+                self.fall_back(*anonymous, denial).map(|proof| smallvec![proof])
             }
             // None at all: no method applies to this preflight.
             (proofs, _) => proofs,

@@ -1,15 +1,19 @@
 //! What is changed about a request on its way to the upstream.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use smallvec::SmallVec;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
-use super::authentication::{ApiKey, Authentication, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Authentication, KeyName, Method, Place, StaticToken};
 use super::catalog::Catalog;
 use super::cookie::{self, Rest};
 use super::credential::{self, Presented};
 use super::denial::Denial;
-use super::principal::Principal;
+use super::permission::PermissionId;
+use super::principal::{CredentialName, Principal};
 use super::query;
 use super::request::Request;
 use super::verdict::Grant;
@@ -52,15 +56,31 @@ impl Default for IdentityHeaders {
 
 /// Changes to a request that may pass. `set` and `remove` share no name, because askers differ in
 /// which of the two they do first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Mutations<'a> {
     /// Overwrites every line of that name. Values are visible ASCII and spaces, and never empty.
-    pub set: Vec<(&'a str, Cow<'a, str>)>,
+    pub set: SmallVec<[(&'a str, Value<'a>); 8]>,
     /// Header names, lower case, as they stand in the request.
-    pub remove: Vec<Cow<'a, str>>,
+    pub remove: SmallVec<[Cow<'a, str>; 24]>,
     /// Query parameters to take out. Empty unless there is one: any change makes Envoy sort and
     /// write anew the whole query, which breaks signed URLs.
-    pub remove_query: Vec<&'a str>,
+    pub remove_query: SmallVec<[&'a str; 2]>,
+}
+
+/// What a header is set to: put into words where the answer is written, and nowhere before.
+#[derive(Clone, Debug)]
+pub enum Value<'a> {
+    /// As it is.
+    Plain(Cow<'a, str>),
+    /// Bytes outside visible ASCII as percent escapes, and `%` too, so that no two values become one.
+    Text(&'a str),
+    Texts(&'a [String]),
+    Id(Uuid),
+    /// Those of `had` that were `given`; `None`: all.
+    Permissions {
+        had: &'a [PermissionId],
+        given: Option<&'a [PermissionId]>,
+    },
 }
 
 /// The longest value of an identity header, in bytes. A longer one is never cut: the request is denied.
@@ -102,8 +122,8 @@ pub fn mutate<'a>(
     query: Option<&[u8]>,
 ) -> Result<Mutations<'a>, Denial> {
     let mut mutations = Mutations::default();
-    vouch(&mut mutations, grant, catalog.headers())?;
-    remove_unvouched(&mut mutations, catalog, request);
+    vouch(&mut mutations, Some(&grant.principal), catalog.headers())?;
+    remove_look_alikes(&mut mutations, catalog, request);
     if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
         // All methods' cookies leave the one header together: written once for each method, it
         // would bring back what the one before had taken out.
@@ -125,52 +145,52 @@ pub fn mutate<'a>(
     Ok(mutations)
 }
 
+/// Sets or removes every name of ours; where there is no grant, removes them all.
 fn vouch<'a>(
     mutations: &mut Mutations<'a>,
-    grant: &'a Grant<'_>,
-    headers: &'a IdentityHeaders,
+    principal: Option<&'a Principal>,
+    names: &'a IdentityHeaders,
 ) -> Result<(), Denial> {
-    let Some(consumer) = grant.principal.consumer() else { return Ok(()) };
-    let mut set = |name: &'a str, value: Cow<'a, str>| -> Result<(), Denial> {
-        if value.len() > LONGEST_VALUE {
-            return Err(Denial::Internal { why: "an identity header would be longer than 1 KiB" });
-        }
-        if !value.is_empty() {
-            mutations.set.push((name, value));
+    let consumer = principal.and_then(Principal::consumer);
+    let mut tell = |name: &'a str, value: Option<Value<'a>>| {
+        match value.map(|value| (value.len(), value)) {
+            None | Some((0, _)) => mutations.remove.push(Cow::Borrowed(name)),
+            Some((1..=LONGEST_VALUE, value)) => mutations.set.push((name, value)),
+            Some(_) => {
+                return Err(Denial::Internal { why: "an identity header would be longer than 1 KiB" });
+            }
         }
         Ok(())
     };
-    set(&headers.consumer_id, Cow::Owned(consumer.id.to_string()))?;
-    if let Some(custom_id) = &consumer.custom_id {
-        set(&headers.consumer_custom_id, printable(custom_id))?;
-    }
-    if let Some(username) = &consumer.username {
-        set(&headers.consumer_username, printable(username))?;
-    }
-    set(&headers.consumer_groups, list(consumer.groups.iter().map(|group| printable(group))))?;
-    match &grant.principal {
-        Principal::Nobody => {}
-        Principal::Anonymous(_) => set(&headers.anonymous_consumer, Cow::Borrowed("true"))?,
-        Principal::Proven { credential, permissions, .. } => {
-            set(&headers.credential_identifier, printable(credential))?;
-            set(&headers.permissions, list(permissions.iter().map(|id| Cow::Owned(id.to_string()))))?;
+    let text = |text: Option<&'a String>| text.map(|text| Value::Text(text));
+    tell(&names.consumer_id, consumer.map(|consumer| Value::Id(consumer.id)))?;
+    tell(&names.consumer_custom_id, text(consumer.and_then(|consumer| consumer.custom_id.as_ref())))?;
+    tell(&names.consumer_username, text(consumer.and_then(|consumer| consumer.username.as_ref())))?;
+    tell(&names.consumer_groups, consumer.map(|consumer| Value::Texts(&consumer.groups)))?;
+    let (anonymous, credential, permissions) = match principal {
+        None | Some(Principal::Nobody) => (None, None, None),
+        Some(Principal::Anonymous(_)) => (Some("true".into()), None, None),
+        Some(Principal::Proven { consumer, credential, given }) => {
+            let (had, given) = (consumer.permissions.as_slice(), given.as_deref());
+            (None, Some(credential.into()), Some(Value::Permissions { had, given }))
         }
-    }
+    };
+    tell(&names.credential_identifier, credential)?;
+    tell(&names.anonymous_consumer, anonymous)?;
+    tell(&names.permissions, permissions)?;
+    // Of subject tokens.
+    let others = [&names.user_id, &names.user_name, &names.project_id, &names.project_name, &names.roles];
+    others.into_iter().try_for_each(|name| tell(name, None))?;
+    mutations.remove.push(Cow::Borrowed(FAILED_OPEN));
     Ok(())
 }
 
-/// Takes out every identity header that is not set, every look-alike of one in the request, and
-/// where the asker shows only some headers, every look-alike there could be.
-fn remove_unvouched<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
-    let names = catalog.headers().names();
-    for name in names {
-        if !mutations.set.iter().any(|(set, _)| *set == name) {
-            mutations.remove.push(Cow::Borrowed(name));
-        }
-    }
-    mutations.remove.push(Cow::Borrowed(FAILED_OPEN));
+/// Takes out every look-alike of an identity header in the request, and where the asker shows only
+/// some headers, every look-alike there could be.
+fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
     for header in &request.headers {
-        if names.iter().any(|name| looks_like(header.name, name.as_bytes()))
+        if catalog.headers_lengths().has(header.name.len())
+            && catalog.headers().names().iter().any(|name| looks_like(header.name, name.as_bytes()))
             && let Ok(name) = std::str::from_utf8(header.name)
         {
             // Owned, because this is rare, and the answer then outlives the request's bytes.
@@ -179,6 +199,26 @@ fn remove_unvouched<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, req
     }
     if request.filtered {
         mutations.remove.extend(catalog.look_alikes().iter().map(|name| Cow::Borrowed(name.as_str())));
+    }
+}
+
+/// How long the identity headers' names are: most headers of a request are of no such length, and
+/// then need no other look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lengths(u64);
+
+impl Lengths {
+    pub fn of(headers: &IdentityHeaders) -> Self {
+        Self(headers.names().iter().fold(0, |lengths, name| lengths | Self::bit(name.len())))
+    }
+
+    pub fn has(self, length: usize) -> bool {
+        self.0 & Self::bit(length) != 0
+    }
+
+    /// Lengths from 63 on share one.
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
     }
 }
 
@@ -208,11 +248,14 @@ pub fn spellings(name: &str) -> Vec<String> {
 /// Keeps a method's credential from the upstream: every configured name in every configured place
 /// but cookies, not only the one that decided. A body cannot be changed by an ext_authz server.
 fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Request<'_>, query: Option<&[u8]>) {
+    let may_be_in_query = query.map(query::Names::of);
+    let query =
+        |name: &KeyName| query.filter(|_| may_be_in_query.is_some_and(|names| names.may_have(&name.name)));
     for name in &api_key.names {
         for place in &name.places {
             match place {
                 Place::Header => mutations.remove.push(Cow::Borrowed(&name.header)),
-                Place::Query if query.is_some_and(|query| query::has(query, &name.name)) => {
+                Place::Query if query(name).is_some_and(|query| query::has(query, &name.name)) => {
                     mutations.remove_query.push(&name.name);
                 }
                 Place::Query | Place::Cookie | Place::Body => {}
@@ -237,7 +280,8 @@ fn hide_token<'a>(mutations: &mut Mutations<'a>, static_token: &'a StaticToken, 
 /// ours, whatever the client wrote under our names; the credential stays.
 pub fn unvouched<'a>(catalog: &'a Catalog, request: &Request<'_>) -> Mutations<'a> {
     let mut mutations = Mutations::default();
-    remove_unvouched(&mut mutations, catalog, request);
+    vouch(&mut mutations, None, catalog.headers()).expect("a name that is removed has no length");
+    remove_look_alikes(&mut mutations, catalog, request);
     mutations
 }
 
@@ -245,49 +289,120 @@ fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&
     match cookie::without(request, names) {
         Rest::Unchanged => {}
         Rest::Nothing => mutations.remove.push(Cow::Borrowed("cookie")),
-        Rest::Left(value) => mutations.set.push(("cookie", Cow::Owned(value))),
+        Rest::Left(value) => mutations.set.push(("cookie", value.into())),
     }
 }
 
-/// Bytes outside visible ASCII as percent escapes, and `%` too, so that no two values become one.
-fn printable(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(plain) {
-        return Cow::Borrowed(text);
-    }
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        if plain(byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+impl Value<'_> {
+    /// In bytes, as it is written.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Plain(text) => text.len(),
+            Self::Text(text) => written_length(text),
+            Self::Texts(texts) => list_length(*texts),
+            Self::Id(_) => Hyphenated::LENGTH,
+            Self::Permissions { .. } => {
+                (self.ids().count() * (Hyphenated::LENGTH + BETWEEN.len())).saturating_sub(BETWEEN.len())
+            }
         }
     }
-    Cow::Owned(escaped)
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Plain(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Text(text) => escape(text, out),
+            Self::Texts(texts) => list(texts.iter(), out, |text, out| escape(text, out)),
+            Self::Id(id) => write_id(id, out),
+            Self::Permissions { .. } => list(self.ids(), out, write_id),
+        }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &PermissionId> {
+        let (had, given) = match self {
+            Self::Permissions { had, given } => (*had, *given),
+            Self::Plain(_) | Self::Text(_) | Self::Texts(_) | Self::Id(_) => (&[][..], None),
+        };
+        had.iter().filter(move |id| given.is_none_or(|given| given.contains(id)))
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(self.len());
+        self.write(&mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Plain(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Plain(Cow::Owned(text))
+    }
+}
+
+impl<'a> From<&'a CredentialName> for Value<'a> {
+    fn from(name: &'a CredentialName) -> Self {
+        match name {
+            CredentialName::Id(id) => Self::Id(*id),
+        }
+    }
+}
+
+/// The text of a UUID.
+pub fn write_id(id: &Uuid, out: &mut Vec<u8>) {
+    out.extend_from_slice(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]).as_bytes());
+}
+
+fn escape(text: &str, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if text.bytes().all(plain) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(byte);
+        } else {
+            out.extend([b'%', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+    }
 }
 
 fn plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'%'
 }
 
+fn written_length(text: &str) -> usize {
+    text.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum()
+}
+
 /// Bytes that a list takes in an identity header, so that one that is too long can be told before
 /// requests are denied for it.
 pub fn list_length<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> usize {
-    let written = |item: T| item.as_ref().bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum::<usize>();
-    items.into_iter().map(|item| written(item) + BETWEEN.len()).sum::<usize>().saturating_sub(BETWEEN.len())
+    let written = |item: T| written_length(item.as_ref()) + BETWEEN.len();
+    items.into_iter().map(written).sum::<usize>().saturating_sub(BETWEEN.len())
 }
 
 /// What stands between the items of a list.
 const BETWEEN: &str = ", ";
 
-fn list<'a>(items: impl Iterator<Item = Cow<'a, str>>) -> Cow<'static, str> {
-    let mut joined = String::new();
-    for item in items {
-        if !joined.is_empty() {
-            joined.push_str(BETWEEN);
+fn list<T>(items: impl Iterator<Item = T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.extend_from_slice(BETWEEN.as_bytes());
         }
-        joined.push_str(&item);
+        write(item, out);
     }
-    Cow::Owned(joined)
 }
 
 #[cfg(test)]
@@ -300,9 +415,20 @@ mod tests {
         /// Whoever warns of long lists, and whoever refuses them, goes by the length.
         #[test]
         fn the_length_of_a_list_is_that_of_what_is_sent(items in prop::collection::vec("\\PC{1,9}|[%, -~]{1,9}", 0..5)) {
-            let sent = list(items.iter().map(|item| printable(item)));
+            let sent = Value::Texts(&items).to_string();
             prop_assert_eq!(list_length(&items), sent.len());
             prop_assert!(sent.bytes().all(|byte| matches!(byte, 0x20..=0x7e)));
+        }
+
+        #[test]
+        fn permissions_are_those_that_were_had_and_given(had in prop::collection::vec(0..6_u128, 0..5), given in prop::option::of(prop::collection::vec(0..6_u128, 0..5))) {
+            let ids = |numbers: &[u128]| numbers.iter().copied().map(Uuid::from_u128).collect::<Vec<_>>();
+            let (had, given) = (ids(&had), given.as_deref().map(ids));
+            let value = Value::Permissions { had: &had, given: given.as_deref() };
+            let both = had.iter().filter(|id| given.as_ref().is_none_or(|given| given.contains(id)));
+            let expected = both.map(Uuid::to_string).collect::<Vec<_>>().join(", ");
+            prop_assert_eq!(value.len(), expected.len());
+            prop_assert_eq!(value.to_string(), expected);
         }
     }
 }

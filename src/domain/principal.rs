@@ -1,11 +1,14 @@
 //! Who a request was proven to be, and by what.
 
+use std::fmt;
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use super::consumer::Consumer;
 use super::permission::PermissionId;
 
-/// Who is calling.
+/// Who is calling. Making one copies nothing of what is known of the caller.
 #[derive(Clone, Debug)]
 pub enum Principal {
     /// A public deployment, or a preflight that is not checked: nobody was asked for.
@@ -15,11 +18,17 @@ pub enum Principal {
     /// Proven by a credential.
     Proven {
         consumer: Arc<Consumer>,
-        /// What names the credential without proving it: safe to log and to send upstream.
-        credential: String,
-        /// The consumer's permissions, less what the credential was not given.
-        permissions: Vec<PermissionId>,
+        credential: CredentialName,
+        /// What the credential was given at most; `None`: all that its consumer may.
+        given: Option<Arc<[PermissionId]>>,
     },
+}
+
+/// What names a credential without proving it: safe to log and to send upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialName {
+    /// Of a record of ours.
+    Id(Uuid),
 }
 
 impl Principal {
@@ -27,6 +36,21 @@ impl Principal {
         match self {
             Self::Nobody => None,
             Self::Anonymous(consumer) | Self::Proven { consumer, .. } => Some(consumer),
+        }
+    }
+
+    pub fn credential(&self) -> Option<&CredentialName> {
+        match self {
+            Self::Nobody | Self::Anonymous(_) => None,
+            Self::Proven { credential, .. } => Some(credential),
+        }
+    }
+}
+
+impl fmt::Display for CredentialName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
         }
     }
 }

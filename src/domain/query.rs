@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::credential::Found;
 use super::path::escaped;
+use super::request::Glance;
 
 /// What stands under `name` in a query (without its `?`).
 ///
@@ -23,6 +24,27 @@ pub fn find<'a>(query: &'a [u8], name: &str) -> Found<'a> {
         }
     }
     found
+}
+
+/// Which names a query may hold, so that most of those that are looked for need no second walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    glance: Glance,
+    /// Some name is spelled with escapes, and may be any.
+    encoded: bool,
+}
+
+impl Names {
+    pub fn of(query: &[u8]) -> Self {
+        let mut names = Self { glance: Glance::default(), encoded: is_encoded(query) };
+        parameters(query).for_each(|(name, _)| names.glance.note(name));
+        names
+    }
+
+    /// False only where neither [`find`] nor [`has`] would find anything.
+    pub fn may_have(self, name: &str) -> bool {
+        self.encoded || self.glance.may_have(name.as_bytes())
+    }
 }
 
 /// Whether Envoy would find something to remove under `name`: a parameter with exactly these bytes

@@ -1,6 +1,7 @@
 //! A request as the proxy describes it, borrowed from the bytes it arrived in.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use smallvec::SmallVec;
 
@@ -12,7 +13,73 @@ pub struct Header<'a> {
 }
 
 /// Most requests have fewer headers than this; more of them spill to the heap.
-pub const INLINE_HEADERS: usize = 40;
+const INLINE_HEADERS: usize = 40;
+
+/// The header lines of a request, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Headers<'a> {
+    lines: SmallVec<[Header<'a>; INLINE_HEADERS]>,
+    glance: Glance,
+}
+
+impl<'a> Headers<'a> {
+    pub fn push(&mut self, header: Header<'a>) {
+        self.glance.note(header.name);
+        self.lines.push(header);
+    }
+
+    /// The lines under `name`, which must be lower case.
+    pub fn named(&self, name: &[u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let lines = if self.glance.may_have(name) { &self.lines[..] } else { &[] };
+        lines.iter().filter(move |header| header.name == name).map(|header| header.value)
+    }
+}
+
+impl<'a> Deref for Headers<'a> {
+    type Target = [Header<'a>];
+
+    fn deref(&self) -> &[Header<'a>] {
+        &self.lines
+    }
+}
+
+impl<'a> FromIterator<Header<'a>> for Headers<'a> {
+    fn from_iter<I: IntoIterator<Item = Header<'a>>>(headers: I) -> Self {
+        let mut all = Self::default();
+        headers.into_iter().for_each(|header| all.push(header));
+        all
+    }
+}
+
+impl<'h, 'a> IntoIterator for &'h Headers<'a> {
+    type Item = &'h Header<'a>;
+    type IntoIter = std::slice::Iter<'h, Header<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// A bit for each name that was seen, by its length and last byte: most names that are asked for
+/// are not there, and then nothing has to be walked through to know it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Glance(u64);
+
+impl Glance {
+    pub(super) fn note(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    /// False only where it was never noted.
+    pub(super) fn may_have(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn bit(name: &[u8]) -> u64 {
+        let last = name.last().map_or(0, |last| usize::from(*last));
+        1 << ((name.len().wrapping_mul(11) ^ last) & 63)
+    }
+}
 
 /// What is to be decided about. All bytes are the client's unless said otherwise.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +91,7 @@ pub struct Request<'a> {
     /// `:authority` verbatim: case and port as sent.
     pub host: &'a [u8],
     /// Every header the asker showed us, pseudo headers left out.
-    pub headers: SmallVec<[Header<'a>; INLINE_HEADERS]>,
+    pub headers: Headers<'a>,
     /// Whether header lines of one name may already have been joined with commas by the asker
     /// (Envoy without `encode_raw_headers`), and bytes that are not UTF-8 been replaced by `!`.
     pub joined: bool,
@@ -76,16 +143,12 @@ pub enum HeaderValue<'a> {
 impl<'a> Request<'a> {
     /// The value under `name`, which must be lower case.
     pub fn header(&self, name: &[u8]) -> HeaderValue<'a> {
-        let mut found = HeaderValue::Absent;
-        for header in &self.headers {
-            if header.name == name {
-                found = match found {
-                    HeaderValue::Absent => HeaderValue::One(header.value),
-                    _ => return HeaderValue::Many,
-                };
-            }
+        let mut lines = self.headers.named(name);
+        match (lines.next(), lines.next()) {
+            (None, _) => HeaderValue::Absent,
+            (Some(only), None) => HeaderValue::One(only),
+            (Some(_), Some(_)) => HeaderValue::Many,
         }
-        found
     }
 }
 

@@ -1,6 +1,9 @@
 //! Protocol buffers as far as one message in and one message out need them: a walk that borrows,
 //! and a writer that measures nothing beforehand.
 
+use std::fmt::Display;
+use std::io::Write as _;
+
 /// Bytes that are not the message they claim to be. What is inside says which rule they break; it
 /// goes to the log and never to the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field's number and value; `None` at the end.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -70,6 +74,7 @@ impl<'a> Fields<'a> {
         Ok(Some((number, value)))
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed("a truncated field"))?;
         self.rest = rest;
@@ -86,6 +91,7 @@ impl<'a> Fields<'a> {
         self.long_varint()
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
@@ -103,8 +109,36 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The two text fields, with their numbers, of a message that has these and nothing else, the way in
+/// which writers put down the entries of maps: what most of a check consists of. `None` for all else,
+/// be it well formed or not.
+#[inline]
+pub(super) fn two_texts(message: &[u8]) -> Option<(Text<'_>, Text<'_>)> {
+    let (first, rest) = text(message)?;
+    let (second, rest) = text(rest)?;
+    rest.is_empty().then_some((first, second))
+}
+
+/// A field's number, and the text in it.
+pub(super) type Text<'a> = (u8, &'a [u8]);
+
+/// The text field of a low number that `message` begins with, and what follows it.
+#[inline]
+fn text(message: &[u8]) -> Option<(Text<'_>, &[u8])> {
+    let (key, length, rest) = match *message {
+        [key, length @ 0..=0x7f, ref rest @ ..] => (key, usize::from(length), rest),
+        [key, low, high @ 1..=0x7f, ref rest @ ..] => {
+            (key, usize::from(low & 0x7f) | usize::from(high) << 7, rest)
+        }
+        _ => return None,
+    };
+    let (text, rest) = rest.split_at_checked(length)?;
+    (key & 0x87 == 2).then_some(((key >> 3, text), rest))
+}
+
 /// Writes a message front to back. A submessage's length is put in front of it afterwards, which
-/// moves some hundred bytes at most and saves a second walk that would have to agree with the first.
+/// moves at most some hundred bytes by one or two, and saves a second walk that would have to agree
+/// with the first.
 pub(super) struct Writer<'b> {
     buffer: &'b mut Vec<u8>,
 }
@@ -135,16 +169,34 @@ impl<'b> Writer<'b> {
         self.nested(field, |buffer| fill(&mut Writer::on(buffer)));
     }
 
+    /// A text that is put together in the message itself.
+    pub(super) fn shown(&mut self, field: u8, text: impl Display) {
+        self.nested(field, |bytes| write!(bytes, "{text}").expect("a Vec takes whatever is written"));
+    }
+
     /// Any field with a length, whose bytes `fill` appends.
     pub(super) fn nested(&mut self, field: u8, fill: impl FnOnce(&mut Vec<u8>)) {
         debug_assert!(field < 16, "a key of one byte");
-        self.buffer.push(field << 3 | 2);
+        // Most lengths are of one byte.
+        self.buffer.extend_from_slice(&[field << 3 | 2, 0]);
         let start = self.buffer.len();
         fill(self.buffer);
-        let end = self.buffer.len();
-        self.varint((end - start) as u64);
-        let prefix = self.buffer.len() - end;
-        self.buffer[start..].rotate_right(prefix);
+        match self.buffer.len() - start {
+            length @ 0..=0x7f => self.buffer[start - 1] = length as u8,
+            length => self.long_length(start, length),
+        }
+    }
+
+    /// Puts a length of several bytes in front of what stands from `start` on, where there is one.
+    fn long_length(&mut self, start: usize, length: usize) {
+        let end = start + length;
+        self.varint(length as u64);
+        let (prefix, more) = (self.buffer.len() - end, self.buffer.len() - end - 1);
+        let mut bytes = [0; 10];
+        bytes[..prefix].copy_from_slice(&self.buffer[end..]);
+        self.buffer.truncate(end + more);
+        self.buffer.copy_within(start..end, start + more);
+        self.buffer[start - 1..start + more].copy_from_slice(&bytes[..prefix]);
     }
 
     fn varint(&mut self, mut value: u64) {

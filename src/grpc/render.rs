@@ -4,17 +4,19 @@
 //! answer, its code is 0 for [`Outcome::Allow`] alone, and what may not be sent becomes a denial here,
 //! at the last door.
 
+use std::cell::Cell;
 use std::fmt::Display;
-use std::io::Write as _;
+use std::net::IpAddr;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::protobuf::Writer;
 use crate::check::{Decision, Metadata, Outcome};
 use crate::domain::client::Client;
+use crate::domain::credential::Challenge;
 use crate::domain::denial::{Denial, Notice};
-use crate::domain::headers::Mutations;
+use crate::domain::headers::{Mutations, Value, write_id};
 
 /// The gRPC message frame of the answer: flag, length, `CheckResponse`.
 pub fn render(decision: &Decision<'_>) -> Bytes {
@@ -22,14 +24,11 @@ pub fn render(decision: &Decision<'_>) -> Bytes {
     let face =
         |notice, challenges, retry_after| Face { notice, challenges, retry_after, request_id, grpc: *grpc };
     match &decision.outcome {
-        Outcome::Allow(mutations) => match unsendable(mutations) {
-            None => allow(mutations, metadata),
-            Some(why) => {
-                tracing::error!(why, request_id, "an allow could not be sent and was made a denial");
-                let denial = Denial::Internal { why };
-                deny(&face(denial.notice(), &[], None), &corrected(metadata, &denial))
-            }
-        },
+        Outcome::Allow(mutations) => allow(mutations, metadata).unwrap_or_else(|Unsendable(why)| {
+            tracing::error!(why, request_id, "an allow could not be sent and was made a denial");
+            let denial = Denial::Internal { why };
+            deny(&face(denial.notice(), &[], None), &corrected(metadata, &denial))
+        }),
         Outcome::Deny(notice, challenges) => deny(&face(*notice, challenges, None), metadata),
         Outcome::Fault(notice, seconds) => framed(|answer| {
             let face = face(*notice, &[], Some(*seconds));
@@ -56,34 +55,26 @@ mod field {
     pub(super) const ERROR_RESPONSE: u8 = 5;
 }
 
-/// Why these mutations may not be sent. A value with CR or LF would split a header, an empty one is
-/// dropped by Envoys after 1.40 (and the client's own then stays), and of a name that is both set
-/// and removed askers make different things.
-fn unsendable(mutations: &Mutations<'_>) -> Option<&'static str> {
-    for (name, value) in &mutations.set {
-        if name.is_empty()
-            || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
-        {
-            return Some("a header name that is no name");
-        }
-        if value.is_empty() || !value.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
-            return Some("a header value that is empty or not visible ASCII");
-        }
-        if cfg!(debug_assertions) && mutations.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name))
-        {
-            return Some("a header both set and removed");
-        }
-    }
-    None
-}
+/// Why mutations may not be sent.
+struct Unsendable(&'static str);
 
-fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Bytes {
-    framed(|answer| {
+fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Result<Bytes, Unsendable> {
+    let removed = |name: &str| mutations.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name));
+    // Askers differ in which of the two they do first.
+    if cfg!(debug_assertions) && mutations.set.iter().any(|(name, _)| removed(name)) {
+        return Err(Unsendable("a header both set and removed"));
+    }
+    let mut vouched = Ok(());
+    let frame = framed(|answer| {
         // Code 0, and *present*: its absence would mean the same to Envoy, and must not to us.
         answer.message(field::STATUS, |_| ());
         answer.message(field::OK_RESPONSE, |response| {
             for (name, value) in &mutations.set {
-                response.message(2, |option| vouch(option, name, value));
+                response.message(2, |option| {
+                    if let Err(why) = vouch(option, name, value) {
+                        vouched = Err(why);
+                    }
+                });
             }
             for name in &mutations.remove {
                 response.text(5, name.as_bytes());
@@ -93,23 +84,55 @@ fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Bytes {
             }
         });
         dynamic_metadata(answer, metadata);
-    })
+    });
+    vouched.map(|()| frame)
 }
 
 /// A header that Doorward vouches for: whatever the client sent under that name is gone.
 ///
 /// `append: false` is for Envoys that read nothing else (to 1.36, and 1.38 to 1.40);
 /// OVERWRITE_IF_EXISTS_OR_ADD for 1.37.0, where the absence of both meant appending.
-fn vouch(option: &mut Writer<'_>, name: &str, value: &str) {
-    header(option, name, value);
-    option.message(2, |_false| ());
-    option.number(3, 2);
-}
-
-fn header(option: &mut Writer<'_>, name: &str, value: &str) {
+///
+/// # Errors
+///
+/// A value with CR or LF would split a header, and an empty one is dropped by Envoys after 1.40 (the
+/// client's own then stays).
+fn vouch(option: &mut Writer<'_>, name: &str, value: &Value<'_>) -> Result<(), Unsendable> {
+    let mut sendable = !name.is_empty() && all(name.as_bytes(), is_of_name);
+    if !sendable {
+        return Err(Unsendable("a header name that is no name"));
+    }
     option.message(1, |header| {
         header.text(1, name);
-        header.text(2, value);
+        header.nested(2, |bytes| {
+            let start = bytes.len();
+            value.write(bytes);
+            sendable = bytes.len() > start && all(&bytes[start..], is_visible);
+        });
+    });
+    option.message(2, |_false| ());
+    option.number(3, 2);
+    if sendable { Ok(()) } else { Err(Unsendable("a header value that is empty or not visible ASCII")) }
+}
+
+fn is_of_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.')
+}
+
+/// Or a blank.
+fn is_visible(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e)
+}
+
+/// Looks at every byte, which is quicker than to stop at the first that is wrong: none is.
+fn all(bytes: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is(*byte))
+}
+
+fn header(option: &mut Writer<'_>, name: &str, value: impl Display) {
+    option.message(1, |header| {
+        header.text(1, name);
+        header.shown(2, value);
     });
 }
 
@@ -124,7 +147,7 @@ fn deny(face: &Face<'_>, metadata: &Metadata<'_>) -> Bytes {
 /// What the client gets to see: `DeniedHttpResponse`.
 struct Face<'a> {
     notice: Notice,
-    challenges: &'a [&'a str],
+    challenges: &'a [Challenge<'a>],
     retry_after: Option<u32>,
     request_id: &'a str,
     grpc: bool,
@@ -145,22 +168,22 @@ impl Face<'_> {
     /// The headers' `append` is left out: Envoy then sends each of them on a line of its own.
     fn write(&self, response: &mut Writer<'_>) {
         response.message(1, |status| status.number(1, self.http_status()));
-        let mut line = |name, value: &str| response.message(2, |option| header(option, name, value));
+        let mut line = |name, value: &dyn Display| response.message(2, |option| header(option, name, value));
         for challenge in self.challenges {
-            if challenge.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+            if challenge.realm.is_none_or(|realm| all(realm.as_bytes(), is_visible)) {
                 line("www-authenticate", challenge);
             }
         }
-        if let Some(seconds) = self.retry_after {
-            line("retry-after", &seconds.to_string());
+        if let Some(seconds) = &self.retry_after {
+            line("retry-after", seconds);
         }
-        line("cache-control", "no-store");
+        line("cache-control", &"no-store");
         if self.grpc {
             // Envoy makes the body `grpc-message`, and of the HTTP status a code of its own choice.
-            line("grpc-status", &self.grpc_status().to_string());
+            line("grpc-status", &self.grpc_status());
             response.text(3, self.notice.message);
         } else {
-            line("content-type", "application/problem+json");
+            line("content-type", &"application/problem+json");
             response.nested(3, |body| self.problem(body));
         }
     }
@@ -169,15 +192,14 @@ impl Face<'_> {
     fn problem(&self, body: &mut Vec<u8>) {
         let Notice { title, code, message, .. } = self.notice;
         let (status, request_id) = (self.http_status(), self.request_id);
-        let r#type = format!("urn:doorward:code:{code}");
-        let problem = Problem { r#type, title, status, code, message, request_id };
+        let problem = Problem { r#type: Type(code), title, status, code, message, request_id };
         serde_json::to_writer(body, &problem).expect("texts and a number into memory");
     }
 }
 
 #[derive(Serialize)]
 struct Problem<'a> {
-    r#type: String,
+    r#type: Type,
     title: &'a str,
     status: u64,
     code: &'a str,
@@ -185,51 +207,81 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
+/// A name for the kind of problem, made of its code.
+struct Type(&'static str);
+
+impl Serialize for Type {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("urn:doorward:code:{}", self.0))
+    }
+}
+
 /// `google.protobuf.Struct`: texts, and the groups as a list.
 fn dynamic_metadata(answer: &mut Writer<'_>, metadata: &Metadata<'_>) {
     let said = |text: &'static str| Some(text).filter(|text| !text.is_empty());
-    let texts = [
-        ("service", metadata.service),
-        ("infrastructure", metadata.infrastructure),
-        ("mode", said(metadata.mode)),
-        ("consumer", metadata.consumer.as_deref()),
-        ("username", metadata.username.as_deref()),
-        ("credential", metadata.credential.as_deref()),
-        ("method", metadata.method),
-        ("verdict", said(metadata.verdict)),
-        ("code", metadata.code),
-    ];
     answer.message(field::DYNAMIC_METADATA, |fields| {
-        for (key, text) in texts {
-            let Some(text) = text else { continue };
-            fields.message(1, |entry| {
-                entry.text(1, key);
-                entry.message(2, |value| value.text(3, text));
-            });
+        let mut text = |key, text: Option<&str>| {
+            if let Some(text) = text {
+                entry(fields, key, |value| value.text(3, text));
+            }
+        };
+        text("service", metadata.service);
+        text("infrastructure", metadata.infrastructure);
+        text("mode", said(metadata.mode));
+        text("username", metadata.username);
+        text("method", metadata.method);
+        text("verdict", said(metadata.verdict));
+        text("code", metadata.code);
+        if let Some(consumer) = &metadata.consumer {
+            entry(fields, "consumer", |value| value.nested(3, |bytes| write_id(consumer, bytes)));
+        }
+        if let Some(credential) = metadata.credential {
+            let credential = Value::from(credential);
+            entry(fields, "credential", |value| value.nested(3, |bytes| credential.write(bytes)));
         }
         if let Some(Client { address, hop }) = metadata.client {
             if let Some(address) = address {
-                shown(fields, "client", address);
+                entry(fields, "client", |value| client(value, address));
             }
-            shown(fields, "client_from", hop.word());
+            entry(fields, "client_from", |value| value.shown(3, hop.word()));
         }
         if !metadata.groups.is_empty() {
-            fields.message(1, |entry| {
-                entry.text(1, "groups");
-                entry.message(2, |value| value.message(6, |list| groups(list, &metadata.groups)));
-            });
+            entry(fields, "groups", |value| value.message(6, |list| groups(list, metadata.groups)));
         }
     });
 }
 
-/// A text that is put together in the answer itself.
-fn shown(fields: &mut Writer<'_>, key: &str, text: impl Display) {
+/// An entry of the map, whose `Value` is filled by `fill`.
+fn entry(fields: &mut Writer<'_>, key: &str, fill: impl FnOnce(&mut Writer<'_>)) {
     fields.message(1, |entry| {
         entry.text(1, key);
-        entry.message(2, |value| {
-            value.nested(3, |bytes| write!(bytes, "{text}").expect("a Vec takes whatever is written"));
-        });
+        entry.message(2, fill);
     });
+}
+
+fn client(value: &mut Writer<'_>, address: IpAddr) {
+    match address {
+        // As it is shown, for a tenth of the price.
+        IpAddr::V4(address) => value.nested(3, |bytes| {
+            let [first, rest @ ..] = address.octets();
+            decimal(bytes, first);
+            for octet in rest {
+                bytes.push(b'.');
+                decimal(bytes, octet);
+            }
+        }),
+        address @ IpAddr::V6(_) => value.shown(3, address),
+    }
+}
+
+fn decimal(bytes: &mut Vec<u8>, number: u8) {
+    if number >= 100 {
+        bytes.push(b'0' + number / 100);
+    }
+    if number >= 10 {
+        bytes.push(b'0' + number / 10 % 10);
+    }
+    bytes.push(b'0' + number % 10);
 }
 
 fn groups(list: &mut Writer<'_>, groups: &[String]) {
@@ -251,15 +303,22 @@ fn corrected<'a>(metadata: &Metadata<'a>, denial: &Denial) -> Metadata<'a> {
     }
 }
 
+thread_local! {
+    /// Where answers are put together: what is handed out is then of the right size at once.
+    static DESK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 fn framed(write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
     const PREFIX: usize = 5;
-    // An allow with twelve names removed and its metadata is some 700 bytes.
-    let mut frame = Vec::with_capacity(1024);
+    let mut frame = DESK.take();
+    frame.clear();
     frame.resize(PREFIX, 0); // Byte 0: not compressed.
     write(&mut Writer::on(&mut frame));
     let length = u32::try_from(frame.len() - PREFIX).expect("an answer is kilobytes");
     frame[1..PREFIX].copy_from_slice(&length.to_be_bytes());
-    frame.into()
+    let answer = Bytes::copy_from_slice(&frame);
+    DESK.set(frame);
+    answer
 }
 
 #[cfg(test)]
@@ -274,10 +333,13 @@ mod tests {
     use envoy_types::pb::google::protobuf::{BoolValue, value::Kind};
     use proptest::prelude::*;
     use prost::Message as _;
+    use smallvec::smallvec;
+    use uuid::Uuid;
 
     use super::*;
     use crate::domain::client::Hop;
     use crate::domain::denial::Unproven;
+    use crate::domain::principal::CredentialName;
 
     fn decoded(frame: &[u8]) -> CheckResponse {
         let (prefix, message) = frame.split_at(5);
@@ -317,9 +379,9 @@ mod tests {
     #[test]
     fn an_allow_overwrites_and_removes() {
         let ok = ok(answer(Outcome::Allow(Mutations {
-            set: vec![("x-consumer-id", "c 1".into()), ("x-permissions", "p, q".into())],
-            remove: vec!["x-consumer-username".into(), "x_consumer_id".into()],
-            remove_query: vec!["apikey"],
+            set: smallvec![("x-consumer-id", "c 1".into()), ("x-permissions", "p, q".into())],
+            remove: smallvec!["x-consumer-username".into(), "x_consumer_id".into()],
+            remove_query: smallvec!["apikey"],
         })));
         assert_eq!(lines(&ok.headers), [("x-consumer-id", "c 1"), ("x-permissions", "p, q")]);
         for option in &ok.headers {
@@ -344,7 +406,9 @@ mod tests {
     #[test]
     fn a_denial_has_status_headers_and_problem() {
         let notice = Denial::InvalidCredential { why: Unproven::Expired }.notice();
-        let challenges = vec!["Key realm=\"a\"", "Bearer realm=\"b\""];
+        let challenge = |scheme, realm, error| Challenge { scheme, realm: Some(realm), error };
+        let challenges =
+            smallvec![challenge("Key", "a", None), challenge("Bearer", "b", Some("invalid_token"))];
         let (code, denied) = denied(answer(Outcome::Deny(notice, challenges)));
         assert_eq!(code, 16);
         assert_eq!(denied.status.unwrap().code, 401);
@@ -352,7 +416,7 @@ mod tests {
             lines(&denied.headers),
             [
                 ("www-authenticate", "Key realm=\"a\""),
-                ("www-authenticate", "Bearer realm=\"b\""),
+                ("www-authenticate", "Bearer realm=\"b\", error=\"invalid_token\""),
                 ("cache-control", "no-store"),
                 ("content-type", "application/problem+json"),
             ]
@@ -377,7 +441,7 @@ mod tests {
     #[test]
     fn a_grpc_caller_gets_its_status_and_the_plain_message() {
         let notice = Denial::ServiceDenied.notice();
-        let outcome = Outcome::Deny(notice, Vec::new());
+        let outcome = Outcome::Deny(notice, smallvec![]);
         let (code, denied) = denied(decoded(&render(&Decision { grpc: true, ..decision(outcome) })));
         assert_eq!(code, 7);
         assert_eq!(denied.body, notice.message);
@@ -386,14 +450,15 @@ mod tests {
 
     #[test]
     fn metadata_are_texts_and_a_list() {
+        let id = Uuid::from_u128(0x67e5_5044_10b1_426f_9247_bb68_0e5f_e0c8);
         let metadata = Metadata {
             service: Some("orders"),
             infrastructure: None,
             mode: "enforce",
-            consumer: Some("c1".into()),
-            username: Some("alice".into()),
-            groups: vec!["gold".into(), "staff".into()],
-            credential: Some("dw_key_x".into()),
+            consumer: Some(id),
+            username: Some("alice"),
+            groups: &["gold".into(), "staff".into()],
+            credential: Some(&CredentialName::Id(id)),
             client: Some(Client {
                 address: Some("2001:db8::1".parse().unwrap()),
                 hop: Hop::Forwarded { from_right: 1 },
@@ -418,8 +483,8 @@ mod tests {
         let expected = [
             ("client", "2001:db8::1"),
             ("client_from", "x-forwarded-for[-2]"),
-            ("consumer", "c1"),
-            ("credential", "dw_key_x"),
+            ("consumer", "67e55044-10b1-426f-9247-bb680e5fe0c8"),
+            ("credential", "67e55044-10b1-426f-9247-bb680e5fe0c8"),
             ("groups", "2 items"),
             ("method", "api_key"),
             ("mode", "enforce"),
@@ -430,12 +495,22 @@ mod tests {
         assert_eq!(found, expected.map(|(key, value)| (key.into(), value.into())).into());
     }
 
+    #[test]
+    fn a_client_is_written_as_it_is_shown() {
+        for octet in 0..=u8::MAX {
+            let address = IpAddr::from([octet, octet.wrapping_mul(7), 0, 255 - octet]);
+            let mut bytes = Vec::new();
+            client(&mut Writer::on(&mut bytes), address);
+            assert_eq!(bytes[2..], *address.to_string().as_bytes());
+        }
+    }
+
     #[track_caller]
     fn made_internal(case: &str, set: &[(&'static str, &'static str)], remove: &[&'static str]) {
         let mutations = Mutations {
             set: set.iter().map(|(name, value)| (*name, (*value).into())).collect(),
             remove: remove.iter().map(|name| (*name).into()).collect(),
-            remove_query: Vec::new(),
+            remove_query: smallvec![],
         };
         let (code, denied) = denied(answer(Outcome::Allow(mutations)));
         assert_eq!((code, denied.status.unwrap().code), (13, 500), "{case}");
@@ -462,7 +537,8 @@ mod tests {
     #[test]
     fn a_challenge_that_could_split_a_header_is_left_out() {
         let notice = Denial::MissingCredential.notice();
-        let (_, denied) = denied(answer(Outcome::Deny(notice, vec!["Key realm=\"\r\nx: y\""])));
+        let challenge = Challenge { scheme: "Key", realm: Some("\r\nx: y"), error: None };
+        let (_, denied) = denied(answer(Outcome::Deny(notice, smallvec![challenge])));
         assert!(lines(&denied.headers).iter().all(|(name, _)| *name != "www-authenticate"));
     }
 
@@ -485,9 +561,9 @@ mod tests {
             let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };
             let outcome = match kind {
                 0 => Outcome::Allow(Mutations {
-                    set: vec![(&*name, (&*value).into())], ..Mutations::default()
+                    set: smallvec![(&*name, (&*value).into())], ..Mutations::default()
                 }),
-                1 => Outcome::Deny(notice, vec![&*value]),
+                1 => Outcome::Deny(notice, smallvec![Challenge { scheme: "Key", realm: Some(&*value), error: None }]),
                 _ => Outcome::Fault(notice, 1),
             };
             let frame = render(&Decision { grpc, request_id: &request_id, ..decision(outcome) });

@@ -115,6 +115,7 @@ impl<D: Decide> Wire<D> {
 
     /// Answers one call of a connection, which has the wire in a count of its own: one that all
     /// threads share would be changed by each of them for each call.
+    #[allow(clippy::redundant_allocation, reason = "the inner count is the one that threads share")]
     pub(crate) async fn answer(
         wire: Rc<Arc<Self>>,
         call: Request<Incoming>,

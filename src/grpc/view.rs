@@ -5,7 +5,7 @@
 //! what is not UTF-8, and whoever needs text here checks for himself.
 
 pub use super::protobuf::Malformed;
-use super::protobuf::{Fields, Value};
+use super::protobuf::{Fields, Value, two_texts};
 use crate::domain::network;
 use crate::domain::request::{Body, Header, HeaderValue, Request, is_grpc};
 
@@ -153,8 +153,14 @@ impl<'a> View<'a> {
             if number != 1 {
                 continue;
             }
+            let line = line.bytes()?;
+            self.listed = true;
+            if let Some(((1, name), (2 | 3, value))) = two_texts(line) {
+                self.header(name, value);
+                continue;
+            }
             let (mut name, mut text, mut raw): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-            let mut fields = Fields::of(line.bytes()?);
+            let mut fields = Fields::of(line);
             while let Some((number, value)) = fields.next()? {
                 match number {
                     1 => name = value.bytes()?,
@@ -163,7 +169,6 @@ impl<'a> View<'a> {
                     _ => {}
                 }
             }
-            self.listed = true;
             self.header(name, if raw.is_empty() { text } else { raw });
         }
         Ok(())
@@ -185,7 +190,7 @@ impl<'a> View<'a> {
             self.path_shown |= name == b":path";
             return;
         }
-        self.mixed_case |= name.iter().any(u8::is_ascii_uppercase);
+        self.mixed_case |= has_capital(name);
         self.request.headers.push(Header { name, value });
     }
 
@@ -220,8 +225,12 @@ impl<'a> View<'a> {
 
 /// The key and value of a map's entry; either is empty where it is left out.
 fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
+    let value = value.bytes()?;
+    if let Some(((1, key), (2, content))) = two_texts(value) {
+        return Ok((key, content));
+    }
     let (mut key, mut content): (&[u8], &[u8]) = (&[], &[]);
-    let mut fields = Fields::of(value.bytes()?);
+    let mut fields = Fields::of(value);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => key = value.bytes()?,
@@ -230,6 +239,22 @@ fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
         }
     }
     Ok((key, content))
+}
+
+/// Whether one of the bytes is `A` to `Z`: eight at a time, for there are hundreds.
+fn has_capital(name: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = name.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let capitals = words.iter().chain([&last]).fold(0, |capitals, word| {
+        let word = u64::from_ne_bytes(*word);
+        let low = word & (0x7f * ONES);
+        // The topmost bit of a byte is then set from `A` on, and from what follows `Z` on.
+        let (from_a, after_z) = (low + (0x80 - 0x41) * ONES, low + (0x80 - 0x5b) * ONES);
+        capitals | from_a & !after_z & !word
+    });
+    capitals & (0x80 * ONES) != 0
 }
 
 /// The message with these headers' names, which point into it, in lower case.
@@ -362,6 +387,20 @@ mod tests {
             |r| (r.method == b"GET", r.target == b"/real", r.host == b"real", r.headers.len()),
             (true, true, true, 1),
         );
+    }
+
+    #[test]
+    fn a_capital_is_seen_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for length in 1..20 {
+                for at in 0..length {
+                    let mut name = vec![b'-'; length];
+                    name[at] = byte;
+                    assert_eq!(has_capital(&name), byte.is_ascii_uppercase(), "{byte} at {at} of {length}");
+                }
+            }
+        }
+        assert!(!has_capital(b""));
     }
 
     #[test]

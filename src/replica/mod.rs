@@ -120,6 +120,11 @@ impl Replica {
         self.tables.load().key(verifier)
     }
 
+    /// The same, with its consumer where that is known.
+    pub fn key_and_consumer(&self, verifier: &Verifier) -> Option<(KeyFacts, Option<Arc<Consumer>>)> {
+        self.tables.load().key_and_consumer(verifier)
+    }
+
     pub fn consumer(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
         self.tables.load().consumer(id)
     }

@@ -36,6 +36,10 @@ impl Tables {
     }
 
     pub(super) fn key(&self, verifier: &Verifier) -> Option<KeyFacts> {
+        self.key_and_consumer(verifier).map(|(key, _)| key)
+    }
+
+    pub(super) fn key_and_consumer(&self, verifier: &Verifier) -> Option<(KeyFacts, Option<Arc<Consumer>>)> {
         self.keys.get(verifier, &self.consumers)
     }
 

@@ -20,6 +20,7 @@ use http_body_util::BodyExt as _;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
+use smallvec::smallvec;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -46,12 +47,12 @@ impl Decide for ByPath {
             _ => {}
         }
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        let set = vec![("x-thread", thread.into())];
+        let set = smallvec![("x-thread", thread.into())];
         decided(Outcome::Allow(Mutations { set, ..Mutations::default() }), render)
     }
 
     fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        decided(Outcome::Deny(denial.notice(), Vec::new()), render)
+        decided(Outcome::Deny(denial.notice(), smallvec![]), render)
     }
 }
 

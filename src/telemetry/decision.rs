@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::log::Bytes;
 use crate::domain::client::Client;
+use crate::domain::principal::CredentialName;
 use crate::domain::time::Timestamp;
 
 /// What became of a check.
@@ -56,7 +57,7 @@ pub struct DecisionLine<'a> {
     /// Written as `client`, the address where it is known, and `client_from`, the hop that named it.
     pub client: Option<Client>,
     /// What names the credential without proving it.
-    pub credential: Option<&'a str>,
+    pub credential: Option<&'a CredentialName>,
     pub consumer: Option<Uuid>,
     pub username: Option<&'a str>,
     /// From the whole check's arrival to its decision.
@@ -89,7 +90,7 @@ impl DecisionLine<'_> {
                     host = %Bytes(cut(self.host, PATH_BYTES)),
                     client = self.client.and_then(|client| client.address).map(tracing::field::display),
                     client_from = self.client.map(|client| tracing::field::display(client.hop.word())),
-                    credential = self.credential,
+                    credential = self.credential.map(tracing::field::display),
                     consumer = self.consumer.map(tracing::field::display),
                     username = self.username,
                     duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use doorward::check::{Decision, Metadata, Outcome};
+use doorward::domain::credential::Challenges;
 use doorward::domain::denial::Denial;
 use doorward::domain::headers::Mutations;
 use doorward::domain::request::Request;
@@ -27,7 +28,7 @@ impl Decide for PanicWhenAsked {
     }
 
     fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        decided(Outcome::Deny(denial.notice(), Vec::new()), render)
+        decided(Outcome::Deny(denial.notice(), Challenges::new()), render)
     }
 }
 

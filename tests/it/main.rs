@@ -11,6 +11,7 @@ mod rig;
 mod world;
 
 mod addresses;
+mod allocations;
 mod answers;
 mod architecture;
 mod authority;

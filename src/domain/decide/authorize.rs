@@ -1,5 +1,7 @@
 //! What the caller may do: addresses of its own, services, groups, rules.
 
+use smallvec::SmallVec;
+
 use super::prove::Proof;
 use super::{Case, Refusal};
 use crate::domain::denial::Denial;
@@ -77,16 +79,17 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let Some(readings) = &self.trail.readings else {
             return Err(Denial::Internal { why: "rules without a path" }.into());
         };
-        let mut applies = vec![false; rules.len()];
-        for path in readings.each() {
-            let covering: Vec<Option<usize>> =
-                rules.iter().map(|rule| rule.covers(self.request.method, path)).collect();
-            let Some(longest) = covering.iter().copied().flatten().max() else { continue };
-            for (applies, length) in applies.iter_mut().zip(covering) {
-                *applies |= length == Some(longest);
-            }
-        }
-        for (index, rule) in rules.iter().enumerate().filter(|(index, _)| applies[*index]) {
+        let method = self.request.method;
+        // For each reading: measured twice, which is cheaper than remembering what each rule covers.
+        let longest: SmallVec<[Option<usize>; 1]> = readings
+            .each()
+            .map(|path| rules.iter().filter_map(|rule| rule.covers(method, path)).max())
+            .collect();
+        let applies = |rule: &Rule| {
+            let mut readings = readings.each().zip(&longest);
+            readings.any(|(path, longest)| longest.is_some() && rule.covers(method, path) == *longest)
+        };
+        for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| applies(rule)) {
             let obeyed = self.obey(rule, proof);
             self.witness.saw(|| Step::Rule {
                 index,
@@ -96,7 +99,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             });
             obeyed?;
         }
-        if !applies.contains(&true) {
+        if longest.iter().all(Option::is_none) {
             self.witness.saw(|| Step::NoRule);
         }
         Ok(())

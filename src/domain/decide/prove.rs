@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Case, Refusal};
+use smallvec::SmallVec;
+
+use super::{Case, Owned, Refusal, Trail};
 use crate::domain::authentication::Method;
 use crate::domain::consumer::Consumer;
 use crate::domain::credential::Presented;
 use crate::domain::denial::{Denial, Unproven};
 use crate::domain::key::KeyFacts;
 use crate::domain::permission::PermissionId;
-use crate::domain::principal::Principal;
+use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::secret::{self, Kind, Reading};
 use crate::domain::step::{Outcome, Step, Witness};
 use crate::domain::time::Timestamp;
@@ -21,6 +23,9 @@ pub(super) struct Proof {
     /// `None`: nothing was proven, and the consumer stands in for whoever it is.
     pub(super) key: Option<KeyFacts>,
 }
+
+/// Mostly one: only `all` asks for more.
+pub(super) type Proofs = SmallVec<[Proof; 1]>;
 
 impl Proof {
     pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
@@ -35,12 +40,12 @@ impl Proof {
     }
 
     pub(super) fn into_principal(self) -> Principal {
-        let permissions =
-            self.consumer.permissions.iter().filter(|permission| self.has(permission)).copied().collect();
         let Self { consumer, key } = self;
         match key {
             None => Principal::Anonymous(consumer),
-            Some(key) => Principal::Proven { consumer, credential: key.id.to_string(), permissions },
+            Some(key) => {
+                Principal::Proven { consumer, credential: CredentialName::Id(key.id), given: key.permissions }
+            }
         }
     }
 }
@@ -56,11 +61,11 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 
     /// The first proof. Where none proves, the first credential presented names the denial; where a
     /// method could not be decided, that is a fault, for it might have proven.
-    pub(super) fn first_that_proves(&mut self, methods: &[&'w Method]) -> Result<Vec<Proof>, Refusal> {
+    pub(super) fn first_that_proves(&mut self, methods: &[&'w Method]) -> Result<Proofs, Refusal> {
         let mut shut: Option<Refusal> = None;
         for method in methods {
             match (self.prove(method), &shut) {
-                (Ok(proof), _) => return Ok(vec![proof]),
+                (Ok(proof), _) => return Ok(Proofs::from_iter([proof])),
                 (Err(refusal), None | Some(Refusal::Denied(Denial::MissingCredential))) => {
                     shut = Some(refusal);
                 }
@@ -68,7 +73,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
                 (Err(Refusal::Denied(_)), Some(_)) => {}
             }
         }
-        shut.map_or(Ok(Vec::new()), Err)
+        shut.map_or(Ok(Proofs::new()), Err)
     }
 
     pub(super) fn prove(&mut self, method: &'w Method) -> Result<Proof, Refusal> {
@@ -90,12 +95,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Err(Refusal::Denied(denial)) => Outcome::Shut(denial.why().unwrap_or(denial.notice().code)),
             Err(Refusal::Faulted(fault)) => Outcome::Shut(fault.why()),
         };
-        let (key, consumer) = (self.trail.key, self.trail.consumer.clone());
+        let Trail { credential, consumer, .. } = &self.trail;
         self.witness.saw(|| Step::Credential {
             method: name,
-            key,
+            key: credential.as_ref().map(|CredentialName::Id(key)| *key),
             consumer: consumer.as_ref().map(|consumer| consumer.id),
-            username: consumer.and_then(|consumer| consumer.username.clone()),
+            username: consumer.as_ref().and_then(|consumer| consumer.username.clone()),
             outcome,
         });
         proof
@@ -103,13 +108,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 
     fn prove_key(&mut self, method: &Method, text: &[u8]) -> Result<Proof, Refusal> {
         // What an earlier method learned says nothing of this one's key.
-        self.trail.key = None;
+        self.trail.credential = None;
         self.trail.consumer = None;
         screen(text)?;
-        let key = self.look_up(text)?.ok_or(invalid(Unproven::Unknown))?;
-        self.trail.key = Some(key.id);
-        let consumer =
-            self.world.directory.consumer(key.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?;
+        let (key, consumer) = self.look_up(text)?.ok_or(invalid(Unproven::Unknown))?;
+        self.trail.credential = Some(CredentialName::Id(key.id));
+        let consumer = consumer.ok_or(invalid(Unproven::ConsumerUnknown))?;
         self.trail.consumer = Some(Arc::clone(&consumer));
         hold(&key, &consumer, self.world.now)?;
         if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
@@ -118,10 +122,10 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         Ok(Proof { consumer, key: Some(key) })
     }
 
-    fn look_up(&self, text: &[u8]) -> Result<Option<KeyFacts>, Fault> {
+    fn look_up(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {
         for verifier in self.world.peppers.verifiers(text) {
-            if let Some(key) = self.world.directory.key(&verifier)? {
-                return Ok(Some(key));
+            if let Some(owned) = self.world.directory.key_and_consumer(&verifier)? {
+                return Ok(Some(owned));
             }
         }
         Ok(None)

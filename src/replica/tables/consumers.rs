@@ -61,8 +61,14 @@ impl Consumers {
     /// Whose place this is. The caller makes sure that it is held meanwhile.
     pub(super) fn id_at(&self, held: Held) -> ConsumerId {
         let shard = self.read((held.0 >> SLOT_BITS) as usize);
-        let slot = shard.slots.get(held.slot()).and_then(Option::as_ref);
-        slot.map_or(ConsumerId::nil(), |slot| slot.consumer.id)
+        shard.at(held).map_or(ConsumerId::nil(), |slot| slot.consumer.id)
+    }
+
+    /// The same, with the consumer where it is known.
+    pub(super) fn at(&self, held: Held) -> (ConsumerId, Option<Arc<Consumer>>) {
+        let shard = self.read((held.0 >> SLOT_BITS) as usize);
+        let Some(slot) = shard.at(held) else { return (ConsumerId::nil(), None) };
+        (slot.consumer.id, slot.known.then(|| Arc::clone(&slot.consumer)))
     }
 
     pub(super) fn put(&self, consumer: Consumer) {
@@ -181,6 +187,10 @@ impl Shard {
             |number: &u32| slots[*number as usize].as_ref().map_or(0, |slot| hash_of_id(&slot.consumer.id));
         by_id.insert_unique(hash, number, rehash);
         number
+    }
+
+    fn at(&self, held: Held) -> Option<&Slot> {
+        self.slots.get(held.slot())?.as_ref()
     }
 
     fn slot(&mut self, number: u32) -> &mut Slot {

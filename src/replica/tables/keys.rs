@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::consumers::{Consumers, Held};
 use super::limits::{Limits, Shared, in_a_row};
 use super::shards::{SHARD_BITS, SHARDS, hash_of_id, shard_of, shares};
-use crate::domain::consumer::ConsumerId;
+use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::time::Timestamp;
 use crate::domain::verifier::Verifier;
@@ -115,24 +115,29 @@ impl Keys {
         self.weak.load(Ordering::Relaxed)
     }
 
-    pub(super) fn get(&self, verifier: &Verifier, consumers: &Consumers) -> Option<KeyFacts> {
+    pub(super) fn get(
+        &self,
+        verifier: &Verifier,
+        consumers: &Consumers,
+    ) -> Option<(KeyFacts, Option<Arc<Consumer>>)> {
         let digest = digest(verifier);
         let hash = hash_of(&digest);
         let shard = self.read(shard_of(hash));
         let row = shard.row(shard.find(hash, &digest)?);
         // While the row is locked nobody takes it out, so its consumer's place is still its own.
-        let consumer = consumers.id_at(row.consumer);
+        let (id, consumer) = consumers.at(row.consumer);
         let limits = shard.limits_of(row);
-        Some(KeyFacts {
+        let facts = KeyFacts {
             id: row.id,
-            consumer,
+            consumer: id,
             not_before: moment(row.not_before).or_else(|| limits.and_then(|limits| limits.not_before)),
             expires_at: moment(row.expires).or_else(|| limits.and_then(|limits| limits.expires_at)),
             enabled: limits.is_none_or(|limits| limits.enabled),
             opens: limits.and_then(|limits| limits.opens.clone()),
             permissions: limits.and_then(|limits| limits.permissions.clone()),
             networks: limits.and_then(|limits| limits.networks.clone()),
-        })
+        };
+        Some((facts, consumer))
     }
 
     /// Puts a key in the place of whatever was there of its id. A key that is changed is at no

@@ -144,9 +144,11 @@ mod tests {
     use std::time::Duration;
 
     use tracing::subscriber::with_default;
+    use uuid::Uuid;
 
     use super::*;
     use crate::domain::client::{Client, Hop};
+    use crate::domain::principal::CredentialName;
     use crate::domain::time::Timestamp;
     use crate::telemetry::{DecisionLine, Readiness, Telemetry, VerdictLabel};
 
@@ -248,6 +250,7 @@ mod tests {
     }
 
     fn refusal() -> DecisionLine<'static> {
+        static KEY: CredentialName = CredentialName::Id(Uuid::from_u128(7));
         DecisionLine {
             request_id: "7d1c",
             verdict: VerdictLabel::Deny,
@@ -264,7 +267,7 @@ mod tests {
                 address: Some(IpAddr::from([192, 0, 2, 1])),
                 hop: Hop::Forwarded { from_right: 0 },
             }),
-            credential: Some("dw_key_0123456789aB"),
+            credential: Some(&KEY),
             consumer: None,
             username: None,
             duration: Duration::from_micros(7),
@@ -284,7 +287,7 @@ mod tests {
             "timestamp": "2026-01-02T03:04:05.000Z", "level": "info", "target": "doorward::check",
             "message": "check", "request_id": "7d1c", "verdict": "deny", "mode": "enforce", "code": "invalid_credential",
             "why": "expired", "service": "orders", "method": "GET", "path": "/orders/1",
-            "host": "api.example.com", "client": "192.0.2.1", "client_from": "x-forwarded-for[-1]", "credential": "dw_key_0123456789aB",
+            "host": "api.example.com", "client": "192.0.2.1", "client_from": "x-forwarded-for[-1]", "credential": "00000000-0000-0000-0000-000000000007",
             "duration_us": 7,
         });
         assert_eq!(serde_json::Value::from(json(&text)), told);

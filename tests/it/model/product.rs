@@ -280,7 +280,6 @@ impl Written {
 /// has nothing both set and removed, and nothing of ours set where it was refused.
 pub fn told(decision: &Decision<'_>) -> (String, bool) {
     let metadata = &decision.metadata;
-    let none = Vec::new();
     let set = match &decision.outcome {
         Outcome::Allow(mutations) => {
             let removed = |name: &&str| mutations.remove.iter().any(|it| it == name);
@@ -288,9 +287,9 @@ pub fn told(decision: &Decision<'_>) -> (String, bool) {
             assert!(
                 removed(&"x-consumer-id") || mutations.set.iter().any(|(name, _)| *name == "x-consumer-id")
             );
-            &mutations.set
+            &mutations.set[..]
         }
-        _ => &none,
+        _ => &[],
     };
     let verdict = match (metadata.code, &metadata.username, &metadata.credential) {
         (Some(code), ..) => {
@@ -300,7 +299,8 @@ pub fn told(decision: &Decision<'_>) -> (String, bool) {
         (None, None, _) => "nobody".to_owned(),
         (None, Some(name), None) => format!("anonymous {name}"),
         (None, Some(name), Some(_)) => {
-            let text = set.iter().find(|(name, _)| *name == "x-permissions").map_or("", |(_, value)| value);
+            let permissions = set.iter().find(|(name, _)| *name == "x-permissions");
+            let text = permissions.map_or(String::new(), |(_, value)| value.to_string());
             let has = |name: &&&str| text.contains(&id("permission", name).to_string());
             format!("{name} {:?}", PERMISSIONS.iter().filter(has).map(|it| (*it).to_owned()).collect::<Set>())
         }
