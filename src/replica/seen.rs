@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tracing::warn;
@@ -16,7 +15,6 @@ use crate::store::durable;
 
 /// The high-water file: one line, `<store> <term> <number>`.
 pub(super) struct Seen {
-    path: PathBuf,
     /// What the file said at the start, until it has been compared.
     before: Option<Epoch>,
     /// What was seen last.
@@ -24,7 +22,18 @@ pub(super) struct Seen {
     written: Option<Epoch>,
     /// When the file was written last, on the clock that counts suspension.
     wrote_at: Duration,
-    failed: Arc<AtomicBool>,
+    /// How many writes were asked for.
+    turns: u64,
+    file: Arc<Mutex<File>>,
+}
+
+/// Whoever writes holds it.
+#[derive(Default)]
+struct File {
+    path: PathBuf,
+    /// The turn of the last write: one that comes late must not undo a later one.
+    turn: u64,
+    failed: bool,
 }
 
 /// Between two writes.
@@ -49,8 +58,8 @@ impl Seen {
                 None
             }
         };
-        let failed = Arc::new(AtomicBool::new(false));
-        Self { path, before, now: None, written: before, wrote_at: Duration::ZERO, failed }
+        let file = Arc::new(Mutex::new(File { path, ..File::default() }));
+        Self { before, now: None, written: before, wrote_at: Duration::ZERO, turns: 0, file }
     }
 
     /// Why the store, which stands at `there`, is not where it was when this was written. Asked once.
@@ -76,9 +85,10 @@ impl Seen {
             return;
         }
         (self.written, self.wrote_at) = (self.now, now);
-        let (path, failed) = (self.path.clone(), Arc::clone(&self.failed));
+        self.turns += 1;
+        let (turn, file) = (self.turns, Arc::clone(&self.file));
         // Nobody waits for it: a slow disk must not hold up who follows the store.
-        tokio::task::spawn_blocking(move || write(&path, epoch, &failed));
+        tokio::task::spawn_blocking(move || write(&file, turn, epoch));
     }
 }
 
@@ -86,21 +96,25 @@ impl Seen {
 impl Drop for Seen {
     fn drop(&mut self) {
         if let Some(now) = self.now.filter(|now| self.written != Some(*now)) {
-            write(&self.path, now, &self.failed);
+            write(&self.file, self.turns + 1, now);
         }
     }
 }
 
-fn write(path: &Path, epoch: Epoch, failed: &AtomicBool) {
-    let text = format!("{} {} {}\n", epoch.store, epoch.term, epoch.number);
-    match durable::replace(path, |file| file.write_all(text.as_bytes())) {
-        Ok(()) => failed.store(false, Ordering::Relaxed),
-        Err(error) if !failed.swap(true, Ordering::Relaxed) => {
-            let file = path.display();
-            warn!(%file, %error, "cannot be written; after a restart it will not be noticed if the store went back");
-        }
-        Err(_) => {}
+fn write(file: &Mutex<File>, turn: u64, epoch: Epoch) {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    if turn <= file.turn {
+        return;
     }
+    let text = format!("{} {} {}\n", epoch.store, epoch.term, epoch.number);
+    let wrote = durable::replace(&file.path, |file| file.write_all(text.as_bytes()));
+    if let Err(error) = &wrote
+        && !file.failed
+    {
+        let file = file.path.display();
+        warn!(%file, %error, "cannot be written; after a restart it will not be noticed if the store went back");
+    }
+    (file.turn, file.failed) = (turn, wrote.is_err());
 }
 
 fn parse(text: &str) -> Option<Epoch> {
@@ -109,4 +123,24 @@ fn parse(text: &str) -> Option<Epoch> {
     let epoch =
         Epoch { store: Uuid::parse_str(store).ok()?, term: term.parse().ok()?, number: number.parse().ok()? };
     words.next().is_none().then_some(epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_write_that_comes_late_does_not_undo_a_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("doorward.seen");
+        let file = Mutex::new(File { path: path.clone(), ..File::default() });
+        let at = |number| Epoch { store: Uuid::nil(), term: 1, number };
+        write(&file, 2, at(3));
+        write(&file, 1, at(0));
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
+        write(&file, 3, at(4));
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(4)));
+    }
 }
