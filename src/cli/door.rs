@@ -102,11 +102,10 @@ impl Door {
                 Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
                 }
-                Err(Closed::InUse(error) | Closed::Missing(error)) => {
-                    return Err(Failure::Unreachable(format!(
-                        "{error}, and no server answers at {}",
-                        socket.display()
-                    )));
+                Err(Closed::InUse(error)) => return Err(unanswered(&error, &socket, "")),
+                Err(Closed::Missing(error)) => {
+                    let way_out = "; name the server's file with `--config`, or start one";
+                    return Err(unanswered(&error, &socket, way_out));
                 }
                 Err(Closed::Broken(error)) => return Err(Failure::Unreachable(error.to_string())),
                 Err(Closed::Failed(failure)) => return Err(failure),
@@ -180,6 +179,10 @@ impl Door {
             _ => Failure::Refused(message),
         })
     }
+}
+
+fn unanswered(error: &dyn std::fmt::Display, socket: &Path, way_out: &str) -> Failure {
+    Failure::Unreachable(format!("{error}, and no server answers at {}{way_out}", socket.display()))
 }
 
 async fn within<T>(

@@ -243,6 +243,7 @@ fn without_server_and_store_only_what_makes_something_makes_a_store() {
         assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
         assert!(said.contains(&format!("there is no store at {}", store.display())), "{said}");
         assert_eq!(said.contains("no server answers at"), arguments != ["store", "check"], "{said}");
+        assert_eq!(said.contains("with `--config`, or start one"), arguments != ["store", "check"], "{said}");
         assert!(!store.exists() && !secret.exists(), "{arguments:?}");
     }
     assert!(setup.run(&["consumer", "create", "carol"]).unwrap().status.success());
