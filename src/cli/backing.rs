@@ -1,5 +1,6 @@
 //! The store that the configuration names, open: the one place that knows which kinds there are.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::Failure;
 use crate::config::{self, Config, StoreUrl, Weakness};
@@ -19,6 +21,7 @@ use crate::store::{Store, StoreError};
 pub(super) struct Backing {
     pub(super) ring: Arc<Ring>,
     kind: Kind,
+    instance: Uuid,
 }
 
 enum Kind {
@@ -58,14 +61,15 @@ impl Backing {
                 Make::Never => RedbStore::open_existing(&path, &secret_file),
             }?;
             let ring = Arc::clone(store.ring());
-            return Ok(Self { ring, kind: Kind::Embedded(Arc::new(store)) });
+            return Ok(Self { ring, kind: Kind::Embedded(Arc::new(store)), instance: Uuid::nil() });
         }
         let ring = Ring::load(&secret_file).map_err(|error| Closed::Failed(no_ring(&error)))?;
         let ring = Arc::new(ring);
         let settings = redis_settings(config).map_err(Closed::Failed)?;
+        let instance = instance(&config.data_dir()).map_err(Closed::Failed)?;
         let _inside = runtime.enter();
         let store = RedisStore::new(settings, Arc::clone(&ring));
-        Ok(Self { ring, kind: Kind::Shared(Arc::new(store)) })
+        Ok(Self { ring, kind: Kind::Shared(Arc::new(store)), instance })
     }
 
     pub(super) fn store(&self) -> Arc<dyn Store> {
@@ -73,6 +77,12 @@ impl Backing {
             Kind::Embedded(store) => store.clone(),
             Kind::Shared(store) => store.clone(),
         }
+    }
+
+    /// Whose chains of the audit log this process writes: the embedded store has one writer at a time,
+    /// a shared one has many.
+    pub(super) fn instance(&self) -> Uuid {
+        self.instance
     }
 
     /// Whether the embedded store's disk takes writes; of a shared one only its answers tell.
@@ -150,6 +160,29 @@ fn told(finding: &Finding) -> String {
 /// What `store backup` and `store restore` say of Redis.
 pub(super) const REDIS_HAS_ITS_OWN: &str =
     "the store is a Redis, which has backups of its own; copy its append-only file or a snapshot (BGSAVE)";
+
+/// By what an instance on a shared store is known from one start to the next: a file in its data
+/// directory, made with the first one.
+fn instance(data_dir: &Path) -> Result<Uuid, Failure> {
+    let path = data_dir.join("doorward.instance");
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::Usage(format!("{} (this instance's id) cannot be used: {error}", path.display()))
+    };
+    let written = std::fs::create_dir_all(data_dir).and_then(|()| std::fs::File::create_new(&path));
+    let made = match written {
+        Ok(mut file) => {
+            let id = Uuid::new_v4();
+            file.write_all(format!("{id}\n").as_bytes()).and_then(|()| file.sync_all()).map(|()| Some(id))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    };
+    if let Some(id) = made.map_err(|error| failed(&error))? {
+        return Ok(id);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(&error))?;
+    Uuid::parse_str(text.trim()).map_err(|error| failed(&error))
+}
 
 fn no_ring(error: &RingError) -> Failure {
     Failure::Usage(match error {

@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::catalog::Catalog;
 use crate::domain::verifier::{Pepper, Peppers};
-use crate::http::admin::{self, Admin};
+use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
 use crate::issue::{Issuer, Reach};
 use crate::replica::Replica;
@@ -146,6 +146,24 @@ impl Door {
         }
     }
 
+    /// The first rows of a list, page by page; `path` has a query.
+    pub fn first_rows(&mut self, path: &str, limit: usize) -> Result<Vec<Value>, Failure> {
+        let mut rows = Vec::new();
+        let mut next = path.to_owned();
+        while rows.len() < limit {
+            let mut page = self.get(&next)?;
+            if let Value::Array(data) = page["data"].take() {
+                rows.extend(data);
+            }
+            match page["next"].as_str() {
+                Some(path) => next = path.to_owned(),
+                None => break,
+            }
+        }
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
     fn call(
         &mut self,
         method: Method,
@@ -262,13 +280,15 @@ fn catalog(config: &Config, peppers: &Peppers) -> Result<Catalog, Closed> {
 fn admin(config: &Config, clock: &Clock, backing: &Backing, catalog: Arc<ArcSwap<Catalog>>) -> Router {
     let issuer = Issuer::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), catalog)
         .with_reach(reach(config))
+        .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
-    admin::router(Admin {
+    let admin = Admin {
         issuer: Arc::new(issuer),
         clock: clock.clone(),
         backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
-    })
+    };
+    admin::socket(admin::router(admin, Desk::new()))
 }
 
 /// How fast instances hear of a write, and when one counts as stopped.

@@ -4,8 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Networks, Output, cell, remark, segment, table};
-use crate::config::Moment;
+use super::{Common, Failure, Networks, Output, cell, moment, read_secret, remark, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -112,7 +111,7 @@ fn body(create: Create) -> Result<Value, Failure> {
         }
     };
     put("id", json!(create.id));
-    put("key", json!(create.key.map(read_key).transpose()?));
+    put("key", json!(create.key.as_deref().map(|key| read_secret(key, "the key")).transpose()?));
     put("ttl", json!(create.ttl));
     put("not_before", json!(create.not_before.as_deref().map(moment).transpose()?));
     put("expires_at", json!(create.expires_at.as_deref().map(moment).transpose()?));
@@ -122,21 +121,6 @@ fn body(create: Create) -> Result<Value, Failure> {
     put("networks", create.networks.body());
     put("insecure_allow_weak", json!(create.insecure_allow_weak.then_some(true)));
     Ok(Value::Object(body))
-}
-
-fn read_key(text: String) -> Result<String, Failure> {
-    if text != "-" {
-        return Ok(text);
-    }
-    std::io::read_to_string(std::io::stdin())
-        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .map_err(|error| Failure::Usage(format!("cannot read the key from standard input: {error}")))
-}
-
-fn moment(text: &str) -> Result<i64, Failure> {
-    Moment::parse(text).map(|moment| moment.0.unix()).ok_or_else(|| {
-        Failure::Usage(format!("`{text}` is no time; expected the form 2026-12-31T00:00:00Z (RFC 3339)"))
-    })
 }
 
 fn keys(rows: &[Value]) -> String {

@@ -1,5 +1,7 @@
 //! The command line: one file a command.
 
+mod admin_key;
+mod audit;
 mod backing;
 mod config;
 mod consumer;
@@ -125,6 +127,21 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Make, list and delete the keys of the admin API
+    #[command(subcommand)]
+    AdminKey(admin_key::Command),
+    /// As `admin-key create`
+    #[command(hide = true)]
+    AdminKeyCreate(admin_key::Create),
+    /// As `admin-key list`
+    #[command(hide = true)]
+    AdminKeysList,
+    /// As `admin-key delete`
+    #[command(hide = true)]
+    AdminKeyDelete(admin_key::Delete),
+    /// List what was changed and by whom, and see whether that log is whole
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Back up, restore or check the embedded store
     #[command(subcommand)]
     Store(store::Command),
@@ -175,6 +192,11 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Test { files } => return test::run(common, &files),
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
+        Command::AdminKey(command) => admin_key::run(common, command)?,
+        Command::AdminKeyCreate(create) => admin_key::run(common, admin_key::Command::Create(create))?,
+        Command::AdminKeysList => admin_key::run(common, admin_key::Command::List)?,
+        Command::AdminKeyDelete(delete) => admin_key::run(common, admin_key::Command::Delete(delete))?,
+        Command::Audit(command) => audit::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
         Command::Health(arguments) => return ask_health(common, &arguments),
         Command::Version => {
@@ -291,6 +313,23 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     };
     let headings: Vec<String> = headings.iter().map(|heading| heading.to_uppercase()).collect();
     std::iter::once(line(&headings)).chain(rows.iter().map(|row| line(row))).collect()
+}
+
+/// A secret given as an argument; `-` reads it from standard input, where no list of processes shows it.
+fn read_secret(text: &str, what: &str) -> Result<String, Failure> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    std::io::read_to_string(std::io::stdin())
+        .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        .map_err(|error| Failure::Usage(format!("cannot read {what} from standard input: {error}")))
+}
+
+/// A moment in seconds since the Unix epoch.
+fn moment(text: &str) -> Result<i64, Failure> {
+    settings::Moment::parse(text).map(|moment| moment.0.unix()).ok_or_else(|| {
+        Failure::Usage(format!("`{text}` is no time; expected the form 2026-12-31T00:00:00Z (RFC 3339)"))
+    })
 }
 
 /// A JSON value as a table's cell.

@@ -28,9 +28,9 @@ use crate::check::Checker;
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
-use crate::http::admin::{self, Admin};
+use crate::http::admin::{self, Admin, Doorkeeper, Peer};
 use crate::http::{explain, status};
-use crate::issue::{Issuer, KeyLives};
+use crate::issue::{Attempts, Issuer, KeyLives};
 use crate::reload::{Reloader, levels};
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile};
 use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Where Envoy asks: `host:port` or `unix:/path`
     #[arg(long, value_name = "ADDRESS")]
     listen_grpc: Option<String>,
+    /// Where the admin API is, for admin keys
+    #[arg(long, value_name = "ADDRESS")]
+    listen_admin: Option<String>,
     /// Where `/livez`, `/readyz` and `/metrics` are
     #[arg(long, value_name = "ADDRESS")]
     listen_status: Option<String>,
@@ -57,6 +60,7 @@ impl Arguments {
     fn overlays(&self) -> Vec<config::Overlay> {
         [
             ("--listen-grpc", "listen.grpc", &self.listen_grpc),
+            ("--listen-admin", "listen.admin", &self.listen_admin),
             ("--listen-status", "listen.status", &self.listen_status),
             ("--log-level", "log.level", &self.log_level),
             ("--log-format", "log.format", &self.log_format),
@@ -229,16 +233,19 @@ fn serve_until_told(
     let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
         .with_replica(Arc::clone(&replica))
         .with_reach(reach(&config))
+        .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
         .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()));
     let issuer = Arc::new(issuer);
-    let admin = admin::router(Admin {
+    let admin = Admin {
         issuer: Arc::clone(&issuer),
         clock: clock.clone(),
         backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
-    })
-    .merge(explain::router(checker, config.limits.admin_body_bytes.value.bytes()));
+    };
+    let admin = admin::router(admin, explain::desk(checker));
+    let attempts = Arc::new(Attempts::default());
+    let doorkeeper = Doorkeeper::new(Arc::clone(&issuer), Arc::clone(&attempts));
 
     runtime.block_on(async {
         let certificates = Certificates::read(&config, &telemetry, clock.now())
@@ -272,6 +279,10 @@ fn serve_until_told(
             };
             tasks.spawn(tend_signing_keys(Arc::clone(&issuer), lives, Arc::clone(&replica), clock.clone()));
         }
+        tasks.spawn({
+            let issuer = Arc::clone(&issuer);
+            async move { issuer.keep_attempts(&attempts).await }
+        });
         tokio::spawn(finish_deletions(issuer, Arc::clone(&replica), clock.clone()));
         let reloader = Reloader {
             load: {
@@ -293,14 +304,17 @@ fn serve_until_told(
         };
         tasks.spawn(reloader.run(hangups));
         announce(&config, &listeners);
-        let Listeners { grpc, admin: admin_socket, status: status_listener } = listeners;
+        let Listeners { grpc, admin_socket, admin: admin_listener, status: status_listener } = listeners;
         let settings = settings(&config);
         telemetry.watch_connections(Arc::clone(&settings.open));
         let mut http = JoinSet::new();
         let stopped = |mut stopping: Receiver<bool>| async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         };
-        let admin = axum::serve(OwnersOnly(admin_socket), admin);
+        let socket = axum::serve(OwnersOnly(admin_socket), admin::socket(admin.clone()));
+        http.spawn(socket.with_graceful_shutdown(stopped(stopping.clone())).into_future());
+        let admin = admin::tcp(admin, doorkeeper).into_make_service_with_connect_info::<Peer>();
+        let admin = axum::serve(admin_listener, admin);
         http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
         let status = axum::serve(status_listener, status);
@@ -364,7 +378,8 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 struct Listeners {
     grpc: Listener,
-    admin: Listener,
+    admin_socket: Listener,
+    admin: Guests,
     status: Guests,
 }
 
@@ -373,16 +388,19 @@ async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners,
         Endpoint::Unix(path) => Listener::unix(&config.data_dir().join(path), CHECK_SOCKET_MODE).await,
         Endpoint::Tcp(address) => Listener::tcp(resolve(&address.to_string()).await?).await,
     };
-    let status = config.listen.status.value.to_string();
-    let status_listener = TcpListener::bind(&status).await.map_err(|error| {
-        Failure::Unreachable(format!("cannot listen on {status}: {error}; see `listen.status`"))
-    })?;
+    let guests = async |name: &str, address: &config::Address| {
+        let listener = TcpListener::bind(address.to_string()).await.map_err(|error| {
+            Failure::Unreachable(format!("cannot listen on {address}: {error}; see `listen.{name}`"))
+        })?;
+        Ok(Guests::new(listener, certificates.of(name)))
+    };
     Ok(Listeners {
         grpc: grpc.map_err(cannot_bind("listen.grpc"))?.with_tls(certificates.of("grpc")),
-        admin: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE)
+        admin_socket: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE)
             .await
             .map_err(cannot_bind("listen.admin_socket"))?,
-        status: Guests::new(status_listener, certificates.of("status")),
+        admin: guests("admin", &config.listen.admin.value).await?,
+        status: guests("status", &config.listen.status.value).await?,
     })
 }
 
@@ -411,12 +429,19 @@ fn cannot_listen(error: std::io::Error) -> Failure {
 
 /// Says where we listen: in the log, and in a file for whoever chose port 0.
 fn announce(config: &Config, listeners: &Listeners) {
-    let status = axum::serve::Listener::local_addr(&listeners.status)
-        .map(|address| address.to_string())
-        .unwrap_or_default();
-    let (grpc, admin) = (listeners.grpc.to_string(), listeners.admin.to_string());
-    info!(grpc, status, admin, version = env!("CARGO_PKG_VERSION"), "listening");
-    let addresses = json!({ "grpc": grpc, "status": status, "admin": admin, "pid": std::process::id() });
+    let of = |guests: &Guests| {
+        axum::serve::Listener::local_addr(guests).map(|address| address.to_string()).unwrap_or_default()
+    };
+    let (status, admin) = (of(&listeners.status), of(&listeners.admin));
+    let (grpc, admin_socket) = (listeners.grpc.to_string(), listeners.admin_socket.to_string());
+    info!(grpc, status, admin, admin_socket, version = env!("CARGO_PKG_VERSION"), "listening");
+    let addresses = json!({
+        "grpc": grpc,
+        "status": status,
+        "admin": admin,
+        "admin_socket": admin_socket,
+        "pid": std::process::id(),
+    });
     let path = addresses_file(config);
     if let Err(error) = write_whole(&path, &addresses.to_string()) {
         warn!(%error, path = %path.display(), "the addresses could not be written down");

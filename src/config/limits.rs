@@ -32,6 +32,9 @@ pub struct Limits {
     pub header_bytes: At<Size>,
     /// The body of a request to the admin API. `1KiB` to `64MiB`. Default: `1MiB`.
     pub admin_body_bytes: At<Size>,
+    /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
+    /// first. 100 to 10 million. Default: 100000.
+    pub audit_entries: At<u32>,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             streams: At::assumed(1_024),
             header_bytes: At::assumed(Size::kib(96)),
             admin_body_bytes: At::assumed(Size::mib(1)),
+            audit_entries: At::assumed(100_000),
         }
     }
 }
@@ -58,6 +62,7 @@ impl Limits {
         within("limits.streams", &self.streams, 1..=100_000, faults);
         within("limits.header_bytes", &self.header_bytes, from_kib(Size::mib(1)), faults);
         within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
+        within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
         if self.bytes_in_flight.value < self.check_bytes.value {
             let message = format!(
                 "`limits.bytes_in_flight` is {}, expected at least `limits.check_bytes`, which is {}",

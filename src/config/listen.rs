@@ -20,6 +20,8 @@ pub struct Listen {
     pub grpc: At<Endpoint>,
     /// For probes and Prometheus: `/livez`, `/readyz`, `/metrics`. Default: `0.0.0.0:8100`.
     pub status: At<Address>,
+    /// The admin API over TCP, for whoever has an admin key. Default: `127.0.0.1:8001`.
+    pub admin: At<Address>,
     /// The admin socket; who may open the file may do everything. Default: `doorward.sock` in the
     /// data directory.
     pub admin_socket: At<PathBuf>,
@@ -48,14 +50,25 @@ pub struct Address {
 impl Listen {
     /// Two listeners on one port: the second would find it taken.
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
-        let (grpc, status) = (&self.grpc, &self.status);
-        if grpc.value == Endpoint::Tcp(status.value.clone()) && status.value.port != 0 {
-            let place = if status.place == Place::Default { grpc.place } else { status.place };
-            let message = format!(
-                "`listen.grpc` and `listen.status` are both `{}`; give one of them another port",
-                **status
-            );
-            faults.push(Fault::new(place, message));
+        let tcp = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Tcp(address) => Some(address.clone()),
+            Endpoint::Unix(_) => None,
+        };
+        let listeners = [
+            ("grpc", tcp(&self.grpc.value), self.grpc.place),
+            ("status", Some(self.status.value.clone()), self.status.place),
+            ("admin", Some(self.admin.value.clone()), self.admin.place),
+        ];
+        for (index, (name, address, place)) in listeners.iter().enumerate() {
+            let Some(address) = address.as_ref().filter(|address| address.port != 0) else { continue };
+            let same = |(_, other, _): &&(&str, Option<Address>, Place)| other.as_ref() == Some(address);
+            for (other, _, theirs) in listeners[index + 1..].iter().filter(same) {
+                let place = if *theirs == Place::Default { *place } else { *theirs };
+                let message = format!(
+                    "`listen.{name}` and `listen.{other}` are both `{address}`; give one of them another port"
+                );
+                faults.push(Fault::new(place, message));
+            }
         }
     }
 }
@@ -66,6 +79,7 @@ impl Default for Listen {
         Self {
             grpc: At::assumed(Endpoint::Tcp(any(50051))),
             status: At::assumed(any(8100)),
+            admin: At::assumed(Address { host: "127.0.0.1".to_owned(), port: 8001 }),
             admin_socket: At::assumed("doorward.sock".into()),
             tls: ListenTls::default(),
         }

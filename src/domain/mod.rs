@@ -23,6 +23,7 @@ pub mod permission;
 pub mod principal;
 pub mod query;
 pub mod request;
+pub mod rights;
 pub mod role;
 pub mod secret;
 pub mod step;

@@ -1,6 +1,7 @@
 //! The HTTP listeners.
 
 pub mod admin;
+mod body;
 mod everywhere;
 pub mod explain;
 mod problem;

@@ -1,8 +1,9 @@
 //! What the admin API says when it does not do what was asked: Kong's shapes.
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -15,17 +16,58 @@ pub enum Problem {
     NotFound,
     MethodNotAllowed,
     InvalidSize,
-    /// The body is not JSON of the form that the path takes. The text names what is wrong.
+    /// The body cannot be read at all. The text says why.
     Body(StatusCode, String),
+    /// A field of it is not as it must be.
+    Field {
+        field: String,
+        why: String,
+    },
     Query(String),
+    /// A path that is no text.
+    Path,
+    /// No admin key came along.
+    Unauthenticated,
+    /// One that opens nothing; nobody learns why.
+    Unauthorized,
+    /// It may be seen, and that is all.
+    Forbidden,
+    /// Too many wrong keys at this moment.
+    Throttled,
+    /// The door does not know whether a key still counts.
+    Blind,
+    /// `If-Match` names another state of the object.
+    Stale,
     Refused(Refusal),
     Internal,
 }
 
+/// What is said, for whoever says it in another shape.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) code: &'static str,
+    pub(super) body: Value,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let code = self.code();
+        let challenge = match &self {
+            Self::Unauthenticated => Some(r#"Bearer realm="doorward-admin""#),
+            Self::Unauthorized => Some(r#"Bearer realm="doorward-admin", error="invalid_token""#),
+            _ => None,
+        };
+        let retry = matches!(self, Self::Throttled | Self::Blind);
         let (status, body) = self.face();
-        (status, axum::Json(body)).into_response()
+        let mut response = (status, axum::Json(&body)).into_response();
+        if let Some(challenge) = challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if retry {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(Said { code, body });
+        response
     }
 }
 
@@ -42,11 +84,64 @@ impl Problem {
                 json!({ "code": 9, "name": "invalid size", "message": "size must be an integer between 1 and 1000" }),
             ),
             Self::Body(status, message) => (status, json!({ "message": message })),
+            Self::Field { field, why } => schema_violation(&field, &why),
             Self::Query(message) => (StatusCode::BAD_REQUEST, json!({ "message": message })),
+            Self::Path => {
+                (StatusCode::BAD_REQUEST, json!({ "message": "the path is not percent-encoded UTF-8" }))
+            }
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                json!({ "message": "an admin key is needed: `Authorization: Bearer dw_admin_…`" }),
+            ),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" })),
+            Self::Forbidden => {
+                (StatusCode::FORBIDDEN, json!({ "message": "you have no right to do that here" }))
+            }
+            Self::Throttled => {
+                (StatusCode::TOO_MANY_REQUESTS, json!({ "message": "too many wrong keys; try again later" }))
+            }
+            Self::Blind => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({ "message": "whether your key still counts is not known at this moment; try again" }),
+            ),
+            Self::Stale => (
+                StatusCode::PRECONDITION_FAILED,
+                json!({ "message": "it was changed since; read it again, and send its new `ETag` in `If-Match`" }),
+            ),
             Self::Refused(refusal) => refused(&refusal),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
             }
+        }
+    }
+}
+
+impl Problem {
+    /// What programs go by. A code is API; it is not renamed.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::InvalidSize | Self::Query(_) => "invalid_query",
+            Self::Body(StatusCode::PAYLOAD_TOO_LARGE, _) => "body_too_large",
+            Self::Body(StatusCode::UNSUPPORTED_MEDIA_TYPE, _) => "unsupported_media_type",
+            Self::Body(..) => "invalid_body",
+            Self::Path => "invalid_path",
+            Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
+            Self::Unauthenticated => "missing_credential",
+            Self::Unauthorized => "invalid_credential",
+            Self::Forbidden => "permission_denied",
+            Self::Throttled => "throttled",
+            Self::Stale => "stale",
+            Self::Refused(Refusal::Taken { .. }) => "taken",
+            Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
+            Self::Refused(Refusal::Raced) => "raced",
+            Self::Refused(Refusal::Store(StoreError::Unconfirmed(_))) => "unconfirmed",
+            Self::Blind
+            | Self::Refused(Refusal::Store(StoreError::Unavailable(_) | StoreError::Foreign(_))) => {
+                "unavailable"
+            }
+            Self::Refused(Refusal::Store(_)) | Self::Internal => "internal",
         }
     }
 }
@@ -67,15 +162,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
             }),
         ),
         Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
-        Refusal::Invalid { field, why } => (
-            StatusCode::BAD_REQUEST,
-            json!({
-                "code": 2,
-                "name": "schema violation",
-                "message": format!("schema violation ({field}: {why})"),
-                "fields": { (*field): why },
-            }),
-        ),
+        Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {
             error!(%why, "a call to the admin API failed");
             // Whoever may write here may know why, and a command has no log to look into.
@@ -97,71 +184,22 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
     }
 }
 
+fn schema_violation(field: &str, why: &str) -> (StatusCode, Value) {
+    let message = format!("schema violation ({field}: {why})");
+    let body = json!({ "code": 2, "name": "schema violation", "message": message, "fields": { field: why } });
+    (StatusCode::BAD_REQUEST, body)
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
-        // 422 for a wrong type is axum's; Kong answers 400 to every body it cannot take.
-        let status = match rejection.status() {
-            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-            other => other,
-        };
-        Self::Body(status, without_values(&rejection.body_text()))
-    }
-}
-
-/// serde's text without the value that was found: it may be a secret of the wrong type.
-/// ``invalid type: integer `42`, expected a string`` becomes `invalid type: integer, expected a string`.
-fn without_values(text: &str) -> String {
-    for what in ["invalid type: ", "invalid value: "] {
-        // What is expected is ours and comes last; what was found may hold anything.
-        let (Some(start), Some(end)) = (text.find(what), text.rfind(", expected ")) else { continue };
-        if let Some(found) = text.get(start + what.len()..end) {
-            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
-            return format!("{}{kind}{}", &text[..start + what.len()], &text[end..]);
-        }
-    }
-    text.to_owned()
-}
-
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::Query(rejection.body_text())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
-
-    use super::*;
-
-    #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "only its errors are looked at")]
-    struct Body {
-        key: Option<String>,
-        tags: Option<Vec<String>>,
-        ttl: Option<u32>,
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_type_is_not_repeated() {
-        let check = |body: &str, expected: &str| {
-            let error = serde_json::from_str::<Body>(body).expect_err("is refused").to_string();
-            let said = without_values(&error);
-            assert!(said.starts_with(expected), "{said}");
-            assert!(!said.contains("4242") && !said.contains("secret"), "{said}");
-        };
-        check(r#"{"key":4242}"#, "invalid type: integer, expected a string at line 1");
-        check(r#"{"key":-42.4242}"#, "invalid type: floating point, expected a string");
-        check(r#"{"key":["secret"]}"#, "invalid type: sequence, expected a string");
-        check(r#"{"tags":"secret"}"#, "invalid type: string, expected a sequence");
-        check(r#"{"tags":"secret, expected `\"secret"}"#, "invalid type: string, expected a sequence");
-        check(r#"{"ttl":-4242}"#, "invalid value: integer, expected u32");
-        check(r#"{"ttl":true}"#, "invalid type: boolean, expected u32");
+        // Without what was found: it may be anything.
+        let text = rejection.body_text();
+        Self::Query(text.split([':', '`']).next().unwrap_or_default().trim_end().to_owned())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{BATCH, Done, Issuer, Refusal, check_label, claim, delete, unique};
+use super::{BATCH, By, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::headers::{LONGEST_VALUE, list_length};
 use crate::domain::network::Networks;
@@ -49,7 +49,7 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::Taken`] where the username, the custom id or the id belongs to another.
-    pub async fn create_consumer(&self, new: NewConsumer) -> Result<Done<ConsumerRecord>, Refusal> {
+    pub async fn create_consumer(&self, by: &By, new: NewConsumer) -> Result<Done<ConsumerRecord>, Refusal> {
         let chosen = new.id;
         let record = self.prepare_consumer(new)?;
         if let Some(id) = chosen
@@ -57,7 +57,7 @@ impl Issuer {
         {
             // Where a deletion was cut short, keys of an earlier consumer of that id are still
             // there: they must not open for this one.
-            self.end_keys_of(&id).await?;
+            self.end_keys_of(by, &id).await?;
         }
         let mut steps = vec![Step {
             table: Table::Consumer,
@@ -71,7 +71,7 @@ impl Issuer {
         steps.extend(record.custom_id.iter().map(|name| claim(CUSTOM_ID, name.as_bytes(), &record.id)));
         let id = record.id;
         let (username, custom_id) = (record.username.clone(), record.custom_id.clone());
-        self.write(steps, record).await.map_err(|refusal| match refusal {
+        self.write(by.does("consumer.create", id), steps, record).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => {
                 Refusal::Taken { what: "consumer", name: id.to_string() }
             }
@@ -201,7 +201,7 @@ impl Issuer {
     ///
     /// [`Refusal::OwnedByFile`] for one that the file declares. A stored one of the same name is
     /// deleted by its id.
-    pub async fn delete_consumer(&self, named: &str) -> Result<Done<()>, Refusal> {
+    pub async fn delete_consumer(&self, by: &By, named: &str) -> Result<Done<()>, Refusal> {
         if self.declared_consumer(named).is_some() {
             return Err(Refusal::OwnedByFile { what: "consumer", name: named.to_owned() });
         }
@@ -218,7 +218,7 @@ impl Issuer {
                 text.as_ref().map(|text| delete(Table::Unique, unique(kind, text.as_bytes())))
             }));
             steps.extend(self.ending_keys_of(&record.id).await?);
-            match self.write(steps, ()).await {
+            match self.write(by.does("consumer.delete", record.id), steps, ()).await {
                 Ok(done) => break done,
                 Err(Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. })) => {
                     return Err(Refusal::NotFound { what: "consumer", name: named.to_owned() });
@@ -228,7 +228,7 @@ impl Issuer {
                 Err(refusal) => return Err(refusal),
             }
         };
-        Ok(self.end_keys_of(&record.id).await?.unwrap_or(done))
+        Ok(self.end_keys_of(by, &record.id).await?.unwrap_or(done))
     }
 
     /// Ends the keys of every consumer whose deletion was cut short: their texts could not be used
@@ -238,6 +238,7 @@ impl Issuer {
     ///
     /// The store's; what is left then is for the next time.
     pub async fn finish_deletions(&self) -> Result<(), Refusal> {
+        let by = By::doorward();
         loop {
             let begun = self.store.scan(Table::Owned, DELETED.as_bytes(), None, BATCH).await?;
             if begun.is_empty() {
@@ -246,15 +247,16 @@ impl Issuer {
             for begun in begun {
                 let consumer = owned_id(&begun.name);
                 if self.store.read(Table::Consumer, &Name::of(&consumer)).await?.is_none() {
-                    self.end_keys_of(&consumer).await?;
+                    self.end_keys_of(&by, &consumer).await?;
                 }
-                self.write(vec![delete(Table::Owned, begun.name)], ()).await?;
+                let act = by.does("consumer.deleted", consumer);
+                self.write(act, vec![delete(Table::Owned, begun.name)], ()).await?;
             }
         }
     }
 
     /// Ends every key of a consumer that is gone; the last of the writes, if there was any.
-    async fn end_keys_of(&self, consumer: &ConsumerId) -> Result<Option<Done<()>>, Refusal> {
+    async fn end_keys_of(&self, by: &By, consumer: &ConsumerId) -> Result<Option<Done<()>>, Refusal> {
         let mut done = None;
         loop {
             let steps = self.ending_keys_of(consumer).await?;
@@ -262,7 +264,7 @@ impl Issuer {
             if steps.iter().all(|step| step.name == Name::pair(&DELETED, consumer)) {
                 return Ok(done);
             }
-            match self.write(steps, ()).await {
+            match self.write(by.does("consumer.end_keys", *consumer), steps, ()).await {
                 Ok(written) => done = Some(written),
                 // One of the keys was revoked meanwhile: look again.
                 Err(Refusal::Store(StoreError::Conflict { .. })) => {}
@@ -325,6 +327,10 @@ mod tests {
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
     use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store};
+
+    fn by() -> By {
+        By::doorward()
+    }
 
     fn alice(id: Uuid) -> NewConsumer {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
@@ -407,12 +413,12 @@ mod tests {
             let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
             let issuer = issuer(store.clone());
             let id = Uuid::from_u128(7);
-            issuer.create_consumer(alice(id)).await.unwrap();
+            issuer.create_consumer(&by(), alice(id)).await.unwrap();
             for number in 0..KEYS {
-                issuer.create_key("alice", brought_along(number)).await.unwrap();
+                issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
             }
             store.left.store(writes, Ordering::SeqCst);
-            assert_eq!(issuer.delete_consumer("alice").await.is_ok(), writes == 3, "{writes}");
+            assert_eq!(issuer.delete_consumer(&by(), "alice").await.is_ok(), writes == 3, "{writes}");
             store.left.store(usize::MAX, Ordering::SeqCst);
 
             issuer.finish_deletions().await.unwrap();
@@ -423,8 +429,8 @@ mod tests {
                 let tables = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
                 store.snapshot(&tables, &mut |record| records.push(record)).await.unwrap();
                 assert_eq!(records, [], "{writes}");
-                issuer.create_consumer(alice(Uuid::from_u128(8))).await.unwrap();
-                issuer.create_key("alice", brought_along(KEYS - 1)).await.unwrap();
+                issuer.create_consumer(&by(), alice(Uuid::from_u128(8))).await.unwrap();
+                issuer.create_key(&by(), "alice", brought_along(KEYS - 1)).await.unwrap();
             }
         }
     }
@@ -434,16 +440,16 @@ mod tests {
         let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
         let issuer = issuer(store.clone());
         let id = Uuid::from_u128(7);
-        issuer.create_consumer(alice(id)).await.unwrap();
+        issuer.create_consumer(&by(), alice(id)).await.unwrap();
         for number in 0..=BATCH {
-            issuer.create_key("alice", brought_along(number)).await.unwrap();
+            issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
         }
         store.left.store(1, Ordering::SeqCst);
-        assert!(issuer.delete_consumer("alice").await.is_err());
+        assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
         store.left.store(usize::MAX, Ordering::SeqCst);
-        issuer.create_consumer(alice(id)).await.unwrap();
+        issuer.create_consumer(&by(), alice(id)).await.unwrap();
         assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
-        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
+        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
         issuer.finish_deletions().await.unwrap();
         assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
     }
@@ -453,7 +459,7 @@ mod tests {
         let issuer = issuer(Arc::new(Memory::new()));
         let check = async |id: u128, groups: Vec<String>, fits: bool| {
             let new = NewConsumer { groups, username: Some(id.to_string()), ..NewConsumer::default() };
-            match issuer.create_consumer(new).await {
+            match issuer.create_consumer(&by(), new).await {
                 Ok(_) => assert!(fits, "{id}"),
                 Err(refusal) => {
                     assert!(
@@ -480,20 +486,20 @@ mod tests {
         let store = Arc::new(Memory::new());
         let issuer = Issuer::new(store.clone(), Arc::new(ring), Clock::system(), catalog);
         let id = Uuid::from_u128(7);
-        issuer.create_consumer(alice(id)).await.unwrap();
-        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
+        issuer.create_consumer(&by(), alice(id)).await.unwrap();
+        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
 
         // The first write of a deletion, and then the power goes.
         let steps =
             vec![delete(Table::Consumer, Name::of(&id)), delete(Table::Unique, unique(USERNAME, b"alice"))];
         store.write(Batch { operation: Uuid::new_v4(), steps }).await.unwrap();
 
-        issuer.create_consumer(alice(id)).await.unwrap();
+        issuer.create_consumer(&by(), alice(id)).await.unwrap();
         assert!(issuer.key(made.text.expose()).await.is_err(), "a deleted consumer's key is back");
         assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty());
 
-        let made = issuer.create_key("alice", NewKey::default()).await.unwrap().value;
-        assert!(matches!(issuer.create_consumer(alice(id)).await, Err(Refusal::Taken { .. })));
+        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+        assert!(matches!(issuer.create_consumer(&by(), alice(id)).await, Err(Refusal::Taken { .. })));
         assert!(issuer.key(made.text.expose()).await.is_ok(), "a refused creation ends nobody's keys");
     }
 }

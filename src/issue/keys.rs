@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::consumers::Owner;
-use super::{Done, Issuer, Refusal, check_label, claim, delete, unique};
+use super::{By, Done, Issuer, Refusal, check_label, claim, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
@@ -51,7 +51,12 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that key.
-    pub async fn create_key(&self, consumer: &str, mut new: NewKey) -> Result<Done<MadeKey>, Refusal> {
+    pub async fn create_key(
+        &self,
+        by: &By,
+        consumer: &str,
+        mut new: NewKey,
+    ) -> Result<Done<MadeKey>, Refusal> {
         let owner = self.owner(consumer).await?;
         let (text, handle) = self.key_text(&mut new)?;
         let record = self.prepare_key(owner.id(), new, &text, handle)?;
@@ -62,14 +67,15 @@ impl Issuer {
             steps.push(Step { table: Table::Consumer, name: Name::of(&id), expect: Expect::Present, effect });
         }
         let (id, weak, made) = (record.id, record.weak, MadeKey { record, text });
-        let done = self.write(steps, made).await.map_err(|refusal| match refusal {
-            Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
-            Refusal::Store(StoreError::Conflict { table: Table::Key, .. }) => {
-                Refusal::Taken { what: "key", name: id.to_string() }
-            }
-            Refusal::Store(StoreError::Conflict { .. }) => in_use(),
-            other => other,
-        })?;
+        let done =
+            self.write(by.does("key.create", id), steps, made).await.map_err(|refusal| match refusal {
+                Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
+                Refusal::Store(StoreError::Conflict { table: Table::Key, .. }) => {
+                    Refusal::Taken { what: "key", name: id.to_string() }
+                }
+                Refusal::Store(StoreError::Conflict { .. }) => in_use(),
+                other => other,
+            })?;
         if weak {
             tracing::warn!(key = %id, "a key of fewer than 16 bytes was taken; it can be guessed");
         }
@@ -250,14 +256,14 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::OwnedByFile`] for a key that the file declares: it goes when its line goes.
-    pub async fn revoke_key(&self, named: &str) -> Result<Done<KeyRecord>, Refusal> {
+    pub async fn revoke_key(&self, by: &By, named: &str) -> Result<Done<KeyRecord>, Refusal> {
         if let Some(declared) = self.declared_key(named) {
             return Err(Refusal::OwnedByFile { what: "key", name: declared.id.to_string() });
         }
         let record = self.key(named).await?;
         let steps = self.ending_key(&record);
-        let name = record.id.to_string();
-        self.write(steps, record).await.map_err(|refusal| match refusal {
+        let (id, name) = (record.id, record.id.to_string());
+        self.write(by.does("key.revoke", id), steps, record).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { .. }) => Refusal::NotFound { what: "key", name },
             other => other,
         })
@@ -269,7 +275,7 @@ fn in_use() -> Refusal {
 }
 
 /// A new secret of ours, from the operating system's random bytes.
-fn generate(kind: Kind) -> Result<(Secret, String), Refusal> {
+pub(super) fn generate(kind: Kind) -> Result<(Secret, String), Refusal> {
     let unavailable = |why: String| Refusal::Store(StoreError::Unavailable(why));
     let mut entropy = [0; secret::ENTROPY_BYTES];
     getrandom::fill(&mut entropy).map_err(|error| unavailable(format!("no random bytes: {error}")))?;

@@ -1,5 +1,9 @@
 //! Making and ending consumers and credentials: every write to the store goes through here.
 
+mod act;
+mod admin_keys;
+mod attempts;
+mod audit;
 mod consumers;
 mod everywhere;
 mod jws;
@@ -15,6 +19,12 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::act::Act;
+pub use self::act::{By, LONGEST_REQUEST_ID};
+pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
+pub use self::attempts::Attempts;
+pub use self::audit::{AuditFilter, AuditPage, Finding, Offset, Verdict};
+use self::audit::{Chain, Event};
 pub use self::consumers::NewConsumer;
 pub use self::everywhere::Reach;
 pub use self::jws::{SigningKey, self_test};
@@ -38,6 +48,9 @@ pub struct Issuer {
     /// Whoever runs a replica has its writes wait until that replica knows them.
     replica: Option<Arc<Replica>>,
     reach: Reach,
+    /// Of changes, in the audit log.
+    changes: Chain,
+    attempts: Chain,
     /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
     allow_weak: bool,
     /// The `iss` of our JWTs; `None`: there are none.
@@ -80,10 +93,25 @@ const OWN_APPLIER: Duration = Duration::from_secs(2);
 /// Owned records are deleted in batches of this many.
 const BATCH: usize = 500;
 
+/// Entries that a chain of the audit log keeps, unless told otherwise.
+const AUDIT_KEPT: u64 = 100_000;
+
 impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
-        Self { store, ring, clock, catalog, replica: None, reach, allow_weak: false, public_url: None }
+        let (changes, attempts) = chains(Uuid::nil(), AUDIT_KEPT);
+        Self {
+            store,
+            ring,
+            clock,
+            catalog,
+            replica: None,
+            reach,
+            changes,
+            attempts,
+            allow_weak: false,
+            public_url: None,
+        }
     }
 
     pub fn with_reach(self, reach: Reach) -> Self {
@@ -99,12 +127,20 @@ impl Issuer {
         Self { public_url, ..self }
     }
 
+    /// Whose chains of the audit log are written, and how many entries each of them keeps.
+    pub fn with_audit(self, instance: Uuid, kept: u64) -> Self {
+        let (changes, attempts) = chains(instance, kept);
+        Self { changes, attempts, ..self }
+    }
+
     pub fn with_weak_keys_allowed(self, allow_weak: bool) -> Self {
         Self { allow_weak, ..self }
     }
 
-    async fn write<T>(&self, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
-        let epoch = self.store.write(Batch { operation: Uuid::new_v4(), steps }).await?;
+    /// The one way to the store. The act is in the audit log with the same write, or neither is.
+    async fn write<T>(&self, act: Act<'_>, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+        let batch = Batch { operation: Uuid::new_v4(), steps };
+        let epoch = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await?;
         let applied = match &self.replica {
             None => false,
             Some(replica) => {
@@ -122,6 +158,11 @@ impl Issuer {
         let owner = record.map(|record| OwnerRecord::decode(Table::Unique, &record.payload)).transpose()?;
         Ok(owner.map(|owner| owner.id))
     }
+}
+
+/// An instance's two: what was changed, and what was tried in vain.
+fn chains(instance: Uuid, kept: u64) -> (Chain, Chain) {
+    (Chain::new(instance, kept), Chain::new(Uuid::new_v5(&instance, b"attempts"), kept))
 }
 
 /// What a unique text is known by: a digest, so that no user's text becomes a record's name.

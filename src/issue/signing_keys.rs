@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::jws::SigningKey;
-use super::{Done, Issuer, Refusal};
+use super::{By, Done, Issuer, Refusal};
 use crate::domain::time::Timestamp;
 use crate::store::record::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use crate::store::ring::Ring;
@@ -90,9 +90,12 @@ impl Issuer {
             expect: before.map_or(Expect::Absent, |record| Expect::Revision(record.revision)),
             effect: Effect::Put(keys.encode()),
         };
-        self.write(vec![step], ()).await.map_err(|refusal| match refusal {
-            Refusal::Store(StoreError::Conflict { .. }) => Refusal::Raced,
-            other => other,
+        let by = By::doorward();
+        self.write(by.does("signing_keys.rotate", SIGNING_KEYS), vec![step], ()).await.map_err(|refusal| {
+            match refusal {
+                Refusal::Store(StoreError::Conflict { .. }) => Refusal::Raced,
+                other => other,
+            }
         })
     }
 

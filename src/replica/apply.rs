@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
-use crate::store::record::{ConsumerRecord, KeyRecord, SIGNING_KEYS, SigningKeysRecord};
+use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, SIGNING_KEYS, SigningKeysRecord};
 use crate::store::{Change, Name, StoreError, Table};
 
 /// What a record says to checks.
@@ -19,6 +19,8 @@ pub(super) enum Fact {
     NoKey(KeyId),
     SigningKeys(SigningKeysRecord),
     NoSigningKeys,
+    AdminKey(AdminKeyRecord),
+    NoAdminKey(Uuid),
 }
 
 impl Fact {
@@ -26,11 +28,12 @@ impl Fact {
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
         let read = match (table, name.id()) {
-            (Table::Unique | Table::Owned, _) => return None,
+            (Table::Unique | Table::Owned | Table::Audit, _) => return None,
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
             (Table::SigningKeys, Some(id)) => Ok(signing_keys_fact(id, payload)),
+            (Table::AdminKey, Some(id)) => Ok(admin_key_fact(id, payload)),
         };
         let left_out = |error: &StoreError| {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
@@ -51,9 +54,10 @@ impl Fact {
     /// Whether nothing is allowed by it.
     fn denies(&self) -> bool {
         match self {
-            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoSigningKeys => true,
+            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) | Self::NoSigningKeys => true,
             Self::Consumer(consumer) => !consumer.enabled,
             Self::Key(key) => !key.enabled,
+            Self::AdminKey(key) => !key.enabled,
             // A key that is gone from them is one that nothing verifies with.
             Self::SigningKeys(_) => true,
         }
@@ -84,6 +88,15 @@ fn signing_keys_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreErr
         Some(Ok(_)) => (Fact::NoSigningKeys, Some(misplaced(Table::SigningKeys))),
         Some(Err(error)) => (Fact::NoSigningKeys, Some(error)),
         None => (Fact::NoSigningKeys, None),
+    }
+}
+
+fn admin_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(AdminKeyRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::AdminKey(record), None),
+        Some(Ok(_)) => (Fact::NoAdminKey(id), Some(misplaced(Table::AdminKey))),
+        Some(Err(error)) => (Fact::NoAdminKey(id), Some(error)),
+        None => (Fact::NoAdminKey(id), None),
     }
 }
 
@@ -138,6 +151,8 @@ mod tests {
             Fact::NoKey(id) => format!("no key {}", id.as_u128()),
             Fact::SigningKeys(keys) => format!("signing keys {}", keys.primary.id),
             Fact::NoSigningKeys => "no signing keys".to_owned(),
+            Fact::AdminKey(key) => format!("admin key {}", key.id.as_u128()),
+            Fact::NoAdminKey(id) => format!("no admin key {}", id.as_u128()),
         };
         assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
     }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 pub use self::follow::{Follower, Pace, Settings};
 pub use self::lease::Lease;
@@ -132,6 +133,16 @@ impl Replica {
     /// What our own JWTs are signed and verified with, as of the lease; `None` where there are none yet.
     pub fn signing_keys(&self) -> Option<Arc<SigningKeys>> {
         self.tables.load().signing_keys()
+    }
+
+    /// The admin key with this verifier, as of the lease.
+    pub fn admin_key(&self, verifier: &Verifier) -> Option<Uuid> {
+        self.tables.load().admin_key(verifier)
+    }
+
+    /// Whether there is any admin key.
+    pub fn has_admin_keys(&self) -> bool {
+        self.tables.load().has_admin_keys()
     }
 
     /// Whether what is absent here may be taken to be absent everywhere.

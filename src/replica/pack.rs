@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::Consumer;
 use crate::domain::time::Timestamp;
-use crate::store::record::{ConsumerRecord, KeyRecord, SigningKeysRecord};
+use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, SigningKeysRecord};
 
 /// Why a pack is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,7 @@ const MAGIC: &[u8; 4] = b"DWP2";
 const HEADER: usize = 9;
 const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
+const ADMIN_KEYS: u8 = 3;
 const SIGNING_KEYS: u8 = 4;
 
 /// A piece is finished when it has so many bytes.
@@ -49,6 +50,12 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
     let mut piece = Piece::new(CONSUMERS);
     tables.for_each_consumer(|consumer| {
         piece.record(&record_of(consumer).encode());
+        piece.finish_if_full(&mut pieces);
+    });
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(ADMIN_KEYS);
+    tables.for_each_admin_key(|key| {
+        piece.record(&key.encode());
         piece.finish_if_full(&mut pieces);
     });
     piece.finish(&mut pieces);
@@ -110,6 +117,12 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
             for _ in 0..count {
                 let record = ConsumerRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
                 tables.put_consumer(record.into());
+            }
+        }
+        ADMIN_KEYS => {
+            for _ in 0..count {
+                let record = AdminKeyRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.put_admin_key(record);
             }
         }
         KEYS => {

@@ -12,7 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::journal::{Fork, Journal};
-use crate::store::record::{ConsumerRecord, KeyRecord, OwnerRecord};
+use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, OwnerRecord};
 use crate::store::{Batch, Changed, Effect, Expect, Name, Record, Step, Store, StoreError, Table};
 
 /// What has to be written for the store to have what it lost.
@@ -56,7 +56,8 @@ impl Restoration {
                 last.insert((changed.table, &changed.name), Last { changed, change: point.number });
             }
         }
-        let mut lost: Vec<_> = last.into_values().collect();
+        // The audit log is a chain of its own: it goes on from where the store has it.
+        let mut lost: Vec<_> = last.into_values().filter(|last| last.changed.table != Table::Audit).collect();
         lost.sort_by_key(|last| last.change);
         let mut plan = Self::default();
         let (claims, credentials): (Vec<_>, Vec<_>) =
@@ -100,7 +101,7 @@ impl Restoration {
         self.steps.sort_by_key(|planned| (giving.contains(&planned.change), planned.change));
     }
 
-    /// A consumer or a key.
+    /// A consumer or a credential.
     async fn give_back(&mut self, store: &dyn Store, last: &Last<'_>, fork: Fork) -> Result<(), StoreError> {
         let Changed { table, name, payload } = last.changed;
         let Some(stored) = store.read(*table, name).await? else {
@@ -212,7 +213,8 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
     match table {
         Table::Consumer => ConsumerRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Key => KeyRecord::decode(payload).is_ok_and(|record| record.enabled),
-        Table::Unique | Table::Owned | Table::SigningKeys => true,
+        Table::AdminKey => AdminKeyRecord::decode(payload).is_ok_and(|record| record.enabled),
+        Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => true,
     }
 }
 
@@ -228,6 +230,9 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
         Table::Key => KeyRecord::decode(&stored.payload)
             .ok()
             .map(|record| KeyRecord { enabled: false, ..record }.encode()),
-        Table::Unique | Table::Owned | Table::SigningKeys => None,
+        Table::AdminKey => AdminKeyRecord::decode(&stored.payload)
+            .ok()
+            .map(|record| AdminKeyRecord { enabled: false, ..record }.encode()),
+        Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => None,
     }
 }

@@ -1,5 +1,6 @@
 //! The records that checks need, by what checks know them by.
 
+mod admin_keys;
 mod consumers;
 mod keys;
 mod limits;
@@ -9,7 +10,9 @@ mod signing_keys;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use uuid::Uuid;
 
+use self::admin_keys::AdminKeys;
 use self::consumers::Consumers;
 pub(super) use self::keys::Key;
 use self::keys::Keys;
@@ -20,7 +23,7 @@ use super::apply::Fact;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;
 use crate::domain::verifier::Verifier;
-use crate::store::record::SigningKeysRecord;
+use crate::store::record::{AdminKeyRecord, SigningKeysRecord};
 
 /// All that checks ask for. One writer changes it, anybody reads.
 #[derive(Default)]
@@ -28,6 +31,7 @@ pub(super) struct Tables {
     keys: Keys,
     consumers: Consumers,
     signing_keys: ArcSwapOption<SigningKeys>,
+    admin_keys: AdminKeys,
 }
 
 impl Tables {
@@ -56,6 +60,8 @@ impl Tables {
             Fact::NoKey(id) => self.keys.remove(&id, &self.consumers),
             Fact::SigningKeys(record) => self.put_signing_keys(record),
             Fact::NoSigningKeys => self.signing_keys.store(None),
+            Fact::AdminKey(record) => self.put_admin_key(record),
+            Fact::NoAdminKey(id) => self.admin_keys.remove(&id),
         }
     }
 
@@ -77,6 +83,22 @@ impl Tables {
 
     pub(super) fn put_key(&self, key: Key) {
         self.keys.put(key, &self.consumers);
+    }
+
+    pub(super) fn admin_key(&self, verifier: &Verifier) -> Option<Uuid> {
+        self.admin_keys.get(verifier)
+    }
+
+    pub(super) fn has_admin_keys(&self) -> bool {
+        !self.admin_keys.is_empty()
+    }
+
+    pub(super) fn put_admin_key(&self, record: AdminKeyRecord) {
+        self.admin_keys.put(record);
+    }
+
+    pub(super) fn for_each_admin_key(&self, each: impl FnMut(&AdminKeyRecord)) {
+        self.admin_keys.for_each(each);
     }
 
     /// These limits, as other keys have them already if they do.

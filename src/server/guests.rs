@@ -1,19 +1,23 @@
-//! The status listener's connections: whoever reaches the port may open them, so they are few and
-//! short. What they hold, descriptors above all, checks need too.
+//! The connections of the status and the admin listener: whoever reaches the port may open them, so
+//! they are few and short. What they hold, descriptors above all, checks need too.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::tls::{Stream, Tls};
+use crate::http::admin::Peer;
 
 /// Accepts so many connections at once, each for so long; one more is closed at once.
 pub struct Guests {
@@ -27,6 +31,8 @@ pub struct Guests {
 const PLACES: usize = 64;
 /// Several times what a probe or a scrape takes; who keeps a connection open opens another.
 const STAY: Duration = Duration::from_secs(15);
+/// With every key that a connection to the admin listener has shown: longer than any call takes.
+const STAY_OF_KNOWN: Duration = Duration::from_secs(120);
 /// After an `accept` that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,11 +54,13 @@ impl axum::serve::Listener for Guests {
                     if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                         let leaves = Box::pin(tokio::time::sleep(self.stay));
                         let stream = Stream::new(stream, self.tls.as_ref());
-                        return (Guest { stream, leaves, _place: place }, address);
+                        let peer = Peer { address: address.ip(), admitted: Arc::default() };
+                        let stay = STAY_OF_KNOWN;
+                        return (Guest { stream, leaves, stay, peer, _place: place }, address);
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection to the status listener failed");
+                    tracing::debug!(%error, "a connection to the status or admin listener failed");
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -64,19 +72,30 @@ impl axum::serve::Listener for Guests {
     }
 }
 
-/// A connection that ends when its time is over.
+impl Connected<IncomingStream<'_, Guests>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Guests>) -> Self {
+        stream.io().peer.clone()
+    }
+}
+
+/// A connection that ends when its time is over, unless it has shown a key meanwhile.
 pub struct Guest {
     stream: Stream,
     leaves: Pin<Box<Sleep>>,
+    stay: Duration,
+    peer: Peer,
     _place: OwnedSemaphorePermit,
 }
 
 impl Guest {
     fn is_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.leaves.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        while self.leaves.as_mut().poll(context).is_ready() {
+            if !self.peer.admitted.swap(false, Ordering::Relaxed) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.leaves = Box::pin(tokio::time::sleep(self.stay));
         }
+        Poll::Pending
     }
 }
 

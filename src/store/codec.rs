@@ -64,6 +64,8 @@ pub(super) enum Space {
     Unique = 3,
     Owned = 4,
     SigningKeys = 9,
+    AdminKey = 5,
+    Audit = 6,
     /// What a store keeps of itself.
     Meta = 100,
     /// The changes, by number.
@@ -118,6 +120,8 @@ impl From<Table> for Space {
             Table::Unique => Self::Unique,
             Table::Owned => Self::Owned,
             Table::SigningKeys => Self::SigningKeys,
+            Table::AdminKey => Self::AdminKey,
+            Table::Audit => Self::Audit,
         }
     }
 }

@@ -63,6 +63,10 @@ pub enum Table {
     Owned,
     /// What our own JWTs are signed with: one record for all of them.
     SigningKeys,
+    /// Admin keys, by id.
+    AdminKey,
+    /// Who changed what: the id of a chain is its head, with a number behind it an entry.
+    Audit,
 }
 
 /// What a record is known by inside its table: ids and digests, never a user's text.
@@ -270,12 +274,20 @@ impl Epoch {
 
 impl Table {
     /// Every kind of record.
-    pub const ALL: [Self; 5] = [Self::Consumer, Self::Key, Self::Unique, Self::Owned, Self::SigningKeys];
+    pub const ALL: [Self; 7] = [
+        Self::Consumer,
+        Self::Key,
+        Self::Unique,
+        Self::Owned,
+        Self::SigningKeys,
+        Self::AdminKey,
+        Self::Audit,
+    ];
 
     pub const COUNT: usize = Self::ALL.len();
 
     /// What is looked up in memory: a replica holds all of these.
-    pub const REPLICATED: [Self; 3] = [Self::Consumer, Self::Key, Self::SigningKeys];
+    pub const REPLICATED: [Self; 4] = [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey];
 
     /// As stores call it. Stored: never rename.
     pub(crate) fn word(self) -> &'static str {
@@ -285,6 +297,8 @@ impl Table {
             Self::Unique => "unique",
             Self::Owned => "owned",
             Self::SigningKeys => "signing_keys",
+            Self::AdminKey => "admin_key",
+            Self::Audit => "audit",
         }
     }
 

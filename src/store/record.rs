@@ -1,5 +1,7 @@
 //! Records as Rust has them, and their bytes.
 
+mod admin_key;
+mod audit;
 mod signing_keys;
 
 use std::sync::Arc;
@@ -7,6 +9,8 @@ use std::sync::Arc;
 use prost::Message;
 use uuid::Uuid;
 
+pub use self::admin_key::AdminKeyRecord;
+pub use self::audit::{AuditEntry, AuditHead, Hash};
 pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use super::proto;
 use super::{StoreError, Table};

@@ -11,9 +11,11 @@ mod rig;
 mod world;
 
 mod addresses;
+mod admin;
 mod allocations;
 mod answers;
 mod architecture;
+mod audit;
 mod authority;
 mod bodies;
 mod command_line;

@@ -130,6 +130,8 @@ impl Setup {
                 command.env_remove(name);
             }
         }
+        // Tests run side by side; a free port for each.
+        command.env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -148,12 +150,19 @@ pub struct Addresses {
     /// `127.0.0.1:50051` or `unix:/path`.
     pub grpc: String,
     pub status: SocketAddr,
+    /// The admin API over TCP.
+    pub admin: SocketAddr,
 }
 
 impl Addresses {
     fn read(file: &Path) -> Option<Self> {
         let json: Value = serde_json::from_slice(&std::fs::read(file).ok()?).ok()?;
-        Some(Self { grpc: json["grpc"].as_str()?.to_owned(), status: json["status"].as_str()?.parse().ok()? })
+        let address = |name: &str| json[name].as_str()?.parse().ok();
+        Some(Self {
+            grpc: json["grpc"].as_str()?.to_owned(),
+            status: address("status")?,
+            admin: address("admin")?,
+        })
     }
 }
 
@@ -167,6 +176,10 @@ impl Doorward {
 
     pub fn status_address(&self) -> SocketAddr {
         self.addresses.status
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.addresses.admin
     }
 
     pub fn setup(&self) -> &Setup {

@@ -1,11 +1,12 @@
 //! The shapes of answers that all paths share: a page of a list, and what a write comes to.
 
 use axum::extract::Query;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::http::everywhere::WrittenAt;
@@ -13,20 +14,23 @@ use crate::http::problem::Problem;
 use crate::issue::Done;
 
 /// How many rows a page has, Kong's: 100 unless asked for 1 to 1000.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
+pub(super) const PAGE: usize = 100;
+pub(super) const LONGEST_PAGE: usize = 1000;
 
 /// Where a write stands in the store's history: `<term>-<number>`.
 const EPOCH: HeaderName = HeaderName::from_static("doorward-epoch");
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Rows on a page, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
     size: Option<usize>,
+    /// The `offset` of the page before.
     offset: Option<Uuid>,
 }
 
-pub(super) type Body<T> = Result<axum::Json<T>, JsonRejection>;
 pub(super) type Paging = Result<Query<Page>, QueryRejection>;
 
 pub(super) fn paging(page: Paging) -> Result<(Option<Uuid>, usize), Problem> {

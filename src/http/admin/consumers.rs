@@ -5,17 +5,19 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{Body, Paging, list, paging, written};
+use super::answer::{Page, Paging, list, paging, written};
 use super::networks::{NetworksBody, networks, networks_row};
 use crate::domain::consumer::Consumer;
+use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::NewConsumer;
+use crate::issue::{By, NewConsumer};
 use crate::store::record::ConsumerRecord;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsumerBody {
     id: Option<Uuid>,
@@ -31,6 +33,8 @@ pub(super) struct ConsumerBody {
     networks: NetworksBody,
 }
 
+/// Consumers, page by page.
+#[utoipa::path(get, path = "/consumers", tag = "consumers", params(Page), responses((status = 200, body = Value)))]
 pub(super) async fn list_consumers(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
     let (after, size) = paging(page)?;
     let stored = admin.issuer.consumers(after, size + 1).await?;
@@ -43,11 +47,13 @@ pub(super) async fn list_consumers(State(admin): State<Admin>, page: Paging) -> 
     Ok(list("/consumers", rows, last, size))
 }
 
+/// Makes a consumer.
+#[utoipa::path(post, path = "/consumers", tag = "consumers", request_body = ConsumerBody, responses((status = 201, body = Value)))]
 pub(super) async fn create_consumer(
     State(admin): State<Admin>,
-    body: Body<ConsumerBody>,
+    by: By,
+    Body(body): Body<ConsumerBody>,
 ) -> Result<Response, Problem> {
-    let axum::Json(body) = body?;
     let new = NewConsumer {
         id: body.id,
         username: body.username,
@@ -57,10 +63,12 @@ pub(super) async fn create_consumer(
         permissions: body.permissions,
         networks: networks(body.networks)?,
     };
-    let done = admin.issuer.create_consumer(new).await?;
+    let done = admin.issuer.create_consumer(&by, new).await?;
     Ok(written(StatusCode::CREATED, &done, Some(consumer_row(&done.value))))
 }
 
+/// One consumer, by id or username.
+#[utoipa::path(get, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_consumer(
     State(admin): State<Admin>,
     Path(named): Path<String>,
@@ -72,11 +80,14 @@ pub(super) async fn show_consumer(
     Ok(axum::Json(row).into_response())
 }
 
+/// Deletes a consumer with all that it owns.
+#[utoipa::path(delete, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_consumer(
     State(admin): State<Admin>,
+    by: By,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.delete_consumer(&named).await?;
+    let done = admin.issuer.delete_consumer(&by, &named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

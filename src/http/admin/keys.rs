@@ -5,21 +5,23 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{Body, Paging, list, paging, written};
+use super::answer::{Page, Paging, list, paging, written};
 use super::networks::{NetworksBody, networks, networks_row};
 use crate::clock::Clock;
 use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
+use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{MadeKey, NewKey};
+use crate::issue::{By, MadeKey, NewKey};
 use crate::store::record::KeyRecord;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeyBody {
     id: Option<Uuid>,
@@ -39,12 +41,14 @@ pub(super) struct KeyBody {
     networks: NetworksBody,
 }
 
+/// Makes a key; its text is shown this once.
+#[utoipa::path(post, path = "/consumers/{consumer}/key-auth", tag = "keys", params(("consumer" = String, Path)), request_body = KeyBody, responses((status = 201, body = Value)))]
 pub(super) async fn create_key(
     State(admin): State<Admin>,
+    by: By,
     Path(consumer): Path<String>,
-    body: Body<KeyBody>,
+    Body(body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let axum::Json(body) = body?;
     let new = NewKey {
         id: body.id,
         text: body.key.map(Secret::from),
@@ -57,7 +61,7 @@ pub(super) async fn create_key(
         permissions: body.permissions,
         networks: networks(body.networks)?,
     };
-    let done = admin.issuer.create_key(&consumer, new).await?;
+    let done = admin.issuer.create_key(&by, &consumer, new).await?;
     let MadeKey { record, text } = &done.value;
     let mut row = key_row(record, &admin.clock);
     // The only time that the text is shown.
@@ -65,12 +69,16 @@ pub(super) async fn create_key(
     Ok(written(StatusCode::CREATED, &done, Some(row)))
 }
 
+/// Keys, page by page.
+#[utoipa::path(get, path = "/key-auths", tag = "keys", params(Page), responses((status = 200, body = Value)))]
 pub(super) async fn list_keys(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
     let (after, size) = paging(page)?;
     let keys = admin.issuer.keys(after, size + 1).await?;
     Ok(key_list("/key-auths", &keys, admin.issuer.declared_keys(), size, &admin.clock))
 }
 
+/// A consumer's keys, page by page.
+#[utoipa::path(get, path = "/consumers/{consumer}/key-auth", tag = "keys", params(("consumer" = String, Path), Page), responses((status = 200, body = Value)))]
 pub(super) async fn list_keys_of(
     State(admin): State<Admin>,
     Path(named): Path<String>,
@@ -84,6 +92,8 @@ pub(super) async fn list_keys_of(
     Ok(key_list(&format!("/consumers/{consumer}/key-auth"), &keys, declared, size, &admin.clock))
 }
 
+/// One key, by id, public part or text.
+#[utoipa::path(get, path = "/key-auths/{key}", tag = "keys", params(("key" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_key(
     State(admin): State<Admin>,
     Path(named): Path<String>,
@@ -95,11 +105,14 @@ pub(super) async fn show_key(
     Ok(axum::Json(row).into_response())
 }
 
+/// Ends a key for good.
+#[utoipa::path(delete, path = "/key-auths/{key}", tag = "keys", params(("key" = String, Path)), responses((status = 204)))]
 pub(super) async fn revoke_key(
     State(admin): State<Admin>,
+    by: By,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.revoke_key(&named).await?;
+    let done = admin.issuer.revoke_key(&by, &named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -1,27 +1,31 @@
 //! The admin API, in Kong's paths and shapes for what Kong has.
 //!
-//! Served on the socket in the data directory, where the file's mode is the permission, and called
-//! in process by commands that find no server running.
+//! Served on the socket in the data directory, where the file's mode is the permission, and on TCP for
+//! admin keys; called in process by commands that find no server running. `desk` has the routes with
+//! their rights, `door` says who calls.
 
+mod admin_keys;
 mod answer;
+mod audit;
 mod consumers;
+mod desk;
+mod door;
 mod keys;
 mod networks;
+mod openapi;
+mod shape;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use utoipa_axum::routes;
 
-use self::consumers::{create_consumer, delete_consumer, list_consumers, show_consumer};
-use self::keys::{create_key, list_keys, list_keys_of, revoke_key, show_key};
-use self::store::back_up;
-use super::everywhere;
-use super::problem::Problem;
+pub use self::desk::{Desk, Right, Rights, Route};
+pub use self::door::{Doorkeeper, Peer, socket, tcp};
 use crate::clock::Clock;
 use crate::issue::Issuer;
 
@@ -36,18 +40,24 @@ pub struct Admin {
     pub body_limit: usize,
 }
 
-pub fn router(admin: Admin) -> Router {
-    let body_limit = DefaultBodyLimit::max(admin.body_limit);
-    Router::new()
-        .route("/consumers", get(list_consumers).post(create_consumer))
-        .route("/consumers/{consumer}", get(show_consumer).delete(delete_consumer))
-        .route("/consumers/{consumer}/key-auth", get(list_keys_of).post(create_key))
-        .route("/key-auths", get(list_keys))
-        .route("/key-auths/{key}", get(show_key).delete(revoke_key))
-        .route("/store/backup", post(back_up))
-        .fallback(async || Problem::NotFound)
-        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
-        .layer(body_limit)
-        .layer(from_fn_with_state(Arc::clone(&admin.issuer), everywhere::wait))
-        .with_state(admin)
+/// Every route with what it works with; `more` are those of others.
+pub fn router(admin: Admin, more: Desk<()>) -> Router {
+    let (issuer, body_limit) = (Arc::clone(&admin.issuer), admin.body_limit);
+    openapi::with_its_own(desk().with_state(admin).merge(more)).finish(Some(issuer), body_limit).0
+}
+
+/// Every route of the store's objects.
+fn desk() -> Desk<Admin> {
+    use Right::Everything;
+    Desk::new()
+        .route(Everything, routes!(admin_keys::list_admin_keys, admin_keys::create_admin_key))
+        .route(Everything, routes!(admin_keys::show_admin_key, admin_keys::delete_admin_key))
+        .route(Everything, routes!(audit::list_audit))
+        .route(Everything, routes!(audit::verify_audit))
+        .route(Everything, routes!(consumers::list_consumers, consumers::create_consumer))
+        .route(Everything, routes!(consumers::show_consumer, consumers::delete_consumer))
+        .route(Everything, routes!(keys::list_keys_of, keys::create_key))
+        .route(Everything, routes!(keys::list_keys))
+        .route(Everything, routes!(keys::show_key, keys::revoke_key))
+        .route(Everything, routes!(store::back_up))
 }

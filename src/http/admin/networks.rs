@@ -2,12 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::domain::network::{NetworkSet, Networks};
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NetworksBody {
     /// Absent: from anywhere.

@@ -5,23 +5,34 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Admin;
-use super::answer::Body;
+use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BackupBody {
     /// Absolute.
+    #[schema(value_type = String)]
     path: PathBuf,
 }
 
-pub(super) async fn back_up(State(admin): State<Admin>, body: Body<BackupBody>) -> Result<Response, Problem> {
-    let axum::Json(BackupBody { path }) = body?;
+#[derive(Serialize, ToSchema)]
+struct Copied {
+    #[schema(value_type = String)]
+    path: PathBuf,
+}
+
+/// Writes a consistent copy of the store to a path of the server's machine.
+#[utoipa::path(post, path = "/store/backup", tag = "store", request_body = BackupBody, responses((status = 200, body = Copied)))]
+pub(super) async fn back_up(
+    State(admin): State<Admin>,
+    Body(BackupBody { path }): Body<BackupBody>,
+) -> Result<Response, Problem> {
     if !path.is_absolute() {
         let why = "must be an absolute path".into();
         return Err(Refusal::Invalid { field: "path", why }.into());
@@ -32,5 +43,5 @@ pub(super) async fn back_up(State(admin): State<Admin>, body: Body<BackupBody>) 
         tokio::task::spawn_blocking(move || backup(path)).await
     };
     copied.map_err(|_| Problem::Internal)?.map_err(|why| Refusal::Invalid { field: "path", why })?;
-    Ok(axum::Json(json!({ "path": path })).into_response())
+    Ok(axum::Json(Copied { path }).into_response())
 }

@@ -1,0 +1,115 @@
+//! The doors of the admin API: the socket, where the file's mode is the permission, and the TCP
+//! listener, which asks for an admin key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
+use tokio::sync::Semaphore;
+
+use crate::domain::rights::Caller;
+use crate::http::problem::Problem;
+use crate::issue::{Attempts, By, Issuer, Unknowing};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who is at the other end of a connection to the TCP listener.
+#[derive(Clone)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// Set with each request that shows a key: whoever does may stay.
+    pub admitted: Arc<AtomicBool>,
+}
+
+/// What the TCP listener asks.
+#[derive(Clone)]
+pub struct Doorkeeper {
+    issuer: Arc<Issuer>,
+    attempts: Arc<Attempts>,
+    /// For wrong keys, whose answers wait: nobody else does.
+    waiting: Arc<Semaphore>,
+}
+
+/// How long the answer to a wrong key waits, and how many may wait: so many guesses a second, whoever
+/// makes them. A right key never waits.
+const SLOW: Duration = Duration::from_millis(500);
+const WAITING: usize = 32;
+
+impl Doorkeeper {
+    pub fn new(issuer: Arc<Issuer>, attempts: Arc<Attempts>) -> Self {
+        Self { issuer, attempts, waiting: Arc::new(Semaphore::new(WAITING)) }
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let text = bearer(headers)?;
+        let found = self.issuer.known_admin_key(text).map_err(|Unknowing| Problem::Blind)?;
+        found.map(Caller::AdminKey).ok_or(Problem::Unauthorized)
+    }
+}
+
+/// The one bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
+    let mut values = headers.get_all(AUTHORIZATION).into_iter();
+    let first = values.next().ok_or(Problem::Unauthenticated)?.as_bytes();
+    if values.next().is_some() {
+        return Err(Problem::Unauthorized);
+    }
+    let (scheme, rest) = first.split_at_checked("Bearer ".len()).ok_or(Problem::Unauthorized)?;
+    if scheme.eq_ignore_ascii_case(b"Bearer ") { Ok(rest) } else { Err(Problem::Unauthorized) }
+}
+
+/// Behind the socket, and for commands in process.
+pub fn socket(router: Router) -> Router {
+    router.layer(from_fn(async |mut request: Request, next: Next| {
+        let by = By::new(Caller::Socket, request_id(request.headers()));
+        request.extensions_mut().insert(by);
+        next.run(request).await
+    }))
+}
+
+/// Behind the TCP listener.
+pub fn tcp(router: Router, doorkeeper: Doorkeeper) -> Router {
+    router.layer(from_fn_with_state(doorkeeper, admit))
+}
+
+async fn admit(
+    State(doorkeeper): State<Doorkeeper>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match doorkeeper.caller(request.headers()) {
+        Ok(caller) => {
+            let by = By::new(caller, request_id(request.headers()));
+            request.extensions_mut().insert(by);
+            peer.admitted.store(true, Ordering::Relaxed);
+            next.run(request).await
+        }
+        Err(problem) => refuse(&doorkeeper, peer.address, problem).await,
+    }
+}
+
+async fn refuse(doorkeeper: &Doorkeeper, from: IpAddr, problem: Problem) -> Response {
+    if !matches!(problem, Problem::Unauthorized) {
+        return problem.into_response();
+    }
+    doorkeeper.attempts.note("admin.refused", from);
+    match doorkeeper.waiting.try_acquire() {
+        Ok(_place) => {
+            tokio::time::sleep(SLOW).await;
+            problem.into_response()
+        }
+        Err(_) => Problem::Throttled.into_response(),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID)?.to_str().ok()
+}

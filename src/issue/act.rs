@@ -1,0 +1,68 @@
+//! Who does what: what every write says of itself.
+
+use uuid::Uuid;
+
+use crate::domain::rights::Caller;
+
+/// Who asks, and in which request.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub caller: Caller,
+    /// At most [`LONGEST_REQUEST_ID`] visible ASCII characters.
+    pub request_id: String,
+}
+
+/// What a longer one is not believed to be.
+pub const LONGEST_REQUEST_ID: usize = 128;
+
+/// What a write does, for the audit log.
+pub(super) struct Act<'b> {
+    pub(super) by: &'b By,
+    /// `<kind of object>.<verb>`: one of ours, never a user's text.
+    pub(super) action: &'static str,
+    pub(super) object: Option<Uuid>,
+}
+
+impl By {
+    /// `request_id` where it is one that may stand in a log; else a new one.
+    pub fn new(caller: Caller, request_id: Option<&str>) -> Self {
+        let fits = |id: &&str| {
+            (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let request_id = request_id.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        Self { caller, request_id }
+    }
+
+    /// Doorward itself, tidying up.
+    pub(super) fn doorward() -> Self {
+        Self::new(Caller::Doorward, None)
+    }
+
+    pub(super) fn does(&self, action: &'static str, object: Uuid) -> Act<'_> {
+        Act { by: self, action, object: Some(object) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_ids_are_taken_only_where_they_can_do_no_harm_in_a_log() {
+        let long = "x".repeat(129);
+        for (given, kept) in [
+            (Some("abc-1"), true),
+            (Some(&"x".repeat(128)[..]), true),
+            (Some(&long[..]), false),
+            (Some(""), false),
+            (Some("a b"), false),
+            (Some("a\nb"), false),
+            (Some("é"), false),
+            (None, false),
+        ] {
+            let id = By::new(Caller::Socket, given).request_id;
+            assert_eq!(Some(&id[..]) == given, kept, "{given:?}");
+            assert!(kept || Uuid::parse_str(&id).is_ok(), "{id}");
+        }
+    }
+}

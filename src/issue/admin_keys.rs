@@ -1,0 +1,136 @@
+//! Admin keys: they open the admin API, all of it.
+
+use uuid::Uuid;
+
+use super::keys::generate;
+use super::{By, Done, Issuer, Refusal, check_label, claim, delete, unique};
+use crate::domain::secret::{self, Kind, Reading, Secret};
+use crate::store::record::AdminKeyRecord;
+use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
+
+/// An admin key to be made.
+#[derive(Debug, Default)]
+pub struct NewAdminKey {
+    /// What it is for, for people.
+    pub name: Option<String>,
+}
+
+/// An admin key that was just made. Its text is nowhere else.
+pub struct MadeAdminKey {
+    pub record: AdminKeyRecord,
+    pub text: Secret,
+}
+
+const VERIFIER: &str = "admin_key.verifier";
+const HANDLE: &str = "admin_key.handle";
+
+/// Every instance holds all of them whole, and each has every right: a handful is plenty.
+const MOST: usize = 1_000;
+
+/// What is known is too old to be believed, or nothing is known.
+#[derive(Debug)]
+pub struct Unknowing;
+
+impl Issuer {
+    /// Of which admin key a text is, by what this instance knows. Whatever the text is, the work is the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknowing`] past the lease, and where nothing follows the store.
+    pub fn known_admin_key(&self, text: &[u8]) -> Result<Option<Uuid>, Unknowing> {
+        let replica = self.replica.as_ref().ok_or(Unknowing)?;
+        replica.trust(self.clock.boottime()).map_err(|_| Unknowing)?;
+        let is_ours = matches!(secret::read(text), Reading::Ours { kind: Kind::Admin, .. });
+        let found: Vec<Option<Uuid>> =
+            self.ring.peppers().verifiers(text).map(|verifier| replica.admin_key(&verifier)).collect();
+        Ok(found.into_iter().flatten().next().filter(|_| is_ours))
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] where the name may not stand in a list, or there are too many.
+    pub async fn create_admin_key(&self, by: &By, new: NewAdminKey) -> Result<Done<MadeAdminKey>, Refusal> {
+        new.name.iter().try_for_each(|name| check_label("name", name))?;
+        if self.admin_keys(None, MOST).await?.len() >= MOST {
+            let why = format!("there are {MOST} admin keys already; delete one that is not in use");
+            return Err(Refusal::Invalid { field: "name", why });
+        }
+        let (text, handle) = generate(Kind::Admin)?;
+        let record = AdminKeyRecord {
+            id: Uuid::new_v4(),
+            verifier: self.ring.primary_pepper().verifier(text.expose().as_bytes()),
+            ring_key: self.ring.primary_id(),
+            handle,
+            name: new.name,
+            enabled: true,
+            created_at: self.clock.now(),
+        };
+        let steps = vec![
+            Step {
+                table: Table::AdminKey,
+                name: Name::of(&record.id),
+                expect: Expect::Absent,
+                effect: Effect::Put(record.encode()),
+            },
+            claim(VERIFIER, record.verifier.as_bytes(), &record.id),
+            claim(HANDLE, record.handle.as_bytes(), &record.id),
+        ];
+        let id = record.id;
+        self.write(by.does("admin_key.create", id), steps, MadeAdminKey { record, text }).await
+    }
+
+    /// The admin key of this id, public name (`dw_admin_<12>` or the 12 alone) or full text.
+    pub async fn admin_key(&self, named: &str) -> Result<AdminKeyRecord, Refusal> {
+        // What was given may be the secret itself, so it is never repeated.
+        let absent = || Refusal::NoSuchKey;
+        let id = match Uuid::parse_str(named) {
+            Ok(id) => id,
+            Err(_) => self.id_of_admin_key(named).await?.ok_or_else(absent)?,
+        };
+        let record = self.store.read(Table::AdminKey, &Name::of(&id)).await?.ok_or_else(absent)?;
+        Ok(AdminKeyRecord::decode(&record.payload)?)
+    }
+
+    async fn id_of_admin_key(&self, named: &str) -> Result<Option<Uuid>, Refusal> {
+        if let Reading::Ours { kind: Kind::Admin, .. } = secret::read(named.as_bytes()) {
+            for verifier in self.ring.peppers().verifiers(named.as_bytes()).collect::<Vec<_>>() {
+                if let Some(id) = self.owner_of(VERIFIER, verifier.as_bytes()).await? {
+                    return Ok(Some(id));
+                }
+            }
+            return Ok(None);
+        }
+        let handle = named.strip_prefix("dw_admin_").unwrap_or(named);
+        self.owner_of(HANDLE, handle.as_bytes()).await
+    }
+
+    /// Admin keys in order of their ids, after `after`.
+    pub async fn admin_keys(&self, after: Option<Uuid>, size: usize) -> Result<Vec<AdminKeyRecord>, Refusal> {
+        let after = after.as_ref().map(Name::of);
+        let records = self.store.scan(Table::AdminKey, &[], after.as_ref(), size).await?;
+        Ok(records.iter().map(|record| AdminKeyRecord::decode(&record.payload)).collect::<Result<_, _>>()?)
+    }
+
+    /// Ends an admin key, like any revocation.
+    pub async fn delete_admin_key(&self, by: &By, named: &str) -> Result<Done<AdminKeyRecord>, Refusal> {
+        let record = self.admin_key(named).await?;
+        let steps = vec![
+            Step {
+                table: Table::AdminKey,
+                name: Name::of(&record.id),
+                expect: Expect::Present,
+                effect: Effect::Delete,
+            },
+            delete(Table::Unique, unique(VERIFIER, record.verifier.as_bytes())),
+            delete(Table::Unique, unique(HANDLE, record.handle.as_bytes())),
+        ];
+        let id = record.id;
+        self.write(by.does("admin_key.delete", id), steps, record).await.map_err(|refusal| match refusal {
+            Refusal::Store(StoreError::Conflict { .. }) => {
+                Refusal::NotFound { what: "admin key", name: id.to_string() }
+            }
+            other => other,
+        })
+    }
+}

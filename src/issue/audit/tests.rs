@@ -1,0 +1,185 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::rights::Caller;
+use crate::issue::{AuditFilter, By, Issuer, NewConsumer, Refusal};
+use crate::store::memory::Memory;
+use crate::store::record::{AuditEntry, AuditHead};
+use crate::store::ring::Ring;
+use crate::store::{Batch, Effect, Expect, Name, Step, Store, Table};
+
+const INSTANCE: Uuid = Uuid::from_u128(7);
+
+struct Bench {
+    store: Arc<Memory>,
+    issuer: Issuer,
+}
+
+impl Bench {
+    fn new(kept: u64) -> Self {
+        let store = Arc::new(Memory::new());
+        let issuer = issuer(&store, INSTANCE, kept);
+        Self { store, issuer }
+    }
+
+    async fn makes(&self, name: &str) {
+        let new = NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
+        self.issuer.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap();
+    }
+
+    /// Makes as many consumers.
+    async fn filled(kept: u64, entries: u64) -> Self {
+        let bench = Self::new(kept);
+        for number in 0..entries {
+            bench.makes(&format!("c{number}")).await;
+        }
+        bench
+    }
+
+    /// As somebody does who has the ring, and so can write what he likes.
+    async fn tamper(&self, name: Name, effect: Effect) {
+        let step = Step { table: Table::Audit, name, expect: Expect::Present, effect };
+        self.store.write(Batch { operation: Uuid::new_v4(), steps: vec![step] }).await.unwrap();
+    }
+
+    async fn entry(&self, number: u64) -> Vec<u8> {
+        self.store.read(Table::Audit, &entry(number)).await.unwrap().unwrap().payload
+    }
+
+    async fn findings(&self) -> Vec<(u64, String)> {
+        let verdict = self.issuer.verify_audit().await.unwrap();
+        verdict.findings.into_iter().map(|finding| (finding.number, finding.why)).collect()
+    }
+}
+
+fn issuer(store: &Arc<Memory>, instance: Uuid, kept: u64) -> Issuer {
+    let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
+    let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+    Issuer::new(store.clone(), Arc::new(ring), Clock::system(), catalog).with_audit(instance, kept)
+}
+
+fn entry(number: u64) -> Name {
+    AuditEntry::name(&INSTANCE, number)
+}
+
+#[tokio::test]
+async fn a_whole_log_verifies_and_says_how_much_there_is() {
+    let bench = Bench::filled(100, 5).await;
+    let verdict = bench.issuer.verify_audit().await.unwrap();
+    assert_eq!((verdict.chains, verdict.entries, verdict.findings), (1, 5, Vec::new()));
+    let empty = Bench::new(100).issuer.verify_audit().await.unwrap();
+    assert_eq!((empty.chains, empty.entries, empty.findings), (0, 0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_removed_changed_or_moved_entry_is_found() {
+    let removed = Bench::filled(100, 5).await;
+    removed.tamper(entry(3), Effect::Delete).await;
+    assert_eq!(removed.findings().await, [(4, "before it entry 3 is missing".to_owned())]);
+
+    let first = Bench::filled(100, 5).await;
+    first.tamper(entry(1), Effect::Delete).await;
+    first.tamper(entry(2), Effect::Delete).await;
+    assert_eq!(first.findings().await, [(3, "before it entries 1 to 2 are missing".to_owned())]);
+
+    let last = Bench::filled(100, 5).await;
+    last.tamper(entry(5), Effect::Delete).await;
+    assert_eq!(last.findings().await, [(5, "at the end entry 5 is missing".to_owned())]);
+
+    let changed = Bench::filled(100, 5).await;
+    let mut record = AuditEntry::decode(&changed.entry(3).await).unwrap();
+    record.caller = "doorward".into();
+    changed.tamper(entry(3), Effect::Put(record.encode())).await;
+    assert_eq!(changed.findings().await, [(4, "the one before it was changed".to_owned())]);
+
+    let newest = Bench::filled(100, 5).await;
+    let mut record = AuditEntry::decode(&newest.entry(5).await).unwrap();
+    record.action = "key.create".into();
+    newest.tamper(entry(5), Effect::Put(record.encode())).await;
+    assert_eq!(newest.findings().await, [(5, "it is not the one that was written".to_owned())]);
+
+    let moved = Bench::filled(100, 5).await;
+    let (two, three) = (moved.entry(2).await, moved.entry(3).await);
+    moved.tamper(entry(2), Effect::Put(three)).await;
+    moved.tamper(entry(3), Effect::Put(two)).await;
+    assert!(!moved.findings().await.is_empty());
+
+    let headless = Bench::filled(100, 5).await;
+    headless.tamper(Name::of(&INSTANCE), Effect::Delete).await;
+    assert_eq!(headless.findings().await, [(0, "its head is missing".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_chain_keeps_so_many_entries_and_still_verifies() {
+    let bench = Bench::filled(3, 10).await;
+    let verdict = bench.issuer.verify_audit().await.unwrap();
+    assert_eq!((verdict.entries, verdict.findings), (3, Vec::new()));
+    let head = bench.store.read(Table::Audit, &Name::of(&INSTANCE)).await.unwrap().unwrap();
+    let AuditHead { number, first, .. } = AuditHead::decode(&head.payload).unwrap();
+    assert_eq!((first, number), (8, 10));
+    // Fewer than before.
+    let fewer = issuer(&bench.store, INSTANCE, 1);
+    let new = NewConsumer { username: Some("x".into()), ..NewConsumer::default() };
+    fewer.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap();
+    assert_eq!(fewer.verify_audit().await.unwrap().entries, 1);
+}
+
+#[tokio::test]
+async fn what_was_not_written_is_in_no_log_and_a_chain_goes_on_whoever_wrote_to_it() {
+    let bench = Bench::filled(100, 2).await;
+    let taken = NewConsumer { username: Some("c0".into()), ..NewConsumer::default() };
+    let refused = bench.issuer.create_consumer(&By::new(Caller::Socket, None), taken).await;
+    assert!(matches!(refused, Err(Refusal::Taken { .. })));
+    // Another process of the same instance.
+    let other = Bench { store: bench.store.clone(), issuer: issuer(&bench.store, INSTANCE, 100) };
+    other.makes("other").await;
+    bench.makes("again").await;
+    other.makes("once more").await;
+    let verdict = bench.issuer.verify_audit().await.unwrap();
+    assert_eq!((verdict.entries, verdict.findings), (5, Vec::new()));
+}
+
+#[tokio::test]
+async fn writes_at_the_same_moment_make_one_chain() {
+    let bench = Arc::new(Bench::new(1000));
+    let writers: Vec<_> = (0..50)
+        .map(|number| {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move { bench.makes(&format!("c{number}")).await })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let verdict = bench.issuer.verify_audit().await.unwrap();
+    assert_eq!((verdict.chains, verdict.entries, verdict.findings), (1, 50, Vec::new()));
+}
+
+#[tokio::test]
+async fn pages_go_through_the_chains_of_all_instances_in_order() {
+    let bench = Bench::filled(1000, 300).await;
+    let other = Bench { store: bench.store.clone(), issuer: issuer(&bench.store, Uuid::from_u128(9), 1000) };
+    for number in 0..300 {
+        other.makes(&format!("o{number}")).await;
+        bench.makes(&format!("b{number}")).await;
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.issuer.audit(&AuditFilter::default(), after, 70).await.unwrap();
+        assert!(page.entries.len() <= 70);
+        seen.extend(page.entries.iter().map(|entry| (entry.at, entry.chain, entry.number)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 900, "none is left out");
+    assert!(seen.windows(2).all(|pair| pair[0] > pair[1]), "the newest first, and none twice");
+}

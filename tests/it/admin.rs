@@ -1,0 +1,204 @@
+//! The admin API over TCP: who is let in, with what, and what bad bodies get.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::rig::doorward::Doorward;
+use crate::rig::http1::{Reply, request, send};
+use crate::rig::wait::eventually;
+use crate::world::{HOUSE, command, start_doorward};
+
+pub(crate) fn ask(to: SocketAddr, key: &str, method: &str, path: &str, body: &[u8]) -> Reply {
+    let bearer = format!("Bearer {key}");
+    let mut headers = vec![("Content-Type", "application/json"), ("Connection", "close")];
+    if !key.is_empty() {
+        headers.push(("Authorization", &bearer));
+    }
+    send(to, &request(method, path, &headers, body)).unwrap_or_else(|message| panic!("{message}"))
+}
+
+pub(crate) fn admin_key(doorward: &Doorward) -> (String, String) {
+    let made = command(doorward, &["admin-key", "create"]);
+    let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name} in {made}")).to_owned();
+    (text("key"), text("id"))
+}
+
+#[test]
+fn nobody_is_let_in_until_there_is_an_admin_key_and_then_only_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let to = doorward.admin_address();
+    let consumer = command(&doorward, &["key", "create", "alice"]);
+    let check = |case: &str, key: &str, status: u16| {
+        let reply = ask(to, key, "GET", "/consumers", b"");
+        assert_eq!(reply.status, status, "{case}: {}", reply.text());
+        if status == 401 {
+            let challenge = reply.header("www-authenticate").unwrap_or_default();
+            assert!(challenge.starts_with(r#"Bearer realm="doorward-admin""#), "{case}: {challenge}");
+        }
+    };
+    check("no key exists, none is sent", "", 401);
+    check(
+        "no key exists, a made up one",
+        "dw_admin_0123456789ab_0123456789abcdef0123456789abcdef000000",
+        401,
+    );
+
+    let (key, id) = admin_key(&doorward);
+    assert!(key.starts_with("dw_admin_"), "{key}");
+    check("the key", &key, 200);
+    check("none", "", 401);
+    check("cut short", &key[..key.len() - 1], 401);
+    let last = if key.ends_with('x') { 'y' } else { 'x' };
+    check("changed", &format!("{}{last}", &key[..key.len() - 1]), 401);
+    check("with a blank", &format!(" {key}"), 401);
+    check("a consumer's key", consumer["key"].as_str().unwrap(), 401);
+    check("its public name", &key[..21], 401);
+    check("its id", &id, 401);
+    let twice = [
+        ("Authorization", &format!("Bearer {key}")[..]),
+        ("Authorization", "Bearer x"),
+        ("Connection", "close"),
+    ];
+    assert_eq!(send(to, &request("GET", "/consumers", &twice, b"")).unwrap().status, 401, "two keys");
+    let basic = [("Authorization", &format!("Basic {key}")[..]), ("Connection", "close")];
+    assert_eq!(
+        send(to, &request("GET", "/consumers", &basic, b"")).unwrap().status,
+        401,
+        "as another scheme"
+    );
+
+    // An admin key is no consumer's.
+    let listed = command(&doorward, &["admin-key", "list"]);
+    assert_eq!(listed[0]["id"], id.as_str());
+    assert!(!listed.to_string().contains(&key), "shown once only: {listed}");
+    assert!(doorward.command(&["key", "show", &key]).is_err());
+
+    command(&doorward, &["admin-key", "delete", &key]);
+    check("deleted", &key, 401);
+    assert!(doorward.command(&["admin-key", "delete", &key]).is_err(), "once only");
+    let log = doorward.output();
+    assert!(!log.contains(&key), "a log has the key");
+}
+
+#[test]
+fn wrong_keys_are_refused_alike_and_put_together_in_the_audit_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let face = |key: &str| {
+        let reply = ask(doorward.admin_address(), key, "GET", "/consumers", b"");
+        let mut headers = reply.headers.clone();
+        headers.retain(|(name, _)| name != "date");
+        (reply.status, headers, reply.text())
+    };
+    let expected = face("x");
+    for wrong in [&key[..30], "dw_key_", &"k".repeat(4000), "a.b.c"] {
+        assert_eq!(face(wrong), expected, "{wrong}");
+    }
+    let entry = eventually("the attempts are in the audit log", || {
+        let listed = command(&doorward, &["audit", "list", "--action", "admin.refused"]);
+        listed.as_array().filter(|rows| !rows.is_empty()).map(|rows| rows[0].clone())
+    });
+    assert_eq!(entry["actor"], json!({ "kind": "unknown", "id": null }));
+    assert_eq!(entry["addresses"], json!(["127.0.0.1"]));
+}
+
+#[test]
+fn the_spellings_of_the_dataiku_document_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let apinode_admin = folder.path().join("apinode-admin");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_doorward"), &apinode_admin).unwrap();
+    let mut setup = doorward.setup().clone();
+    setup.binary = apinode_admin;
+    let run = |arguments: &[&str]| {
+        let output = setup.run(arguments).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let key = run(&["admin-key-create"]).trim().to_owned();
+    assert_eq!(ask(doorward.admin_address(), &key, "GET", "/admin-keys", b"").status, 200);
+    assert!(run(&["admin-keys-list"]).contains(&key[..21]));
+    run(&["admin-key-delete", &key]);
+    assert_eq!(ask(doorward.admin_address(), &key, "GET", "/admin-keys", b"").status, 401);
+}
+
+#[test]
+fn bad_bodies_are_refused_by_their_field_and_nothing_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let to = doorward.admin_address();
+    let deep = format!(r#"{{"username":{}{}}}"#, "[".repeat(2000), "]".repeat(2000));
+    let long = format!(r#"{{"username":"{}"}}"#, "x".repeat(300));
+    let longest = format!(r#"{{"username":"{}"}}"#, "x".repeat(2 << 20));
+    #[rustfmt::skip]
+    let bodies: &[(&[u8], u16, &str)] = &[
+        (br#"{"username":42}"#,                         400, "username"),
+        (br#"{"username":"a","username":"b"}"#,         400, "username"),
+        (br#"{"username":"a","nonsense":1}"#,           400, "nonsense"),
+        (br#"{"username":"a\u0000b"}"#,                 400, "username"),
+        (br#"{"username":"a\r\nX-Evil: 1"}"#,           400, "username"),
+        (br#"{"username":"a,b"}"#,                      400, "username"),
+        (br#"{"username":"a","groups":["g\nh"]}"#,      400, "groups"),
+        (br#"{"username":"a","tags":["t",1]}"#,         400, "tags[1]"),
+        (br#"{"username":"a","networks":{"allow":["x"]}}"#, 400, "networks"),
+        (br#"{"username":""}"#,                         400, "username"),
+        (br#"{}"#,                                      400, "username"),
+        (br#""#,                                        400, "username"),
+        (long.as_bytes(),                               400, "username"),
+        (deep.as_bytes(),                               400, ""),
+        (longest.as_bytes(),                            413, ""),
+        (b"{\"username\":\"\xff\"}",                    400, ""),
+        (br#"{"username":"#,                            400, ""),
+        (br#"[1]"#,                                     400, ""),
+    ];
+    for (body, status, field) in bodies {
+        let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+        let reply = ask(to, &key, "POST", "/consumers", body);
+        assert_eq!(reply.status, *status, "{shown}: {}", reply.text());
+        assert!(reply.json()["message"].is_string(), "{shown}: {}", reply.text());
+        if !field.is_empty() {
+            assert!(reply.json()["fields"][field].is_string(), "{shown}: {}", reply.text());
+        }
+    }
+    let plain = [
+        ("Authorization", &format!("Bearer {key}")[..]),
+        ("Content-Type", "text/plain"),
+        ("Connection", "close"),
+    ];
+    assert_eq!(send(to, &request("POST", "/consumers", &plain, b"{}")).unwrap().status, 415);
+    let stored = ask(to, &key, "GET", "/consumers", b"").json();
+    let stored: Vec<&Value> =
+        stored["data"].as_array().unwrap().iter().filter(|row| row["declared_in_file"] != true).collect();
+    assert!(stored.is_empty(), "{stored:?}");
+}
+
+#[test]
+fn refusals_have_kongs_shape_on_kongs_paths_and_are_problems_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let to = doorward.admin_address();
+    let kong = ask(to, &key, "GET", "/consumers/nobody", b"");
+    assert_eq!((kong.status, kong.header("content-type")), (404, Some("application/json")));
+    let ours = ask(to, &key, "GET", "/admin-keys/nobody", b"");
+    assert_eq!((ours.status, ours.header("content-type")), (404, Some("application/problem+json")));
+    let problem = ours.json();
+    assert_eq!((&problem["code"], &problem["status"]), (&json!("not_found"), &json!(404)));
+    assert_eq!(problem["request_id"].as_str(), ours.header("x-request-id"));
+    for (method, path, status) in [
+        ("PATCH", "/admin-keys", 405),
+        ("GET", "/nonsense", 404),
+        ("GET", "/admin-keys?size=0", 400),
+        ("GET", "/admin-keys?nonsense=1", 400),
+        ("GET", "/admin-keys/%ff", 400),
+        ("GET", "/admin-keys/a%0ab", 400),
+    ] {
+        let reply = ask(to, &key, method, path, b"");
+        assert_eq!((reply.status, reply.header("cache-control")), (status, Some("no-store")), "{path}");
+        assert!(reply.json()["code"].is_string(), "{path}: {}", reply.text());
+    }
+}
