@@ -318,7 +318,8 @@ fn metadata<'a>(
 /// What the caller, or else the asker, calls the request.
 fn request_id<'a>(request: &Request<'a>) -> &'a str {
     let usable = |id: &'a [u8]| {
-        let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+        let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len())
+            && id.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
         plain.then(|| std::str::from_utf8(id).ok()).flatten()
     };
     request.header(b"x-request-id").one().and_then(usable).or_else(|| usable(request.id)).unwrap_or_default()

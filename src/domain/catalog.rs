@@ -12,7 +12,7 @@ use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
 use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
-use super::headers::{self, IdentityHeaders, Lengths};
+use super::headers::{self, IdentityHeaders, Shapes};
 use super::key::KeyFacts;
 use super::permission::Permission;
 use super::role::{Project, Roles};
@@ -53,7 +53,7 @@ pub struct Catalog {
     roles: Roles,
     projects: Vec<Project>,
     /// Of the identity headers' names.
-    headers_lengths: Lengths,
+    header_shapes: Shapes,
     /// Every other spelling of an identity header.
     look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
@@ -98,7 +98,7 @@ impl Catalog {
             roles,
             projects,
         } = parts;
-        let headers_lengths = Lengths::of(&headers);
+        let header_shapes = Shapes::of(&headers);
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
         let mut catalog = Self {
             deployments,
@@ -111,7 +111,7 @@ impl Catalog {
             trusted,
             roles,
             projects,
-            headers_lengths,
+            header_shapes,
             look_alikes,
             by_name: HashMap::new(),
             infrastructures: HashSet::new(),
@@ -188,8 +188,8 @@ impl Catalog {
         &self.headers
     }
 
-    pub fn headers_lengths(&self) -> Lengths {
-        self.headers_lengths
+    pub fn header_shapes(&self) -> Shapes {
+        self.header_shapes
     }
 
     pub fn trusted(&self) -> &TrustedProxies {
@@ -298,6 +298,9 @@ impl Catalog {
 /// name with an empty label (`a..`): it would be nobody's of its own, and fall to whoever takes any.
 pub fn canonical_host(host: &[u8]) -> Option<Cow<'_, str>> {
     let host = std::str::from_utf8(host).ok()?;
+    if is_canonical(host) {
+        return Some(Cow::Borrowed(host));
+    }
     let name = match host.rsplit_once(':') {
         // `[::1]:8080`, `[::1]`: the bracket ends the address.
         Some((name, port)) if !port.ends_with(']') => {
@@ -323,9 +326,32 @@ pub fn canonical_host(host: &[u8]) -> Option<Cow<'_, str>> {
     Some(if lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) })
 }
 
+/// In one walk, as most hosts are written: a name of letters that need no change.
+fn is_canonical(host: &str) -> bool {
+    let mut before = b'.';
+    let mut plain = !host.is_empty();
+    for byte in host.bytes() {
+        plain &= matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') || (byte == b'.' && before != b'.');
+        before = byte;
+    }
+    plain && before != b'.'
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_canonical_host_is_its_own_canonical_form(host in "[a.A:1-]{0,8}") {
+            if is_canonical(&host) {
+                prop_assert!(!host.contains(|letter: char| letter == ':' || letter.is_ascii_uppercase()));
+                prop_assert!(host.split('.').all(|label| !label.is_empty()));
+            }
+        }
+    }
 
     /// `security-rules.md` 3.2 A5, `peers.md` R8.
     #[test]

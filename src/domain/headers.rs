@@ -189,7 +189,7 @@ fn vouch<'a>(
 /// some headers, every look-alike there could be.
 fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
     for header in &request.headers {
-        if catalog.headers_lengths().has(header.name.len())
+        if catalog.header_shapes().may_have(header.name)
             && catalog.headers().names().iter().any(|name| looks_like(header.name, name.as_bytes()))
             && let Ok(name) = std::str::from_utf8(header.name)
         {
@@ -202,33 +202,38 @@ fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, r
     }
 }
 
-/// How long the identity headers' names are: most headers of a request are of no such length, and
-/// then need no other look.
+/// A bit for each identity header's name, by its length and how its last byte is folded: most headers
+/// of a request are of no such shape, and then need no other look.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lengths(u64);
+pub struct Shapes(u64);
 
-impl Lengths {
+impl Shapes {
     pub fn of(headers: &IdentityHeaders) -> Self {
-        Self(headers.names().iter().fold(0, |lengths, name| lengths | Self::bit(name.len())))
+        Self(headers.names().iter().fold(0, |shapes, name| shapes | Self::bit(name.as_bytes())))
     }
 
-    pub fn has(self, length: usize) -> bool {
-        self.0 & Self::bit(length) != 0
+    /// False only where `header` looks like none of the names.
+    pub fn may_have(self, header: &[u8]) -> bool {
+        self.0 & Self::bit(header) != 0
     }
 
-    /// Lengths from 63 on share one.
-    fn bit(length: usize) -> u64 {
-        1 << length.min(63)
+    fn bit(name: &[u8]) -> u64 {
+        let last = name.last().map_or(0, |last| usize::from(fold(*last)));
+        1 << ((name.len().wrapping_mul(11) ^ last) & 63)
     }
 }
 
 /// Whether a backend that folds punctuation (CGI, WSGI, PHP) reads `header` as `name`, although it
 /// is not `name`.
 fn looks_like(header: &[u8], name: &[u8]) -> bool {
-    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     header.len() == name.len()
         && header != name
         && header.iter().zip(name).all(|(theirs, ours)| fold(*theirs) == fold(*ours))
+}
+
+/// A byte of a name as such a backend reads it.
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 /// The other spellings of a name that reach an upstream: with `_` or `.` for any of its `-`.
@@ -418,6 +423,17 @@ mod tests {
             let sent = Value::Texts(&items).to_string();
             prop_assert_eq!(list_length(&items), sent.len());
             prop_assert!(sent.bytes().all(|byte| matches!(byte, 0x20..=0x7e)));
+        }
+
+        #[test]
+        fn whatever_looks_like_a_name_has_its_shape(at in 0..12_usize, with in "[-_.~]{12}", capital: bool) {
+            let headers = IdentityHeaders::default();
+            let mut with = with.chars().cycle();
+            let name = headers.names()[at];
+            let other: String = name.chars().map(|letter| if letter == '-' { with.next().unwrap_or(letter) } else { letter }).collect();
+            let other = if capital { other.to_ascii_uppercase() } else { other };
+            prop_assert!(other == name || looks_like(other.as_bytes(), name.as_bytes()));
+            prop_assert!(Shapes::of(&headers).may_have(other.as_bytes()));
         }
 
         #[test]

@@ -150,16 +150,13 @@ pub fn read(text: &[u8]) -> Reading<'_> {
 }
 
 fn read_ours<'a>(text: &'a [u8], rest: &'a [u8]) -> Option<Reading<'a>> {
-    let mut fields = rest.split(|&byte| byte == b'_');
-    let (kind, handle, tail) = (fields.next()?, fields.next()?, fields.next()?);
-    let kind = Kind::ALL.into_iter().find(|known| known.name().as_bytes() == kind)?;
-    let is_base62 = |field: &[u8]| field.iter().all(u8::is_ascii_alphanumeric);
-    let is_whole = fields.next().is_none()
-        && handle.len() == HANDLE_LEN
-        && tail.len() == SECRET_LEN + CRC_LEN
-        && is_base62(handle)
-        && is_base62(tail);
-    if !is_whole {
+    let rest_of = |kind: Kind| rest.strip_prefix(kind.name().as_bytes())?.strip_prefix(b"_");
+    let (kind, rest) = Kind::ALL.into_iter().find_map(|kind| Some((kind, rest_of(kind)?)))?;
+    let (handle, tail) = rest.split_at_checked(HANDLE_LEN)?;
+    let tail = tail.strip_prefix(b"_")?;
+    // Every digit is looked at, which is quicker than to stop at the first that is none.
+    let is_base62 = |field: &[u8]| field.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
+    if tail.len() != SECRET_LEN + CRC_LEN || !is_base62(handle) || !is_base62(tail) {
         return None;
     }
     let (body, crc) = text.split_at(text.len() - CRC_LEN);

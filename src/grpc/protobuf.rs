@@ -51,6 +51,15 @@ impl<'a> Fields<'a> {
     /// The next field's number and value; `None` at the end.
     #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+        if let Some(((number, text), rest)) = text(self.rest) {
+            self.rest = rest;
+            return Ok(Some((number.into(), Value::Bytes(text))));
+        }
+        self.next_of_any_kind()
+    }
+
+    #[inline(never)]
+    fn next_of_any_kind(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -133,7 +142,8 @@ fn text(message: &[u8]) -> Option<(Text<'_>, &[u8])> {
         _ => return None,
     };
     let (text, rest) = rest.split_at_checked(length)?;
-    (key & 0x87 == 2).then_some(((key >> 3, text), rest))
+    // A length-delimited field, whose number is not 0.
+    (key & 0x87 == 2 && key > 7).then_some(((key >> 3, text), rest))
 }
 
 /// Writes a message front to back. A submessage's length is put in front of it afterwards, which
@@ -159,9 +169,19 @@ impl<'b> Writer<'b> {
     /// A text or bytes field, written even where it is empty.
     pub(super) fn text(&mut self, field: u8, text: impl AsRef<[u8]>) {
         let text = text.as_ref();
-        self.buffer.push(field << 3 | 2);
-        self.varint(text.len() as u64);
+        match u8::try_from(text.len()) {
+            Ok(length @ 0..=0x7f) => self.buffer.extend_from_slice(&[field << 3 | 2, length]),
+            _ => {
+                self.buffer.push(field << 3 | 2);
+                self.varint(text.len() as u64);
+            }
+        }
         self.buffer.extend_from_slice(text);
+    }
+
+    /// Fields that are written out already.
+    pub(super) fn raw(&mut self, fields: &[u8]) {
+        self.buffer.extend_from_slice(fields);
     }
 
     /// A submessage, present even where `fill` writes nothing.
@@ -184,6 +204,43 @@ impl<'b> Writer<'b> {
         match self.buffer.len() - start {
             length @ 0..=0x7f => self.buffer[start - 1] = length as u8,
             length => self.long_length(start, length),
+        }
+    }
+
+    /// A submessage that begins with a text, and holds one more field with a length, nested so deep as
+    /// there are `keys`: what answers consist of. Written in one go where all lengths are of one byte.
+    pub(super) fn pair(&mut self, field: u8, name: &str, keys: &[u8], fill: &dyn Fn(&mut Vec<u8>)) {
+        let start = self.buffer.len();
+        if name.len() < 64 {
+            self.buffer.extend_from_slice(&[field << 3 | 2, 0, 1 << 3 | 2, name.len() as u8]);
+            self.buffer.extend_from_slice(name.as_bytes());
+            for key in keys {
+                self.buffer.extend_from_slice(&[key << 3 | 2, 0]);
+            }
+            let text = self.buffer.len();
+            fill(self.buffer);
+            if self.buffer.len() - start <= 0x7f {
+                let length = |from: usize| (self.buffer.len() - from) as u8;
+                let lengths = (length(start + 2), length(text));
+                self.buffer[start + 1] = lengths.0;
+                for depth in 0..keys.len() {
+                    let at = text - 1 - 2 * depth;
+                    self.buffer[at] = lengths.1 + 2 * depth as u8;
+                }
+                return;
+            }
+            self.buffer.truncate(start);
+        }
+        self.message(field, |pair| {
+            pair.text(1, name);
+            pair.deep(keys, fill);
+        });
+    }
+
+    fn deep(&mut self, keys: &[u8], fill: &dyn Fn(&mut Vec<u8>)) {
+        match keys {
+            [] => fill(self.buffer),
+            [key, keys @ ..] => self.nested(*key, |buffer| Writer::on(buffer).deep(keys, fill)),
         }
     }
 
@@ -246,6 +303,24 @@ mod tests {
         check("a group",                  b"\x0b\x0c",                                         "a group");
         check("end of no group",          b"\x0c",                                             "a group");
         check("wire type 6",              b"\x0e",                                             "an unknown wire type");
+    }
+
+    #[test]
+    fn a_pair_is_written_in_one_go_as_it_is_piece_by_piece() {
+        for (name, text) in
+            [(0, 0), (5, 9), (63, 1), (64, 1), (5, 112), (5, 113), (5, 127), (5, 128), (5, 300)]
+        {
+            let (name, text) = ("n".repeat(name), vec![b't'; text]);
+            for keys in [&[2][..], &[2, 3], &[2, 6, 1]] {
+                let (mut at_once, mut by_pieces) = (vec![7], vec![7]);
+                Writer::on(&mut at_once).pair(1, &name, keys, &|bytes| bytes.extend_from_slice(&text));
+                Writer::on(&mut by_pieces).message(1, |pair| {
+                    pair.text(1, &name);
+                    pair.deep(keys, &|bytes| bytes.extend_from_slice(&text));
+                });
+                assert_eq!(at_once, by_pieces, "{} {}", name.len(), text.len());
+            }
+        }
     }
 
     #[test]

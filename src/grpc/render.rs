@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::fmt::Display;
+use std::io::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -98,30 +99,35 @@ fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Result<Bytes, Un
 /// A value with CR or LF would split a header, and an empty one is dropped by Envoys after 1.40 (the
 /// client's own then stays).
 fn vouch(option: &mut Writer<'_>, name: &str, value: &Value<'_>) -> Result<(), Unsendable> {
-    let mut sendable = !name.is_empty() && all(name.as_bytes(), is_of_name);
-    if !sendable {
+    if name.is_empty() || !all(name.as_bytes(), is_of_name) {
         return Err(Unsendable("a header name that is no name"));
     }
-    option.message(1, |header| {
-        header.text(1, name);
-        header.nested(2, |bytes| {
-            let start = bytes.len();
-            value.write(bytes);
-            sendable = bytes.len() > start && all(&bytes[start..], is_visible);
-        });
+    let sendable = Cell::new(true);
+    option.pair(1, name, &[2], &|bytes| {
+        let start = bytes.len();
+        value.write(bytes);
+        sendable.set(bytes.len() > start && visible(&bytes[start..]));
     });
-    option.message(2, |_false| ());
-    option.number(3, 2);
-    if sendable { Ok(()) } else { Err(Unsendable("a header value that is empty or not visible ASCII")) }
+    // `append`: false; `append_action`.
+    option.raw(&[2 << 3 | 2, 0, 3 << 3, 2]);
+    if sendable.get() { Ok(()) } else { Err(Unsendable("a header value that is empty or not visible ASCII")) }
 }
 
 fn is_of_name(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.')
 }
 
-/// Or a blank.
-fn is_visible(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e)
+/// Visible ASCII and blanks: eight bytes at a time, for there are hundreds.
+fn visible(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let unfit = words.iter().fold(0, |unfit, word| {
+        let word = u64::from_ne_bytes(*word);
+        let low = word & (0x7f * ONES);
+        // The topmost bit of a byte is then set where it is from 0x7f on, and where it is below 0x20.
+        unfit | (low + ONES) | word | !(low + (0x80 - 0x20) * ONES)
+    });
+    unfit & (0x80 * ONES) == 0 && all(rest, |byte| matches!(byte, 0x20..=0x7e))
 }
 
 /// Looks at every byte, which is quicker than to stop at the first that is wrong: none is.
@@ -170,7 +176,7 @@ impl Face<'_> {
         response.message(1, |status| status.number(1, self.http_status()));
         let mut line = |name, value: &dyn Display| response.message(2, |option| header(option, name, value));
         for challenge in self.challenges {
-            if challenge.realm.is_none_or(|realm| all(realm.as_bytes(), is_visible)) {
+            if challenge.realm.is_none_or(|realm| visible(realm.as_bytes())) {
                 line("www-authenticate", challenge);
             }
         }
@@ -222,7 +228,7 @@ fn dynamic_metadata(answer: &mut Writer<'_>, metadata: &Metadata<'_>) {
     answer.message(field::DYNAMIC_METADATA, |fields| {
         let mut text = |key, text: Option<&str>| {
             if let Some(text) = text {
-                entry(fields, key, |value| value.text(3, text));
+                entry(fields, key, &|value| value.extend_from_slice(text.as_bytes()));
             }
         };
         text("service", metadata.service);
@@ -233,44 +239,45 @@ fn dynamic_metadata(answer: &mut Writer<'_>, metadata: &Metadata<'_>) {
         text("verdict", said(metadata.verdict));
         text("code", metadata.code);
         if let Some(consumer) = &metadata.consumer {
-            entry(fields, "consumer", |value| value.nested(3, |bytes| write_id(consumer, bytes)));
+            entry(fields, "consumer", &|value| write_id(consumer, value));
         }
         if let Some(credential) = metadata.credential {
             let credential = Value::from(credential);
-            entry(fields, "credential", |value| value.nested(3, |bytes| credential.write(bytes)));
+            entry(fields, "credential", &|value| credential.write(value));
         }
         if let Some(Client { address, hop }) = metadata.client {
             if let Some(address) = address {
-                entry(fields, "client", |value| client(value, address));
+                entry(fields, "client", &|value| client(value, address));
             }
-            entry(fields, "client_from", |value| value.shown(3, hop.word()));
+            entry(fields, "client_from", &|value| show(value, hop.word()));
         }
         if !metadata.groups.is_empty() {
-            entry(fields, "groups", |value| value.message(6, |list| groups(list, metadata.groups)));
+            fields.pair(1, "groups", &[2, 6], &|list| groups(&mut Writer::on(list), metadata.groups));
         }
     });
 }
 
-/// An entry of the map, whose `Value` is filled by `fill`.
-fn entry(fields: &mut Writer<'_>, key: &str, fill: impl FnOnce(&mut Writer<'_>)) {
-    fields.message(1, |entry| {
-        entry.text(1, key);
-        entry.message(2, fill);
-    });
+/// An entry of the map, whose `Value` is a text.
+fn entry(fields: &mut Writer<'_>, key: &str, text: &dyn Fn(&mut Vec<u8>)) {
+    fields.pair(1, key, &[2, 3], text);
 }
 
-fn client(value: &mut Writer<'_>, address: IpAddr) {
+fn show(bytes: &mut Vec<u8>, text: impl Display) {
+    write!(bytes, "{text}").expect("a Vec takes whatever is written");
+}
+
+fn client(bytes: &mut Vec<u8>, address: IpAddr) {
     match address {
         // As it is shown, for a tenth of the price.
-        IpAddr::V4(address) => value.nested(3, |bytes| {
+        IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
             decimal(bytes, first);
             for octet in rest {
                 bytes.push(b'.');
                 decimal(bytes, octet);
             }
-        }),
-        address @ IpAddr::V6(_) => value.shown(3, address),
+        }
+        address @ IpAddr::V6(_) => show(bytes, address),
     }
 }
 
@@ -496,12 +503,25 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_that_is_not_visible_is_seen_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for length in 1..20 {
+                for at in 0..length {
+                    let mut text = vec![b' '; length];
+                    text[at] = byte;
+                    assert_eq!(visible(&text), (0x20..=0x7e).contains(&byte), "{byte} at {at} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_client_is_written_as_it_is_shown() {
         for octet in 0..=u8::MAX {
             let address = IpAddr::from([octet, octet.wrapping_mul(7), 0, 255 - octet]);
             let mut bytes = Vec::new();
-            client(&mut Writer::on(&mut bytes), address);
-            assert_eq!(bytes[2..], *address.to_string().as_bytes());
+            client(&mut bytes, address);
+            assert_eq!(bytes, address.to_string().as_bytes());
         }
     }
 

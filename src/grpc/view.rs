@@ -244,17 +244,20 @@ fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
 /// Whether one of the bytes is `A` to `Z`: eight at a time, for there are hundreds.
 fn has_capital(name: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = name.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let capitals = words.iter().chain([&last]).fold(0, |capitals, word| {
-        let word = u64::from_ne_bytes(*word);
+    let capitals_in = |word: u64| {
         let low = word & (0x7f * ONES);
         // The topmost bit of a byte is then set from `A` on, and from what follows `Z` on.
         let (from_a, after_z) = (low + (0x80 - 0x41) * ONES, low + (0x80 - 0x5b) * ONES);
-        capitals | from_a & !after_z & !word
-    });
-    capitals & (0x80 * ONES) != 0
+        from_a & !after_z & !word & (0x80 * ONES)
+    };
+    let (words, rest) = name.as_chunks::<8>();
+    let capitals = words.iter().fold(0, |found, word| found | capitals_in(u64::from_ne_bytes(*word)));
+    // The last word again from the end, so that no byte is left over.
+    let last = match name.last_chunk::<8>() {
+        Some(last) => capitals_in(u64::from_ne_bytes(*last)) != 0,
+        None => rest.iter().any(u8::is_ascii_uppercase),
+    };
+    capitals != 0 || last
 }
 
 /// The message with these headers' names, which point into it, in lower case.
