@@ -12,11 +12,13 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 
 use super::backing::{Backing, Closed, Make};
+use super::remote::Remote;
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -37,6 +39,7 @@ pub struct Door {
 
 enum Way {
     Socket(PathBuf),
+    Remote(Remote),
     InProcess(Router),
 }
 
@@ -56,6 +59,9 @@ impl Door {
     /// [`Failure::Unreachable`] where no server answers, and there is no store or another process
     /// holds it.
     pub fn open(common: &Common) -> Result<Self, Failure> {
+        if let Some(url) = &common.url {
+            return Self::remote(common, url);
+        }
         Self::open_with(&common.load()?, |config, clock, runtime| {
             in_process(config, clock, runtime, Make::Never)
         })
@@ -67,6 +73,9 @@ impl Door {
     ///
     /// [`Failure::Unreachable`] where no server answers and another process holds the store.
     pub fn open_or_make(common: &Common) -> Result<Self, Failure> {
+        if let Some(url) = &common.url {
+            return Self::remote(common, url);
+        }
         Self::open_with(&common.load()?, |config, clock, runtime| {
             in_process(config, clock, runtime, Make::IfMissing)
         })
@@ -79,10 +88,17 @@ impl Door {
     ///
     /// As [`open`](Self::open); [`Failure::Usage`] where no server runs and a key cannot be read.
     pub fn open_to_decide(common: &Common) -> Result<Self, Failure> {
+        if let Some(url) = &common.url {
+            return Self::remote(common, url);
+        }
         Self::open_with(&common.load()?, |_, clock, runtime| {
             let whole = common.read(&[]).map_err(|faults| Failure::Usage(faults.to_string()));
             deciding(&whole.map_err(Closed::Failed)?.config, clock, runtime)
         })
+    }
+
+    fn remote(common: &Common, url: &str) -> Result<Self, Failure> {
+        Ok(Self { runtime: super::runtime()?, way: Way::Remote(Remote::new(url, common.ca.as_deref())?) })
     }
 
     fn open_with(
@@ -171,11 +187,15 @@ impl Door {
         body: Option<&Value>,
         limit: Option<Duration>,
     ) -> Result<Value, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "doorward")
-            .header(header::CONTENT_TYPE, "application/json")
+        let request =
+            Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.way {
+            Way::Remote(remote) => request
+                .header(header::HOST, remote.authority())
+                .header(header::AUTHORIZATION, remote.bearer()),
+            Way::Socket(_) | Way::InProcess(_) => request.header(header::HOST, "doorward"),
+        };
+        let request = request
             .body(Body::from(body.map_or_else(String::new, Value::to_string)))
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let (status, bytes) = match &self.way {
@@ -183,6 +203,13 @@ impl Door {
                 match limit {
                     Some(limit) => within(limit, socket, over_socket(socket, request)).await,
                     None => over_socket(socket, request).await,
+                }
+            }),
+            Way::Remote(remote) => self.runtime.block_on(async {
+                let answer = remote.exchange(request);
+                match limit {
+                    Some(limit) => within(limit, Path::new(&remote.authority()), answer).await,
+                    None => answer.await,
                 }
             }),
             Way::InProcess(router) => self.runtime.block_on(in_memory(router.clone(), request)),
@@ -225,6 +252,18 @@ async fn over_socket(
         Failure::Unreachable(format!("no answer from the server at {}: {error}", socket.display()))
     };
     let stream = UnixStream::connect(socket).await.map_err(|error| lost(&error))?;
+    exchange(stream, request, &lost).await
+}
+
+/// One request on a connection of its own. `lost` says of whom there is no answer.
+pub(super) async fn exchange<S>(
+    stream: S,
+    request: Request<Body>,
+    lost: &dyn Fn(&dyn std::fmt::Display) -> Failure,
+) -> Result<(StatusCode, bytes::Bytes), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
     let exchange = async {

@@ -11,7 +11,7 @@ use crate::explain::Description;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// `https://api.example.com/orders?x=1`, or a path with its query
-    #[arg(value_name = "URL")]
+    #[arg(id = "request_url", value_name = "URL")]
     url: Option<String>,
     /// [default: GET, or POST where there is a body]
     #[arg(long, short = 'X', value_name = "METHOD")]
@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long)]
     host: Option<String>,
     /// Path and query, as they stand in the request
-    #[arg(long, value_name = "TARGET", conflicts_with = "url")]
+    #[arg(long, value_name = "TARGET", conflicts_with = "request_url")]
     path: Option<String>,
     /// `name: value`; may be repeated. `@FILE` reads lines from a file, `@-` from standard input:
     /// what stands on a command line is in every list of processes

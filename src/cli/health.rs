@@ -138,14 +138,14 @@ async fn health_within(limit: Duration, url: &str, tls: &Tls, probe: Probe) -> H
 
 /// What is asked: from a URL.
 #[derive(Debug, PartialEq, Eq)]
-struct Place {
-    host: String,
-    port: u16,
-    tls: bool,
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
 }
 
 /// The place that a URL without a path of its own names. Where it has no port, that is the scheme's.
-fn place(url: &str) -> Option<Place> {
+pub(super) fn place(url: &str) -> Option<Place> {
     let url: Uri = url.parse().ok()?;
     let authority = url.authority()?;
     let bare = url.path() == "/" && url.query().is_none() && !authority.as_str().contains('@');
@@ -158,7 +158,7 @@ fn place(url: &str) -> Option<Place> {
     bare.then(|| Place { host: authority.host().to_owned(), port, tls })
 }
 
-type Problem = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 async fn ask(place: &Place, tls: &Tls, probe: Probe) -> Result<Health, Problem> {
     let authority = format!("{}:{}", place.host, place.port);

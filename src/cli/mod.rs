@@ -9,6 +9,7 @@ mod door;
 mod explain;
 mod health;
 mod key;
+mod remote;
 mod serve;
 mod store;
 mod test;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self as settings, Faults, Loaded, Overlay};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -64,6 +65,13 @@ pub struct Common {
     /// The configuration file [default: ./doorward.yaml where there is one]
     #[arg(long, short, global = true, env = "DOORWARD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The server to talk to, `http://host:port` of its `listen.admin` or `https`, with the admin key in
+    /// DOORWARD_ADMIN_KEY [default: the one whose socket is in the data directory]
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Authorities, in PEM, one of which must have signed the certificate of an `https` server
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// How answers are printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -148,6 +156,9 @@ enum Command {
     /// Ask a running server whether it is ready
     #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
     Health(health::Arguments),
+    /// Print completions for a shell
+    #[command(after_help = "Example: doorward completions bash > /etc/bash_completion.d/doorward")]
+    Completions { shell: clap_complete::Shell },
     /// Print the version
     Version,
 }
@@ -198,6 +209,11 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::AdminKeyDelete(delete) => admin_key::run(common, admin_key::Command::Delete(delete))?,
         Command::Audit(command) => audit::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "doorward", &mut script);
+            say(&String::from_utf8_lossy(&script))?;
+        }
         Command::Health(arguments) => return ask_health(common, &arguments),
         Command::Version => {
             common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION))?;

@@ -136,6 +136,7 @@ impl Problem {
             Self::Refused(Refusal::Taken { .. }) => "taken",
             Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
             Self::Refused(Refusal::Raced) => "raced",
+            Self::Refused(Refusal::Replayed { .. }) => "replayed",
             Self::Refused(Refusal::Store(StoreError::Unconfirmed(_))) => "unconfirmed",
             Self::Blind
             | Self::Refused(Refusal::Store(StoreError::Unavailable(_) | StoreError::Foreign(_))) => {
@@ -161,6 +162,9 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
                 "fields": { (*what): name },
             }),
         ),
+        Refusal::Replayed { id } => {
+            (StatusCode::CONFLICT, json!({ "message": message, "fields": { "id": id } }))
+        }
         Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
         Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {

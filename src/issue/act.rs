@@ -10,7 +10,13 @@ pub struct By {
     pub caller: Caller,
     /// At most [`LONGEST_REQUEST_ID`] visible ASCII characters.
     pub request_id: String,
+    /// Names what the caller makes, so that asking twice makes it once (`Idempotency-Key`).
+    pub operation: Option<Uuid>,
 }
+
+/// Under which named requests become operations. Never change it: a name that is used again would make
+/// a second object.
+const OPERATIONS: Uuid = Uuid::from_u128(0x4f0c_2b6e_91d7_4c55_8a3e_6d21_f0b9_7c14);
 
 /// What a longer one is not believed to be.
 pub const LONGEST_REQUEST_ID: usize = 128;
@@ -21,6 +27,8 @@ pub(super) struct Act<'b> {
     /// `<kind of object>.<verb>`: one of ours, never a user's text.
     pub(super) action: &'static str,
     pub(super) object: Option<Uuid>,
+    /// The operation that the write is, where its caller has named it.
+    pub(super) operation: Option<Uuid>,
 }
 
 impl By {
@@ -30,7 +38,15 @@ impl By {
             (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let request_id = request_id.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        Self { caller, request_id }
+        Self { caller, request_id, operation: None }
+    }
+
+    /// The same, of a request that its caller has given a name: `what` is its method and path.
+    #[must_use]
+    pub fn named(self, what: &str, name: &str) -> Self {
+        let caller = self.caller.id().unwrap_or_default();
+        let of = [self.caller.kind(), &caller.to_string(), what, name].join("\n");
+        Self { operation: Some(Uuid::new_v5(&OPERATIONS, of.as_bytes())), ..self }
     }
 
     /// Doorward itself, tidying up.
@@ -39,7 +55,12 @@ impl By {
     }
 
     pub(super) fn does(&self, action: &'static str, object: Uuid) -> Act<'_> {
-        Act { by: self, action, object: Some(object) }
+        Act { by: self, action, object: Some(object), operation: None }
+    }
+
+    /// The same for what makes something: asked again under the same name, it makes nothing.
+    pub(super) fn makes(&self, action: &'static str, object: Uuid) -> Act<'_> {
+        Act { operation: self.operation, ..self.does(action, object) }
     }
 }
 

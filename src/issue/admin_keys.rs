@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::keys::generate;
-use super::{By, Done, Issuer, Refusal, check_label, claim, delete, unique};
+use super::{By, Done, Issuer, NotProven, Refusal, check_label, claim, delete, unique};
+use crate::domain::jwt::ADMIN_AUDIENCE;
+use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::store::record::AdminKeyRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -47,6 +49,23 @@ impl Issuer {
         Ok(found.into_iter().flatten().next().filter(|_| is_ours))
     }
 
+    /// Whose JWT a text is, meant for the admin API; `None` where it opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknowing`] past the lease, and where nothing follows the store.
+    pub async fn known_consumer(&self, text: &[u8]) -> Result<Option<Caller>, Unknowing> {
+        let id = match self.whose(text, ADMIN_AUDIENCE).await {
+            Ok(id) => id,
+            Err(NotProven::Refused(_) | NotProven::Unread(_)) => return Ok(None),
+            Err(NotProven::Unknown(_)) => return Err(Unknowing),
+        };
+        let declared = self.catalog.load().consumers().get(&id).cloned();
+        let stored = || self.replica.as_ref().and_then(|replica| replica.consumer(id));
+        let consumer = declared.or_else(stored).filter(|consumer| consumer.enabled);
+        Ok(consumer.map(|consumer| Caller::Consumer { id, groups: consumer.groups.clone() }))
+    }
+
     /// # Errors
     ///
     /// [`Refusal::Invalid`] where the name may not stand in a list, or there are too many.
@@ -77,7 +96,7 @@ impl Issuer {
             claim(HANDLE, record.handle.as_bytes(), &record.id),
         ];
         let id = record.id;
-        self.write(by.does("admin_key.create", id), steps, MadeAdminKey { record, text }).await
+        self.write(by.makes("admin_key.create", id), steps, MadeAdminKey { record, text }).await
     }
 
     /// The admin key of this id, public name (`dw_admin_<12>` or the 12 alone) or full text.

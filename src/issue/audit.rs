@@ -51,6 +51,14 @@ pub(super) struct Event {
     pub(super) request_id: String,
     pub(super) count: u64,
     pub(super) addresses: Vec<String>,
+    pub(super) operation: Option<Uuid>,
+}
+
+/// What became of a write.
+pub(super) enum Appended {
+    Now(Epoch),
+    /// Its operation was written before; nothing was done.
+    Before,
 }
 
 impl Chain {
@@ -69,7 +77,7 @@ impl Chain {
         batch: Batch,
         event: &Event,
         now: Timestamp,
-    ) -> Result<Epoch, StoreError> {
+    ) -> Result<Appended, StoreError> {
         let mut head = timeout(PATIENCE, self.head.lock())
             .await
             .map_err(|_| StoreError::Unavailable("too many writes wait for the store".into()))?;
@@ -84,9 +92,12 @@ impl Chain {
             let mut batch = batch.clone();
             batch.steps.extend(steps);
             match store.write(batch).await {
+                Ok(_) if event.operation.is_some() && !self.has(store, next.number).await? => {
+                    return Ok(Appended::Before);
+                }
                 Ok(epoch) => {
                     *head = Some(Standing { head: next, revision: Some(epoch.number) });
-                    return Ok(epoch);
+                    return Ok(Appended::Now(epoch));
                 }
                 // Somebody wrote to this chain whom we do not know of: look again.
                 Err(StoreError::Conflict { table: Table::Audit, .. }) => {}
@@ -102,6 +113,10 @@ impl Chain {
             }
         }
         Err(StoreError::Unavailable("somebody else writes to this instance's audit chain".into()))
+    }
+
+    async fn has(&self, store: &dyn Store, number: u64) -> Result<bool, StoreError> {
+        Ok(store.read(Table::Audit, &AuditEntry::name(&self.id, number)).await?.is_some())
     }
 
     async fn read(&self, store: &dyn Store) -> Result<Standing, StoreError> {
@@ -131,6 +146,7 @@ impl Chain {
             request_id: event.request_id.clone(),
             count: event.count,
             addresses: event.addresses.clone(),
+            operation: event.operation,
         };
         let payload = entry.encode();
         let oldest = (number + 1).saturating_sub(self.kept).max(head.first);
@@ -167,6 +183,7 @@ impl Event {
             request_id: act.by.request_id.clone(),
             count: 1,
             addresses: Vec::new(),
+            operation: act.operation,
         }
     }
 }

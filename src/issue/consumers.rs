@@ -71,7 +71,7 @@ impl Issuer {
         steps.extend(record.custom_id.iter().map(|name| claim(CUSTOM_ID, name.as_bytes(), &record.id)));
         let id = record.id;
         let (username, custom_id) = (record.username.clone(), record.custom_id.clone());
-        self.write(by.does("consumer.create", id), steps, record).await.map_err(|refusal| match refusal {
+        self.write(by.makes("consumer.create", id), steps, record).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => {
                 Refusal::Taken { what: "consumer", name: id.to_string() }
             }

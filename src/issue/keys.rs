@@ -68,7 +68,7 @@ impl Issuer {
         }
         let (id, weak, made) = (record.id, record.weak, MadeKey { record, text });
         let done =
-            self.write(by.does("key.create", id), steps, made).await.map_err(|refusal| match refusal {
+            self.write(by.makes("key.create", id), steps, made).await.map_err(|refusal| match refusal {
                 Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
                 Refusal::Store(StoreError::Conflict { table: Table::Key, .. }) => {
                     Refusal::Taken { what: "key", name: id.to_string() }

@@ -10,6 +10,7 @@ mod jws;
 mod jwt;
 mod keys;
 mod signing_keys;
+mod standing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +24,15 @@ use self::act::Act;
 pub use self::act::{By, LONGEST_REQUEST_ID};
 pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
 pub use self::attempts::Attempts;
+use self::audit::{Appended, Chain, Event};
 pub use self::audit::{AuditFilter, AuditPage, Finding, Offset, Verdict};
-use self::audit::{Chain, Event};
 pub use self::consumers::NewConsumer;
 pub use self::everywhere::Reach;
 pub use self::jws::{SigningKey, self_test};
 pub use self::jwt::{Minted, NotProven};
 pub use self::keys::{MadeKey, NewKey};
 pub use self::signing_keys::{KeyLives, jwks};
+pub use self::standing::Standing;
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
 use crate::replica::Replica;
@@ -80,6 +82,9 @@ pub enum Refusal {
     OwnedByFile { what: &'static str, name: String },
     #[error("{field}: {why}")]
     Invalid { field: &'static str, why: String },
+    /// A write of this name was made before, and nothing was done again.
+    #[error("this `Idempotency-Key` was used already; nothing was made again{}", made(.id))]
+    Replayed { id: Option<Uuid> },
     /// Somebody else changed the same record at the same moment.
     #[error("it was changed by someone else at the same moment; try again")]
     Raced,
@@ -139,8 +144,9 @@ impl Issuer {
 
     /// The one way to the store. The act is in the audit log with the same write, or neither is.
     async fn write<T>(&self, act: Act<'_>, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
-        let batch = Batch { operation: Uuid::new_v4(), steps };
-        let epoch = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await?;
+        let batch = Batch { operation: act.operation.unwrap_or_else(Uuid::new_v4), steps };
+        let appended = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await?;
+        let Appended::Now(epoch) = appended else { return Err(self.made_before(act.operation).await?) };
         let applied = match &self.replica {
             None => false,
             Some(replica) => {
@@ -150,6 +156,13 @@ impl Issuer {
             }
         };
         Ok(Done { value, epoch, applied })
+    }
+
+    /// What a named write made the first time.
+    async fn made_before(&self, operation: Option<Uuid>) -> Result<Refusal, Refusal> {
+        let filter = AuditFilter { operation, ..AuditFilter::default() };
+        let page = self.audit(&filter, None, 1).await?;
+        Ok(Refusal::Replayed { id: page.entries.first().and_then(|entry| entry.object) })
     }
 
     /// The id that a unique text belongs to.
@@ -163,6 +176,10 @@ impl Issuer {
 /// An instance's two: what was changed, and what was tried in vain.
 fn chains(instance: Uuid, kept: u64) -> (Chain, Chain) {
     (Chain::new(instance, kept), Chain::new(Uuid::new_v5(&instance, b"attempts"), kept))
+}
+
+fn made(id: &Option<Uuid>) -> String {
+    id.map_or_else(String::new, |id| format!(": what it made has the id {id}"))
 }
 
 /// What a unique text is known by: a digest, so that no user's text becomes a record's name.

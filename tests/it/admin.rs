@@ -202,3 +202,91 @@ fn refusals_have_kongs_shape_on_kongs_paths_and_are_problems_elsewhere() {
         assert!(reply.json()["code"].is_string(), "{path}: {}", reply.text());
     }
 }
+
+#[test]
+fn a_creation_with_an_idempotency_key_is_made_once_and_its_secret_shown_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let bearer = format!("Bearer {key}");
+    let post = |path: &str, name: &str, body: &[u8]| {
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+            ("Idempotency-Key", name),
+            ("Connection", "close"),
+        ];
+        send(doorward.admin_address(), &request("POST", path, &headers, body)).unwrap()
+    };
+    let made = post("/admin-keys", "one", b"{}");
+    assert_eq!(made.status, 201, "{}", made.text());
+    let again = post("/admin-keys", "one", b"{}");
+    assert_eq!((again.status, again.code()), (409, "replayed".to_owned()), "{}", again.text());
+    assert_eq!(again.json()["fields"]["id"], made.json()["id"]);
+    assert!(!again.text().contains("dw_admin_"), "no secret: {}", again.text());
+    assert_eq!(post("/admin-keys", "two", b"{}").status, 201, "another name");
+    assert_eq!(post("/consumers", "one", br#"{"username":"carol"}"#).status, 201, "another path");
+    assert_eq!(post("/consumers", "one", br#"{"username":"dave"}"#).status, 409, "the same name");
+    assert_eq!(post("/consumers", "a b", b"{}").status, 400, "no name");
+    // What was refused was not made, and may be tried again.
+    assert_eq!(post("/consumers", "three", br#"{"username":"carol"}"#).status, 409);
+    command(&doorward, &["consumer", "delete", "carol"]);
+    assert_eq!(post("/consumers", "three", br#"{"username":"carol"}"#).status, 201);
+    let listed = command(&doorward, &["admin-key", "list"]);
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    assert_eq!(command(&doorward, &["audit", "verify"])["whole"], true);
+}
+
+#[test]
+fn commands_talk_to_a_server_elsewhere_with_an_admin_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let url = format!("http://{}", doorward.admin_address());
+    // No file, no store, no socket of its own.
+    let elsewhere = crate::world::setup(&folder.path().join("elsewhere"));
+    elsewhere.write("{}").unwrap();
+    let run = |key: &str, arguments: &[&str]| {
+        let setup = elsewhere.clone().with("DOORWARD_ADMIN_KEY", key);
+        setup.run(&[arguments, &["--url", &url]].concat()).unwrap().status.code()
+    };
+    assert_eq!(run(&key, &["consumer", "create", "carol"]), Some(0));
+    assert_eq!(run(&key, &["key", "create", "carol"]), Some(0));
+    assert_eq!(run(&key, &["consumer", "show", "nobody"]), Some(1));
+    assert_eq!(run("dw_admin_nonsense", &["consumer", "list"]), Some(1));
+    assert_eq!(run("", &["consumer", "list"]), Some(2), "without a key");
+    assert!(!folder.path().join("elsewhere/doorward.redb").exists());
+    let gone =
+        elsewhere.with("DOORWARD_ADMIN_KEY", &key).run(&["consumer", "list", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(gone.unwrap().status.code(), Some(3));
+    assert_eq!(command(&doorward, &["consumer", "show", "carol"])["username"], "carol");
+}
+
+#[test]
+fn status_and_description_are_there_for_admin_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let to = doorward.admin_address();
+    let status = ask(to, &key, "GET", "/status", b"").json();
+    assert_eq!((&status["lease"], &status["catalogs_agree"]), (&json!(true), &json!(true)), "{status}");
+    assert_eq!(status["instances"].as_array().unwrap().len(), 1, "{status}");
+    let described = ask(to, &key, "GET", "/openapi.json", b"").json();
+    for path in
+        ["/consumers", "/key-auths/{key}", "/admin-keys", "/audit", "/status", "/explain", "/openapi.json"]
+    {
+        assert!(described["paths"][path].is_object(), "{path} is not described");
+    }
+    assert_eq!(ask(to, "", "GET", "/openapi.json", b"").status, 401);
+}
+
+#[test]
+fn completions_are_printed_for_shells() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = crate::world::setup(folder.path());
+    for shell in ["bash", "zsh", "fish"] {
+        let output = setup.run(&["completions", shell]).unwrap();
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("admin-key"), "{shell}");
+    }
+}

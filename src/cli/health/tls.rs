@@ -48,7 +48,7 @@ impl Tls {
     /// # Errors
     ///
     /// No TLS there, or nobody who is believed.
-    pub(super) async fn connect(
+    pub(in crate::cli) async fn connect(
         &self,
         host: &str,
         stream: TcpStream,

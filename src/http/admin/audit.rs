@@ -91,6 +91,7 @@ pub(super) async fn list_audit(
         actor: asked.actor,
         action: asked.action,
         object: asked.object,
+        operation: None,
     };
     let after = asked.offset.as_deref().map(offset).transpose()?;
     let page = admin.issuer.audit(&filter, after, size).await?;

@@ -14,6 +14,7 @@ mod keys;
 mod networks;
 mod openapi;
 mod shape;
+mod status;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -59,5 +60,6 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(keys::list_keys_of, keys::create_key))
         .route(Everything, routes!(keys::list_keys))
         .route(Everything, routes!(keys::show_key, keys::revoke_key))
+        .route(Everything, routes!(status::status))
         .route(Everything, routes!(store::back_up))
 }

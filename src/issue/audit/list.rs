@@ -17,6 +17,8 @@ pub struct AuditFilter {
     /// Whole, or the part before the dot.
     pub action: Option<String>,
     pub object: Option<Uuid>,
+    /// Of a write that its caller has named.
+    pub operation: Option<Uuid>,
 }
 
 /// Some entries, and where the next ones begin.
@@ -119,6 +121,7 @@ impl AuditFilter {
             && action
             && self.until.is_none_or(|until| entry.at <= until)
             && self.object.is_none_or(|object| entry.object == Some(object))
+            && self.operation.is_none_or(|operation| entry.operation == Some(operation))
     }
 }
 

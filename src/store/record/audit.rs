@@ -30,6 +30,8 @@ pub struct AuditEntry {
     pub count: u64,
     /// Some of the addresses that they came from.
     pub addresses: Vec<String>,
+    /// Of the write, where its caller has named it.
+    pub operation: Option<Uuid>,
 }
 
 /// Where a chain stands: in [`Table::Audit`] under the chain's id.
@@ -73,6 +75,7 @@ impl AuditEntry {
             request_id: self.request_id.clone(),
             count: self.count,
             addresses: self.addresses.clone(),
+            operation: self.operation.as_ref().map(bytes_of),
         }
         .encode_to_vec()
     }
@@ -96,6 +99,7 @@ impl AuditEntry {
             request_id: message.request_id,
             count: message.count,
             addresses: message.addresses,
+            operation: id("operation", message.operation)?,
         })
     }
 }
