@@ -10,8 +10,10 @@ use doorward::domain::network::Networks;
 use doorward::domain::time::Timestamp;
 use doorward::domain::verifier::{Pepper, Verifier};
 use doorward::replica::Replica;
-use doorward::store::record::{ConsumerRecord, KeyRecord};
-use doorward::store::{Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table};
+use doorward::store::record::{ConsumerRecord, KeyRecord, Membership};
+use doorward::store::{
+    Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, Uses,
+};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -131,7 +133,12 @@ fn consumer(number: u64) -> ConsumerRecord {
         username: Some(format!("consumer-{number:07}")),
         custom_id: None,
         tags: vec!["a tag".into()],
-        groups: vec![format!("team-{}", number % 50)],
+        email: None,
+        groups: vec![Membership::plain(
+            &id(CONSUMER, number),
+            format!("team-{}", number % 50),
+            Timestamp::from_unix(1_800_000_000),
+        )],
         permissions: Vec::new(),
         enabled: true,
         created_at: Timestamp::from_unix(1_800_000_000),
@@ -189,6 +196,14 @@ impl Store for Imagined {
 
     async fn packed(&self) -> Result<Option<(Head, Vec<Bytes>)>, StoreError> {
         Ok(self.pack.clone().map(|pack| (self.head, pack)))
+    }
+
+    async fn note_uses(&self, _: &[Uses]) -> Result<(), StoreError> {
+        Err(imagined())
+    }
+
+    async fn uses(&self, _: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        Err(imagined())
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

@@ -16,14 +16,14 @@ use crate::domain::decide::{Decided, Directory, Owned, Trail, World, decide_befo
 use crate::domain::denial::{Denial, Notice};
 use crate::domain::deployment::Mode;
 use crate::domain::headers::{Mutations, mutate, unvouched};
-use crate::domain::key::KeyFacts;
+use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::request::Request;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
-use crate::replica::Replica;
+use crate::replica::{Replica, Usage};
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
 
 /// What was decided, with all that a wire needs to say it.
@@ -77,6 +77,7 @@ pub struct Checker {
     replica: Arc<Replica>,
     clock: Clock,
     telemetry: Arc<Telemetry>,
+    usage: Arc<Usage>,
     on_fault: OnFault,
 }
 
@@ -100,7 +101,13 @@ impl Checker {
         clock: Clock,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        Self { catalog, peppers, replica, clock, telemetry, on_fault: OnFault::default() }
+        let usage = Arc::default();
+        Self { catalog, peppers, replica, clock, telemetry, usage, on_fault: OnFault::default() }
+    }
+
+    /// Has every use of a key counted there.
+    pub fn with_usage(self, usage: Arc<Usage>) -> Self {
+        Self { usage, ..self }
     }
 
     pub fn with_on_fault(self, on_fault: OnFault) -> Self {
@@ -110,8 +117,11 @@ impl Checker {
     /// Decides one request and hands the decision to `render`, whatever happens: a panic while
     /// deciding becomes the denial `internal`. Never waits.
     pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        self.decide(request, &mut Unwatched, |decision, line, now| {
+        self.decide(request, &mut Unwatched, |decision, line, Told { now, used }| {
             self.telemetry.record(line, now);
+            if let Some(key) = used {
+                self.usage.note(key, now);
+            }
             render(decision)
         })
     }
@@ -136,7 +146,7 @@ impl Checker {
             trail: &Trail::default(),
             catalog: &self.catalog.load(),
         };
-        self.conclude(case, Conclusion::Deny(denial), |decision, line, now| {
+        self.conclude(case, Conclusion::Deny(denial), |decision, line, Told { now, .. }| {
             self.telemetry.record(line, now);
             render(decision)
         })
@@ -146,7 +156,7 @@ impl Checker {
         &self,
         request: &Request<'_>,
         witness: &mut impl Witness,
-        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Timestamp) -> T,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told) -> T,
     ) -> T {
         let began = self.begin();
         let catalog = self.catalog.load();
@@ -179,7 +189,7 @@ impl Checker {
         &self,
         case: Concluded<'a, '_>,
         conclusion: Conclusion<'a>,
-        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Timestamp) -> T,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told) -> T,
     ) -> T {
         let Concluded { began, request, trail, catalog } = case;
         let (label, code, why) = conclusion.face();
@@ -189,6 +199,7 @@ impl Checker {
             Some(principal) => (principal.credential(), principal.consumer()),
             None => (trail.credential.as_ref(), trail.consumer.as_ref()),
         };
+        let used = conclusion.principal().and_then(Principal::credential).map(|CredentialName::Id(id)| *id);
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
@@ -222,8 +233,15 @@ impl Checker {
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
             duration: self.clock.boottime().saturating_sub(began.boottime),
         };
-        tell(&decision, &line, began.now)
+        tell(&decision, &line, Told { now: began.now, used })
     }
+}
+
+/// What else there is to tell of a decision.
+struct Told {
+    now: Timestamp,
+    /// The record of the credential by which the request passed.
+    used: Option<KeyId>,
 }
 
 /// A request about which something was concluded.

@@ -4,7 +4,8 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Output, cell, segment, table};
+use super::{Common, Failure, Output, cell, table};
+use crate::http::admin::segment;
 
 #[derive(Subcommand)]
 pub enum Command {

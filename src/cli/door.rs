@@ -142,6 +142,10 @@ impl Door {
         self.call(Method::POST, path, Some(body), None)
     }
 
+    pub fn patch(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PATCH, path, Some(body), Some(ANSWER))
+    }
+
     pub fn delete(&mut self, path: &str) -> Result<(), Failure> {
         self.call(Method::DELETE, path, None, Some(ANSWER)).map(drop)
     }

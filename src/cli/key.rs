@@ -1,10 +1,13 @@
-//! `doorward key create|list|show|revoke`.
+//! `doorward key create|list|show|update|rotate|revoke`.
 
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Networks, Output, cell, moment, read_secret, remark, segment, table};
+use super::{Common, Failure, Networks, Output, cell, moment, read_secret, remark, table};
+use crate::config::Moment;
+use crate::domain::time::Timestamp;
+use crate::http::admin::segment;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -19,6 +22,21 @@ pub enum Command {
     Show {
         /// Its id or public name
         key: String,
+    },
+    /// Change a key; what is not named stays as it is
+    #[command(after_help = "Example: doorward key update dw_key_4fZk2Qp9LmXa --ttl 86400\n\
+                            Example: doorward key update dw_key_4fZk2Qp9LmXa --disable")]
+    Update(Box<Update>),
+    /// Make a key with the settings of one that is there, which ends after a grace; its text is shown
+    /// this once
+    #[command(after_help = "Example: doorward key rotate dw_key_4fZk2Qp9LmXa --grace 86400\n\
+                            `doorward key show` tells when the one before was last used.")]
+    Rotate {
+        /// Its id or public name
+        key: String,
+        /// Seconds for which the one before still opens; 0: it ends at once
+        #[arg(long, value_name = "SECONDS")]
+        grace: u32,
     },
     /// End a key for good
     #[command(after_help = "Example: doorward key revoke dw_key_4fZk2Qp9LmXa")]
@@ -64,6 +82,38 @@ pub struct Create {
     tags: Vec<String>,
 }
 
+#[derive(clap::Args)]
+pub struct Update {
+    /// Its id or public name
+    key: String,
+    /// Seconds from now until it ends; 0: never
+    #[arg(long, conflicts_with = "expires_at")]
+    ttl: Option<u32>,
+    /// When it begins: 2026-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<String>,
+    /// When it ends: 2026-12-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// A service or deployment that it opens, by name or id; may be repeated
+    #[arg(long = "service")]
+    services: Vec<String>,
+    /// A permission that it has at most, by name or id; may be repeated
+    #[arg(long = "permission")]
+    permissions: Vec<String>,
+    #[command(flatten)]
+    networks: Networks,
+    /// May be repeated
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+    /// It opens again
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// It opens nothing until it is enabled
+    #[arg(long)]
+    disable: bool,
+}
+
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     match command {
         Command::Create(create) => make(common, *create),
@@ -78,6 +128,16 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Show { key } => {
             let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)))?;
             common.print(&found, |found| keys(std::slice::from_ref(found)))
+        }
+        Command::Update(update) => {
+            let path = format!("/key-auths/{}", segment(&update.key));
+            let changed = Door::open(common)?.patch(&path, &update.body()?)?;
+            common.print(&changed, |changed| keys(std::slice::from_ref(changed)))
+        }
+        Command::Rotate { key, grace } => {
+            let path = format!("/key-auths/{}/rotate", segment(&key));
+            let made = Door::open(common)?.post(&path, &json!({ "grace": grace }))?;
+            shown_once(common, &made)
         }
         Command::Revoke { key } => {
             let mut door = Door::open(common)?;
@@ -95,11 +155,38 @@ fn make(common: &Common, create: Create) -> Result<(), Failure> {
     let consumer = segment(&create.consumer);
     let body = body(create)?;
     let made = Door::open_or_make(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
+    shown_once(common, &made)
+}
+
+fn shown_once(common: &Common, made: &Value) -> Result<(), Failure> {
     if common.output == Output::Text {
         // On stderr, so that `$(doorward key create …)` holds the key and nothing else.
         remark(&format!("made key {}; its text is shown this once:", cell(&made["id"])));
     }
-    common.print(&made, |made| format!("{}\n", cell(&made["key"])))
+    common.print(made, |made| format!("{}\n", cell(&made["key"])))
+}
+
+impl Update {
+    fn body(self) -> Result<Value, Failure> {
+        let list = |list: Vec<String>| (!list.is_empty()).then(|| json!(list));
+        let time = |time: Option<String>| time.as_deref().map(moment).transpose();
+        let named = [
+            ("ttl", self.ttl.map(|ttl| json!(ttl))),
+            ("not_before", time(self.not_before)?.map(|at| json!(at))),
+            ("expires_at", time(self.expires_at)?.map(|at| json!(at))),
+            ("services", list(self.services)),
+            ("permissions", list(self.permissions)),
+            ("networks", self.networks.are_given().then(|| self.networks.body())),
+            ("tags", list(self.tags)),
+            ("enabled", (self.enable || self.disable).then(|| json!(self.enable))),
+        ];
+        let body: Map<String, Value> =
+            named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        if body.is_empty() {
+            return Err(Failure::Usage("nothing is named that is to be different; see --help".into()));
+        }
+        Ok(Value::Object(body))
+    }
 }
 
 /// Only what was asked for: what is left out has the API's own meaning.
@@ -124,7 +211,18 @@ fn body(create: Create) -> Result<Value, Failure> {
 }
 
 fn keys(rows: &[Value]) -> String {
-    let columns = ["id", "key", "consumer", "ttl", "services", "permissions", "tags", "enabled"];
+    let columns = [
+        "id",
+        "key",
+        "consumer",
+        "ttl",
+        "services",
+        "permissions",
+        "tags",
+        "enabled",
+        "uses",
+        "last_used_at",
+    ];
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -132,6 +230,9 @@ fn keys(rows: &[Value]) -> String {
                 .iter()
                 .map(|column| match *column {
                     "consumer" => cell(&row["consumer"]["id"]),
+                    "last_used_at" => row[*column]
+                        .as_i64()
+                        .map_or("-".into(), |at| Moment(Timestamp::from_unix(at)).to_string()),
                     column => cell(&row[column]),
                 })
                 .collect()

@@ -8,6 +8,7 @@ mod consumer;
 mod door;
 mod explain;
 mod health;
+mod import;
 mod key;
 mod remote;
 mod serve;
@@ -150,6 +151,9 @@ enum Command {
     /// List what was changed and by whom, and see whether that log is whole
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Take over what another gateway knows
+    #[command(subcommand)]
+    Import(import::Command),
     /// Back up, restore or check the embedded store
     #[command(subcommand)]
     Store(store::Command),
@@ -208,6 +212,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::AdminKeysList => admin_key::run(common, admin_key::Command::List)?,
         Command::AdminKeyDelete(delete) => admin_key::run(common, admin_key::Command::Delete(delete))?,
         Command::Audit(command) => audit::run(common, command)?,
+        Command::Import(command) => import::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -357,16 +362,6 @@ fn cell(value: &Value) -> String {
         Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
-}
-
-/// A path segment, percent-encoded.
-fn segment(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

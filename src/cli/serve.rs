@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use self::signals::Ends;
 use self::watch::{
-    Ready, count_instances, finish_deletions, tend_signing_keys, told_or_broken, watch_replica,
+    Ready, count_instances, finish_deletions, tell_uses, tend_signing_keys, told_or_broken, watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, reach};
@@ -32,7 +32,7 @@ use crate::http::admin::{self, Admin, Doorkeeper, Peer};
 use crate::http::{explain, status};
 use crate::issue::{Attempts, Issuer, KeyLives};
 use crate::reload::{Reloader, levels};
-use crate::replica::{self, Follower, Pace, Replica, SnapshotFile};
+use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
 use crate::telemetry::log::{self, Format, Log};
 use crate::telemetry::{Readiness, Telemetry};
@@ -218,6 +218,7 @@ fn serve_until_told(
             }),
         },
     );
+    let usage = Arc::new(Usage::default());
     let checker = Checker::new(
         Arc::clone(&catalog),
         ring.peppers(),
@@ -225,7 +226,8 @@ fn serve_until_told(
         clock.clone(),
         Arc::clone(&telemetry),
     )
-    .with_on_fault(config.on_fault.into());
+    .with_on_fault(config.on_fault.into())
+    .with_usage(Arc::clone(&usage));
     let checker = Arc::new(checker);
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
@@ -271,6 +273,7 @@ fn serve_until_told(
                 writable: backing.writable(),
             },
         ));
+        tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store)));
         tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
         if config.public_url.is_some() {
             let lives = KeyLives {
@@ -334,6 +337,8 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
+        // Of the last seconds.
+        let _ = tokio::time::timeout(GOODBYE, usage.tell(&*store)).await;
         // Nobody listens there any more. What a kill leaves, the next start overwrites.
         let _ = std::fs::remove_file(addresses_file(&config));
         served.map_err(|error| Failure::Unreachable(error.to_string()))?;

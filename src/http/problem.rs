@@ -15,7 +15,14 @@ use crate::store::StoreError;
 pub enum Problem {
     NotFound,
     MethodNotAllowed,
-    InvalidSize,
+    InvalidSize(&'static str),
+    InvalidOffset,
+    InvalidOptions {
+        option: &'static str,
+        why: &'static str,
+    },
+    /// A write under one consumer to what is another's.
+    AnothersCredential,
     /// The body cannot be read at all. The text says why.
     Body(StatusCode, String),
     /// A field of it is not as it must be.
@@ -79,9 +86,25 @@ impl Problem {
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": "Method not allowed" }))
             }
-            Self::InvalidSize => (
+            Self::InvalidSize(why) => {
+                (StatusCode::BAD_REQUEST, json!({ "code": 9, "name": "invalid size", "message": why }))
+            }
+            Self::InvalidOffset => (
                 StatusCode::BAD_REQUEST,
-                json!({ "code": 9, "name": "invalid size", "message": "size must be an integer between 1 and 1000" }),
+                json!({ "code": 7, "name": "invalid offset", "message": "offset is not one that a page gave" }),
+            ),
+            Self::InvalidOptions { option, why } => (
+                StatusCode::BAD_REQUEST,
+                json!({
+                    "code": 11,
+                    "name": "invalid options",
+                    "message": format!("invalid option ({option}: {why})"),
+                    "options": { (option): why },
+                }),
+            ),
+            Self::AnothersCredential => (
+                StatusCode::CONFLICT,
+                json!({ "message": "this credential is another consumer's; a write does not take it over" }),
             ),
             Self::Body(status, message) => (status, json!({ "message": message })),
             Self::Field { field, why } => schema_violation(&field, &why),
@@ -122,7 +145,10 @@ impl Problem {
         match self {
             Self::NotFound | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
-            Self::InvalidSize | Self::Query(_) => "invalid_query",
+            Self::InvalidSize(_) | Self::InvalidOffset | Self::InvalidOptions { .. } | Self::Query(_) => {
+                "invalid_query"
+            }
+            Self::AnothersCredential => "taken",
             Self::Body(StatusCode::PAYLOAD_TOO_LARGE, _) => "body_too_large",
             Self::Body(StatusCode::UNSUPPORTED_MEDIA_TYPE, _) => "unsupported_media_type",
             Self::Body(..) => "invalid_body",
@@ -133,7 +159,8 @@ impl Problem {
             Self::Forbidden => "permission_denied",
             Self::Throttled => "throttled",
             Self::Stale => "stale",
-            Self::Refused(Refusal::Taken { .. }) => "taken",
+            Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",
+            Self::Refused(Refusal::NoConsumer { .. }) => "unknown_reference",
             Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
             Self::Refused(Refusal::Raced) => "raced",
             Self::Refused(Refusal::Replayed { .. }) => "replayed",
@@ -158,13 +185,40 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
             json!({
                 "code": 5,
                 "name": "unique constraint violation",
-                "message": message,
+                "message": format!("UNIQUE violation detected on '{{{what}=\"{name}\"}}'"),
                 "fields": { (*what): name },
             }),
         ),
         Refusal::Replayed { id } => {
             (StatusCode::CONFLICT, json!({ "message": message, "fields": { "id": id } }))
         }
+        Refusal::KeyInUse => (
+            StatusCode::CONFLICT,
+            json!({
+                "code": 5,
+                "name": "unique constraint violation",
+                "message": message,
+                "fields": { "key": "(not repeated)" },
+            }),
+        ),
+        Refusal::NoConsumer { name } => (
+            StatusCode::BAD_REQUEST,
+            json!({
+                "code": 4,
+                "name": "foreign key violation",
+                "message": message,
+                "fields": { "consumer": { "name": name } },
+            }),
+        ),
+        Refusal::IdTaken { id, .. } => (
+            StatusCode::BAD_REQUEST,
+            json!({
+                "code": 3,
+                "name": "primary key violation",
+                "message": message,
+                "fields": { "id": id },
+            }),
+        ),
         Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
         Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {

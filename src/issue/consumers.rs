@@ -1,15 +1,18 @@
 //! Consumers: whom credentials belong to.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{BATCH, By, Done, Issuer, Refusal, check_label, claim, delete, unique};
+use super::memberships::{Indexed, joined};
+use super::{By, Done, Issuer, Refusal, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::headers::{LONGEST_VALUE, list_length};
 use crate::domain::network::Networks;
 use crate::domain::permission::PermissionId;
-use crate::store::record::{ConsumerRecord, KeyRecord};
+use crate::domain::role::RoleGrant;
+use crate::store::record::{ConsumerRecord, Membership};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 /// A consumer to be made. At least one of `username` and `custom_id` must be there.
@@ -19,12 +22,30 @@ pub struct NewConsumer {
     pub id: Option<Uuid>,
     pub username: Option<String>,
     pub custom_id: Option<String>,
+    pub email: Option<String>,
     pub tags: Vec<String>,
     pub groups: Vec<String>,
     /// By id or name.
     pub permissions: Vec<String>,
+    /// By project, which goes by id or name.
+    pub roles: BTreeMap<String, Vec<String>>,
     /// From where its credentials may be used.
     pub networks: Networks,
+    pub disabled: bool,
+}
+
+/// What becomes different about a consumer; `None` stays as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ConsumerChange {
+    pub username: Set<String>,
+    pub custom_id: Set<String>,
+    pub email: Set<String>,
+    pub tags: Option<Vec<String>>,
+    pub groups: Option<Vec<String>>,
+    pub permissions: Option<Vec<String>>,
+    pub roles: Option<BTreeMap<String, Vec<String>>>,
+    pub networks: Option<Networks>,
+    pub enabled: Option<bool>,
 }
 
 /// Whose a credential is.
@@ -44,92 +65,215 @@ impl Owner {
 
 pub(super) const USERNAME: &str = "consumer.username";
 pub(super) const CUSTOM_ID: &str = "consumer.custom_id";
+pub(super) const EMAIL: &str = "consumer.email";
+
+impl From<NewConsumer> for ConsumerChange {
+    fn from(new: NewConsumer) -> Self {
+        Self {
+            username: Some(new.username),
+            custom_id: Some(new.custom_id),
+            email: Some(new.email),
+            tags: Some(new.tags),
+            groups: Some(new.groups),
+            permissions: Some(new.permissions),
+            roles: Some(new.roles),
+            networks: Some(new.networks),
+            enabled: Some(!new.disabled),
+        }
+    }
+}
 
 impl Issuer {
     /// # Errors
     ///
-    /// [`Refusal::Taken`] where the username, the custom id or the id belongs to another.
+    /// [`Refusal::Taken`] where a name belongs to another, [`Refusal::IdTaken`] where the id does.
     pub async fn create_consumer(&self, by: &By, new: NewConsumer) -> Result<Done<ConsumerRecord>, Refusal> {
         let chosen = new.id;
-        let record = self.prepare_consumer(new)?;
+        let record = self.changed(self.blank(chosen), &new.into())?;
         if let Some(id) = chosen
             && self.store.read(Table::Consumer, &Name::of(&id)).await?.is_none()
         {
-            // Where a deletion was cut short, keys of an earlier consumer of that id are still
+            // Where a deletion was cut short, credentials of an earlier consumer of that id are still
             // there: they must not open for this one.
-            self.end_keys_of(by, &id).await?;
+            self.end_all_owned_by(by, &id).await?;
         }
-        let mut steps = vec![Step {
-            table: Table::Consumer,
-            name: Name::of(&record.id),
-            expect: Expect::Absent,
-            effect: Effect::Put(record.encode()),
-        }];
+        let mut steps = steps_to(None, &record);
         // Whoever has this id from now on is not deleted.
-        steps.push(delete(Table::Owned, Name::pair(&DELETED, &record.id)));
-        steps.extend(record.username.iter().map(|name| claim(USERNAME, name.as_bytes(), &record.id)));
-        steps.extend(record.custom_id.iter().map(|name| claim(CUSTOM_ID, name.as_bytes(), &record.id)));
-        let id = record.id;
-        let (username, custom_id) = (record.username.clone(), record.custom_id.clone());
-        self.write(by.makes("consumer.create", id), steps, record).await.map_err(|refusal| match refusal {
-            Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => {
-                Refusal::Taken { what: "consumer", name: id.to_string() }
-            }
-            Refusal::Store(StoreError::Conflict { name, .. }) => match (username, custom_id) {
-                (Some(username), _) if name == unique(USERNAME, username.as_bytes()) => {
-                    Refusal::Taken { what: "username", name: username }
+        steps.push(delete(Table::Owned, Name::pair(&super::deletion::DELETED, &record.id)));
+        let blame = record.clone();
+        self.write(by.makes("consumer.create", blame.id), steps, record).await.map_err(
+            |refusal| match refusal {
+                Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => {
+                    Refusal::IdTaken { what: "consumer", id: blame.id }
                 }
-                (_, custom_id) => Refusal::Taken { what: "custom_id", name: custom_id.unwrap_or_default() },
+                other => taken(other, &blame),
             },
-            other => other,
-        })
+        )
     }
 
-    fn prepare_consumer(&self, new: NewConsumer) -> Result<ConsumerRecord, Refusal> {
-        if new.username.is_none() && new.custom_id.is_none() {
-            let why = "at least one of `username` and `custom_id` must be there".into();
-            return Err(Refusal::Invalid { field: "username", why });
+    /// Changes what is to be different.
+    ///
+    /// # Errors
+    ///
+    /// As for one that is made; [`Refusal::NotFound`].
+    pub async fn change_consumer(
+        &self,
+        by: &By,
+        named: &str,
+        change: &ConsumerChange,
+    ) -> Result<Done<ConsumerRecord>, Refusal> {
+        self.alter_consumer((by, "consumer.change"), named, |issuer, before| issuer.changed(before, change))
+            .await
+    }
+
+    /// Changes a consumer by what it is. Whoever is changed by others at the same moment is looked at
+    /// again.
+    pub(super) async fn alter_consumer(
+        &self,
+        (by, action): (&By, &'static str),
+        named: &str,
+        alter: impl Fn(&Self, ConsumerRecord) -> Result<ConsumerRecord, Refusal>,
+    ) -> Result<Done<ConsumerRecord>, Refusal> {
+        self.not_declared(named)?;
+        for _ in 0..TRIES {
+            let (before, revision) = self.consumer_and_revision(named).await?;
+            let after = ConsumerRecord { updated_at: self.clock.now(), ..alter(self, before.clone())? };
+            let steps = steps_to(Some((&before, revision)), &after);
+            let blame = after.clone();
+            match self.write(by.does(action, blame.id), steps, after).await {
+                Err(Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. })) => {}
+                done => return done.map_err(|refusal| taken(refusal, &blame)),
+            }
         }
-        if new.username.as_deref().is_some_and(|name| Uuid::parse_str(name).is_ok()) {
+        Err(Refusal::Raced)
+    }
+
+    /// Makes the consumer of this id or username as it is told, or puts it in the place of the one
+    /// that is there: what `change` names is as it says, and `username`, `custom_id` and `tags`, which
+    /// are all that Kong knows, are gone where it does not. What else there is stays, or a client of
+    /// Kong's API would let in whom somebody has shut out.
+    ///
+    /// # Errors
+    ///
+    /// As for one that is made.
+    pub async fn put_consumer(
+        &self,
+        by: &By,
+        named: &str,
+        mut change: ConsumerChange,
+    ) -> Result<Done<ConsumerRecord>, Refusal> {
+        let id = id_of(named);
+        if id.is_none() {
+            change.username = Some(Some(named.to_owned()));
+        }
+        change.username.get_or_insert_default();
+        change.custom_id.get_or_insert_default();
+        change.tags.get_or_insert_default();
+        let now = self.clock.now();
+        let put = |issuer: &Self, before| {
+            Ok(ConsumerRecord { created_at: now, ..issuer.changed(before, &change)? })
+        };
+        match self.alter_consumer((by, "consumer.put"), named, put).await {
+            Err(Refusal::NotFound { .. }) => self.create_consumer(by, change.into_new(id)).await,
+            done => done,
+        }
+    }
+
+    pub(super) fn blank(&self, id: Option<Uuid>) -> ConsumerRecord {
+        let now = self.clock.now();
+        ConsumerRecord {
+            id: id.unwrap_or_else(Uuid::new_v4),
+            username: None,
+            custom_id: None,
+            email: None,
+            tags: Vec::new(),
+            groups: Vec::new(),
+            permissions: Vec::new(),
+            roles: Vec::new(),
+            networks: Networks::default(),
+            enabled: true,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The consumer after the change, if it may be so.
+    pub(super) fn changed(
+        &self,
+        mut it: ConsumerRecord,
+        change: &ConsumerChange,
+    ) -> Result<ConsumerRecord, Refusal> {
+        let set = |place: &mut Option<String>, value: &Set<String>| {
+            if let Some(value) = value {
+                place.clone_from(value);
+            }
+        };
+        set(&mut it.username, &change.username);
+        set(&mut it.custom_id, &change.custom_id);
+        set(&mut it.email, &change.email);
+        if let Some(tags) = &change.tags {
+            it.tags = check_tags(tags)?;
+        }
+        if let Some(groups) = &change.groups {
+            it.groups = self.members(&it, groups)?;
+        }
+        if let Some(permissions) = &change.permissions {
+            it.permissions = self.resolve_permissions(permissions)?;
+        }
+        if let Some(roles) = &change.roles {
+            it.roles = self.resolve_roles(roles)?;
+        }
+        if let Some(networks) = &change.networks {
+            it.networks = networks.clone();
+        }
+        it.enabled = change.enabled.unwrap_or(it.enabled);
+        self.check_consumer(&it)?;
+        Ok(it)
+    }
+
+    /// The memberships in these groups, those that are there as they are.
+    fn members(&self, it: &ConsumerRecord, groups: &[String]) -> Result<Vec<Membership>, Refusal> {
+        let mut members: Vec<Membership> = Vec::with_capacity(groups.len());
+        for group in groups {
+            check_label("groups", group)?;
+            if members.iter().all(|member| member.group != *group) {
+                let known = it.groups.iter().find(|member| member.group == *group).cloned();
+                members.push(
+                    known.unwrap_or_else(|| Membership::plain(&it.id, group.clone(), self.clock.now())),
+                );
+            }
+        }
+        Ok(members)
+    }
+
+    pub(super) fn check_consumer(&self, it: &ConsumerRecord) -> Result<(), Refusal> {
+        if it.username.is_none() && it.custom_id.is_none() {
+            let why = "at least one of these fields must be non-empty: 'custom_id', 'username'".into();
+            return Err(Refusal::Invalid { field: "@entity", why });
+        }
+        for (field, value) in [("username", &it.username), ("custom_id", &it.custom_id), ("email", &it.email)]
+        {
+            value.iter().try_for_each(|value| check_label(field, value))?;
+        }
+        if it.username.as_deref().is_some_and(|name| Uuid::parse_str(name).is_ok()) {
             // Nobody could say who is meant: everywhere an id serves as well as a name.
             let why = "looks like an id; choose another".into();
             return Err(Refusal::Invalid { field: "username", why });
         }
-        for (field, values) in [
-            ("username", new.username.as_slice()),
-            ("custom_id", new.custom_id.as_slice()),
-            ("tags", &new.tags),
-            ("groups", &new.groups),
-        ] {
-            values.iter().try_for_each(|value| check_label(field, value))?;
-        }
         let catalog = self.catalog.load();
-        let taken = catalog.consumers().values().find(|declared| {
-            (new.username.is_some() && declared.username == new.username)
-                || (new.custom_id.is_some() && declared.custom_id == new.custom_id)
-                || new.id == Some(declared.id)
+        let same = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours == theirs;
+        let declared = catalog.consumers().values().find(|declared| {
+            same(&it.username, &declared.username)
+                || same(&it.custom_id, &declared.custom_id)
+                || it.id == declared.id
         });
-        if let Some(declared) = taken {
+        if let Some(declared) = declared {
             let name = declared.username.clone().unwrap_or_else(|| declared.id.to_string());
             return Err(Refusal::OwnedByFile { what: "consumer", name });
         }
-        let permissions = self.resolve_permissions(&new.permissions)?;
-        fits("groups", list_length(&new.groups))?;
-        fits("permissions", list_length(permissions.iter().map(Uuid::to_string)))?;
-        let now = self.clock.now();
-        Ok(ConsumerRecord {
-            id: new.id.unwrap_or_else(Uuid::new_v4),
-            username: new.username,
-            custom_id: new.custom_id,
-            tags: new.tags,
-            groups: new.groups,
-            permissions,
-            roles: Vec::new(),
-            networks: new.networks,
-            enabled: true,
-            created_at: now,
-            updated_at: now,
-        })
+        let groups = it.groups.iter().map(|membership| membership.group.as_str());
+        fits("groups", list_length(groups))?;
+        fits("permissions", list_length(it.permissions.iter().map(Uuid::to_string)))
     }
 
     pub(super) fn resolve_permissions(&self, named: &[String]) -> Result<Vec<PermissionId>, Refusal> {
@@ -137,7 +281,7 @@ impl Issuer {
         named
             .iter()
             .map(|named| {
-                let id = Uuid::parse_str(named).ok();
+                let id = id_of(named);
                 catalog
                     .permissions()
                     .iter()
@@ -151,24 +295,69 @@ impl Issuer {
             .collect()
     }
 
+    fn resolve_roles(&self, named: &BTreeMap<String, Vec<String>>) -> Result<Vec<RoleGrant>, Refusal> {
+        let catalog = self.catalog.load();
+        let invalid = |why| Refusal::Invalid { field: "roles", why };
+        let mut grants = Vec::new();
+        for (project, roles) in named {
+            let id = id_of(project);
+            let known =
+                catalog.projects().iter().find(|known| Some(known.id) == id || known.name == *project);
+            let known = known.ok_or_else(|| invalid(format!("there is no project `{project}`")))?;
+            for role in roles {
+                if !catalog.roles().is_known(role) {
+                    return Err(invalid(format!("there is no role `{role}`")));
+                }
+                let grant = RoleGrant { project: known.id, role: role.clone() };
+                if !grants.contains(&grant) {
+                    grants.push(grant);
+                }
+            }
+        }
+        Ok(grants)
+    }
+
     /// The stored consumer of this id or username.
     pub async fn consumer(&self, named: &str) -> Result<ConsumerRecord, Refusal> {
+        Ok(self.consumer_and_revision(named).await?.0)
+    }
+
+    pub(super) async fn consumer_and_revision(&self, named: &str) -> Result<(ConsumerRecord, u64), Refusal> {
         let absent = || Refusal::NotFound { what: "consumer", name: named.to_owned() };
-        let id = match Uuid::parse_str(named) {
-            Ok(id) => id,
-            Err(_) => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
+        let id = match id_of(named) {
+            Some(id) => id,
+            None => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
         };
         let record = self.store.read(Table::Consumer, &Name::of(&id)).await?.ok_or_else(absent)?;
-        Ok(ConsumerRecord::decode(&record.payload)?)
+        Ok((ConsumerRecord::decode(&record.payload)?, record.revision))
+    }
+
+    /// The stored consumer with this `custom_id`.
+    pub async fn consumer_with_custom_id(&self, custom_id: &str) -> Result<Option<ConsumerRecord>, Refusal> {
+        match self.owner_of(CUSTOM_ID, custom_id.as_bytes()).await? {
+            Some(id) => self.consumer(&id.to_string()).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The consumer of this id or username that the file declares. The file wins on a name, so
     /// whoever looks for one looks here first.
     pub fn declared_consumer(&self, named: &str) -> Option<Arc<Consumer>> {
-        let id = Uuid::parse_str(named).ok();
+        let id = id_of(named);
         let catalog = self.catalog.load();
         let is = |it: &&Arc<Consumer>| it.username.as_deref() == Some(named) || Some(it.id) == id;
         catalog.consumers().values().find(is).cloned()
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::OwnedByFile`] for one that the file declares. A stored one of the same name goes by
+    /// its id.
+    pub(super) fn not_declared(&self, named: &str) -> Result<(), Refusal> {
+        match self.declared_consumer(named) {
+            Some(_) => Err(Refusal::OwnedByFile { what: "consumer", name: named.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// Whom a credential may be made for: a stored consumer, or one that the file declares.
@@ -192,102 +381,68 @@ impl Issuer {
         let records = self.store.scan(Table::Consumer, &[], after.as_ref(), size).await?;
         Ok(records.iter().map(|record| ConsumerRecord::decode(&record.payload)).collect::<Result<_, _>>()?)
     }
+}
 
-    /// Deletes a consumer with all that it owns. Its credentials end with the first write, in which
-    /// the consumer itself goes and [`BATCH`] of its keys; where it has more, the write says so, and
-    /// the rest goes now, or with [`Issuer::finish_deletions`].
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::OwnedByFile`] for one that the file declares. A stored one of the same name is
-    /// deleted by its id.
-    pub async fn delete_consumer(&self, by: &By, named: &str) -> Result<Done<()>, Refusal> {
-        if self.declared_consumer(named).is_some() {
-            return Err(Refusal::OwnedByFile { what: "consumer", name: named.to_owned() });
-        }
-        let record = self.consumer(named).await?;
-        let done = loop {
-            let mut steps = vec![Step {
-                table: Table::Consumer,
-                name: Name::of(&record.id),
-                expect: Expect::Present,
-                effect: Effect::Delete,
-            }];
-            let texts = [(USERNAME, &record.username), (CUSTOM_ID, &record.custom_id)];
-            steps.extend(texts.into_iter().filter_map(|(kind, text)| {
-                text.as_ref().map(|text| delete(Table::Unique, unique(kind, text.as_bytes())))
-            }));
-            steps.extend(self.ending_keys_of(&record.id).await?);
-            match self.write(by.does("consumer.delete", record.id), steps, ()).await {
-                Ok(done) => break done,
-                Err(Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. })) => {
-                    return Err(Refusal::NotFound { what: "consumer", name: named.to_owned() });
-                }
-                // One of the keys was revoked meanwhile: look again.
-                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
-                Err(refusal) => return Err(refusal),
-            }
-        };
-        Ok(self.end_keys_of(by, &record.id).await?.unwrap_or(done))
-    }
-
-    /// Ends the keys of every consumer whose deletion was cut short: their texts could not be used
-    /// again otherwise.
-    ///
-    /// # Errors
-    ///
-    /// The store's; what is left then is for the next time.
-    pub async fn finish_deletions(&self) -> Result<(), Refusal> {
-        let by = By::doorward();
-        loop {
-            let begun = self.store.scan(Table::Owned, DELETED.as_bytes(), None, BATCH).await?;
-            if begun.is_empty() {
-                return Ok(());
-            }
-            for begun in begun {
-                let consumer = owned_id(&begun.name);
-                if self.store.read(Table::Consumer, &Name::of(&consumer)).await?.is_none() {
-                    self.end_keys_of(&by, &consumer).await?;
-                }
-                let act = by.does("consumer.deleted", consumer);
-                self.write(act, vec![delete(Table::Owned, begun.name)], ()).await?;
-            }
+impl ConsumerChange {
+    /// What makes a consumer of it where there is none.
+    pub fn into_new(self, id: Option<Uuid>) -> NewConsumer {
+        NewConsumer {
+            id,
+            username: self.username.flatten(),
+            custom_id: self.custom_id.flatten(),
+            email: self.email.flatten(),
+            tags: self.tags.unwrap_or_default(),
+            groups: self.groups.unwrap_or_default(),
+            permissions: self.permissions.unwrap_or_default(),
+            roles: self.roles.unwrap_or_default(),
+            networks: self.networks.unwrap_or_default(),
+            disabled: self.enabled == Some(false),
         }
     }
+}
 
-    /// Ends every key of a consumer that is gone; the last of the writes, if there was any.
-    async fn end_keys_of(&self, by: &By, consumer: &ConsumerId) -> Result<Option<Done<()>>, Refusal> {
-        let mut done = None;
-        loop {
-            let steps = self.ending_keys_of(consumer).await?;
-            // That all is done already is not worth a write.
-            if steps.iter().all(|step| step.name == Name::pair(&DELETED, consumer)) {
-                return Ok(done);
-            }
-            match self.write(by.does("consumer.end_keys", *consumer), steps, ()).await {
-                Ok(written) => done = Some(written),
-                // One of the keys was revoked meanwhile: look again.
-                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
-                Err(refusal) => return Err(refusal),
-            }
-        }
-    }
+/// What brings a consumer from what it was, and the change that wrote that, to what it is to be.
+pub(super) fn steps_to(before: Option<(&ConsumerRecord, u64)>, after: &ConsumerRecord) -> Vec<Step> {
+    let mut steps = vec![Step {
+        table: Table::Consumer,
+        name: Name::of(&after.id),
+        expect: before.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision)),
+        effect: Effect::Put(after.encode()),
+    }];
+    let before = before.map(|(record, _)| record);
+    let had = before.map(claims).unwrap_or_default();
+    let has = claims(after);
+    steps.extend(
+        had.iter()
+            .filter(|it| !has.contains(it))
+            .map(|(kind, text)| delete(Table::Unique, unique(kind, text.as_bytes()))),
+    );
+    steps.extend(
+        has.iter().filter(|it| !had.contains(it)).map(|(kind, text)| claim(kind, text.as_bytes(), &after.id)),
+    );
+    let was_in = before.map(|before| &before.groups[..]).unwrap_or_default();
+    steps.extend(joined(&after.id, was_in, &after.groups));
+    steps
+}
 
-    /// What ends some of a consumer's keys, and notes whether there are more.
-    async fn ending_keys_of(&self, consumer: &ConsumerId) -> Result<Vec<Step>, Refusal> {
-        let owned = self.store.scan(Table::Owned, consumer.as_bytes(), None, BATCH + 1).await?;
-        let more = owned.len() > BATCH;
-        let mut steps = Vec::new();
-        for owned in owned.into_iter().take(BATCH) {
-            match self.store.read(Table::Key, &Name::of(&owned_id(&owned.name))).await? {
-                Some(stored) => steps.extend(self.ending_key(&KeyRecord::decode(&stored.payload)?)),
-                None => steps.push(delete(Table::Owned, owned.name)),
-            }
+/// What nobody else may be called.
+pub(super) fn claims(it: &ConsumerRecord) -> Vec<(&'static str, &str)> {
+    let names = [(USERNAME, &it.username), (CUSTOM_ID, &it.custom_id), (EMAIL, &it.email)];
+    names.into_iter().filter_map(|(kind, name)| Some((kind, name.as_deref()?))).collect()
+}
+
+/// Says which of a consumer's names is another's.
+fn taken(refusal: Refusal, it: &ConsumerRecord) -> Refusal {
+    let Refusal::Store(StoreError::Conflict { name, .. }) = &refusal else { return refusal };
+    let by_name = claims(it).into_iter().find(|(kind, text)| unique(kind, text.as_bytes()) == *name);
+    match by_name {
+        Some((kind, text)) => {
+            Refusal::Taken { what: kind.trim_start_matches("consumer."), name: text.to_owned() }
         }
-        let effect = if more { Effect::Put(Vec::new()) } else { Effect::Delete };
-        let name = Name::pair(&DELETED, consumer);
-        steps.push(Step { table: Table::Owned, name, expect: Expect::Anything, effect });
-        Ok(steps)
+        None => match it.groups.iter().find(|member| Indexed::Membership.name(&member.id) == *name) {
+            Some(member) => Refusal::IdTaken { what: "acl", id: member.id },
+            None => Refusal::Raced,
+        },
     }
 }
 
@@ -300,15 +455,6 @@ fn fits(field: &'static str, length: usize) -> Result<(), Refusal> {
     let why = format!("must fit into a header of {LONGEST_VALUE} bytes; these take {length}");
     Err(Refusal::Invalid { field, why })
 }
-
-/// The second half of the name of an [`Table::Owned`] record.
-fn owned_id(name: &Name) -> Uuid {
-    Uuid::from_slice(name.0.get(16..).unwrap_or_default()).unwrap_or_default()
-}
-
-/// Owns the consumers that are deleted while keys of theirs are still there. No consumer's id: made
-/// once, by chance. Never change it.
-const DELETED: Uuid = Uuid::from_u128(0x7d1c_64a0_5b0e_4e39_9f8a_2c4b_d3e6_1f57);
 
 #[cfg(test)]
 mod tests {
@@ -323,10 +469,10 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::catalog::{Catalog, Parts};
-    use crate::issue::NewKey;
+    use crate::issue::{BATCH, NewKey};
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store};
+    use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store, Uses};
 
     fn by() -> By {
         By::doorward()
@@ -388,6 +534,14 @@ mod tests {
 
         async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError> {
             self.store.begin_term(from, batch).await
+        }
+
+        async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
+            self.store.note_uses(uses).await
+        }
+
+        async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+            self.store.uses(keys).await
         }
 
         fn pushed(&self) -> watch::Receiver<u64> {
@@ -499,7 +653,7 @@ mod tests {
         assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty());
 
         let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
-        assert!(matches!(issuer.create_consumer(&by(), alice(id)).await, Err(Refusal::Taken { .. })));
+        assert!(matches!(issuer.create_consumer(&by(), alice(id)).await, Err(Refusal::IdTaken { .. })));
         assert!(issuer.key(made.text.expose()).await.is_ok(), "a refused creation ends nobody's keys");
     }
 }

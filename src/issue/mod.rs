@@ -4,11 +4,18 @@ mod act;
 mod admin_keys;
 mod attempts;
 mod audit;
+mod basics;
 mod consumers;
+mod deletion;
 mod everywhere;
+mod import;
 mod jws;
 mod jwt;
+mod jwt_credentials;
 mod keys;
+mod memberships;
+mod owned;
+mod password;
 mod signing_keys;
 mod standing;
 
@@ -26,11 +33,17 @@ pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
 pub use self::attempts::Attempts;
 use self::audit::{Appended, Chain, Event};
 pub use self::audit::{AuditFilter, AuditPage, Finding, Offset, Verdict};
-pub use self::consumers::NewConsumer;
+pub use self::basics::{BasicChange, NewBasic};
+pub use self::consumers::{ConsumerChange, NewConsumer, Owner};
 pub use self::everywhere::Reach;
+pub use self::import::{Outcome, Run};
 pub use self::jws::{SigningKey, self_test};
 pub use self::jwt::{Minted, NotProven};
-pub use self::keys::{MadeKey, NewKey};
+pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
+pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
+pub use self::memberships::{Member, MembershipChange, NewMembership};
+use self::password::Hashing;
+pub use self::password::Password;
 pub use self::signing_keys::{KeyLives, jwks};
 pub use self::standing::Standing;
 use crate::clock::Clock;
@@ -57,7 +70,11 @@ pub struct Issuer {
     allow_weak: bool,
     /// The `iss` of our JWTs; `None`: there are none.
     public_url: Option<String>,
+    hashing: Hashing,
 }
+
+/// What is to be set: `None` is left as it is, `Some(None)` is taken away.
+pub type Set<T> = Option<Option<T>>;
 
 /// What was done, and since when it is so.
 #[derive(Debug)]
@@ -78,6 +95,14 @@ pub enum Refusal {
     NoSuchKey,
     #[error("{what} `{name}` is taken")]
     Taken { what: &'static str, name: String },
+    /// Its text is not repeated.
+    #[error("this key is in use already")]
+    KeyInUse,
+    /// A body names a consumer that is not there.
+    #[error("there is no consumer `{name}`")]
+    NoConsumer { name: String },
+    #[error("the id {id} belongs to another {what}")]
+    IdTaken { what: &'static str, id: Uuid },
     #[error("{what} `{name}` is declared in the configuration file; change it there")]
     OwnedByFile { what: &'static str, name: String },
     #[error("{field}: {why}")]
@@ -100,6 +125,14 @@ const BATCH: usize = 500;
 
 /// Entries that a chain of the audit log keeps, unless told otherwise.
 const AUDIT_KEPT: u64 = 100_000;
+/// What others change at the same moment is looked at again so often.
+const TRIES: usize = 16;
+
+impl<T> Done<T> {
+    pub fn map<U>(self, with: impl FnOnce(T) -> U) -> Done<U> {
+        Done { value: with(self.value), epoch: self.epoch, applied: self.applied }
+    }
+}
 
 impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
@@ -116,6 +149,7 @@ impl Issuer {
             attempts,
             allow_weak: false,
             public_url: None,
+            hashing: Hashing::default(),
         }
     }
 
@@ -201,6 +235,12 @@ fn claim(kind: &str, text: &[u8], owner: &Uuid) -> Step {
     }
 }
 
+/// The id that a name is, in the form that we write: 32 hex digits without hyphens may be a key from
+/// elsewhere, which must be found, and must not be repeated as an id may be.
+pub fn id_of(named: &str) -> Option<Uuid> {
+    (named.len() == 36).then(|| Uuid::try_parse(named).ok()).flatten()
+}
+
 fn delete(table: Table, name: Name) -> Step {
     Step { table, name, expect: Expect::Anything, effect: Effect::Delete }
 }
@@ -218,6 +258,28 @@ fn check_label(field: &'static str, text: &str) -> Result<(), Refusal> {
     };
     Err(Refusal::Invalid { field, why: why.into() })
 }
+
+/// Tags as Kong takes them, each once: no control character, no comma and no slash, by which filters
+/// are told apart.
+fn check_tags(tags: &[String]) -> Result<Vec<String>, Refusal> {
+    let mut checked: Vec<String> = Vec::with_capacity(tags.len());
+    for tag in tags {
+        check_label("tags", tag)?;
+        if tag.contains('/') {
+            return Err(Refusal::Invalid { field: "tags", why: "must not hold slashes".into() });
+        }
+        if !checked.contains(tag) {
+            checked.push(tag.clone());
+        }
+    }
+    if checked.len() > MOST_TAGS {
+        let why = format!("are {}, expected at most {MOST_TAGS}", checked.len());
+        return Err(Refusal::Invalid { field: "tags", why });
+    }
+    Ok(checked)
+}
+
+const MOST_TAGS: usize = 64;
 
 /// Bytes; several of them must fit into one header.
 const LONGEST_LABEL: usize = 256;

@@ -28,7 +28,8 @@ impl Fact {
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
         let read = match (table, name.id()) {
-            (Table::Unique | Table::Owned | Table::Audit, _) => return None,
+            // No method asks for passwords and consumers' own JWTs yet.
+            (Table::Unique | Table::Owned | Table::Audit | Table::Basic | Table::Jwt, _) => return None,
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),

@@ -15,6 +15,7 @@ mod reconcile;
 mod saved;
 mod seen;
 mod tables;
+mod uses;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,7 @@ pub use self::lease::Lease;
 pub use self::saved::SnapshotFile;
 pub use self::tables::SigningKeys;
 use self::tables::Tables;
+pub use self::uses::{PERIOD, Usage};
 use crate::clock::Clock;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;

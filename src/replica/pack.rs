@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::Consumer;
 use crate::domain::time::Timestamp;
-use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, SigningKeysRecord};
+use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, Membership, SigningKeysRecord};
 
 /// Why a pack is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -259,7 +259,8 @@ fn record_of(consumer: &Consumer) -> ConsumerRecord {
         username,
         custom_id,
         tags: Vec::new(),
-        groups,
+        email: None,
+        groups: groups.into_iter().map(|group| Membership::plain(&id, group, never)).collect(),
         permissions,
         enabled,
         created_at: never,

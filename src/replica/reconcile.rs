@@ -12,7 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::journal::{Fork, Journal};
-use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, OwnerRecord};
+use crate::store::record::{AdminKeyRecord, BasicRecord, ConsumerRecord, JwtRecord, KeyRecord, OwnerRecord};
 use crate::store::{Batch, Changed, Effect, Expect, Name, Record, Step, Store, StoreError, Table};
 
 /// What has to be written for the store to have what it lost.
@@ -214,6 +214,8 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
         Table::Consumer => ConsumerRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Key => KeyRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::AdminKey => AdminKeyRecord::decode(payload).is_ok_and(|record| record.enabled),
+        Table::Basic => BasicRecord::decode(payload).is_ok_and(|record| record.enabled),
+        Table::Jwt => JwtRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => true,
     }
 }
@@ -233,6 +235,12 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
         Table::AdminKey => AdminKeyRecord::decode(&stored.payload)
             .ok()
             .map(|record| AdminKeyRecord { enabled: false, ..record }.encode()),
+        Table::Basic => BasicRecord::decode(&stored.payload)
+            .ok()
+            .map(|record| BasicRecord { enabled: false, ..record }.encode()),
+        Table::Jwt => JwtRecord::decode(&stored.payload)
+            .ok()
+            .map(|record| JwtRecord { enabled: false, ..record }.encode()),
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => None,
     }
 }

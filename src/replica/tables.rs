@@ -17,6 +17,7 @@ use self::consumers::Consumers;
 pub(super) use self::keys::Key;
 use self::keys::Keys;
 pub(super) use self::limits::Limits;
+pub(super) use self::shards::hash_of_id;
 pub use self::signing_keys::SigningKeys;
 use super::Holdings;
 use super::apply::Fact;
@@ -137,7 +138,7 @@ mod tests {
     use crate::domain::network::Networks;
     use crate::domain::time::Timestamp;
     use crate::domain::verifier::Pepper;
-    use crate::store::record::{ConsumerRecord, KeyRecord};
+    use crate::store::record::{ConsumerRecord, KeyRecord, Membership};
     use crate::store::{Name, Table};
 
     const KEY: Uuid = Uuid::from_u128(1);
@@ -256,7 +257,10 @@ mod tests {
             username: Some(version.to_string()),
             custom_id: None,
             tags: Vec::new(),
-            groups: vec!["g".into(); version.into()],
+            email: None,
+            groups: (0..version)
+                .map(|group| Membership::plain(&id(number), group.to_string(), Timestamp::from_unix(0)))
+                .collect(),
             permissions: Vec::new(),
             enabled: version != 0,
             created_at: Timestamp::from_unix(0),

@@ -66,6 +66,8 @@ pub(super) enum Space {
     SigningKeys = 9,
     AdminKey = 5,
     Audit = 6,
+    Basic = 7,
+    Jwt = 8,
     /// What a store keeps of itself.
     Meta = 100,
     /// The changes, by number.
@@ -122,6 +124,8 @@ impl From<Table> for Space {
             Table::SigningKeys => Self::SigningKeys,
             Table::AdminKey => Self::AdminKey,
             Table::Audit => Self::Audit,
+            Table::Basic => Self::Basic,
+            Table::Jwt => Self::Jwt,
         }
     }
 }

@@ -53,6 +53,8 @@ holds_for_each!([
     heartbeat_says_where_the_store_stands,
     newest_number_is_pushed,
     instances_are_who_sent_heartbeats,
+    uses_of_keys_are_summed_up_and_the_latest_stands,
+    uses_of_a_key_go_with_it,
 ]);
 
 // An open file loses no changes, so redb has no other terms.
@@ -76,6 +78,39 @@ fn shared(kept: u64) -> Subject {
 }
 
 const MANY: u64 = 1_000;
+
+async fn uses_of_keys_are_summed_up_and_the_latest_stands(open: Open) {
+    let subject = open(100);
+    let store = &*subject.store;
+    let key = |number: u128| Uuid::from_u128(number);
+    let used = |number, count, last| Uses { key: key(number), count, last };
+    for number in 1..=3 {
+        store.write(put(Table::Key, number, b"key")).await.unwrap();
+    }
+    let stood = store.heartbeat(beat()).await.unwrap();
+    store.note_uses(&[]).await.unwrap();
+    store.note_uses(&[used(1, 2, 1_800_000_010), used(2, 1, 7)]).await.unwrap();
+    // Another instance tells later of what was before.
+    store.note_uses(&[used(1, 5, 1_800_000_009)]).await.unwrap();
+    store.note_uses(&[used(2, 1, 8), used(9, 1, 8)]).await.unwrap();
+
+    let found = store.uses(&[key(3), key(2), key(1), key(9)]).await.unwrap();
+    assert_eq!(found, [used(2, 2, 8), used(1, 7, 1_800_000_010)]);
+    assert_eq!(store.uses(&[]).await.unwrap(), []);
+    assert_eq!(store.heartbeat(beat()).await.unwrap(), stood, "no change comes of it");
+}
+
+async fn uses_of_a_key_go_with_it(open: Open) {
+    let subject = open(100);
+    let store = &*subject.store;
+    let used = Uses { key: Uuid::from_u128(1), count: 1, last: 8 };
+    store.write(put(Table::Key, 1, b"key")).await.unwrap();
+    store.note_uses(&[used]).await.unwrap();
+    store.write(batch_of(Table::Key, 1, Expect::Present, Effect::Delete)).await.unwrap();
+    store.note_uses(&[used]).await.unwrap();
+    store.write(put(Table::Key, 1, b"key")).await.unwrap();
+    assert_eq!(store.uses(&[used.key]).await.unwrap(), []);
+}
 
 async fn put_record_is_read_with_its_revision(open: Open) {
     let subject = open(MANY);

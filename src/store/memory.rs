@@ -1,7 +1,7 @@
 //! A store that lasts as long as its process: for tests, and for a configuration that keeps every
 //! record in the file.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::changes::{self, History};
 use super::roster::Roster;
 use super::{
-    Batch, Beat, Change, Changes, Effect, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table,
+    Batch, Beat, Change, Changes, Effect, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError,
+    Table, Uses,
 };
 
 /// Records in memory.
@@ -27,6 +28,8 @@ pub struct Memory {
 struct State {
     history: History,
     records: BTreeMap<(Table, Name), Record>,
+    /// How often keys were used, and when last.
+    uses: HashMap<Uuid, (u64, i64)>,
     log: VecDeque<Change>,
     /// Of the change that the log begins after.
     mark_before: Mark,
@@ -47,6 +50,7 @@ impl Memory {
         let state = State {
             history,
             records: BTreeMap::new(),
+            uses: HashMap::new(),
             log: VecDeque::new(),
             mark_before: Mark::NONE,
             terms: Vec::new(),
@@ -170,6 +174,24 @@ impl Store for Memory {
         Ok(epoch)
     }
 
+    async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for Uses { key, count, last } in uses {
+            if state.records.contains_key(&(Table::Key, Name::of(key))) {
+                let (sum, latest) = state.uses.entry(*key).or_insert((0, i64::MIN));
+                *sum += count;
+                *latest = (*latest).max(*last);
+            }
+        }
+        Ok(())
+    }
+
+    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        let state = self.state();
+        let known = keys.iter().filter_map(|key| Some((*key, *state.uses.get(key)?)));
+        Ok(known.map(|(key, (count, last))| Uses { key, count, last }).collect())
+    }
+
     fn pushed(&self) -> watch::Receiver<u64> {
         self.pushed.subscribe()
     }
@@ -215,6 +237,9 @@ impl State {
                 self.records.insert((table, name), record);
             }
             Effect::Delete => {
+                if let (Table::Key, Some(key)) = (table, name.id()) {
+                    self.uses.remove(&key);
+                }
                 self.records.remove(&(table, name));
             }
             Effect::Keep => {}

@@ -67,6 +67,10 @@ pub enum Table {
     AdminKey,
     /// Who changed what: the id of a chain is its head, with a number behind it an entry.
     Audit,
+    /// Names with passwords, by id.
+    Basic,
+    /// What consumers' own JWTs are verified with, by id.
+    Jwt,
 }
 
 /// What a record is known by inside its table: ids and digests, never a user's text.
@@ -171,6 +175,15 @@ pub struct Instance {
     pub silent: Duration,
 }
 
+/// How often a key was used since it was last told, and when last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uses {
+    pub key: Uuid,
+    pub count: u64,
+    /// Seconds since the Unix epoch.
+    pub last: i64,
+}
+
 /// Durable records.
 #[tonic::async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -234,6 +247,14 @@ pub trait Store: Send + Sync + 'static {
         Ok(false)
     }
 
+    /// Adds to what is known of the use of keys: counts are summed up, the latest `last` stands.
+    /// Beside the records: in no change, under no MAC and in no backup, for nothing is decided by it.
+    /// A key that is not there is left out.
+    async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError>;
+
+    /// What is known of the use of these keys; those that were never used are left out.
+    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
+
     /// The number of the newest change this store has heard of; only makes following sooner.
     fn pushed(&self) -> watch::Receiver<u64>;
 }
@@ -274,7 +295,7 @@ impl Epoch {
 
 impl Table {
     /// Every kind of record.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Consumer,
         Self::Key,
         Self::Unique,
@@ -282,6 +303,8 @@ impl Table {
         Self::SigningKeys,
         Self::AdminKey,
         Self::Audit,
+        Self::Basic,
+        Self::Jwt,
     ];
 
     pub const COUNT: usize = Self::ALL.len();
@@ -299,6 +322,8 @@ impl Table {
             Self::SigningKeys => "signing_keys",
             Self::AdminKey => "admin_key",
             Self::Audit => "audit",
+            Self::Basic => "basic",
+            Self::Jwt => "jwt",
         }
     }
 

@@ -13,6 +13,7 @@ pub use self::admin_key::AdminKeyRecord;
 pub use self::audit::{AuditEntry, AuditHead, Hash};
 pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use super::proto;
+use super::seal::Sealed;
 use super::{StoreError, Table};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
@@ -29,8 +30,10 @@ pub struct ConsumerRecord {
     pub id: ConsumerId,
     pub username: Option<String>,
     pub custom_id: Option<String>,
+    /// A login may name it instead of the username.
+    pub email: Option<String>,
     pub tags: Vec<String>,
-    pub groups: Vec<String>,
+    pub groups: Vec<Membership>,
     pub permissions: Vec<PermissionId>,
     pub enabled: bool,
     pub created_at: Timestamp,
@@ -38,6 +41,15 @@ pub struct ConsumerRecord {
     pub roles: Vec<RoleGrant>,
     /// From where its credentials may be used.
     pub networks: Networks,
+}
+
+/// A consumer's being in a group. Kong knows it by an id of its own, as an ACL credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub id: Uuid,
+    pub group: String,
+    pub tags: Vec<String>,
+    pub created_at: Timestamp,
 }
 
 /// A key as it is stored, in [`Table::Key`] under its id.
@@ -65,6 +77,43 @@ pub struct KeyRecord {
     pub networks: Networks,
 }
 
+/// A name and a password as they are stored, in [`Table::Basic`] under their id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicRecord {
+    pub id: Uuid,
+    pub consumer: ConsumerId,
+    pub username: String,
+    /// The hash of the password: argon2id, as a PHC string.
+    pub password: String,
+    pub tags: Vec<String>,
+    pub enabled: bool,
+    pub created_at: Timestamp,
+}
+
+/// What a consumer's own JWTs are verified with, in [`Table::Jwt`] under its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JwtRecord {
+    pub id: Uuid,
+    pub consumer: ConsumerId,
+    /// What a token names it by (its `iss`).
+    pub key: String,
+    /// RFC 7518: `HS256`, `RS256` and so on.
+    pub algorithm: String,
+    pub secret: JwtSecret,
+    pub tags: Vec<String>,
+    pub enabled: bool,
+    pub created_at: Timestamp,
+}
+
+/// What verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JwtSecret {
+    /// Of HS algorithms; sealed about the record's id.
+    Shared(Sealed),
+    /// Of all others: SubjectPublicKeyInfo as PEM.
+    Public(String),
+}
+
 /// Whose a name is: the value of a record in [`Table::Unique`] and [`Table::Owned`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerRecord {
@@ -78,7 +127,7 @@ impl ConsumerRecord {
             username: self.username.clone(),
             custom_id: self.custom_id.clone(),
             tags: self.tags.clone(),
-            groups: self.groups.clone(),
+            groups: self.groups.iter().map(|membership| membership.group.clone()).collect(),
             permissions: self.permissions.iter().map(bytes_of).collect(),
             disabled: !self.enabled,
             created_at: self.created_at.unix(),
@@ -89,8 +138,27 @@ impl ConsumerRecord {
                 .map(|grant| proto::RoleGrant { project: bytes_of(&grant.project), role: grant.role.clone() })
                 .collect(),
             networks: networks_of(&self.networks),
+            email: self.email.clone(),
+            memberships: self.memberships(),
         }
         .encode_to_vec()
+    }
+
+    /// None where there is nothing to be said of any.
+    fn memberships(&self) -> Vec<proto::Membership> {
+        let plain = |membership: &Membership| {
+            *membership == Membership::plain(&self.id, membership.group.clone(), membership.created_at)
+                && membership.created_at == self.created_at
+        };
+        if self.groups.iter().all(plain) {
+            return Vec::new();
+        }
+        let membership = |membership: &Membership| proto::Membership {
+            id: bytes_of(&membership.id),
+            tags: membership.tags.clone(),
+            created_at: membership.created_at.unix(),
+        };
+        self.groups.iter().map(membership).collect()
     }
 
     /// # Errors
@@ -99,15 +167,30 @@ impl ConsumerRecord {
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let field = Field { table: Table::Consumer };
         let message = proto::Consumer::decode(bytes).map_err(|error| field.damaged(error))?;
+        let id = field.id("id", &message.id)?;
+        let created_at = Timestamp::from_unix(message.created_at);
+        let memberships = message.memberships.into_iter().map(Some).chain(std::iter::repeat(None));
+        let groups = message.groups.into_iter().zip(memberships);
         Ok(Self {
-            id: field.id("id", &message.id)?,
+            id,
+            email: message.email,
             username: message.username,
             custom_id: message.custom_id,
             tags: message.tags,
-            groups: message.groups,
+            groups: groups
+                .map(|(group, membership)| match membership {
+                    None => Ok(Membership::plain(&id, group, created_at)),
+                    Some(membership) => Ok(Membership {
+                        id: field.id("memberships.id", &membership.id)?,
+                        group,
+                        tags: membership.tags,
+                        created_at: Timestamp::from_unix(membership.created_at),
+                    }),
+                })
+                .collect::<Result<_, StoreError>>()?,
             permissions: field.ids("permissions", &message.permissions)?,
             enabled: !message.disabled,
-            created_at: Timestamp::from_unix(message.created_at),
+            created_at,
             updated_at: Timestamp::from_unix(message.updated_at),
             roles: message
                 .roles
@@ -128,12 +211,19 @@ impl From<ConsumerRecord> for Consumer {
             id: record.id,
             username: record.username,
             custom_id: record.custom_id,
-            groups: record.groups,
+            groups: record.groups.into_iter().map(|membership| membership.group).collect(),
             permissions: record.permissions,
             roles: record.roles,
             networks: record.networks,
             enabled: record.enabled,
         }
+    }
+}
+
+impl Membership {
+    /// One that nobody gave an id or tags: its id is that of the consumer and the group.
+    pub fn plain(consumer: &ConsumerId, group: String, created_at: Timestamp) -> Self {
+        Self { id: Uuid::new_v5(consumer, group.as_bytes()), group, tags: Vec::new(), created_at }
     }
 }
 
@@ -209,6 +299,89 @@ impl From<KeyRecord> for KeyFacts {
             permissions: record.permissions.map(Arc::from),
             networks: record.networks.in_force().then(|| Arc::new(record.networks)),
         }
+    }
+}
+
+impl BasicRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        proto::Basic {
+            id: bytes_of(&self.id),
+            consumer: bytes_of(&self.consumer),
+            username: self.username.clone(),
+            password: self.password.clone(),
+            tags: self.tags.clone(),
+            disabled: !self.enabled,
+            created_at: self.created_at.unix(),
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] where the bytes are not a name and a password.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let field = Field { table: Table::Basic };
+        let message = proto::Basic::decode(bytes).map_err(|error| field.damaged(error))?;
+        Ok(Self {
+            id: field.id("id", &message.id)?,
+            consumer: field.id("consumer", &message.consumer)?,
+            username: message.username,
+            password: message.password,
+            tags: message.tags,
+            enabled: !message.disabled,
+            created_at: Timestamp::from_unix(message.created_at),
+        })
+    }
+}
+
+impl JwtRecord {
+    pub fn encode(&self) -> Vec<u8> {
+        let (secret, public_key) = match &self.secret {
+            JwtSecret::Shared(Sealed { ring_key, nonce, bytes }) => {
+                let secret =
+                    proto::Secret { ring_key: *ring_key, nonce: nonce.to_vec(), sealed: bytes.clone() };
+                (Some(secret), String::new())
+            }
+            JwtSecret::Public(pem) => (None, pem.clone()),
+        };
+        proto::JwtCredential {
+            id: bytes_of(&self.id),
+            consumer: bytes_of(&self.consumer),
+            key: self.key.clone(),
+            algorithm: self.algorithm.clone(),
+            secret,
+            public_key,
+            tags: self.tags.clone(),
+            disabled: !self.enabled,
+            created_at: self.created_at.unix(),
+        }
+        .encode_to_vec()
+    }
+
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] where the bytes are not a whole credential.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let field = Field { table: Table::Jwt };
+        let message = proto::JwtCredential::decode(bytes).map_err(|error| field.damaged(error))?;
+        let secret = match message.secret {
+            None => JwtSecret::Public(message.public_key),
+            Some(secret) => JwtSecret::Shared(Sealed {
+                ring_key: secret.ring_key,
+                nonce: field.exactly("secret.nonce", &secret.nonce)?,
+                bytes: secret.sealed,
+            }),
+        };
+        Ok(Self {
+            id: field.id("id", &message.id)?,
+            consumer: field.id("consumer", &message.consumer)?,
+            key: message.key,
+            algorithm: message.algorithm,
+            secret,
+            tags: message.tags,
+            enabled: !message.disabled,
+            created_at: Timestamp::from_unix(message.created_at),
+        })
     }
 }
 
@@ -311,13 +484,46 @@ mod tests {
             username: Some("alice".into()),
             custom_id: Some(String::new()),
             tags: vec!["t".into()],
-            groups: vec!["g".into(), "h".into()],
+            email: Some("a@b.example".into()),
+            groups: vec![
+                Membership { id: id(9), tags: vec!["t".into()], ..member("g") },
+                Membership { created_at: Timestamp::from_unix(4), ..member("h") },
+            ],
             permissions: vec![id(2), id(3)],
             enabled: true,
             created_at: Timestamp::from_unix(-1),
             updated_at: Timestamp::from_unix(i64::MAX),
             roles: vec![RoleGrant { project: id(6), role: "admin".into() }],
             networks: networks(),
+        }
+    }
+
+    fn member(group: &str) -> Membership {
+        Membership::plain(&id(1), group.into(), Timestamp::from_unix(-1))
+    }
+
+    fn basic() -> BasicRecord {
+        BasicRecord {
+            id: id(1),
+            consumer: id(2),
+            username: "alice".into(),
+            password: "$argon2id$".into(),
+            tags: vec!["t".into()],
+            enabled: true,
+            created_at: Timestamp::from_unix(5),
+        }
+    }
+
+    fn jwt() -> JwtRecord {
+        JwtRecord {
+            id: id(1),
+            consumer: id(2),
+            key: "iss".into(),
+            algorithm: "HS256".into(),
+            secret: JwtSecret::Shared(Sealed { ring_key: 3, nonce: [7; 12], bytes: vec![1, 2] }),
+            tags: vec!["t".into()],
+            enabled: false,
+            created_at: Timestamp::from_unix(5),
         }
     }
 
@@ -347,7 +553,8 @@ mod tests {
     fn records_come_back_as_they_were() {
         let full = consumer();
         let bare = ConsumerRecord { username: None, custom_id: None, enabled: false, ..consumer() };
-        for record in [full, bare] {
+        let plain = ConsumerRecord { email: None, groups: vec![member("g"), member("h")], ..consumer() };
+        for record in [full, bare, plain] {
             assert_eq!(ConsumerRecord::decode(&record.encode()).unwrap(), record);
         }
         // Nothing, and none of it, are different: the one opens every door, the other no door.
@@ -356,8 +563,27 @@ mod tests {
         for record in [key(), shut, wide] {
             assert_eq!(KeyRecord::decode(&record.encode()).unwrap(), record);
         }
+        for record in [basic(), BasicRecord { enabled: false, tags: vec![], ..basic() }] {
+            assert_eq!(BasicRecord::decode(&record.encode()).unwrap(), record);
+        }
+        let public = JwtRecord { secret: JwtSecret::Public("PEM".into()), enabled: true, ..jwt() };
+        for record in [jwt(), public] {
+            assert_eq!(JwtRecord::decode(&record.encode()).unwrap(), record);
+        }
         let owner = OwnerRecord { id: id(8) };
         assert_eq!(OwnerRecord::decode(Table::Owned, &owner.encode()).unwrap(), owner);
+    }
+
+    #[test]
+    fn groups_of_a_consumer_are_read_with_or_without_what_else_there_is_to_them() {
+        let message = proto::Consumer::decode(&consumer().encode()[..]).unwrap();
+        assert_eq!(message.groups, ["g", "h"], "where they have always been");
+        let old = proto::Consumer { memberships: Vec::new(), ..message.clone() };
+        let read = ConsumerRecord::decode(&old.encode_to_vec()).unwrap();
+        assert_eq!(read.groups, [member("g"), member("h")]);
+        let short = proto::Consumer { memberships: message.memberships[..1].to_vec(), ..message };
+        let read = ConsumerRecord::decode(&short.encode_to_vec()).unwrap();
+        assert_eq!(read.groups, [consumer().groups[0].clone(), member("h")]);
     }
 
     #[test]
@@ -389,6 +615,10 @@ mod tests {
         check(decode(proto::Key { opens, ..good.clone() }), "`opens.infrastructure`");
         let permissions = Some(proto::Permissions { ids: vec![vec![0; 15]] });
         check(decode(proto::Key { permissions, ..good }), "`permissions`");
+        check(BasicRecord::decode(&[]), "Basic");
+        let good = proto::JwtCredential::decode(&jwt().encode()[..]).unwrap();
+        let secret = Some(proto::Secret { nonce: vec![0; 11], ..good.secret.clone().unwrap() });
+        check(JwtRecord::decode(&proto::JwtCredential { secret, ..good }.encode_to_vec()), "`secret.nonce`");
         check(OwnerRecord::decode(Table::Unique, &[]), "Unique");
         check(ConsumerRecord::decode(b"\xff\xff"), "Consumer");
     }

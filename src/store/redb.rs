@@ -12,6 +12,7 @@ mod refusal;
 mod shared;
 #[cfg(test)]
 pub(super) mod tests;
+mod uses;
 mod verify;
 mod writer;
 
@@ -22,6 +23,7 @@ use std::thread::JoinHandle;
 
 use ::redb::{ReadTransaction, ReadableDatabase, ReadableTable};
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 pub use self::copies::{backup_file, check, restore};
 use self::error::Fault;
@@ -36,8 +38,8 @@ use super::changes::{self, History};
 use super::ring::{Ring, RingError};
 use super::roster::Roster;
 use super::{
-    Batch, Beat, Change, Changes, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table, codec,
-    log,
+    Batch, Beat, Change, Changes, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table, Uses,
+    codec, log,
 };
 
 /// An open store. Dropping it waits until what was asked is written, and closes the file.
@@ -330,6 +332,16 @@ impl Store for RedbStore {
 
     async fn begin_term(&self, _from: Head, _batch: Batch) -> Result<Epoch, StoreError> {
         Err(StoreError::Unavailable("an open file loses no changes, so it needs no new term".into()))
+    }
+
+    async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        self.ask(|answer| Ask::Uses(uses, answer)).await.map(drop)
+    }
+
+    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        let keys = keys.to_vec();
+        self.reading(move |transaction, _| uses::read(transaction, &keys).map_err(unreadable)).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

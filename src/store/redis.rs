@@ -28,6 +28,7 @@ mod snapshot;
 #[cfg(test)]
 pub(super) mod tests;
 mod tls;
+mod uses;
 mod value;
 mod writer;
 
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use self::beats::Sweep;
 use self::deadline::Deadline;
@@ -47,7 +49,9 @@ pub use self::report::{FINDINGS, Finding, Report};
 pub use self::settings::{Address, Password, RedisSettings, Target, Timeouts, Tls};
 use self::writer::{Ask, QUEUE, Writer};
 use super::ring::Ring;
-use super::{Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, changes};
+use super::{
+    Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, Uses, changes,
+};
 
 /// A store in Redis, connected or not.
 pub struct RedisStore {
@@ -158,6 +162,14 @@ impl Store for RedisStore {
 
     async fn pack(&self, head: Head, pieces: Vec<Bytes>) -> Result<bool, StoreError> {
         pack::keep(self, head, pieces).await
+    }
+
+    async fn note_uses(&self, told: &[Uses]) -> Result<(), StoreError> {
+        uses::note(&self.bulk, told).await
+    }
+
+    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        uses::read(&self.reads, keys).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

@@ -13,7 +13,7 @@ use doorward::domain::verifier::{Pepper, Peppers};
 use doorward::grpc::{render, view};
 use doorward::replica::Replica;
 use doorward::store::memory::Memory;
-use doorward::store::record::{ConsumerRecord, KeyRecord};
+use doorward::store::record::{ConsumerRecord, KeyRecord, Membership};
 use doorward::store::{Batch, Effect, Expect, Name, Step, Store, Table};
 use doorward::telemetry::{Readiness, Telemetry};
 use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, address};
@@ -48,7 +48,10 @@ async fn checker() -> Checker {
         username: Some("alice".into()),
         custom_id: Some("42".into()),
         tags: Vec::new(),
-        groups: vec!["staff".into(), "gold".into()],
+        email: None,
+        groups: ["staff", "gold"]
+            .map(|it| Membership::plain(&Uuid::nil(), it.into(), Timestamp::from_unix(0)))
+            .into(),
         permissions: vec![READ],
         enabled: true,
         created_at: zero,

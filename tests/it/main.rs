@@ -34,6 +34,7 @@ mod headers;
 mod health;
 mod http2;
 mod keys;
+mod kong;
 mod many_networks;
 mod metadata;
 mod model;

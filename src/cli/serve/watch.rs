@@ -13,7 +13,7 @@ use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::grpc::Health;
 use crate::issue::{Issuer, KeyLives, Reach};
-use crate::replica::Replica;
+use crate::replica::{self, Replica, Usage};
 use crate::store::Store;
 use crate::telemetry::{Readiness, Standing, Telemetry};
 
@@ -132,6 +132,17 @@ const TENDED: Duration = Duration::from_secs(60);
 
 /// Until a store that did not take a deletion is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Tells the store now and then how often keys were used.
+pub(super) async fn tell_uses(usage: Arc<Usage>, store: Arc<dyn Store>) {
+    let mut told = tokio::time::interval(replica::PERIOD);
+    loop {
+        told.tick().await;
+        if let Err(error) = usage.tell(&*store).await {
+            debug!(%error, "the uses of keys could not be told; they are kept for the next time");
+        }
+    }
+}
 
 /// Counts who else follows the store, and by how many configurations they decide. A store that does
 /// not answer is the follower's to tell.

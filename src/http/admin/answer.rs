@@ -36,7 +36,11 @@ pub(super) type Paging = Result<Query<Page>, QueryRejection>;
 pub(super) fn paging(page: Paging) -> Result<(Option<Uuid>, usize), Problem> {
     let Query(page) = page?;
     let size = page.size.unwrap_or(PAGE);
-    if (1..=LONGEST_PAGE).contains(&size) { Ok((page.offset, size)) } else { Err(Problem::InvalidSize) }
+    if (1..=LONGEST_PAGE).contains(&size) {
+        Ok((page.offset, size))
+    } else {
+        Err(Problem::InvalidSize("size must be an integer between 1 and 1000"))
+    }
 }
 
 /// Kong's list: `offset` is absent on the last page, and `next` is null there.
@@ -62,4 +66,19 @@ pub(super) fn written<T>(status: StatusCode, done: &Done<T>, body: Option<Value>
     }
     response.extensions_mut().insert(WrittenAt(done.epoch));
     response
+}
+
+/// As Kong shows a list that nothing was put into.
+pub(super) fn nothing_if_empty(list: &[String]) -> Option<&[String]> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// A path segment or a value of a query, percent-encoded.
+pub fn segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }

@@ -83,7 +83,7 @@ pub(super) async fn list_audit(
     let Query(asked) = asked?;
     let size = asked.size.unwrap_or(PAGE);
     if !(1..=LONGEST_PAGE).contains(&size) {
-        return Err(Problem::InvalidSize);
+        return Err(Problem::InvalidSize("size must be an integer between 1 and 1000"));
     }
     let filter = AuditFilter {
         since: asked.since.map(Timestamp::from_unix),

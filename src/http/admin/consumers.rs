@@ -1,6 +1,8 @@
 //! `/consumers`.
 
-use axum::extract::{Path, State};
+use std::collections::BTreeMap;
+
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Deserialize;
@@ -8,97 +10,195 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Admin;
-use super::answer::{Page, Paging, list, paging, written};
+use super::answer::{nothing_if_empty, written};
+use super::call::Call;
+use super::given::set;
 use super::networks::{NetworksBody, networks, networks_row};
+use super::page::{Asked, Page, Paging, Row};
 use crate::domain::consumer::Consumer;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, NewConsumer};
+use crate::issue::{ConsumerChange, NewConsumer, Refusal, Set, id_of};
 use crate::store::record::ConsumerRecord;
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConsumerBody {
     id: Option<Uuid>,
-    username: Option<String>,
-    custom_id: Option<String>,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default)]
-    groups: Vec<String>,
-    #[serde(default)]
-    permissions: Vec<String>,
-    #[serde(default)]
-    networks: NetworksBody,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<String>)]
+    username: Set<String>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<String>)]
+    custom_id: Set<String>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<String>)]
+    email: Set<String>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<Vec<String>>)]
+    tags: Set<Vec<String>>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<Vec<String>>)]
+    groups: Set<Vec<String>>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<Vec<String>>)]
+    permissions: Set<Vec<String>>,
+    /// By project.
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<BTreeMap<String, Vec<String>>>)]
+    roles: Set<BTreeMap<String, Vec<String>>>,
+    #[serde(default, deserialize_with = "set")]
+    #[schema(value_type = Option<NetworksBody>)]
+    networks: Set<NetworksBody>,
+    enabled: Option<bool>,
+}
+
+impl ConsumerBody {
+    pub(super) fn into_new(self) -> Result<NewConsumer, Problem> {
+        let id = self.id;
+        Ok(self.change()?.into_new(id))
+    }
+
+    fn change(self) -> Result<ConsumerChange, Problem> {
+        Ok(ConsumerChange {
+            username: self.username,
+            custom_id: self.custom_id,
+            email: self.email,
+            tags: self.tags.map(Option::unwrap_or_default),
+            groups: self.groups.map(Option::unwrap_or_default),
+            permissions: self.permissions.map(Option::unwrap_or_default),
+            roles: self.roles.map(Option::unwrap_or_default),
+            networks: self.networks.map(|body| networks(body.unwrap_or_default())).transpose()?,
+            enabled: self.enabled,
+        })
+    }
+}
+
+impl Row for ConsumerRecord {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn tags(&self) -> &[String] {
+        &self.tags
+    }
 }
 
 /// Consumers, page by page.
-#[utoipa::path(get, path = "/consumers", tag = "consumers", params(Page), responses((status = 200, body = Value)))]
-pub(super) async fn list_consumers(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
-    let (after, size) = paging(page)?;
-    let stored = admin.issuer.consumers(after, size + 1).await?;
-    let mut rows: Vec<Value> = stored.iter().take(size).map(consumer_row).collect();
-    let last = stored.get(size.wrapping_sub(1)).filter(|_| stored.len() > size).map(|record| record.id);
-    if last.is_none() {
-        // What the file declares stands at the end of the last page.
-        rows.extend(admin.issuer.declared_consumers().iter().map(|consumer| declared_row(consumer)));
+#[utoipa::path(get, path = "/consumers", tag = "consumers", params(Asked), responses((status = 200, body = Value)))]
+pub(super) async fn list_consumers(call: Call, asked: Paging) -> Result<Response, Problem> {
+    let asked = asked?.0;
+    if let Some(custom_id) = &asked.custom_id {
+        return list_by_custom_id(&call, custom_id).await;
     }
-    Ok(list("/consumers", rows, last, size))
+    let page = Page::of(&asked)?;
+    let read = |after, limit| call.issuer.consumers(after, limit);
+    let (found, last) = page.read(read).await?;
+    let mut rows: Vec<Value> = found.iter().map(consumer_row).collect();
+    if last.is_none() && !page.is_filtered() {
+        // What the file declares stands at the end of the last page.
+        rows.extend(call.issuer.declared_consumers().iter().map(|consumer| declared_row(consumer)));
+    }
+    Ok(page.answer("/consumers", rows, last))
+}
+
+/// One or none, without pages.
+async fn list_by_custom_id(call: &Call, custom_id: &str) -> Result<Response, Problem> {
+    if custom_id.is_empty() {
+        return Err(Problem::Query("custom_id must be an unempty string".into()));
+    }
+    let mut rows: Vec<Value> =
+        call.issuer.consumer_with_custom_id(custom_id).await?.iter().map(consumer_row).collect();
+    let declared = call.issuer.declared_consumers();
+    let declared = declared.iter().filter(|consumer| consumer.custom_id.as_deref() == Some(custom_id));
+    rows.extend(declared.map(|consumer| declared_row(consumer)));
+    Ok(axum::Json(json!({ "data": rows, "next": null })).into_response())
 }
 
 /// Makes a consumer.
 #[utoipa::path(post, path = "/consumers", tag = "consumers", request_body = ConsumerBody, responses((status = 201, body = Value)))]
-pub(super) async fn create_consumer(
-    State(admin): State<Admin>,
-    by: By,
-    Body(body): Body<ConsumerBody>,
-) -> Result<Response, Problem> {
-    let new = NewConsumer {
-        id: body.id,
-        username: body.username,
-        custom_id: body.custom_id,
-        tags: body.tags,
-        groups: body.groups,
-        permissions: body.permissions,
-        networks: networks(body.networks)?,
-    };
-    let done = admin.issuer.create_consumer(&by, new).await?;
+pub(super) async fn create_consumer(call: Call, Body(body): Body<ConsumerBody>) -> Result<Response, Problem> {
+    let done = call.issuer.create_consumer(&call.by, body.into_new()?).await?;
     Ok(written(StatusCode::CREATED, &done, Some(consumer_row(&done.value))))
 }
 
 /// One consumer, by id or username.
 #[utoipa::path(get, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 200, body = Value)))]
-pub(super) async fn show_consumer(
-    State(admin): State<Admin>,
+pub(super) async fn show_consumer(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
+    show(&call, &named).await
+}
+
+/// Kong looks a consumer up by the path alone, so a body that names another id contradicts itself.
+fn same_id(body: &ConsumerBody, named: &str) -> Result<(), Problem> {
+    match body.id {
+        Some(id) if id_of(named).is_some_and(|named| named != id) => {
+            Err(Refusal::Invalid { field: "id", why: "is not the one of the path".into() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a consumer, or puts it in the place of the one that is there.
+#[utoipa::path(put, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), request_body = ConsumerBody, responses((status = 200, body = Value)))]
+pub(super) async fn put_consumer(
+    call: Call,
     Path(named): Path<String>,
+    Body(body): Body<ConsumerBody>,
 ) -> Result<Response, Problem> {
-    let row = match admin.issuer.declared_consumer(&named) {
+    put(&call, &named, body).await
+}
+
+/// Changes what is sent.
+#[utoipa::path(patch, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), request_body = ConsumerBody, responses((status = 200, body = Value)))]
+pub(super) async fn patch_consumer(
+    call: Call,
+    Path(named): Path<String>,
+    Body(body): Body<ConsumerBody>,
+) -> Result<Response, Problem> {
+    patch(&call, &named, body).await
+}
+
+pub(super) async fn show(call: &Call, named: &str) -> Result<Response, Problem> {
+    let row = match call.issuer.declared_consumer(named) {
         Some(declared) => declared_row(&declared),
-        None => consumer_row(&admin.issuer.consumer(&named).await?),
+        None => consumer_row(&call.issuer.consumer(named).await?),
     };
     Ok(axum::Json(row).into_response())
 }
 
-/// Deletes a consumer with all that it owns.
+pub(super) async fn put(call: &Call, named: &str, body: ConsumerBody) -> Result<Response, Problem> {
+    same_id(&body, named)?;
+    let done = call.issuer.put_consumer(&call.by, named, body.change()?).await?;
+    Ok(written(StatusCode::OK, &done, Some(consumer_row(&done.value))))
+}
+
+pub(super) async fn patch(call: &Call, named: &str, body: ConsumerBody) -> Result<Response, Problem> {
+    same_id(&body, named)?;
+    let done = call.issuer.change_consumer(&call.by, named, &body.change()?).await?;
+    Ok(written(StatusCode::OK, &done, Some(consumer_row(&done.value))))
+}
+
+/// Deletes a consumer and all that it owns.
 #[utoipa::path(delete, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 204)))]
-pub(super) async fn delete_consumer(
-    State(admin): State<Admin>,
-    by: By,
-    Path(named): Path<String>,
-) -> Result<Response, Problem> {
-    let done = admin.issuer.delete_consumer(&by, &named).await?;
+pub(super) async fn delete_consumer(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
+    let done = call.issuer.delete_consumer(&call.by, &named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
 fn consumer_row(record: &ConsumerRecord) -> Value {
+    let mut roles = BTreeMap::<String, Vec<&str>>::new();
+    for grant in &record.roles {
+        roles.entry(grant.project.to_string()).or_default().push(&grant.role);
+    }
     json!({
         "id": record.id,
         "username": record.username,
         "custom_id": record.custom_id,
-        "tags": record.tags,
-        "groups": record.groups,
+        "email": record.email,
+        "tags": nothing_if_empty(&record.tags),
+        "groups": record.groups.iter().map(|membership| &membership.group).collect::<Vec<_>>(),
         "permissions": record.permissions,
+        "roles": roles,
         "networks": networks_row(&record.networks),
         "enabled": record.enabled,
         "created_at": record.created_at.unix(),
@@ -111,7 +211,7 @@ fn declared_row(consumer: &Consumer) -> Value {
         "id": consumer.id,
         "username": consumer.username,
         "custom_id": consumer.custom_id,
-        "tags": [],
+        "tags": null,
         "groups": consumer.groups,
         "permissions": consumer.permissions,
         "networks": networks_row(&consumer.networks),

@@ -4,15 +4,22 @@
 //! admin keys; called in process by commands that find no server running. `desk` has the routes with
 //! their rights, `door` says who calls.
 
+mod acls;
 mod admin_keys;
 mod answer;
 mod audit;
+mod basics;
+mod call;
 mod consumers;
 mod desk;
 mod door;
+mod given;
+mod import;
+mod jwts;
 mod keys;
 mod networks;
 mod openapi;
+mod page;
 mod shape;
 mod status;
 mod store;
@@ -23,8 +30,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use http::Uri;
+use tower::util::MapRequest;
 use utoipa_axum::routes;
 
+pub use self::answer::segment;
 pub use self::desk::{Desk, Right, Rights, Route};
 pub use self::door::{Doorkeeper, Peer, socket, tcp};
 use crate::clock::Clock;
@@ -44,7 +55,20 @@ pub struct Admin {
 /// Every route with what it works with; `more` are those of others.
 pub fn router(admin: Admin, more: Desk<()>) -> Router {
     let (issuer, body_limit) = (Arc::clone(&admin.issuer), admin.body_limit);
-    openapi::with_its_own(desk().with_state(admin).merge(more)).finish(Some(issuer), body_limit).0
+    let desk = desk().with_state(admin).merge(more);
+    let router = openapi::with_its_own(desk).finish(Some(issuer), body_limit).0;
+    Router::new().fallback_service(MapRequest::new(router, without_trailing_slash))
+}
+
+/// As in Kong, `/consumers/` is `/consumers`.
+fn without_trailing_slash(mut request: Request) -> Request {
+    let uri = request.uri();
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return request };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(shorter) = Uri::try_from(format!("{path}{query}")) {
+        *request.uri_mut() = shorter;
+    }
+    request
 }
 
 /// Every route of the store's objects.
@@ -55,11 +79,65 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(admin_keys::show_admin_key, admin_keys::delete_admin_key))
         .route(Everything, routes!(audit::list_audit))
         .route(Everything, routes!(audit::verify_audit))
-        .route(Everything, routes!(consumers::list_consumers, consumers::create_consumer))
-        .route(Everything, routes!(consumers::show_consumer, consumers::delete_consumer))
-        .route(Everything, routes!(keys::list_keys_of, keys::create_key))
-        .route(Everything, routes!(keys::list_keys))
-        .route(Everything, routes!(keys::show_key, keys::revoke_key))
+        .route(Everything, routes!(import::import))
         .route(Everything, routes!(status::status))
         .route(Everything, routes!(store::back_up))
+        .merge(kong())
+}
+
+/// Kong's paths for what consumers own.
+fn kong() -> Desk<Admin> {
+    use Right::Everything;
+    Desk::new()
+        .route(Everything, routes!(consumers::list_consumers, consumers::create_consumer))
+        .route(
+            Everything,
+            routes!(
+                consumers::show_consumer,
+                consumers::put_consumer,
+                consumers::patch_consumer,
+                consumers::delete_consumer
+            ),
+        )
+        .route(Everything, routes!(keys::list_keys, keys::create_key))
+        .route(Everything, routes!(keys::show_key, keys::put_key, keys::patch_key, keys::revoke_key))
+        .route(Everything, routes!(keys::show_owner, keys::put_owner, keys::patch_owner))
+        .route(Everything, routes!(keys::list_keys_of, keys::create_key_of))
+        .route(
+            Everything,
+            routes!(keys::show_key_of, keys::put_key_of, keys::patch_key_of, keys::revoke_key_of),
+        )
+        .route(Everything, routes!(keys::rotate_key))
+        .route(Everything, routes!(acls::list_acls, acls::create_acl))
+        .route(Everything, routes!(acls::show_acl, acls::put_acl, acls::patch_acl, acls::delete_acl))
+        .route(Everything, routes!(acls::show_owner))
+        .route(Everything, routes!(acls::list_acls_of, acls::create_acl_of))
+        .route(
+            Everything,
+            routes!(acls::show_acl_of, acls::put_acl_of, acls::patch_acl_of, acls::delete_acl_of),
+        )
+        .route(Everything, routes!(basics::list_basics, basics::create_basic))
+        .route(
+            Everything,
+            routes!(basics::show_basic, basics::put_basic, basics::patch_basic, basics::delete_basic),
+        )
+        .route(Everything, routes!(basics::show_owner))
+        .route(Everything, routes!(basics::list_basics_of, basics::create_basic_of))
+        .route(
+            Everything,
+            routes!(
+                basics::show_basic_of,
+                basics::put_basic_of,
+                basics::patch_basic_of,
+                basics::delete_basic_of
+            ),
+        )
+        .route(Everything, routes!(jwts::list_jwts, jwts::create_jwt))
+        .route(Everything, routes!(jwts::show_jwt, jwts::put_jwt, jwts::patch_jwt, jwts::delete_jwt))
+        .route(Everything, routes!(jwts::show_owner))
+        .route(Everything, routes!(jwts::list_jwts_of, jwts::create_jwt_of))
+        .route(
+            Everything,
+            routes!(jwts::show_jwt_of, jwts::put_jwt_of, jwts::patch_jwt_of, jwts::delete_jwt_of),
+        )
 }

@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verifier::Verifier;
 use crate::store::memory::Memory;
 use crate::store::record::KeyRecord;
-use crate::store::{Effect, Epoch, Expect, Instance, Name, Record, Step, Table};
+use crate::store::{Effect, Epoch, Expect, Instance, Name, Record, Step, Table, Uses};
 
 const BOUND: Duration = Duration::from_secs(10);
 const PACE: Pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
@@ -102,6 +102,14 @@ impl Store for Fickle {
 
     async fn pack(&self, head: Head, pieces: Vec<Bytes>) -> Result<bool, StoreError> {
         self.inner.load_full().pack(head, pieces).await
+    }
+
+    async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
+        self.inner.load_full().note_uses(uses).await
+    }
+
+    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        self.inner.load_full().uses(keys).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

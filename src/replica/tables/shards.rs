@@ -35,7 +35,7 @@ pub(super) fn shares(all: usize) -> Vec<usize> {
 
 /// The hash of an id. Ids may be chosen by who makes a record, so it depends on what only this
 /// process knows.
-pub(super) fn hash_of_id(id: &Uuid) -> u64 {
+pub(in crate::replica) fn hash_of_id(id: &Uuid) -> u64 {
     static SEEDS: LazyLock<[u64; 2]> =
         LazyLock::new(|| [0, 1].map(|number| RandomState::new().hash_one(number)));
     let (high, low) = id.as_u64_pair();

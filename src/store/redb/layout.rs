@@ -20,6 +20,8 @@ pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> = T
 pub(super) const META_NAME: &str = "doorward";
 /// Sealed changes by number.
 pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
+/// How often keys were used and when last, by their ids. Nothing is decided by it, so it is not sealed.
+pub(super) const USES: TableDefinition<'static, &'static [u8], (u64, i64)> = TableDefinition::new("uses");
 
 pub(super) fn records(table: Table) -> Records {
     TableDefinition::new(table.word())

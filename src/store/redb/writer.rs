@@ -10,17 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Fault;
 use super::fence::Fenced;
-use super::layout::{self, LOG, META, META_NAME, Meta};
+use super::layout::{self, LOG, META, META_NAME, Meta, USES};
 use super::shared::Shared;
-use super::verify;
+use super::{uses, verify};
 use crate::store::changes::{self, History};
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Epoch, Mark, Name, Step, StoreError, Table};
+use crate::store::{Batch, Effect, Epoch, Mark, Name, Step, StoreError, Table, Uses};
 use crate::store::{codec, log};
 
 /// What the writer is asked.
 pub(super) enum Ask {
     Write(Batch, Answer),
+    Uses(Vec<Uses>, Answer),
     /// To see whether a disk that refused takes writes again.
     Probe,
 }
@@ -72,14 +73,22 @@ impl Writer {
     fn serve(&mut self, group: Vec<Ask>) {
         let mut batches = Vec::new();
         let mut writers = Vec::new();
+        let mut probe = false;
         for ask in group {
-            if let Ask::Write(batch, answer) = ask {
-                batches.push(batch);
-                writers.push(answer);
+            match ask {
+                Ask::Write(batch, answer) => {
+                    batches.push(batch);
+                    writers.push(answer);
+                }
+                Ask::Uses(uses, answer) => self.note_uses(&uses, answer),
+                Ask::Probe => probe = true,
             }
         }
         if batches.is_empty() {
-            return self.probe();
+            if probe {
+                self.probe();
+            }
+            return;
         }
         let results = match self.written(|writer, database| writer.transact(database, &batches)) {
             Ok(results) => results,
@@ -89,6 +98,16 @@ impl Writer {
             // Whoever asked may have gone; it is written all the same.
             let _ = answer.send(result);
         }
+    }
+
+    fn note_uses(&mut self, uses: &[Uses], answer: Answer) {
+        let noted = self.written(|writer, database| {
+            let transaction = begin(database)?;
+            uses::note(&transaction, uses)?;
+            transaction.commit()?;
+            Ok(writer.history.epoch())
+        });
+        let _ = answer.send(noted.map_err(StoreError::Unavailable));
     }
 
     /// Writes what is there already, if a disk that refused has been left alone for long enough.
@@ -186,6 +205,9 @@ impl Writer {
                 if records.remove(&step.name.0[..])?.is_some() {
                     *count -= 1;
                 }
+                if step.table == Table::Key {
+                    tables.uses.remove(&step.name.0[..])?;
+                }
             }
             Effect::Keep => {}
         }
@@ -238,12 +260,17 @@ struct Tables<'t> {
     /// By [`Table::index`].
     records: Vec<Open<'t, &'static [u8], &'static [u8]>>,
     log: Open<'t, u64, &'static [u8]>,
+    uses: Open<'t, &'static [u8], (u64, i64)>,
 }
 
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, Fault> {
-        let records = Table::ALL.iter().map(|table| transaction.open_table(layout::records(*table)));
-        Ok(Self { records: records.collect::<Result<_, _>>()?, log: transaction.open_table(LOG)? })
+        let records = Table::ALL.into_iter().map(|table| transaction.open_table(layout::records(table)));
+        Ok(Self {
+            records: records.collect::<Result<_, _>>()?,
+            log: transaction.open_table(LOG)?,
+            uses: transaction.open_table(USES)?,
+        })
     }
 
     fn of(&mut self, table: Table) -> &mut Open<'t, &'static [u8], &'static [u8]> {

@@ -17,6 +17,9 @@ pub(super) const OPERATIONS: &str = "doorward:{doorward}:ops";
 pub(super) const INSTANCES: &str = "doorward:{doorward}:instances";
 /// A hash: the newest pack's `id`, count of `pieces` and `sealed` manifest.
 pub(super) const PACK: &str = "doorward:{doorward}:pack";
+/// Hashes: how often each key was used, and when last.
+pub(super) const USES: &str = "doorward:{doorward}:uses";
+pub(super) const LAST_USES: &str = "doorward:{doorward}:uses:last";
 /// A channel: the number of each newest change.
 pub(super) const CHANNEL: &str = "doorward:{doorward}:epoch";
 

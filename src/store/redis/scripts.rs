@@ -15,14 +15,23 @@ pub(super) enum Script {
     Heartbeat,
     Instances,
     Pack,
+    Uses,
 }
 
 /// The digests that Redis gave the scripts, by their order in [`Script::ALL`].
 pub(super) struct Digests(pub(super) Vec<String>);
 
 impl Script {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Open, Self::Replace, Self::Write, Self::Changes, Self::Heartbeat, Self::Instances, Self::Pack];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Open,
+        Self::Replace,
+        Self::Write,
+        Self::Changes,
+        Self::Heartbeat,
+        Self::Instances,
+        Self::Pack,
+        Self::Uses,
+    ];
 
     pub(super) fn source(self) -> &'static str {
         match self {
@@ -33,6 +42,7 @@ impl Script {
             Self::Heartbeat => include_str!("scripts/heartbeat.lua"),
             Self::Instances => include_str!("scripts/instances.lua"),
             Self::Pack => include_str!("scripts/pack.lua"),
+            Self::Uses => include_str!("scripts/uses.lua"),
         }
     }
 }

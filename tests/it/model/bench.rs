@@ -10,7 +10,7 @@ use doorward::domain::catalog::Catalog;
 use doorward::domain::time::Timestamp;
 use doorward::replica::{Follower, Pace, Replica, Settings};
 use doorward::store::memory::Memory;
-use doorward::store::record::{ConsumerRecord, KeyRecord};
+use doorward::store::record::{ConsumerRecord, KeyRecord, Membership};
 use doorward::store::{Batch, Effect, Expect, Name, Step, Store, Table};
 use doorward::telemetry::{Readiness, Telemetry};
 use tokio::runtime::Runtime;
@@ -94,7 +94,12 @@ fn consumer(it: &Consumer) -> Step {
         username: known.username,
         custom_id: None,
         tags: Vec::new(),
-        groups: known.groups,
+        email: None,
+        groups: known
+            .groups
+            .into_iter()
+            .map(|group| Membership::plain(&known.id, group, Timestamp::from_unix(0)))
+            .collect(),
         permissions: known.permissions,
         enabled: known.enabled,
         created_at: Timestamp::from_unix(0),

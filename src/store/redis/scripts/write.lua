@@ -1,11 +1,12 @@
 -- Writes batches in order, until one cannot be, if the store still stands where they begin.
--- KEYS: meta, log, operations, pack; then those that the steps name by their index.
+-- KEYS: meta, log, operations, pack, uses of keys, last uses; then those that the steps name by their index.
 -- ARGV: the sealed meta as it must stand, how many changes the log keeps, the channel, the count of
 -- batches; then of each its operation, its number, its log entry, the sealed meta after it, the
 -- count of its steps; of each step: bucket, names, name, what is expected of the record ('' nothing,
--- 'a' absent, 'p' present, 'r' and a revision), what is done ('' nothing, 'd' deleted, 'p' and a value).
+-- 'a' absent, 'p' present, 'r' and a revision), what is done ('' nothing, 'd' deleted,
+-- 'k' deleted with what is known of its use, 'p' and a value).
 -- Gives {'moved', sealed meta}, {'broken'}, or {'done', how many were written, why no more were}.
-local meta, log, operations, pack = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local meta, log, operations, pack, uses, last_uses = unpack(KEYS, 1, 6)
 local sealed, after, packed = unpack(redis.call('HMGET', meta, 'sealed', 'after', 'packed'))
 if sealed ~= ARGV[1] then
   return {'moved', sealed}
@@ -48,9 +49,13 @@ local function apply(first, steps)
     if kind == 'p' then
       redis.call('HSET', bucket, name, effect:sub(2))
       redis.call('ZADD', names, '0', name)
-    elseif kind == 'd' then
+    elseif kind == 'd' or kind == 'k' then
       redis.call('HDEL', bucket, name)
       redis.call('ZREM', names, name)
+      if kind == 'k' then
+        redis.call('HDEL', uses, name)
+        redis.call('HDEL', last_uses, name)
+      end
     end
   end
 end

@@ -1,0 +1,185 @@
+//! `doorward import kong FILE`: takes over what Kong's declarative file says.
+
+mod kong;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use self::kong::{Document, LeftOut};
+use super::door::Door;
+use super::{Common, Failure};
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Kong's declarative file (`deck gateway dump`, `kong config db_export`): consumers, keys, groups,
+    /// basic-auth, JWT credentials
+    #[command(after_help = "Example: doorward import kong kong.yaml --dry-run\n\
+                            Importing the same file again changes nothing.")]
+    Kong(Arguments),
+}
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    file: PathBuf,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Take keys of fewer than 16 bytes (guessable: they are logged and counted)
+    #[arg(long)]
+    insecure_allow_weak: bool,
+}
+
+/// Objects that are sent in one call: some hundred kilobytes.
+const AT_ONCE: usize = 1_000;
+/// Passwords are hashed one by one, some 30 ms each.
+const PASSWORDS_AT_ONCE: usize = 50;
+
+/// Refusals that are printed one by one; of more only the number is told.
+const TOLD: usize = 100;
+
+pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
+    let Command::Kong(arguments) = command;
+    let document = read(&arguments.file)?;
+    let mut import = Import {
+        door: if arguments.dry_run { Door::open(common) } else { Door::open_or_make(common) }?,
+        dry_run: arguments.dry_run,
+        announced: Vec::new(),
+        report: Map::new(),
+        refused: Vec::new(),
+        progress: Progress::default(),
+    };
+    let parts = document.into_parts(arguments.insecure_allow_weak);
+    let names: Vec<String> = parts.consumers.iter().flat_map(kong::names).collect();
+    import.send("consumers", &parts.consumers, AT_ONCE)?;
+    import.announced = if arguments.dry_run { names } else { Vec::new() };
+    import.send("acls", &parts.acls, AT_ONCE)?;
+    import.send("keys", &parts.keys, AT_ONCE)?;
+    import.send("basics", &parts.basics, PASSWORDS_AT_ONCE)?;
+    import.send("jwts", &parts.jwts, AT_ONCE)?;
+    import.progress.end();
+    let refused = import.refused.len();
+    let told = json!({
+        "dry_run": arguments.dry_run,
+        "objects": import.report,
+        "refused": import.refused,
+        "left_out": parts.left_out,
+    });
+    common.print(&told, |_| text(&import, &parts.left_out))?;
+    if refused > 0 {
+        return Err(Failure::Refused(format!("{refused} of the file's objects were refused")));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Document, Failure> {
+    let wrong = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    Document::parse(&text).map_err(wrong)
+}
+
+/// An import under way.
+struct Import {
+    door: Door,
+    dry_run: bool,
+    /// Consumers that the same import would make.
+    announced: Vec<String>,
+    /// How many came to what, by kind.
+    report: Map<String, Value>,
+    refused: Vec<Value>,
+    progress: Progress,
+}
+
+impl Import {
+    fn send(
+        &mut self,
+        kind: &str,
+        objects: &[impl Serialize + kong::Named],
+        at_once: usize,
+    ) -> Result<(), Failure> {
+        let mut counts = Map::new();
+        for (number, some) in objects.chunks(at_once).enumerate() {
+            let mut body = json!({ "dry_run": self.dry_run, (kind): some });
+            if self.dry_run {
+                let wanted: Vec<String> = some.iter().filter_map(kong::Named::owner).collect();
+                let announced = self.announced.iter().filter(|name| wanted.contains(name));
+                body["announced"] = json!(announced.collect::<Vec<_>>());
+            }
+            let answer = self.door.post_patiently("/import", &body)?;
+            let outcomes = answer[kind].as_array().map_or(&[][..], Vec::as_slice);
+            for (object, outcome) in some.iter().zip(outcomes) {
+                let word = outcome.as_str().unwrap_or("refused");
+                let count = counts.get(word).and_then(Value::as_u64).unwrap_or(0);
+                counts.insert(word.to_owned(), json!(count + 1));
+                if let Some(why) = outcome["refused"].as_str() {
+                    self.refused.push(json!({ "what": object.called(), "why": why }));
+                }
+            }
+            self.progress.show(kind, (number * at_once + some.len(), objects.len()));
+        }
+        if !counts.is_empty() {
+            self.report.insert(kind.to_owned(), Value::Object(counts));
+        }
+        Ok(())
+    }
+}
+
+/// On stderr: what is done is for people, what came of it is on stdout.
+#[derive(Default)]
+struct Progress {
+    /// Tenths of the kind that was shown last.
+    shown: usize,
+    open: bool,
+}
+
+impl Progress {
+    fn show(&mut self, kind: &str, (done, all): (usize, usize)) {
+        let mut stderr = std::io::stderr();
+        if stderr.is_terminal() {
+            let _ = write!(stderr, "\r\x1b[K{kind}: {done} of {all}");
+            let _ = stderr.flush();
+            self.open = true;
+            return;
+        }
+        let tenths = done * 10 / all.max(1);
+        if all > 10 * AT_ONCE && tenths != self.shown {
+            self.shown = tenths;
+            let _ = writeln!(stderr, "{kind}: {done} of {all}");
+        }
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.open) {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+fn text(import: &Import, left_out: &[LeftOut]) -> String {
+    let mut text = String::new();
+    if import.dry_run {
+        text.push_str("nothing was done; it would have come to this:\n");
+    }
+    for (kind, counts) in &import.report {
+        let counts = counts.as_object().into_iter().flatten();
+        let counts: Vec<String> = counts.map(|(word, count)| format!("{count} {word}")).collect();
+        text.push_str(&format!("{kind}: {}\n", counts.join(", ")));
+    }
+    for refused in import.refused.iter().take(TOLD) {
+        text.push_str(&format!(
+            "refused: {}: {}\n",
+            super::cell(&refused["what"]),
+            super::cell(&refused["why"])
+        ));
+    }
+    if import.refused.len() > TOLD {
+        text.push_str(&format!("refused: {} more\n", import.refused.len() - TOLD));
+    }
+    for LeftOut { what, why } in left_out {
+        text.push_str(&format!("left out: {what}: {why}\n"));
+    }
+    text
+}

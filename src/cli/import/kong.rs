@@ -1,0 +1,508 @@
+//! Kong's declarative file, as much of it as we take over.
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// The whole file.
+#[derive(Default)]
+pub(super) struct Document {
+    consumers: Vec<Consumer>,
+    keys: Vec<Key>,
+    acls: Vec<Acl>,
+    basics: Vec<Basic>,
+    jwts: Vec<Jwt>,
+    /// What we do not know, and how many there are of it.
+    others: Vec<(String, usize)>,
+}
+
+/// What the file comes to, as `POST /import` takes it.
+pub(super) struct Parts {
+    pub(super) consumers: Vec<NewConsumer>,
+    pub(super) acls: Vec<Acl>,
+    pub(super) keys: Vec<Key>,
+    pub(super) basics: Vec<Basic>,
+    pub(super) jwts: Vec<Jwt>,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// What is not carried over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct LeftOut {
+    pub(super) what: String,
+    pub(super) why: String,
+}
+
+/// As a person would call it, without any secret.
+pub(super) trait Named {
+    fn called(&self) -> String;
+
+    /// The consumer that it is of.
+    fn owner(&self) -> Option<String>;
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Consumer {
+    id: Option<String>,
+    username: Option<String>,
+    custom_id: Option<String>,
+    tags: Option<Vec<String>>,
+    #[serde(rename = "created_at")]
+    _created_at: Option<IgnoredAny>,
+    #[serde(rename = "updated_at")]
+    _updated_at: Option<IgnoredAny>,
+    #[serde(default)]
+    keyauth_credentials: Vec<Key>,
+    #[serde(default)]
+    acls: Vec<Acl>,
+    #[serde(default)]
+    basicauth_credentials: Vec<Basic>,
+    #[serde(default)]
+    jwt_secrets: Vec<Jwt>,
+    #[serde(default)]
+    plugins: Vec<IgnoredAny>,
+    #[serde(default)]
+    groups: Vec<IgnoredAny>,
+    #[serde(default)]
+    hmacauth_credentials: Vec<IgnoredAny>,
+    #[serde(default)]
+    oauth2_credentials: Vec<IgnoredAny>,
+    #[serde(default)]
+    mtls_auth_credentials: Vec<IgnoredAny>,
+}
+
+#[derive(Serialize)]
+pub(super) struct NewConsumer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    username: Option<String>,
+    custom_id: Option<String>,
+    tags: Option<Vec<String>>,
+}
+
+/// A consumer as others name it.
+#[derive(Clone, Default, Serialize)]
+struct Owner {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_id: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Key {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    consumer: Option<Owner>,
+    #[serde(rename = "created_at", skip_serializing)]
+    _created_at: Option<IgnoredAny>,
+    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
+    insecure_allow_weak: bool,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Acl {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    group: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    consumer: Option<Owner>,
+    #[serde(rename = "created_at", skip_serializing)]
+    _created_at: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Basic {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    username: String,
+    password: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    consumer: Option<Owner>,
+    #[serde(rename = "created_at", skip_serializing)]
+    _created_at: Option<IgnoredAny>,
+    /// Whether the password is its hash already.
+    #[serde(skip_serializing)]
+    skip_hash: Option<bool>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jwt {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rsa_public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    consumer: Option<Owner>,
+    #[serde(rename = "created_at", skip_serializing)]
+    _created_at: Option<IgnoredAny>,
+}
+
+impl Document {
+    /// # Errors
+    ///
+    /// Say what is wrong, and where.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_depth: 32,
+                flow_nesting_limit: 32,
+                // A million keys with their consumers, several times over.
+                max_nodes: 100_000_000,
+                max_events: 200_000_000,
+                max_total_scalar_bytes: 4 << 30,
+                max_aliases: 10_000,
+                max_anchors: 10_000,
+            },
+            strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            with_snippet: false,
+        };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn into_parts(self, allow_weak: bool) -> Parts {
+        let Self { consumers, keys, acls, basics, jwts, others } = self;
+        let mut parts = Parts { consumers: Vec::new(), acls, keys, basics, jwts, left_out: Vec::new() };
+        for consumer in consumers {
+            parts.take(consumer);
+        }
+        parts.left_out.extend(others.into_iter().map(|(name, count)| LeftOut {
+            why: why_left_out(&name).to_owned(),
+            what: format!("{name} ({count})"),
+        }));
+        parts.keys.iter_mut().for_each(|key| key.insecure_allow_weak = allow_weak);
+        let (hashed, basics): (Vec<_>, Vec<_>) = parts.basics.into_iter().partition(Basic::is_hashed);
+        parts.basics = basics;
+        parts.left_out.extend(hashed.iter().map(|basic| LeftOut {
+            what: basic.called(),
+            why: "its password is there as Kong's SHA-1 hash alone, which cannot be verified here; set a new one".into(),
+        }));
+        // A secret and a public key side by side is how Kong writes it; one of the two is used.
+        for jwt in &mut parts.jwts {
+            match jwt.algorithm.as_deref().unwrap_or("HS256").starts_with("HS") {
+                true => jwt.rsa_public_key = None,
+                false => jwt.secret = None,
+            }
+        }
+        parts
+    }
+}
+
+impl Parts {
+    fn take(&mut self, it: Consumer) {
+        let owner =
+            Owner { id: it.id.clone(), username: it.username.clone(), custom_id: it.custom_id.clone() };
+        // Another consumer of that name would have another id: then the name counts.
+        let owner = match owner.username {
+            Some(_) => Owner { id: None, custom_id: None, ..owner },
+            None => owner,
+        };
+        let called = called(Some(&owner));
+        for (name, count) in [
+            ("plugins", it.plugins.len()),
+            ("groups", it.groups.len()),
+            ("hmacauth_credentials", it.hmacauth_credentials.len()),
+            ("oauth2_credentials", it.oauth2_credentials.len()),
+            ("mtls_auth_credentials", it.mtls_auth_credentials.len()),
+        ] {
+            if count > 0 {
+                let why = why_left_out(name).to_owned();
+                self.left_out.push(LeftOut { what: format!("{name} ({count}) of {called}"), why });
+            }
+        }
+        let owned = || Some(owner.clone());
+        self.keys.extend(it.keyauth_credentials.into_iter().map(|key| Key { consumer: owned(), ..key }));
+        self.acls.extend(it.acls.into_iter().map(|acl| Acl { consumer: owned(), ..acl }));
+        self.basics
+            .extend(it.basicauth_credentials.into_iter().map(|basic| Basic { consumer: owned(), ..basic }));
+        self.jwts.extend(it.jwt_secrets.into_iter().map(|jwt| Jwt { consumer: owned(), ..jwt }));
+        let Consumer { id, username, custom_id, tags, .. } = it;
+        self.consumers.push(NewConsumer { id, username, custom_id, tags });
+    }
+}
+
+/// What a consumer may be named by.
+pub(super) fn names(it: &NewConsumer) -> Vec<String> {
+    [&it.id, &it.username, &it.custom_id].into_iter().flatten().cloned().collect()
+}
+
+fn why_left_out(name: &str) -> &'static str {
+    match name {
+        "services" | "routes" => {
+            "services are of your own `doorward.yaml`: hosts and paths come from Envoy's routes"
+        }
+        "plugins" => {
+            "policies are of the services in your own `doorward.yaml`; docs/kong.md has them side by side"
+        }
+        "consumer_groups" | "groups" => {
+            "groups that limit rates have no counterpart; `acls` are carried over"
+        }
+        "upstreams" | "targets" | "certificates" | "ca_certificates" | "snis" => "that is Envoy's",
+        _ => "has no counterpart here",
+    }
+}
+
+fn called(owner: Option<&Owner>) -> String {
+    let name = owner.and_then(|it| it.username.as_ref().or(it.custom_id.as_ref()).or(it.id.as_ref()));
+    name.map_or_else(|| "nobody".to_owned(), |name| format!("consumer `{name}`"))
+}
+
+fn name_of(owner: Option<&Owner>) -> Option<String> {
+    owner.and_then(|it| it.username.clone().or_else(|| it.custom_id.clone()).or_else(|| it.id.clone()))
+}
+
+impl Basic {
+    fn is_hashed(&self) -> bool {
+        // `deck gateway dump` writes hashes and says nothing.
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        self.skip_hash == Some(true) || (self.password.len() == 40 && self.password.bytes().all(hex))
+    }
+}
+
+impl Named for NewConsumer {
+    fn called(&self) -> String {
+        let Self { id, username, custom_id, .. } = self;
+        called(Some(&Owner { id: id.clone(), username: username.clone(), custom_id: custom_id.clone() }))
+    }
+
+    fn owner(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Named for Key {
+    fn called(&self) -> String {
+        let id = self.id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
+        format!("a key{id} of {}", called(self.consumer.as_ref()))
+    }
+
+    fn owner(&self) -> Option<String> {
+        name_of(self.consumer.as_ref())
+    }
+}
+
+impl Named for Acl {
+    fn called(&self) -> String {
+        format!("group `{}` of {}", self.group, called(self.consumer.as_ref()))
+    }
+
+    fn owner(&self) -> Option<String> {
+        name_of(self.consumer.as_ref())
+    }
+}
+
+impl Named for Basic {
+    fn called(&self) -> String {
+        format!("basic-auth `{}` of {}", self.username, called(self.consumer.as_ref()))
+    }
+
+    fn owner(&self) -> Option<String> {
+        name_of(self.consumer.as_ref())
+    }
+}
+
+impl Named for Jwt {
+    fn called(&self) -> String {
+        let key = self.key.as_ref().map(|key| format!(" `{key}`")).unwrap_or_default();
+        format!("a JWT credential{key} of {}", called(self.consumer.as_ref()))
+    }
+
+    fn owner(&self) -> Option<String> {
+        name_of(self.consumer.as_ref())
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Document;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .write_str("Kong's declarative file: a map with `_format_version`, `consumers` and so on")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+                let mut document = Document::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match &name[..] {
+                        "consumers" => document.consumers = map.next_value()?,
+                        "keyauth_credentials" => document.keys = map.next_value()?,
+                        "acls" => document.acls = map.next_value()?,
+                        "basicauth_credentials" => document.basics = map.next_value()?,
+                        "jwt_secrets" => document.jwts = map.next_value()?,
+                        // About the file itself.
+                        name if name.starts_with('_') => drop(map.next_value::<IgnoredAny>()?),
+                        _ => {
+                            let count = match map.next_value::<Value>()? {
+                                Value::Array(items) => items.len(),
+                                _ => 1,
+                            };
+                            document.others.push((name, count));
+                        }
+                    }
+                }
+                Ok(document)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// A name, an id, or a map with one of them.
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Owner;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(
+                    "a consumer: its username or id, or a map with `id`, `username` or `custom_id`",
+                )
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Owner, E> {
+                let name = Some(name.to_owned());
+                Ok(match name.as_deref().and_then(crate::issue::id_of) {
+                    Some(_) => Owner { id: name, ..Owner::default() },
+                    None => Owner { username: name, ..Owner::default() },
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Owner, A::Error> {
+                let mut owner = Owner::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match &name[..] {
+                        "id" => owner.id = map.next_value()?,
+                        "username" => owner.username = map.next_value()?,
+                        "custom_id" => owner.custom_id = map.next_value()?,
+                        _ => {
+                            return Err(serde::de::Error::unknown_field(
+                                &name,
+                                &["id", "username", "custom_id"],
+                            ));
+                        }
+                    }
+                }
+                Ok(owner)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_file_comes_to_what_the_api_takes_and_says_what_it_leaves_out() {
+        let text = "\
+_format_version: '3.0'
+_transform: true
+services:
+- {name: orders, url: http://orders.example, routes: [{name: r, paths: [/orders]}]}
+upstreams: [{name: u}]
+consumers:
+- username: alice
+  custom_id: '42'
+  tags: [a]
+  keyauth_credentials: [{key: alice-key-0123456789, ttl: 60}]
+  acls: [{group: gold}]
+  basicauth_credentials:
+  - {username: alice, password: hunter2}
+  - {username: old, password: 5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8}
+  jwt_secrets: [{key: iss, algorithm: RS256, secret: unused, rsa_public_key: PEM}]
+  hmacauth_credentials: [{username: a, secret: b}]
+- {custom_id: only}
+keyauth_credentials:
+- {key: other-key-0123456789, consumer: alice}
+- {key: third-key-0123456789, consumer: {id: 7d2f5c0e-4a7a-4c8e-9d5d-3f1f7a0c9b11}}
+";
+        let parts = Document::parse(text).unwrap().into_parts(true);
+        fn value(it: &impl Serialize) -> Value {
+            serde_json::to_value(it).unwrap()
+        }
+        assert_eq!(
+            value(&parts.consumers),
+            json!([
+                {"username": "alice", "custom_id": "42", "tags": ["a"]},
+                {"username": null, "custom_id": "only", "tags": null},
+            ])
+        );
+        assert_eq!(
+            value(&parts.keys),
+            json!([
+                {"key": "other-key-0123456789", "consumer": {"username": "alice"}, "insecure_allow_weak": true},
+                {"key": "third-key-0123456789", "consumer": {"id": "7d2f5c0e-4a7a-4c8e-9d5d-3f1f7a0c9b11"}, "insecure_allow_weak": true},
+                {"key": "alice-key-0123456789", "ttl": 60, "consumer": {"username": "alice"}, "insecure_allow_weak": true},
+            ])
+        );
+        assert_eq!(value(&parts.acls), json!([{"group": "gold", "consumer": {"username": "alice"}}]));
+        assert_eq!(
+            value(&parts.basics),
+            json!([{"username": "alice", "password": "hunter2", "consumer": {"username": "alice"}}])
+        );
+        assert_eq!(
+            value(&parts.jwts),
+            json!([{"key": "iss", "algorithm": "RS256", "rsa_public_key": "PEM", "consumer": {"username": "alice"}}])
+        );
+        let left_out: Vec<&str> = parts.left_out.iter().map(|it| &it.what[..]).collect();
+        assert_eq!(
+            left_out,
+            [
+                "hmacauth_credentials (1) of consumer `alice`",
+                "services (1)",
+                "upstreams (1)",
+                "basic-auth `old` of consumer `alice`",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_none_is_refused_by_its_place() {
+        for (text, expected) in [
+            ("- a", "expected"),
+            ("consumers: [{username: alice, keyauth_credentials: [{kei: x}]}]", "kei"),
+            ("consumers: [{user: alice}]", "user"),
+            ("keyauth_credentials: [{key: x, consumer: {name: y}}]", "name"),
+        ] {
+            let error = Document::parse(text).err().unwrap();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Names with passwords, for `Authorization: Basic`. A password exists here on its way to its hash.
+
+use uuid::Uuid;
+
+use super::owned::{Claim, Credential, Owned};
+use super::password::Password;
+use super::{By, Done, Issuer, Refusal, check_tags, id_of};
+use crate::domain::consumer::ConsumerId;
+use crate::store::StoreError;
+use crate::store::record::BasicRecord;
+
+/// A name with a password to be made.
+pub struct NewBasic {
+    /// `None`: a random one.
+    pub id: Option<Uuid>,
+    pub username: String,
+    pub password: Password,
+    pub tags: Vec<String>,
+}
+
+/// What becomes different about one; `None` stays as it is.
+#[derive(Default)]
+pub struct BasicChange {
+    pub username: Option<String>,
+    pub password: Option<Password>,
+    pub tags: Option<Vec<String>>,
+    pub enabled: Option<bool>,
+}
+
+const USERNAME: &str = "basic.username";
+
+/// Bytes.
+const LONGEST_USERNAME: usize = 256;
+
+impl Credential for BasicRecord {
+    const KIND: Owned = Owned::Basic;
+    const WHAT: &'static str = "basic-auth credential";
+    const CREATE: &'static str = "basic.create";
+    const CHANGE: &'static str = "basic.change";
+    const END: &'static str = "basic.delete";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        self.consumer
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        vec![(USERNAME, self.username.as_bytes().to_vec())]
+    }
+
+    fn taken(&self) -> Refusal {
+        Refusal::Taken { what: "username", name: self.username.clone() }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(bytes)
+    }
+}
+
+impl Issuer {
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that name.
+    pub async fn create_basic(
+        &self,
+        by: &By,
+        consumer: &str,
+        new: NewBasic,
+    ) -> Result<Done<BasicRecord>, Refusal> {
+        let owner = self.owner(consumer).await?;
+        check_username(&new.username)?;
+        let tags = check_tags(&new.tags)?;
+        let record = BasicRecord {
+            id: new.id.unwrap_or_else(Uuid::new_v4),
+            consumer: owner.id(),
+            username: new.username,
+            password: self.hashing.hash(new.password).await?,
+            tags,
+            enabled: true,
+            created_at: self.clock.now(),
+        };
+        self.make_credential(by, owner, record).await
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`]; [`Refusal::Taken`] where somebody has the new name.
+    pub async fn change_basic(
+        &self,
+        by: &By,
+        id: &Uuid,
+        change: BasicChange,
+    ) -> Result<Done<BasicRecord>, Refusal> {
+        change.username.iter().try_for_each(|name| check_username(name))?;
+        let tags = change.tags.as_deref().map(check_tags).transpose()?;
+        let password = match change.password {
+            None => None,
+            Some(password) => Some(self.hashing.hash(password).await?),
+        };
+        self.alter_credential(by, id, |it: BasicRecord| {
+            Ok(BasicRecord {
+                username: change.username.clone().unwrap_or(it.username),
+                password: password.clone().unwrap_or(it.password),
+                tags: tags.clone().unwrap_or(it.tags),
+                enabled: change.enabled.unwrap_or(it.enabled),
+                ..it
+            })
+        })
+        .await
+    }
+
+    /// The one of this id or username.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`].
+    pub async fn basic(&self, named: &str) -> Result<BasicRecord, Refusal> {
+        let absent = || Refusal::NotFound { what: BasicRecord::WHAT, name: named.to_owned() };
+        let id = match id_of(named) {
+            Some(id) => id,
+            None => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
+        };
+        Ok(self.credential(&id).await?.ok_or_else(absent)?.0)
+    }
+
+    /// In order of their ids, after `after`.
+    pub async fn basics(&self, after: Option<Uuid>, size: usize) -> Result<Vec<BasicRecord>, Refusal> {
+        self.credentials(after, size).await
+    }
+
+    /// The same for one consumer.
+    pub async fn basics_of(
+        &self,
+        consumer: &Uuid,
+        after: Option<Uuid>,
+        size: usize,
+    ) -> Result<Vec<BasicRecord>, Refusal> {
+        self.credentials_of(consumer, after, size).await
+    }
+
+    pub async fn end_basic(&self, by: &By, it: BasicRecord) -> Result<Done<BasicRecord>, Refusal> {
+        self.end_credential(by, it).await
+    }
+}
+
+/// RFC 7617: no colon, which ends it, and no control characters.
+fn check_username(name: &str) -> Result<(), Refusal> {
+    let why = if name.is_empty() {
+        "must not be empty".into()
+    } else if name.len() > LONGEST_USERNAME {
+        format!("has {} bytes, expected at most {LONGEST_USERNAME}", name.len())
+    } else if name.contains(':') || name.chars().any(char::is_control) {
+        "must not hold colons or control characters".into()
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Invalid { field: "username", why })
+}

@@ -1,0 +1,279 @@
+//! Taking over what another gateway knows, many at a time.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::consumers::{Owner, steps_to};
+use super::keys::VERIFIER;
+use super::owned::{Credential, not_without};
+use super::{
+    Act, By, ConsumerChange, Issuer, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
+};
+use crate::store::record::{ConsumerRecord, JwtRecord, KeyRecord};
+use crate::store::{Step, StoreError};
+
+/// What came of one of them.
+#[derive(Debug)]
+pub enum Outcome {
+    Made,
+    /// It was there, and was given groups that it lacked.
+    Added,
+    /// It was there as it is.
+    Unchanged,
+    Refused(Refusal),
+}
+
+/// Whether anything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    Earnest,
+    /// Only says what would be done.
+    Dry,
+}
+
+impl Issuer {
+    /// Consumers, found again by id, username or custom id. One that is there keeps all that it has.
+    ///
+    /// # Errors
+    ///
+    /// The store's; what is wrong with one of them is its outcome.
+    pub async fn import_consumers(
+        &self,
+        by: &By,
+        new: Vec<NewConsumer>,
+        run: Run,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let mut outcomes = Vec::with_capacity(new.len());
+        let mut made = Vec::new();
+        for new in new {
+            let outcome = match self.consumer_there(&new).await {
+                Ok(Some(found)) => self.add_groups(by, found, new.groups, run).await,
+                Ok(None) => self.changed(self.blank(new.id), &new.into()).map(|record| {
+                    made.push((outcomes.len(), record));
+                    Outcome::Made
+                }),
+                Err(refusal) => Err(refusal),
+            };
+            outcomes.push(outcome_of(outcome)?);
+        }
+        if run == Run::Dry || made.is_empty() {
+            return Ok(outcomes);
+        }
+        let steps = made.iter().flat_map(|(_, record)| steps_to(None, record)).collect();
+        match self.write(import(by, "consumer.import"), steps, ()).await {
+            Ok(_) => {}
+            Err(Refusal::Store(StoreError::Conflict { .. })) => {
+                for (at, record) in made {
+                    let steps = steps_to(None, &record);
+                    let written = self.write(by.does("consumer.create", record.id), steps, ()).await;
+                    outcomes[at] = match written {
+                        Err(Refusal::Store(StoreError::Conflict { .. })) => {
+                            let name = record.username.or(record.custom_id).unwrap_or_default();
+                            Outcome::Refused(Refusal::Taken { what: "consumer", name })
+                        }
+                        written => outcome_of(written.map(|_| Outcome::Made))?,
+                    };
+                }
+            }
+            Err(refusal) => return Err(refusal),
+        }
+        Ok(outcomes)
+    }
+
+    async fn consumer_there(&self, new: &NewConsumer) -> Result<Option<ConsumerRecord>, Refusal> {
+        let id = new.id.map(|id| id.to_string());
+        for name in [id.as_ref(), new.username.as_ref()].into_iter().flatten() {
+            self.not_declared(name)?;
+            match self.consumer(name).await {
+                Err(Refusal::NotFound { .. }) => {}
+                found => return found.map(Some),
+            }
+        }
+        match &new.custom_id {
+            Some(custom_id) => self.consumer_with_custom_id(custom_id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn add_groups(
+        &self,
+        by: &By,
+        found: ConsumerRecord,
+        groups: Vec<String>,
+        run: Run,
+    ) -> Result<Outcome, Refusal> {
+        let mut all: Vec<String> = found.groups.into_iter().map(|member| member.group).collect();
+        let had = all.len();
+        for group in groups {
+            if !all.contains(&group) {
+                all.push(group);
+            }
+        }
+        if all.len() == had {
+            return Ok(Outcome::Unchanged);
+        }
+        if run == Run::Earnest {
+            let change = ConsumerChange { groups: Some(all), ..ConsumerChange::default() };
+            self.change_consumer(by, &found.id.to_string(), &change).await?;
+        }
+        Ok(Outcome::Added)
+    }
+
+    /// Keys with their consumers, found again by their texts.
+    ///
+    /// # Errors
+    ///
+    /// The store's; what is wrong with one of them is its outcome.
+    pub async fn import_keys(
+        &self,
+        by: &By,
+        new: Vec<(Owner, NewKey)>,
+        run: Run,
+    ) -> Result<Vec<Outcome>, Refusal> {
+        let mut outcomes = Vec::with_capacity(new.len());
+        let mut made = Vec::new();
+        for (owner, new) in new {
+            let outcome = self.prepare_key(owner.id(), new).map(|(key, steps)| {
+                made.push(Prepared { at: outcomes.len(), owner, key, steps });
+                Outcome::Made
+            });
+            outcomes.push(outcome_of(outcome)?);
+        }
+        if run == Run::Earnest {
+            let mut owners: HashMap<Uuid, Owner> = HashMap::new();
+            owners.extend(made.iter().map(|it| (it.owner.id(), it.owner)));
+            let mut steps: Vec<Step> = made.iter().flat_map(|it| it.steps.iter().cloned()).collect();
+            steps.extend(owners.into_values().filter_map(not_without));
+            match self.write(import(by, "key.import"), steps, ()).await {
+                Ok(_) => return Ok(outcomes),
+                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        for it in made {
+            let at = it.at;
+            outcomes[at] = outcome_of(self.import_key(by, it, run).await)?;
+        }
+        Ok(outcomes)
+    }
+
+    /// One by itself, where all together met with one that was there.
+    async fn import_key(&self, by: &By, it: Prepared, run: Run) -> Result<Outcome, Refusal> {
+        let record = &it.key.record;
+        for verifier in self.ring.peppers().verifiers(it.key.text.expose().as_bytes()).collect::<Vec<_>>() {
+            if let Some(id) = self.owner_of(VERIFIER, verifier.as_bytes()).await? {
+                let theirs = self.credential::<KeyRecord>(&id).await?;
+                let same = theirs.is_some_and(|(theirs, _)| theirs.consumer == record.consumer);
+                return if same { Ok(Outcome::Unchanged) } else { Err(Refusal::KeyInUse) };
+            }
+        }
+        if self.credential::<KeyRecord>(&record.id).await?.is_some() {
+            return Err(Refusal::IdTaken { what: KeyRecord::WHAT, id: record.id });
+        }
+        if run == Run::Dry {
+            return Ok(Outcome::Made);
+        }
+        let act = by.does(KeyRecord::CREATE, record.id);
+        let steps = it.steps.into_iter().chain(not_without(it.owner)).collect();
+        match self.write(act, steps, ()).await {
+            Err(Refusal::Store(StoreError::Conflict { .. })) => Err(Refusal::KeyInUse),
+            written => written.map(|_| Outcome::Made),
+        }
+    }
+
+    /// A name with a password, found again by the name.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn import_basic(
+        &self,
+        by: &By,
+        (owner, new): (Owner, NewBasic),
+        run: Run,
+    ) -> Result<Outcome, Refusal> {
+        let outcome = match self.basic(&new.username).await {
+            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) => {
+                self.create_basic(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        outcome_of(outcome)
+    }
+
+    /// What a consumer's JWTs are verified with, found again by its key.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn import_jwt(
+        &self,
+        by: &By,
+        (owner, new): (Owner, NewJwt),
+        run: Run,
+    ) -> Result<Outcome, Refusal> {
+        let found = match &new.key {
+            Some(key) => self.jwt(key).await,
+            None => Err(Refusal::NotFound { what: JwtRecord::WHAT, name: String::new() }),
+        };
+        let outcome = match found {
+            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) => {
+                self.create_jwt(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        outcome_of(outcome)
+    }
+
+    /// A membership, found again by its group.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn import_membership(
+        &self,
+        by: &By,
+        (owner, new): (Owner, NewMembership),
+        run: Run,
+    ) -> Result<Outcome, Refusal> {
+        let consumer = owner.id().to_string();
+        let outcome = match self.membership_of(&consumer, &new.group).await {
+            Ok(_) => Ok(Outcome::Unchanged),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) => self.join_group(by, &consumer, new).await.map(|_| Outcome::Made),
+            Err(refusal) => Err(refusal),
+        };
+        outcome_of(outcome)
+    }
+}
+
+/// A key that is ready to be written.
+struct Prepared {
+    at: usize,
+    owner: Owner,
+    key: MadeKey,
+    steps: Vec<Step>,
+}
+
+/// Of many objects at once, of which none stands for the others.
+fn import<'b>(by: &'b By, action: &'static str) -> Act<'b> {
+    Act { by, action, object: None, operation: None }
+}
+
+fn theirs_or_taken<C: Credential>(same_consumer: bool, found: &C) -> Result<Outcome, Refusal> {
+    if same_consumer { Ok(Outcome::Unchanged) } else { Err(found.taken()) }
+}
+
+/// A refusal of one is its outcome; a store that does not answer ends the import.
+fn outcome_of(outcome: Result<Outcome, Refusal>) -> Result<Outcome, Refusal> {
+    match outcome {
+        Err(Refusal::Store(error)) => Err(Refusal::Store(error)),
+        Err(refusal) => Ok(Outcome::Refused(refusal)),
+        Ok(outcome) => Ok(outcome),
+    }
+}

@@ -1,0 +1,230 @@
+//! Credentials that a consumer owns: how they are written, found and ended, whatever they are.
+
+use uuid::Uuid;
+
+use super::consumers::Owner;
+use super::{By, Done, Issuer, Refusal, TRIES, claim, delete, unique};
+use crate::domain::consumer::ConsumerId;
+use crate::store::record::{BasicRecord, JwtRecord, KeyRecord};
+use crate::store::{Effect, Expect, Name, Record, Step, StoreError, Table};
+
+/// The kinds of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owned {
+    Key,
+    Basic,
+    Jwt,
+}
+
+/// A text that nobody else may have: what kind it is of, and its bytes.
+pub(super) type Claim = (&'static str, Vec<u8>);
+
+/// A credential as it is stored.
+pub(super) trait Credential: Clone {
+    const KIND: Owned;
+    /// As errors call it.
+    const WHAT: &'static str;
+    /// As the audit log calls what is done with it.
+    const CREATE: &'static str;
+    const CHANGE: &'static str;
+    const END: &'static str;
+
+    fn id(&self) -> Uuid;
+    fn consumer(&self) -> ConsumerId;
+    fn claims(&self) -> Vec<Claim>;
+    /// What is said where one of the claims is another's.
+    fn taken(&self) -> Refusal;
+    fn encode(&self) -> Vec<u8>;
+    fn decode(bytes: &[u8]) -> Result<Self, StoreError>;
+}
+
+impl Owned {
+    pub(super) const ALL: [Self; 3] = [Self::Key, Self::Basic, Self::Jwt];
+
+    pub(super) fn table(self) -> Table {
+        match self {
+            Self::Key => Table::Key,
+            Self::Basic => Table::Basic,
+            Self::Jwt => Table::Jwt,
+        }
+    }
+
+    /// Under what a consumer's are listed in [`Table::Owned`]. Stored: never change it.
+    fn owner(self, consumer: &ConsumerId) -> Uuid {
+        match self {
+            Self::Key => *consumer,
+            Self::Basic => Uuid::new_v5(consumer, b"basic"),
+            Self::Jwt => Uuid::new_v5(consumer, b"jwt"),
+        }
+    }
+
+    pub(super) fn prefix(self, consumer: &ConsumerId) -> [u8; 16] {
+        self.owner(consumer).into_bytes()
+    }
+
+    pub(super) fn name(self, consumer: &ConsumerId, id: &Uuid) -> Name {
+        Name::pair(&self.owner(consumer), id)
+    }
+
+    /// What ends a stored one.
+    pub(super) fn ending(self, stored: &Record) -> Result<Vec<Step>, StoreError> {
+        Ok(match self {
+            Self::Key => ending(&KeyRecord::decode(&stored.payload)?),
+            Self::Basic => ending(&BasicRecord::decode(&stored.payload)?),
+            Self::Jwt => ending(&JwtRecord::decode(&stored.payload)?),
+        })
+    }
+}
+
+/// What makes a credential.
+pub(super) fn making<C: Credential>(it: &C) -> Vec<Step> {
+    let (id, consumer) = (it.id(), it.consumer());
+    let put =
+        |table, name, payload| Step { table, name, expect: Expect::Absent, effect: Effect::Put(payload) };
+    let mut steps = vec![
+        put(C::KIND.table(), Name::of(&id), it.encode()),
+        put(Table::Owned, C::KIND.name(&consumer, &id), Vec::new()),
+    ];
+    steps.extend(it.claims().iter().map(|(kind, text)| claim(kind, text, &id)));
+    steps
+}
+
+/// What makes one of it that was written by the change of this number into another one.
+pub(super) fn changing<C: Credential>(before: &C, revision: u64, after: &C) -> Vec<Step> {
+    let mut steps = vec![Step {
+        table: C::KIND.table(),
+        name: Name::of(&after.id()),
+        expect: Expect::Revision(revision),
+        effect: Effect::Put(after.encode()),
+    }];
+    let (had, has) = (before.claims(), after.claims());
+    let gone = had.iter().filter(|it| !has.contains(it));
+    steps.extend(gone.map(|(kind, text)| delete(Table::Unique, unique(kind, text))));
+    let new = has.iter().filter(|it| !had.contains(it));
+    steps.extend(new.map(|(kind, text)| claim(kind, text, &after.id())));
+    steps
+}
+
+/// What ends a credential and all that points to it.
+pub(super) fn ending<C: Credential>(it: &C) -> Vec<Step> {
+    let mut steps = vec![
+        // Only once: a second one could take away what has been claimed anew since.
+        Step {
+            table: C::KIND.table(),
+            name: Name::of(&it.id()),
+            expect: Expect::Present,
+            effect: Effect::Delete,
+        },
+        delete(Table::Owned, C::KIND.name(&it.consumer(), &it.id())),
+    ];
+    steps.extend(it.claims().iter().map(|(kind, text)| delete(Table::Unique, unique(kind, text))));
+    steps
+}
+
+/// That the consumer is there, who may be deleted at this moment.
+pub(super) fn not_without(owner: Owner) -> Option<Step> {
+    match owner {
+        Owner::Declared(_) => None,
+        Owner::Stored(id) => Some(Step {
+            table: Table::Consumer,
+            name: Name::of(&id),
+            expect: Expect::Present,
+            effect: Effect::Keep,
+        }),
+    }
+}
+
+/// Says what stands in the way of a credential that was to be made.
+pub(super) fn unmade<C: Credential>(refusal: Refusal, it: &C) -> Refusal {
+    match refusal {
+        Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. }) => Refusal::Raced,
+        Refusal::Store(StoreError::Conflict { table, .. }) if table == C::KIND.table() => {
+            Refusal::IdTaken { what: C::WHAT, id: it.id() }
+        }
+        Refusal::Store(StoreError::Conflict { .. }) => it.taken(),
+        other => other,
+    }
+}
+
+impl Issuer {
+    pub(super) async fn credential<C: Credential>(&self, id: &Uuid) -> Result<Option<(C, u64)>, Refusal> {
+        let stored = self.store.read(C::KIND.table(), &Name::of(id)).await?;
+        Ok(stored
+            .map(|stored| Ok::<_, StoreError>((C::decode(&stored.payload)?, stored.revision)))
+            .transpose()?)
+    }
+
+    /// In order of their ids, after `after`.
+    pub(super) async fn credentials<C: Credential>(
+        &self,
+        after: Option<Uuid>,
+        size: usize,
+    ) -> Result<Vec<C>, Refusal> {
+        let after = after.as_ref().map(Name::of);
+        let records = self.store.scan(C::KIND.table(), &[], after.as_ref(), size).await?;
+        Ok(records.iter().map(|record| C::decode(&record.payload)).collect::<Result<_, _>>()?)
+    }
+
+    /// The same for one consumer.
+    pub(super) async fn credentials_of<C: Credential>(
+        &self,
+        consumer: &ConsumerId,
+        after: Option<Uuid>,
+        size: usize,
+    ) -> Result<Vec<C>, Refusal> {
+        let after = after.map(|after| C::KIND.name(consumer, &after));
+        let owned = self.store.scan(Table::Owned, &C::KIND.prefix(consumer), after.as_ref(), size).await?;
+        let mut found = Vec::with_capacity(owned.len());
+        for owned in owned {
+            let Some(id) = owned.name.0.get(16..).and_then(|id| Uuid::from_slice(id).ok()) else { continue };
+            found.extend(self.credential(&id).await?.map(|(it, _)| it));
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn make_credential<C: Credential>(
+        &self,
+        by: &By,
+        owner: Owner,
+        it: C,
+    ) -> Result<Done<C>, Refusal> {
+        let mut steps = making(&it);
+        steps.extend(not_without(owner));
+        let blame = it.clone();
+        self.write(by.makes(C::CREATE, blame.id()), steps, it)
+            .await
+            .map_err(|refusal| unmade(refusal, &blame))
+    }
+
+    /// Changes a credential by what it is. One that others change at the same moment is looked at again.
+    pub(super) async fn alter_credential<C: Credential>(
+        &self,
+        by: &By,
+        id: &Uuid,
+        alter: impl Fn(C) -> Result<C, Refusal>,
+    ) -> Result<Done<C>, Refusal> {
+        for _ in 0..TRIES {
+            let found = self.credential::<C>(id).await?;
+            let absent = || Refusal::NotFound { what: C::WHAT, name: id.to_string() };
+            let (before, revision) = found.ok_or_else(absent)?;
+            let after = alter(before.clone())?;
+            let steps = changing(&before, revision, &after);
+            let blame = after.clone();
+            match self.write(by.does(C::CHANGE, *id), steps, after).await {
+                Err(Refusal::Store(StoreError::Conflict { table, .. })) if table == C::KIND.table() => {}
+                done => return done.map_err(|refusal| unmade(refusal, &blame)),
+            }
+        }
+        Err(Refusal::Raced)
+    }
+
+    /// Ends a credential. When this returns, no check of this instance takes it any more (or
+    /// [`Done::applied`] is false), and it will not come back.
+    pub(super) async fn end_credential<C: Credential>(&self, by: &By, it: C) -> Result<Done<C>, Refusal> {
+        let (id, name) = (it.id(), it.id().to_string());
+        self.write(by.does(C::END, id), ending(&it), it).await.map_err(|refusal| match refusal {
+            Refusal::Store(StoreError::Conflict { .. }) => Refusal::NotFound { what: C::WHAT, name },
+            other => other,
+        })
+    }
+}
