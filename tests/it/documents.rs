@@ -53,7 +53,8 @@ fn policy() -> String {
 }
 
 /// Named in passing, without what they need: their help is there.
-const IN_PASSING: [&str; 12] = [
+const IN_PASSING: [&str; 13] = [
+    "completions",
     "consumer create",
     "consumer update",
     "consumer",
