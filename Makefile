@@ -26,9 +26,10 @@ test: tools fmt-check lint doc ## Everything that has to pass: format, lints, do
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory fuzz
 
-tools: ## Finds Envoy and Redis, or installs them into target/tools
+tools: ## Finds Envoy, Redis and schemathesis, or installs them into target/tools
 	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
 	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
+	@schemathesis=$$(tests/tools.sh schemathesis); echo "schemathesis: $$schemathesis"
 
 fmt: ## Formats the source
 	$(CARGO) fmt --all

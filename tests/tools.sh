@@ -3,6 +3,7 @@
 #
 #   tests/tools.sh envoy   prints the path of an Envoy
 #   tests/tools.sh redis   prints the path of a redis-server
+#   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -13,6 +14,7 @@ readonly ENVOY_VERSION=1.40.0
 readonly ENVOY_OLDEST_MINOR=38
 # Functions and ACLs as we use them.
 readonly REDIS_OLDEST_MAJOR=7
+readonly SCHEMATHESIS_VERSION=4.32.5
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -128,6 +130,21 @@ find_redis() {
     echo "$found"
 }
 
+find_schemathesis() {
+    local folder="$TOOLS/schemathesis"
+    if [ "$("$folder/bin/schemathesis" --version 2>/dev/null | sed 's/.* //')" != "$SCHEMATHESIS_VERSION" ]; then
+        command -v python3 >/dev/null ||
+            fail "no python3 to install schemathesis with" "install python3 and python3-venv"
+        say "installing schemathesis $SCHEMATHESIS_VERSION from PyPI into target/tools/schemathesis (about 90 MB)"
+        rm -rf "$folder"
+        python3 -m venv "$folder" >&2 ||
+            fail "python3 could not make a virtual environment" "install python3-venv"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS_VERSION" >&2 ||
+            fail "pip could not install schemathesis==$SCHEMATHESIS_VERSION" "see pip's message above"
+    fi
+    echo "$folder/bin/schemathesis"
+}
+
 # Tests start in parallel: whoever comes second waits for the first one's installation.
 mkdir -p "$TOOLS"
 exec 9>"$TOOLS/.lock"
@@ -136,5 +153,6 @@ if command -v flock >/dev/null; then flock 9; fi
 case "${1:-}" in
     envoy) find_envoy ;;
     redis) find_redis ;;
-    *) fail "unknown tool '${1:-}'" "say envoy or redis" ;;
+    schemathesis) find_schemathesis ;;
+    *) fail "unknown tool '${1:-}'" "say envoy, redis or schemathesis" ;;
 esac

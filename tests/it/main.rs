@@ -43,6 +43,7 @@ mod readme;
 mod reload;
 mod rules;
 mod samples;
+mod schemathesis;
 mod secrets;
 mod shadow;
 mod shared_store;

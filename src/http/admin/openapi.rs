@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi, RefOr, Response as Answer};
+use utoipa::openapi::{Info, OpenApi, RefOr, Response as Answer};
 use utoipa_axum::routes;
 
 use super::desk::{Desk, Right};
@@ -36,7 +36,7 @@ fn complete(mut openapi: OpenApi) -> OpenApi {
     let components = openapi.components.get_or_insert_default();
     components.security_schemes.extend(schemes);
     openapi.security = Some(vec![SecurityRequirement::new("admin_key", [""; 0])]);
-    openapi.info.title = "Doorward admin API".to_owned();
+    openapi.info = Info::new("Doorward admin API", env!("CARGO_PKG_VERSION"));
     openapi.info.description =
         Some("Kong's Admin API where Kong has the path, and our own beside it.".to_owned());
     for (path, item) in &mut openapi.paths.paths {
