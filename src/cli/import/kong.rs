@@ -255,9 +255,7 @@ fn why_left_out(name: &str) -> &'static str {
         "services" | "routes" => {
             "services are of your own `doorward.yaml`: hosts and paths come from Envoy's routes"
         }
-        "plugins" => {
-            "policies are of the services in your own `doorward.yaml`; docs/kong.md has them side by side"
-        }
+        "plugins" => "policies are of the services in your own `doorward.yaml`",
         "consumer_groups" | "groups" => {
             "groups that limit rates have no counterpart; `acls` are carried over"
         }
