@@ -1,5 +1,6 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use crate::clock::Clock;
-use crate::domain::authentication::Authentication;
+use crate::domain::authentication::{Authentication, ConsumerBy};
 use crate::domain::catalog::Catalog;
 use crate::domain::client::Client;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::credential::Challenges;
-use crate::domain::decide::{Decided, Directory, Owned, Trail, World, decide_before};
+use crate::domain::decide::{Decided, Directory, Owned, Token, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
 use crate::domain::deployment::Mode;
 use crate::domain::headers::{Mutations, mutate, unvouched};
+use crate::domain::issuer::{Issuer, Keys};
+use crate::domain::jwt::{self, KeySet, Refused};
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::request::Request;
@@ -23,6 +26,8 @@ use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
+use crate::issuers::{Answer, Issuers, Pool};
+pub use crate::issuers::{Done, Waiting, Work};
 use crate::replica::{Replica, Usage};
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
 
@@ -78,8 +83,14 @@ pub struct Checker {
     clock: Clock,
     telemetry: Arc<Telemetry>,
     usage: Arc<Usage>,
+    issuers: Arc<Issuers>,
+    /// Who verifies signatures; `None`: whoever asks.
+    pool: Option<Pool>,
     on_fault: OnFault,
 }
+
+/// How often one check may be decided anew because a signature was verified: no deployment asks for more.
+pub const MOST_SIGNATURES: usize = 8;
 
 /// Seconds after which a caller may try again where Doorward could not decide: a failover of the
 /// store takes a few.
@@ -101,8 +112,11 @@ impl Checker {
         clock: Clock,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let usage = Arc::default();
-        Self { catalog, peppers, replica, clock, telemetry, usage, on_fault: OnFault::default() }
+        let issuers = Issuers::new(clock.clone(), Arc::clone(&telemetry), None, 0);
+        issuers.follow(catalog.load().issuers());
+        let (issuers, pool, usage) = (Arc::new(issuers), None, Arc::default());
+        let on_fault = OnFault::default();
+        Self { catalog, peppers, replica, clock, telemetry, usage, issuers, pool, on_fault }
     }
 
     /// Has every use of a key counted there.
@@ -110,20 +124,60 @@ impl Checker {
         Self { usage, ..self }
     }
 
+    /// With issuers whose keys are fetched, and threads for signatures.
+    pub fn with_issuers(self, issuers: Arc<Issuers>, pool: Pool) -> Self {
+        Self { issuers, pool: Some(pool), ..self }
+    }
+
     pub fn with_on_fault(self, on_fault: OnFault) -> Self {
         Self { on_fault, ..self }
     }
 
     /// Decides one request and hands the decision to `render`, whatever happens: a panic while
-    /// deciding becomes the denial `internal`. Never waits.
+    /// deciding becomes the denial `internal`. A signature is verified on the way: for whoever has no
+    /// other checks to think of.
     pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        self.decide(request, &mut Unwatched, |decision, line, Told { now, used }| {
-            self.telemetry.record(line, now);
-            if let Some(key) = used {
-                self.usage.note(key, now);
-            }
+        let inquiry = Inquiry { done: &[], at_once: true };
+        let decided = self.decide(request, inquiry, &mut Unwatched, |decision, line, told| {
+            self.record(line, told);
+            render(decision)
+        });
+        decided.unwrap_or_else(|_| unreachable!("{NOTHING_LEFT}"))
+    }
+
+    /// The same without ever waiting.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is decided yet, because a signature has to be verified: have it done
+    /// ([`Checker::verify`]), and ask again with what came of it among `done`.
+    pub fn attempt<T>(
+        &self,
+        request: &Request<'_>,
+        done: &[Done],
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> Result<T, Work> {
+        let inquiry = Inquiry { done, at_once: false };
+        self.decide(request, inquiry, &mut Unwatched, |decision, line, told| {
+            self.record(line, told);
             render(decision)
         })
+    }
+
+    /// Counts a decision that was made, and the use of the key that opened.
+    fn record(&self, line: &DecisionLine<'_>, Told { now, used }: Told) {
+        self.telemetry.record(line, now);
+        if let Some(key) = used {
+            self.usage.note(key, now);
+        }
+    }
+
+    /// Has a signature verified, in its turn; `None` where too many wait already.
+    pub fn verify(&self, work: Work) -> Option<Waiting> {
+        match &self.pool {
+            Some(pool) => pool.submit(work),
+            None => Some(work.done_already()),
+        }
     }
 
     /// Decides a request that was only described, and gives every step to `witness`; `render` gets
@@ -134,7 +188,9 @@ impl Checker {
         witness: &mut impl Witness,
         render: impl FnOnce(&Decision<'_>, &DecisionLine<'_>) -> T,
     ) -> T {
-        self.decide(request, witness, |decision, line, _| render(decision, line))
+        let inquiry = Inquiry { done: &[], at_once: true };
+        let decided = self.decide(request, inquiry, witness, |decision, line, _| render(decision, line));
+        decided.unwrap_or_else(|_| unreachable!("{NOTHING_LEFT}"))
     }
 
     /// The answer where no request could be read or decided about (`malformed_request`,
@@ -155,18 +211,31 @@ impl Checker {
     fn decide<T>(
         &self,
         request: &Request<'_>,
+        inquiry: Inquiry<'_>,
         witness: &mut impl Witness,
         tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told) -> T,
-    ) -> T {
+    ) -> Result<T, Work> {
         let began = self.begin();
         let catalog = self.catalog.load();
-        let known = Known { catalog: &catalog, replica: &self.replica, boottime: began.boottime };
+        let known = Known {
+            catalog: &catalog,
+            replica: &self.replica,
+            issuers: &self.issuers,
+            boottime: began.boottime,
+            now: began.now,
+            inquiry,
+            unverified: Cell::new(None),
+        };
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let Decided { verdict, trail } =
             catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
                 .unwrap_or_else(|_| panicked());
+        // Whatever came out: it was decided without knowing what was presented.
+        if let Some(work) = known.unverified.take() {
+            return Err(work);
+        }
         let case = Concluded { began, request, trail: &trail, catalog: &catalog };
-        match verdict {
+        Ok(match verdict {
             Ok(Verdict::Allow(grant)) => {
                 let mutated =
                     catch_unwind(AssertUnwindSafe(|| mutate(&grant, &catalog, request, trail.query())));
@@ -177,7 +246,7 @@ impl Checker {
             }
             Ok(Verdict::Deny(denial)) => self.conclude(case, Conclusion::Deny(denial), tell),
             Err(fault) => self.conclude(case, Conclusion::Fault(fault), tell),
-        }
+        })
     }
 
     fn begin(&self) -> Began {
@@ -199,7 +268,7 @@ impl Checker {
             Some(principal) => (principal.credential(), principal.consumer()),
             None => (trail.credential.as_ref(), trail.consumer.as_ref()),
         };
-        let used = conclusion.principal().and_then(Principal::credential).map(|CredentialName::Id(id)| *id);
+        let used = conclusion.principal().and_then(Principal::credential).and_then(CredentialName::id);
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
@@ -346,6 +415,8 @@ fn request_id<'a>(request: &Request<'a>) -> &'a str {
 /// Characters.
 const LONGEST_REQUEST_ID: usize = 128;
 
+const NOTHING_LEFT: &str = "a signature that is verified at once is not left to be verified";
+
 const PANICKED: Denial = Denial::Internal { why: "a panic while deciding" };
 
 fn panicked<'w, 'r>() -> Decided<'w, 'r> {
@@ -357,8 +428,22 @@ fn panicked<'w, 'r>() -> Decided<'w, 'r> {
 struct Known<'k> {
     catalog: &'k Catalog,
     replica: &'k Replica,
+    issuers: &'k Issuers,
     /// CLOCK_BOOTTIME, pinned for the whole check.
     boottime: Duration,
+    now: Timestamp,
+    inquiry: Inquiry<'k>,
+    /// The first signature that was asked about and is not verified.
+    unverified: Cell<Option<Work>>,
+}
+
+/// What to do about signatures that are not verified yet.
+#[derive(Clone, Copy)]
+struct Inquiry<'k> {
+    /// What was verified for this very check.
+    done: &'k [Done],
+    /// Whether the rest is verified here and now, for whoever can wait.
+    at_once: bool,
 }
 
 impl Directory for Known<'_> {
@@ -388,4 +473,49 @@ impl Directory for Known<'_> {
         self.replica.trust(self.boottime)?;
         Ok(self.replica.consumer(id))
     }
+
+    fn consumer_by(&self, by: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault> {
+        if let Some(consumer) = self.catalog.consumer_by(by, text) {
+            return Ok(Some(Arc::clone(consumer)));
+        }
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.consumer_by(by, text))
+    }
+
+    fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {
+        let loaded = match &issuer.keys {
+            Keys::Read(_) | Keys::Published(_) => match self.issuers.loaded(issuer) {
+                Ok(loaded) => loaded,
+                // What could be no token of this issuer, whatever its keys, is the caller's to mend.
+                Err(fault) => match jwt::screen(token, &issuer.rules, &KeySet::NONE) {
+                    Err(refused) => return Ok(Token::Refused(refused)),
+                    Ok(_) => return Err(fault),
+                },
+            },
+            Keys::Ours => {
+                self.replica.trust(self.boottime)?;
+                match self.replica.signing_keys() {
+                    Some(keys) => self.issuers.ours(&keys.set),
+                    None => return Ok(Token::Refused(Refused::UnknownKey)),
+                }
+            }
+        };
+        let done = match loaded.ask(issuer, token, self.now, self.inquiry.done) {
+            Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),
+            Answer::Refused(refused) => return Ok(Token::Refused(refused)),
+            Answer::Unverified(work) if self.inquiry.at_once => work.run(),
+            Answer::Unverified(work) => {
+                let first = self.unverified.take().unwrap_or(work);
+                self.unverified.set(Some(first));
+                return Ok(Token::Unverified);
+            }
+        };
+        Ok(match done.found() {
+            Ok(claims) => Token::Genuine(Arc::clone(claims)),
+            Err(refused) => Token::Refused(refused),
+        })
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! * [`domain`] — the nouns and the rules of a decision; pure.
 //! * [`config`] — what the operator wrote.
 //! * [`store`] — where records live; [`replica`] — what this instance knows of them.
+//! * [`issuers`] — other issuers' keys, and what was verified with them.
 //! * [`check`] — the shell of one decision; [`explain`] — the same for a request that is only described,
 //!   every step told.
 //! * [`cases`] — described requests beside a policy, and what is expected of them.
@@ -24,6 +25,7 @@ pub mod explain;
 pub mod grpc;
 pub mod http;
 pub mod issue;
+pub mod issuers;
 pub mod reload;
 pub mod replica;
 pub mod server;

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Faults, Loaded};
 use crate::domain::catalog::Catalog;
 use crate::domain::verifier::Peppers;
+use crate::issuers::Issuers;
 use crate::server::Certificates;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{LevelHandle, Levels};
@@ -29,6 +30,7 @@ pub struct Reloader {
     pub started: Config,
     pub file: Option<PathBuf>,
     pub catalog: Arc<ArcSwap<Catalog>>,
+    pub issuers: Arc<Issuers>,
     /// The digest of the catalog in force.
     pub digest: Arc<AtomicU64>,
     /// The weak keys that the file declares.
@@ -93,7 +95,13 @@ impl Reloader {
                 self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
                 self.weak_keys.store(config.weak_keys(), Ordering::Relaxed);
                 self.digest.store(config.digest(&self.peppers), Ordering::Release);
-                self.catalog.store(Arc::new(catalog));
+                // All that the catalog before or the new one may ask for, and then what the new one does.
+                let before = self.catalog.load_full();
+                let gone = before.issuers().iter().filter(|issuer| catalog.issuer(&issuer.name).is_none());
+                self.issuers.follow(catalog.issuers().iter().chain(gone));
+                let catalog = Arc::new(catalog);
+                self.catalog.store(Arc::clone(&catalog));
+                self.issuers.follow(catalog.issuers());
                 info!(cause, "the configuration has been reloaded");
                 true
             }

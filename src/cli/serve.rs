@@ -27,10 +27,12 @@ use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint, Loaded};
+use crate::domain::catalog::Catalog;
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper, Peer};
 use crate::http::{explain, status};
-use crate::issue::{Attempts, Issuer, KeyLives};
+use crate::issue::{Attempts, Issuer, KeyLives, self_test};
+use crate::issuers::{Issuers, Pool};
 use crate::reload::{Reloader, levels};
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
@@ -228,7 +230,15 @@ fn serve_until_told(
     )
     .with_on_fault(config.on_fault.into())
     .with_usage(Arc::clone(&usage));
-    let checker = Arc::new(checker);
+    let issuers = Arc::new(Issuers::new(
+        clock.clone(),
+        Arc::clone(&telemetry),
+        Some(runtime.handle().clone()),
+        config.limits.jwt_memory.value.bytes(),
+    ));
+    issuers.follow(catalog.load().issuers());
+    let pool = signature_threads(&catalog.load(), &config, &telemetry)?;
+    let checker = Arc::new(checker.with_issuers(Arc::clone(&issuers), pool));
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
@@ -297,6 +307,7 @@ fn serve_until_told(
             started: config.clone(),
             file,
             catalog,
+            issuers,
             digest,
             weak_keys: weak_in_file,
             certificates,
@@ -346,6 +357,28 @@ fn serve_until_told(
     })?;
     info!("the server has ended");
     Ok(())
+}
+
+/// Who verifies signatures, once it is known that each kind in use is verified as it should be.
+fn signature_threads(
+    catalog: &Catalog,
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Pool, Failure> {
+    let mut algorithms: Vec<_> =
+        catalog.issuers().iter().flat_map(|issuer| issuer.rules.algorithms.iter().copied()).collect();
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    self_test(&algorithms).map_err(|algorithm| {
+        Failure::Unreachable(format!(
+            "{algorithm} does not work on this machine: a good signature was refused, or a bad one taken"
+        ))
+    })?;
+    // Half of the processors: forged tokens cannot take the other half from the checks.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let waiting = config.limits.signatures_waiting.value as usize;
+    Pool::start(threads, waiting, Arc::clone(telemetry))
+        .map_err(|error| Failure::Unreachable(format!("no thread for signatures can be started: {error}")))
 }
 
 /// Whether a shared store answered and keeps what we promise. One that does not answer is no reason

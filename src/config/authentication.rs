@@ -1,6 +1,7 @@
 //! How the callers of a service prove who they are.
 
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
@@ -10,11 +11,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::api_key::ApiKey;
 use super::fault::{Fault, quoted};
 use super::headers::Headers;
+use super::jwt::Jwt;
 use super::names::Names;
 use super::place::At;
 use super::static_token::StaticToken;
 use crate::domain;
 use crate::domain::authentication::Combine;
+use crate::domain::issuer::Issuer;
 
 /// `none`, or a map that says what proves a caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,12 +48,14 @@ pub struct Required {
 pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
+    Jwt(Jwt),
 }
 
 /// What a policy is resolved with.
 pub(super) struct Surroundings<'c> {
     pub names: &'c Names,
     pub headers: &'c Headers,
+    pub issuers: &'c [Arc<Issuer>],
     pub faults: &'c mut Vec<Fault>,
     pub warnings: &'c mut Vec<Fault>,
 }
@@ -106,6 +111,7 @@ impl At<Method> {
             Method::StaticToken(options) => {
                 domain::authentication::Method::StaticToken(options.resolve(around))
             }
+            Method::Jwt(options) => domain::authentication::Method::Jwt(options.resolve(self.place, around)),
         }
     }
 }
@@ -200,9 +206,10 @@ impl JsonSchema for Method {
         };
         let api_key = with_options("api_key", generator.subschema_for::<ApiKey>());
         let static_token = with_options("static_token", generator.subschema_for::<StaticToken>());
+        let jwt = with_options("jwt", generator.subschema_for::<Jwt>());
         schemars::json_schema!({
             "description": "One way to prove who is calling: a bare word, or a map of its options.",
-            "oneOf": [{ "enum": ["api_key", "static_token"] }, api_key, static_token],
+            "oneOf": [{ "enum": ["api_key", "static_token"] }, api_key, static_token, jwt],
         })
     }
 }

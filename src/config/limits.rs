@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::duration::Span;
 use super::fault::Fault;
 use super::place::At;
 use super::size::Size;
@@ -30,6 +31,19 @@ pub struct Limits {
     /// fails open lets pass, and Envoy can be told to copy 60 KiB of the client's headers into the
     /// call: so lower it only where Envoy copies none. `1KiB` to `1MiB`. Default: `96KiB`.
     pub header_bytes: At<Size>,
+    /// A JWT; a longer one is refused unread. `256` to `64KiB`. Default: `8KiB`.
+    pub jwt_bytes: At<Size>,
+    /// Verified JWTs that are remembered, of each issuer, so that no signature is verified twice. Up to
+    /// `1GiB`. Default: `16MiB`.
+    pub jwt_memory: At<Size>,
+    /// An issuer's answer when its keys are fetched. `1KiB` to `4MiB`. Default: `1MiB`.
+    pub jwks_bytes: At<Size>,
+    /// The keys in an issuer's set; of more none is taken. Default: 100.
+    pub jwks_keys: At<u32>,
+    /// For fetching an issuer's keys once. `100ms` to `30s`. Default: `3s`.
+    pub jwks_time: At<Span>,
+    /// Signatures that wait to be verified; a check with one more is denied, `overloaded`. Default: 256.
+    pub signatures_waiting: At<u32>,
     /// The body of a request to the admin API. `1KiB` to `64MiB`. Default: `1MiB`.
     pub admin_body_bytes: At<Size>,
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
@@ -46,6 +60,12 @@ impl Default for Limits {
             connections: At::assumed(10_000),
             streams: At::assumed(1_024),
             header_bytes: At::assumed(Size::kib(96)),
+            jwt_bytes: At::assumed(Size::kib(8)),
+            jwt_memory: At::assumed(Size::mib(16)),
+            jwks_bytes: At::assumed(Size::mib(1)),
+            jwks_keys: At::assumed(100),
+            jwks_time: At::assumed(Span::seconds(3)),
+            signatures_waiting: At::assumed(256),
             admin_body_bytes: At::assumed(Size::mib(1)),
             audit_entries: At::assumed(100_000),
         }
@@ -61,6 +81,12 @@ impl Limits {
         within("limits.connections", &self.connections, 1..=1_000_000, faults);
         within("limits.streams", &self.streams, 1..=100_000, faults);
         within("limits.header_bytes", &self.header_bytes, from_kib(Size::mib(1)), faults);
+        within("limits.jwt_bytes", &self.jwt_bytes, Size(256)..=Size::kib(64), faults);
+        within("limits.jwt_memory", &self.jwt_memory, Size(0)..=Size::mib(1024), faults);
+        within("limits.jwks_bytes", &self.jwks_bytes, from_kib(Size::mib(4)), faults);
+        within("limits.jwks_keys", &self.jwks_keys, 1..=10_000, faults);
+        within("limits.jwks_time", &self.jwks_time, Span::millis(100)..=Span::seconds(30), faults);
+        within("limits.signatures_waiting", &self.signatures_waiting, 1..=100_000, faults);
         within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
         if self.bytes_in_flight.value < self.check_bytes.value {

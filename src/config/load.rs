@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::duration::Span;
 use super::fault::{Fault, Faults, Remark, Source, quoted};
+use super::issuers::{Issuer, KeyFile, LONGEST_KEY_FILE};
 use super::keys::{Sources, check_distinct};
 use super::limits::within;
 use super::node::{Bounds, Node};
@@ -109,6 +110,9 @@ fn understand(
     config.source = Arc::clone(&source);
 
     let mut faults = check(&config);
+    if keys == Keys::Read {
+        read_key_files(&mut config);
+    }
     let policy::Resolved { faults: more, mut warnings, .. } = policy::resolve(&config);
     faults.extend(more);
     if keys == Keys::Read {
@@ -230,6 +234,26 @@ fn check_public_url(url: &At<String>, faults: &mut Vec<Fault>) {
 
 /// Bytes.
 const LONGEST_URL: usize = 1024;
+
+/// Reads the key sets of issuers that have them in a file.
+fn read_key_files(config: &mut Config) {
+    let with_file = |(name, issuer): (&String, &At<Issuer>)| {
+        issuer.jwks_file.as_ref().map(|file| (name.clone(), config.resolved(file)))
+    };
+    let files: Vec<_> = config.issuers.iter().filter_map(with_file).collect();
+    config.key_files = files.into_iter().map(|(name, path)| (name, read_key_file(&path))).collect();
+}
+
+fn read_key_file(path: &Path) -> KeyFile {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(LONGEST_KEY_FILE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LONGEST_KEY_FILE {
+        return Err(format!("has more than {} MiB", LONGEST_KEY_FILE >> 20));
+    }
+    Ok(bytes.into())
+}
 
 /// Reads the text of every key into the configuration.
 fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &mut Vec<Fault>) {

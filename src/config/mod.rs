@@ -22,6 +22,8 @@ mod groups;
 mod headers;
 mod id;
 mod infrastructures;
+mod issuers;
+mod jwt;
 mod keys;
 mod lifetimes;
 mod limits;
@@ -53,6 +55,7 @@ mod suggest;
 mod tests;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,6 +76,8 @@ pub use groups::Groups;
 pub use headers::{HeaderName, Headers};
 pub use id::{Id, NAMESPACE, derived};
 pub use infrastructures::Infrastructure;
+pub use issuers::{Algorithm, Issuer};
+pub use jwt::{ClaimPath, Claims, ConsumerBy, ConsumerClaim, Jwt};
 pub use keys::{Key, Keys};
 pub use lifetimes::Lifetimes;
 pub use limits::Limits;
@@ -140,6 +145,8 @@ pub struct Config {
     pub permissions: Vec<Permission>,
     pub roles: Vec<Role>,
     pub projects: Vec<Project>,
+    /// Whose JWTs are believed, by the names that `jwt` methods give them.
+    pub issuers: BTreeMap<String, At<Issuer>>,
     pub infrastructures: Vec<Infrastructure>,
     pub services: Vec<Service>,
     /// Where services are deployed; one that is not listed is not deployed. Absent: each service is
@@ -155,6 +162,9 @@ pub struct Config {
     /// The texts of the consumers' keys, in the order of the file.
     #[serde(skip)]
     texts: Vec<Arc<Secret>>,
+    /// What the issuers' `jwks_file`s hold; none where nobody needs them.
+    #[serde(skip)]
+    key_files: BTreeMap<String, issuers::KeyFile>,
     #[serde(skip)]
     source: Arc<Source>,
 }
@@ -198,6 +208,7 @@ impl Default for Config {
             permissions: Vec::new(),
             roles: Vec::new(),
             projects: Vec::new(),
+            issuers: BTreeMap::new(),
             infrastructures: Vec::new(),
             services: Vec::new(),
             deployments: None,
@@ -207,6 +218,7 @@ impl Default for Config {
             consumers: Vec::new(),
             folder: PathBuf::new(),
             texts: Vec::new(),
+            key_files: BTreeMap::new(),
             source: Arc::default(),
         }
     }

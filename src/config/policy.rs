@@ -10,7 +10,7 @@ use super::deployments::{Planned, planned};
 use super::directory::Directory;
 use super::fault::Fault;
 use super::names::Names;
-use super::{caution, roles, services};
+use super::{caution, issuers, roles, services};
 use crate::domain::catalog::{Catalog, Clash, Parts};
 use crate::domain::deployment::{Deployment, Policy};
 use crate::domain::key::KeyFacts;
@@ -32,9 +32,12 @@ pub(super) fn resolve(config: &Config) -> Resolved {
     let names = declare(config, &mut parts, &mut faults);
     parts.trusted = config.client_address.resolve(&mut faults, &mut warnings);
     parts.roles = roles::resolve(&config.roles, &names, &mut faults);
+    parts.issuers = issuers::resolve(config, &mut faults, &mut warnings);
+    let issuers = parts.issuers.clone();
     let mut around = Surroundings {
         names: &names,
         headers: &config.headers,
+        issuers: &issuers,
         faults: &mut faults,
         warnings: &mut warnings,
     };

@@ -4,6 +4,7 @@
 
 mod deployments;
 mod faults;
+mod issuers;
 mod never_panics;
 mod policy;
 mod policy_faults;

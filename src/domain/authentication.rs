@@ -39,6 +39,7 @@ impl Combine {
 pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
+    Jwt(Jwt),
 }
 
 impl Method {
@@ -47,6 +48,7 @@ impl Method {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::StaticToken(_) => "static_token",
+            Self::Jwt(_) => "jwt",
         }
     }
 }
@@ -56,6 +58,39 @@ impl Method {
 pub struct StaticToken {
     /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
     pub headers: Vec<String>,
+}
+
+/// A signed token of one issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// By its name.
+    pub issuer: String,
+    /// Whether `Authorization: Bearer` is read, before anything else.
+    pub bearer: bool,
+    /// Looked through in this order, and then the query parameters in theirs.
+    pub cookies: Vec<String>,
+    pub query: Vec<String>,
+    /// Whether the token is kept from the upstream.
+    pub hide: bool,
+    pub claims: Claims,
+}
+
+/// Which claims say more about the caller, each by the names that lead to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Which consumer the caller is; `None`: one that nobody declared.
+    pub consumer: Option<(Vec<String>, ConsumerBy)>,
+    pub groups: Option<Vec<String>>,
+    pub permissions: Option<Vec<String>>,
+    pub roles: Option<Vec<String>>,
+}
+
+/// What of a consumer a claim is equal to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsumerBy {
+    Id,
+    Username,
+    CustomId,
 }
 
 /// Kong's `key-auth`, with Kala's names among the defaults.

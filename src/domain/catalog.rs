@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::authentication::ConsumerBy;
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
 use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
 use super::headers::{self, IdentityHeaders, Shapes};
+use super::issuer::Issuer;
 use super::key::KeyFacts;
 use super::permission::Permission;
 use super::role::{Project, Roles};
@@ -37,6 +39,8 @@ pub struct Parts {
     pub trusted: TrustedProxies,
     pub roles: Roles,
     pub projects: Vec<Project>,
+    /// Whose JWTs are believed.
+    pub issuers: Vec<Arc<Issuer>>,
 }
 
 /// What checks are decided with.
@@ -46,6 +50,8 @@ pub struct Catalog {
     services: Vec<(ServiceId, String)>,
     permissions: Vec<Permission>,
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
+    by_username: HashMap<String, ConsumerId>,
+    by_custom_id: HashMap<String, ConsumerId>,
     keys: HashMap<Verifier, KeyFacts>,
     declared_keys: Vec<KeyFacts>,
     headers: IdentityHeaders,
@@ -54,6 +60,7 @@ pub struct Catalog {
     projects: Vec<Project>,
     /// Of the identity headers' names.
     header_shapes: Shapes,
+    issuers: Vec<Arc<Issuer>>,
     /// Every other spelling of an identity header.
     look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
@@ -97,10 +104,17 @@ impl Catalog {
             trusted,
             roles,
             projects,
+            issuers,
         } = parts;
         let header_shapes = Shapes::of(&headers);
         let look_alikes = headers.names().into_iter().flat_map(headers::spellings).collect();
+        let named = |name: fn(&Consumer) -> Option<&String>| {
+            let names = consumers.values().filter_map(|it| Some((name(it)?.clone(), it.id)));
+            names.collect::<HashMap<_, _>>()
+        };
         let mut catalog = Self {
+            by_username: named(|consumer| consumer.username.as_ref()),
+            by_custom_id: named(|consumer| consumer.custom_id.as_ref()),
             deployments,
             services,
             permissions,
@@ -112,6 +126,7 @@ impl Catalog {
             roles,
             projects,
             header_shapes,
+            issuers,
             look_alikes,
             by_name: HashMap::new(),
             infrastructures: HashSet::new(),
@@ -204,6 +219,15 @@ impl Catalog {
         &self.projects
     }
 
+    pub fn issuers(&self) -> &[Arc<Issuer>] {
+        &self.issuers
+    }
+
+    /// The issuer of this name.
+    pub fn issuer(&self, name: &str) -> Option<&Arc<Issuer>> {
+        self.issuers.iter().find(|issuer| issuer.name == name)
+    }
+
     /// Every spelling of an identity header but its own.
     pub fn look_alikes(&self) -> &[String] {
         &self.look_alikes
@@ -212,6 +236,15 @@ impl Catalog {
     /// The consumers that the file declares.
     pub fn consumers(&self) -> &HashMap<ConsumerId, Arc<Consumer>> {
         &self.consumers
+    }
+
+    /// The consumer of the file that has this text for its id, username or `custom_id`.
+    pub fn consumer_by(&self, by: ConsumerBy, text: &str) -> Option<&Arc<Consumer>> {
+        match by {
+            ConsumerBy::Id => self.consumers.get(&Uuid::try_parse(text).ok()?),
+            ConsumerBy::Username => self.consumers.get(self.by_username.get(text)?),
+            ConsumerBy::CustomId => self.consumers.get(self.by_custom_id.get(text)?),
+        }
     }
 
     /// A key that the file declares.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::authentication::{ApiKey, KeyName, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Jwt, KeyName, Method, Place, StaticToken};
 use super::authorization::{self, Bearer};
 use super::denial::Denial;
 use super::request::{Body, HeaderValue, Request};
@@ -82,6 +82,7 @@ impl Method {
         match self {
             Self::ApiKey(api_key) => api_key.present(request, query, witness),
             Self::StaticToken(static_token) => static_token.present(request, witness),
+            Self::Jwt(jwt) => jwt.present(request, query, witness),
         }
     }
 
@@ -95,7 +96,9 @@ impl Method {
         };
         match self {
             Self::ApiKey(api_key) => api_key.challenges(error),
-            Self::StaticToken(_) => smallvec![Challenge { scheme: "Bearer", realm: None, error }],
+            Self::StaticToken(_) | Self::Jwt(_) => {
+                smallvec![Challenge { scheme: "Bearer", realm: None, error }]
+            }
         }
     }
 }
@@ -120,6 +123,48 @@ impl StaticToken {
                 found: presented.name(),
             });
             if presented != Presented::Nothing {
+                return presented;
+            }
+        }
+        Presented::Nothing
+    }
+}
+
+impl Jwt {
+    /// The bearer, then the cookies, then the query: the first place that holds anything decides.
+    fn present<'a>(
+        &self,
+        request: &Request<'a>,
+        query: Option<&'a [u8]>,
+        witness: &mut impl Witness,
+    ) -> Presented<'a> {
+        let in_query = |name: &String| query.map_or(Found::Absent, |query| query::find(query, name));
+        // Wherever the deciding token stands: a disguised one would reach the upstream unremoved.
+        if self.query.iter().any(|name| in_query(name) == Found::Disguised) {
+            return Presented::Disguised;
+        }
+        let mut saw = |name: &str, place: Place, presented: Presented<'a>| {
+            let found = presented.name();
+            witness.saw(|| Step::Looked { method: "jwt", name: name.to_owned(), place: place.name(), found });
+            presented
+        };
+        if self.bearer {
+            let presented = saw("Authorization: Bearer", Place::Header, bearer_jwt(request));
+            if presented != Presented::Nothing {
+                return presented;
+            }
+        }
+        let cookies = self.cookies.iter().map(|name| (name, Place::Cookie, cookie::find(request, name)));
+        let parameters = self.query.iter().map(|name| (name, Place::Query, in_query(name)));
+        for (name, place, found) in cookies.chain(parameters) {
+            let presented = match found {
+                Found::Absent | Found::Unusable => Presented::Nothing,
+                Found::Text(text) if text.is_empty() => Presented::Nothing,
+                Found::Text(text) => Presented::Key(text),
+                Found::Many => Presented::Duplicate,
+                Found::Disguised => Presented::Disguised,
+            };
+            if saw(name, place, presented.clone()) != Presented::Nothing {
                 return presented;
             }
         }
@@ -250,6 +295,15 @@ pub(super) fn bearer_key<'a>(request: &Request<'a>) -> Presented<'a> {
     match authorization::find_bearer(request) {
         Bearer::Duplicate => Presented::Duplicate,
         Bearer::Token(token) if has_form_of_key(token) => Presented::Key(Cow::Borrowed(token)),
+        Bearer::Token(_) | Bearer::Absent | Bearer::Malformed => Presented::Nothing,
+    }
+}
+
+/// The JWT in `Authorization: Bearer <token>`.
+pub(super) fn bearer_jwt<'a>(request: &Request<'a>) -> Presented<'a> {
+    match authorization::find_bearer(request) {
+        Bearer::Duplicate => Presented::Duplicate,
+        Bearer::Token(token) if has_form_of_jwt(token) => Presented::Key(Cow::Borrowed(token)),
         Bearer::Token(_) | Bearer::Absent | Bearer::Malformed => Presented::Nothing,
     }
 }

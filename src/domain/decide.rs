@@ -3,17 +3,19 @@
 mod authorize;
 mod find;
 mod prove;
+mod token;
 
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::authentication::{Authentication, Combine};
+use super::authentication::{Authentication, Combine, ConsumerBy};
 use super::catalog::Catalog;
 use super::client::{self, Client};
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::{Deployment, Policy};
+use super::issuer::Issuer;
 use super::key::KeyFacts;
 use super::principal::{CredentialName, Principal};
 use super::request::Request;
@@ -23,6 +25,7 @@ use super::verdict::{Fault, Grant, Verdict};
 use super::verifier::{Peppers, Verifier};
 use find::Readings;
 use prove::{Proof, Proofs};
+pub use token::Token;
 
 /// Whom a decision asks what it needs to know: memory, never a store that would have to be waited for.
 pub trait Directory {
@@ -42,6 +45,11 @@ pub trait Directory {
         let consumer = self.consumer(key.consumer)?;
         Ok(Some((key, consumer)))
     }
+    /// The consumer that has this text for its id, username or `custom_id`, under the same condition.
+    fn consumer_by(&self, by: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault>;
+
+    /// What is known of a token of this issuer. A [`Fault`] where its keys are not known.
+    fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault>;
 }
 
 /// A key, and its consumer where that is known.

@@ -1,5 +1,7 @@
 //! Why a request may not pass, and the one table of what that looks like.
 
+use super::jwt::Refused;
+
 /// A refusal that the caller caused and the caller can mend, or that must look like one.
 ///
 /// Compare [`Fault`](super::verdict::Fault): there Doorward itself could not decide.
@@ -67,6 +69,8 @@ pub enum Unproven {
     /// A static token that was made for another service.
     OtherService,
     ConsumerDisabled,
+    /// A JWT that is not to be believed.
+    Token(Refused),
 }
 
 /// What a denial looks like from outside.
@@ -157,6 +161,7 @@ impl Unproven {
             Self::ConsumerUnknown => "consumer_unknown",
             Self::OtherService => "other_service",
             Self::ConsumerDisabled => "consumer_disabled",
+            Self::Token(refused) => refused.name(),
         }
     }
 }
@@ -191,6 +196,7 @@ mod tests {
             Unproven::ConsumerUnknown,
             Unproven::OtherService,
             Unproven::ConsumerDisabled,
+            Unproven::Token(Refused::Signature),
         ]
         .map(|why| Denial::InvalidCredential { why }.notice());
         assert!(notices.windows(2).all(|pair| pair[0] == pair[1]));

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use super::authentication::{ApiKey, Authentication, KeyName, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Authentication, Jwt, KeyName, Method, Place, StaticToken};
 use super::catalog::Catalog;
 use super::cookie::{self, Rest};
 use super::credential::{self, Presented};
@@ -137,6 +137,11 @@ pub fn mutate<'a>(
                 }
                 Method::ApiKey(_) => {}
                 Method::StaticToken(static_token) => hide_token(&mut mutations, static_token, request),
+                Method::Jwt(jwt) if jwt.hide => {
+                    hide_jwt(&mut mutations, jwt, request, query);
+                    cookies.extend(jwt.cookies.iter().map(String::as_str));
+                }
+                Method::Jwt(_) => {}
             }
         }
         hide_cookies(&mut mutations, request, &cookies);
@@ -281,6 +286,15 @@ fn hide_token<'a>(mutations: &mut Mutations<'a>, static_token: &'a StaticToken, 
     mutations.remove.extend(headers.map(|header| Cow::Borrowed(header.as_str())));
 }
 
+/// Keeps a JWT from the upstream: wherever one may stand but in cookies.
+fn hide_jwt<'a>(mutations: &mut Mutations<'a>, jwt: &'a Jwt, request: &Request<'_>, query: Option<&[u8]>) {
+    if jwt.bearer && credential::bearer_jwt(request) != Presented::Nothing {
+        mutations.remove.push(Cow::Borrowed("authorization"));
+    }
+    let there = |name: &&String| query.is_some_and(|query| query::has(query, name));
+    mutations.remove_query.extend(jwt.query.iter().filter(there).map(String::as_str));
+}
+
 /// What is left of a request that passes although it was denied (shadow mode): no identity of
 /// ours, whatever the client wrote under our names; the credential stays.
 pub fn unvouched<'a>(catalog: &'a Catalog, request: &Request<'_>) -> Mutations<'a> {
@@ -359,6 +373,7 @@ impl<'a> From<&'a CredentialName> for Value<'a> {
     fn from(name: &'a CredentialName) -> Self {
         match name {
             CredentialName::Id(id) => Self::Id(*id),
+            CredentialName::Token(name) => Self::Text(name),
         }
     }
 }

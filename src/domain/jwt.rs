@@ -12,9 +12,11 @@ mod compact;
 mod keys;
 mod members;
 
+use serde_json::{Map, Value};
+
 pub use self::algorithm::Algorithm;
 pub use self::claims::Claims;
-use self::claims::{ACCESS_TOKEN, check_issuer};
+use self::claims::{ACCESS_TOKEN, issuer};
 use self::compact::Compact;
 pub use self::keys::{KeySet, NoKeySet, PublicKey};
 
@@ -92,8 +94,7 @@ pub struct Screened {
 ///
 /// [`Refused`], but never for a key, a signature or a time.
 pub fn screen(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Screened, Refused> {
-    let compact = open(token, rules)?;
-    check_issuer(&compact.payload()?, rules)?;
+    let (compact, _) = open(token, rules)?;
     let header = &compact.header;
     Ok(Screened { key_is_known: keys.has(header.key.as_deref(), header.algorithm) })
 }
@@ -102,11 +103,9 @@ pub fn screen(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Screened, Re
 ///
 /// # Errors
 ///
-/// [`Refused`], but for the moment: that is asked of [`Claims::judge`].
+/// [`Refused`], but for what [`Claims::judge`] is asked.
 pub fn verify(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Claims, Refused> {
-    let compact = open(token, rules)?;
-    let payload = compact.payload()?;
-    check_issuer(&payload, rules)?;
+    let (compact, payload) = open(token, rules)?;
     let (id, algorithm) = (compact.header.key.as_deref(), compact.header.algorithm);
     if !keys.has(id, algorithm) {
         return Err(Refused::UnknownKey);
@@ -114,24 +113,19 @@ pub fn verify(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Claims, Refu
     if !keys.verify(id, algorithm, compact.signed, &compact.signature()?) {
         return Err(Refused::Signature);
     }
-    Claims::read(payload, compact.header.typ.as_deref(), rules)
+    let length = compact.payload_length();
+    Claims::read(compact.header, payload, length)
 }
 
-/// The parts of a token whose header agrees with the rules.
-fn open<'t>(token: &'t [u8], rules: &Rules) -> Result<Compact<'t>, Refused> {
+/// The parts of a token that agrees with the rules in its header and its issuer, and its payload.
+fn open<'t>(token: &'t [u8], rules: &Rules) -> Result<(Compact<'t>, Map<String, Value>), Refused> {
     if token.len() > rules.longest {
         return Err(Refused::TooLong);
     }
     let compact = Compact::parse(token)?;
-    if !rules.algorithms.contains(&compact.header.algorithm) {
-        return Err(Refused::Algorithm);
-    }
-    let typ = compact.header.typ.as_deref();
-    let fits = match &rules.typ {
-        Some(pinned) => typ == Some(pinned.as_str()),
-        None => matches!(typ, None | Some("jwt" | ACCESS_TOKEN)),
-    };
-    if fits { Ok(compact) } else { Err(Refused::Type) }
+    rules.take(compact.header.algorithm, compact.header.typ.as_deref())?;
+    let payload = compact.payload()?;
+    if issuer(&payload)? == rules.issuer { Ok((compact, payload)) } else { Err(Refused::Issuer) }
 }
 
 /// The audience of a token of ours that is for every service.
@@ -140,6 +134,18 @@ pub const EVERY_SERVICE: &str = "all";
 pub const ADMIN_AUDIENCE: &str = "doorward-admin";
 
 impl Rules {
+    /// Whether tokens of this algorithm and type are ones that the issuer makes for this.
+    fn take(&self, algorithm: Algorithm, typ: Option<&str>) -> Result<(), Refused> {
+        if !self.algorithms.contains(&algorithm) {
+            return Err(Refused::Algorithm);
+        }
+        let fits = match &self.typ {
+            Some(pinned) => typ == Some(pinned.as_str()),
+            None => matches!(typ, None | Some("jwt" | ACCESS_TOKEN)),
+        };
+        if fits { Ok(()) } else { Err(Refused::Type) }
+    }
+
     /// For tokens of our own, with the service still to be asked about.
     pub fn ours(public_url: &str) -> Self {
         Self {

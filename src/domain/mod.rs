@@ -15,6 +15,7 @@ pub mod decide;
 pub mod denial;
 pub mod deployment;
 pub mod headers;
+pub mod issuer;
 pub mod jwt;
 pub mod key;
 pub mod network;

@@ -29,6 +29,8 @@ pub enum Principal {
 pub enum CredentialName {
     /// Of a record of ours.
     Id(Uuid),
+    /// What a token says of itself: the subject of another issuer's, the id of ours.
+    Token(Arc<str>),
 }
 
 impl Principal {
@@ -47,10 +49,21 @@ impl Principal {
     }
 }
 
+impl CredentialName {
+    /// Of the record, where it is one.
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Id(id) => Some(*id),
+            Self::Token(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for CredentialName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => id.fmt(f),
+            Self::Token(name) => name.fmt(f),
         }
     }
 }

@@ -111,9 +111,10 @@ impl fmt::Display for Step {
             }
             Self::Credential { method, key, consumer, username, outcome } => {
                 write!(f, "{method}: ")?;
-                match key {
-                    Some(key) => write!(f, "key {key}")?,
-                    None => f.write_str("a key that is not known")?,
+                match (key, *method) {
+                    (Some(key), _) => write!(f, "key {key}")?,
+                    (None, "jwt") => f.write_str("a token")?,
+                    (None, _) => f.write_str("a key that is not known")?,
                 }
                 if let Some(consumer) = consumer {
                     write!(f, " of {} ({consumer})", username.as_deref().unwrap_or("a consumer"))?;

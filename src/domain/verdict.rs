@@ -27,6 +27,10 @@ pub enum Fault {
     LeaseExpired,
     #[error("the store has not been read yet")]
     NotLoaded,
+    #[error("the issuer's keys have not been fetched yet")]
+    KeysNotLoaded,
+    #[error("the issuer's keys could not be fetched for longer than `max_stale`")]
+    KeysTooOld,
 }
 
 /// What becomes of a [`Fault`].
@@ -56,6 +60,8 @@ impl Fault {
         match self {
             Self::LeaseExpired => "lease_expired",
             Self::NotLoaded => "not_loaded",
+            Self::KeysNotLoaded => "keys_not_loaded",
+            Self::KeysTooOld => "keys_too_old",
         }
     }
 }

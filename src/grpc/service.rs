@@ -19,12 +19,12 @@ use hyper::body::Incoming;
 use tonic::service::Routes;
 use tower::Service as _;
 
-use super::arrival::{self, Load, Refusal};
+use super::arrival::{self, Load, Refusal, Ticket};
 use super::health::Health;
 use super::render::{last_resort, render};
 use super::reply::Reply;
 use super::view;
-use crate::check::{Checker, Decision};
+use crate::check::{Checker, Decision, Done, MOST_SIGNATURES, Waiting, Work};
 use crate::domain::denial::Denial;
 use crate::domain::request;
 
@@ -32,6 +32,21 @@ use crate::domain::request;
 pub trait Decide: Send + Sync + 'static {
     /// See [`Checker::check`].
     fn check<T>(&self, request: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T;
+
+    /// See [`Checker::attempt`]. Whoever verifies no signatures decides at once.
+    fn attempt<T>(
+        &self,
+        request: &request::Request<'_>,
+        _done: &[Done],
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> Result<T, Work> {
+        Ok(self.check(request, render))
+    }
+
+    /// See [`Checker::verify`].
+    fn verify(&self, work: Work) -> Option<Waiting> {
+        Some(work.done_already())
+    }
 
     /// See [`Checker::refuse`].
     fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T;
@@ -43,6 +58,19 @@ impl<D: Decide> Decide for Arc<D> {
         D::check(self, request, render)
     }
 
+    fn attempt<T>(
+        &self,
+        request: &request::Request<'_>,
+        done: &[Done],
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> Result<T, Work> {
+        D::attempt(self, request, done, render)
+    }
+
+    fn verify(&self, work: Work) -> Option<Waiting> {
+        D::verify(self, work)
+    }
+
     fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         D::refuse(self, denial, render)
     }
@@ -51,6 +79,19 @@ impl<D: Decide> Decide for Arc<D> {
 impl Decide for Checker {
     fn check<T>(&self, request: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         Self::check(self, request, render)
+    }
+
+    fn attempt<T>(
+        &self,
+        request: &request::Request<'_>,
+        done: &[Done],
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> Result<T, Work> {
+        Self::attempt(self, request, done, render)
+    }
+
+    fn verify(&self, work: Work) -> Option<Waiting> {
+        Self::verify(self, work)
     }
 
     fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
@@ -130,19 +171,27 @@ impl<D: Decide> Wire<D> {
         let allowed =
             timeout(call.headers()).map_or(wire.limits.arrival, |asked| asked.min(wire.limits.arrival));
         Ok(match wire.arrival(call.into_body(), allowed).await {
-            Ok(message) => Reply::message(wire.decide(&message)),
+            // Its place is taken until it is answered, also where that takes a signature.
+            Ok((message, _place)) => match wire.decide(&message, &[]) {
+                Ok(answer) => Reply::message(answer),
+                // Boxed, so that the future of a check stays small.
+                Err(work) => Reply::message(Box::pin(wire.decide_verified(&message, work, allowed)).await),
+            },
             Err(Refusal::Denied(denial)) => Reply::message(wire.refuse(denial)),
             Err(Refusal::Compressed) => Reply::compressed(),
         })
     }
 
     /// Waits for the message, and where it is refused for its end, all within the time `allowed`.
-    async fn arrival(&self, mut body: Incoming, allowed: Duration) -> Result<Bytes, Refusal> {
+    async fn arrival(&self, mut body: Incoming, allowed: Duration) -> Result<(Bytes, Ticket<'_>), Refusal> {
         // Outlives the wait: what was found wrong stays so when the rest does not come in time.
         let refused = Cell::new(None);
         let arriving = async {
             let found = match self.load.admit(&self.limits) {
-                Some(mut ticket) => arrival::message(&mut body, &mut ticket, &self.limits).await,
+                Some(mut ticket) => {
+                    let message = arrival::message(&mut body, &mut ticket, &self.limits).await;
+                    message.map(|message| (message, ticket))
+                }
                 None => Err(Refusal::Denied(Denial::Overloaded)),
             };
             match found {
@@ -165,18 +214,47 @@ impl<D: Decide> Wire<D> {
     }
 
     /// The answer to a message that has arrived. A panic on the way is the denial `internal`.
-    fn decide(&self, message: &[u8]) -> Bytes {
+    ///
+    /// # Errors
+    ///
+    /// A signature that has to be verified first.
+    fn decide(&self, message: &[u8], done: &[Done]) -> Result<Bytes, Work> {
         let deciding = AssertUnwindSafe(|| {
             let mut scratch = Vec::new();
             match view::read(message, &mut scratch) {
-                Ok(request) => self.decide.check(&request, render),
-                Err(view::Malformed(why)) => self.decide.refuse(Denial::MalformedRequest { why }, render),
+                Ok(request) => self.decide.attempt(&request, done, render),
+                Err(view::Malformed(why)) => Ok(self.decide.refuse(Denial::MalformedRequest { why }, render)),
             }
         });
         catch_unwind(deciding).unwrap_or_else(|_| {
             tracing::error!("a panic while deciding a check, which was denied");
-            self.refuse(Denial::Internal { why: "a panic" })
+            Ok(self.refuse(Denial::Internal { why: "a panic" }))
         })
+    }
+
+    /// The same where a signature has to be verified: waits for it, and decides anew. The only thing
+    /// besides its own message that a check waits for, and whatever goes wrong with it is a denial.
+    async fn decide_verified(&self, message: &[u8], work: Work, allowed: Duration) -> Bytes {
+        let (mut work, mut done) = (work, Vec::new());
+        let deciding = async {
+            loop {
+                let waiting = self.decide.verify(work).ok_or(Denial::Overloaded)?;
+                let verified = waiting.await;
+                done.push(verified.map_err(|_| Denial::Internal { why: "a panic while verifying" })?);
+                work = match self.decide(message, &done) {
+                    Ok(answer) => return Ok(answer),
+                    Err(_) if done.len() >= MOST_SIGNATURES => {
+                        return Err(Denial::Internal { why: "a check that asks for too many signatures" });
+                    }
+                    Err(more) => more,
+                };
+            }
+        };
+        match tokio::time::timeout(allowed, deciding).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(denial)) => self.refuse(denial),
+            Err(_) => self.refuse(Denial::Deadline),
+        }
     }
 
     fn refuse(&self, denial: Denial) -> Bytes {

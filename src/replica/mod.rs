@@ -33,6 +33,7 @@ pub use self::tables::SigningKeys;
 use self::tables::Tables;
 pub use self::uses::{PERIOD, Usage};
 use crate::clock::Clock;
+use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;
 use crate::domain::verdict::Fault;
@@ -130,6 +131,11 @@ impl Replica {
 
     pub fn consumer(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
         self.tables.load().consumer(id)
+    }
+
+    /// The consumer that has this text for its id, username or `custom_id`.
+    pub fn consumer_by(&self, by: ConsumerBy, text: &str) -> Option<Arc<Consumer>> {
+        self.tables.load().consumer_by(by, text)
     }
 
     /// What our own JWTs are signed and verified with, as of the lease; `None` where there are none yet.

@@ -4,6 +4,7 @@ mod admin_keys;
 mod consumers;
 mod keys;
 mod limits;
+mod names;
 mod shards;
 mod signing_keys;
 
@@ -17,10 +18,12 @@ use self::consumers::Consumers;
 pub(super) use self::keys::Key;
 use self::keys::Keys;
 pub(super) use self::limits::Limits;
+use self::names::{Kind, Names};
 pub(super) use self::shards::hash_of_id;
 pub use self::signing_keys::SigningKeys;
 use super::Holdings;
 use super::apply::Fact;
+use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;
 use crate::domain::verifier::Verifier;
@@ -31,6 +34,7 @@ use crate::store::record::{AdminKeyRecord, SigningKeysRecord};
 pub(super) struct Tables {
     keys: Keys,
     consumers: Consumers,
+    names: Names,
     signing_keys: ArcSwapOption<SigningKeys>,
     admin_keys: AdminKeys,
 }
@@ -52,11 +56,25 @@ impl Tables {
         self.consumers.get(&id)
     }
 
+    pub(super) fn consumer_by(&self, by: ConsumerBy, text: &str) -> Option<Arc<Consumer>> {
+        let id = match by {
+            ConsumerBy::Id => Uuid::try_parse(text).ok()?,
+            ConsumerBy::Username => self.names.owner(Kind::Username, text)?,
+            ConsumerBy::CustomId => self.names.owner(Kind::CustomId, text)?,
+        };
+        self.consumer(id)
+    }
+
     /// Puts a record in its place, or takes it out.
     pub(super) fn take(&self, fact: Fact) {
         match fact {
             Fact::Consumer(consumer) => self.put_consumer(consumer),
-            Fact::NoConsumer(id) => self.consumers.remove(&id),
+            Fact::NoConsumer(id) => {
+                if let Some(before) = self.consumers.get(&id) {
+                    self.names.release(&before);
+                }
+                self.consumers.remove(&id);
+            }
             Fact::Key(record) => self.put_key(Key::of(record, |limits| self.share(limits))),
             Fact::NoKey(id) => self.keys.remove(&id, &self.consumers),
             Fact::SigningKeys(record) => self.put_signing_keys(record),
@@ -79,6 +97,10 @@ impl Tables {
         consumer.groups.shrink_to_fit();
         consumer.permissions.shrink_to_fit();
         consumer.roles.shrink_to_fit();
+        if let Some(before) = self.consumers.get(&consumer.id) {
+            self.names.release(&before);
+        }
+        self.names.claim(&consumer);
         self.consumers.put(consumer);
     }
 
@@ -340,6 +362,7 @@ mod tests {
             (1..6).for_each(|number| tables.take(Fact::NoConsumer(id(number))));
             prop_assert_eq!(tables.keys.rows_in_use(), 0);
             prop_assert_eq!(tables.consumers.slots_in_use(), 0);
+            prop_assert_eq!(tables.names.len(), 0);
         }
     }
 

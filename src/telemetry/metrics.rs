@@ -9,6 +9,7 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder}
 
 use super::checks::Checks;
 use super::decision::{DecisionLine, Sampler, VerdictLabel};
+use super::issuers::Issuers;
 use super::log::DroppedLines;
 use super::process::Process;
 use super::readiness::Readiness;
@@ -32,6 +33,7 @@ pub struct Telemetry {
     reload_good: IntGauge,
     reload_good_at: IntGauge,
     standing: Gauges,
+    issuers: Issuers,
     ready: IntGauge,
     connections: IntGauge,
     /// Unset while nobody takes connections.
@@ -75,6 +77,7 @@ impl Telemetry {
                 "Moment of the last good read of the configuration, seconds since 1970",
             ),
             standing: Gauges::new(add, &clock),
+            issuers: Issuers::new(add),
             ready: gauge(add, "doorward_ready", "1 while /readyz answers 200"),
             connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
             open_connections: OnceLock::new(),
@@ -101,6 +104,26 @@ impl Telemetry {
             clock,
             readiness,
         }
+    }
+
+    /// An issuer's keys were fetched, or could not be.
+    pub fn issuer_fetched(&self, issuer: &str, good: bool) {
+        self.issuers.fetched(issuer, good);
+    }
+
+    /// So many keys of an issuer can be used.
+    pub fn issuer_keys(&self, issuer: &str, keys: usize) {
+        self.issuers.keys(issuer, keys);
+    }
+
+    /// A signature was verified.
+    pub fn signature_verified(&self, good: bool) {
+        self.issuers.verified(good);
+    }
+
+    /// A signature was not verified, because too many were waiting.
+    pub fn signature_shed(&self) {
+        self.issuers.shed();
     }
 
     /// Counts, times and, where it is its turn, logs one decision: metric, log and answer come

@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod decision;
+mod issuers;
 pub mod log;
 mod metrics;
 mod process;

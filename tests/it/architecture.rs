@@ -14,7 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
-    ("check", &["clock", "domain", "replica", "telemetry"]),
+    ("issuers", &["clock", "domain", "telemetry"]),
+    ("check", &["clock", "domain", "issuers", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
     ("issue", &["clock", "domain", "replica", "store", "telemetry"]),
     ("grpc", &["check", "clock", "domain", "telemetry"]),
@@ -24,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 15] = [
+const EVERYBODY: [&str; 16] = [
     "cases",
     "check",
     "cli",
@@ -35,6 +36,7 @@ const EVERYBODY: [&str; 15] = [
     "grpc",
     "http",
     "issue",
+    "issuers",
     "reload",
     "replica",
     "server",

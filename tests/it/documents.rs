@@ -7,12 +7,13 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/jwt.md",
     "docs/kong.md",
     "docs/redis.md",
     "doorward.yaml",

@@ -33,6 +33,7 @@ mod grpc_callers;
 mod headers;
 mod health;
 mod http2;
+mod jwt;
 mod keys;
 mod kong;
 mod many_networks;

@@ -1,4 +1,4 @@
-//! Each rule of `security-rules.md` 3.2 and 3.3, and R7 to R13 of `peers.md`, has a test or a case that
+//! Each rule of `security-rules.md` 3.1 to 3.3, and R7 to R13 of `peers.md`, has a test or a case that
 //! is named for it: `fn i4_…`, `{case: A12 …}`. What each says, they say.
 
 use std::collections::BTreeSet;
@@ -7,13 +7,13 @@ use std::path::Path;
 fn rules() -> impl Iterator<Item = String> {
     let of =
         |letter: char, numbers: std::ops::RangeInclusive<u8>| numbers.map(move |n| format!("{letter}{n}"));
-    of('A', 1..=14).chain(of('I', 1..=9)).chain(of('R', 7..=13))
+    of('A', 1..=14).chain(of('I', 1..=9)).chain(of('J', 1..=20)).chain(of('R', 7..=13))
 }
 
 /// The words at the beginning of a test's or case's name that have the form of a rule, in capitals.
 fn named(name: &str, between: char) -> impl Iterator<Item = String> {
     let is_rule = |word: &String| {
-        word.strip_prefix(['A', 'I', 'R'])
+        word.strip_prefix(['A', 'I', 'J', 'R'])
             .is_some_and(|number| !number.is_empty() && number.parse::<u8>().is_ok())
     };
     name.split(between).map(str::to_uppercase).take_while(is_rule)

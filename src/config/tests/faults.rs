@@ -130,14 +130,14 @@ fn wrong_settings_say_what_was_expected() {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
         check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
     }
-    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `admin_body_bytes`, `audit_entries`");
+    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `audit_entries`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
     check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
     check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
-    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
+    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `issuers`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
     check("services: {a: 1}",                       "1:11: expected a list, found a map");
     check("data_dir: /a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very", "0:0: the path of the admin socket, `/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-…`, has 116 bytes, and a Unix socket's has at most 107; set a shorter `listen.admin_socket`");
@@ -178,9 +178,11 @@ fn wrong_authentication_says_what_was_expected() {
     check("{any: [api_key], all: [api_key]}", "4:5: `authentication` has both of `any` and `all`, expected exactly one of them, or `authentication: none` for a public service");
     check("{any: []}",                  "4:11: `any` is empty, expected a method such as `api_key`; for a public service write `authentication: none`");
     check("{any: api_key}",             "4:11: expected a list, found text");
-    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`; did you mean `api_key`?");
-    check("{any: [jwt: {}]}",           "4:12: unknown word `jwt`, expected one of `api_key`, `static_token`");
-    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, found a map");
+    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`, `jwt`; did you mean `api_key`?");
+    check("{any: [tokne: {}]}",         "4:12: unknown word `tokne`, expected one of `api_key`, `static_token`, `jwt`");
+    check("{any: [jwt: {issuer: accounts}]}", "4:26: there is no issuer `accounts`; `issuers` declares none");
+    check("{any: [jwt: {issuer: doorward}]}", "4:26: `doorward` makes no tokens without a `public_url`, which is their `iss`; set it");
+    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `jwt`, found a map");
     check("{any: [api_key: {name: x}]}", "4:22: unknown key `name`, expected one of `names`, `in`, `hide`, `realm`, `preflight`, `bearer`; did you mean `names`?");
     check("{any: [api_key: {names: []}]}", "4:29: `names` is empty, expected a name such as `X-API-Key`, or `bearer: true`");
     check("{any: [api_key: {names: null}]}", "4:29: expected a list, found nothing; write it, or leave the line out");

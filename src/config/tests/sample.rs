@@ -6,7 +6,7 @@ use super::*;
 
 /// The sample, with what it shows in comments brought to life.
 fn whole() -> String {
-    let shown = ["# tls:", "# public_url:", "# workers:", "# realm:", "# keys:", "#   "];
+    let shown = ["# tls:", "# public_url:", "# workers:", "# realm:", "# keys:", "# claims:", "#   "];
     let alive = |line: &str| match shown.iter().any(|start| line.trim_start().starts_with(start)) {
         true => line.replacen("# ", "", 1) + "\n",
         false => line.to_owned() + "\n",
@@ -24,7 +24,18 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     let methods: Vec<&Method> =
         required.any.iter().flat_map(|methods| &methods.value).map(|it| &it.value).collect();
     let defaults = [Method::ApiKey(ApiKey::default()), Method::StaticToken(StaticToken::default())];
-    assert_eq!(methods, defaults.iter().collect::<Vec<_>>());
+    assert_eq!(methods[..2], defaults.iter().collect::<Vec<_>>());
+    let values = |config: &Config| serde_json::to_value(config).unwrap();
+    // Whoever writes what has no default has the rest by default.
+    let bare = good(
+        "issuers:\n  accounts: {issuer: \"https://accounts.example.com\", audiences: [orders], algorithms: [RS256, ES256], \
+         discovery: true}\nservices: [{name: a, authentication: {any: [jwt: {issuer: accounts}]}}]\n",
+    );
+    let method = |config: &Config, at: usize| {
+        values(config)["services"][0]["authentication"]["any"][at]["jwt"].clone()
+    };
+    assert_eq!(method(&sample, 2), method(&bare, 0));
+    assert_eq!(values(&sample)["issuers"], values(&bare)["issuers"]);
     let service = &sample.services[0];
     assert_eq!((service.mode.value, service.path.value), (Mode::default(), PathReading::default()));
     sample.services.clear();
@@ -33,8 +44,8 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     sample.roles.clear();
     sample.projects.clear();
     sample.infrastructures.clear();
+    sample.issuers.clear();
     sample.deployments = None;
-    let values = |config: &Config| serde_json::to_value(config).unwrap();
     assert_eq!(values(&sample), values(&Config::default()));
 }
 

@@ -125,7 +125,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 /// groups, is an anonymous consumer without groups: both are told to prove themselves, as Kong has it.
 fn named(proof: Option<&Proof>, before_groups: bool) -> Result<&Proof, Denial> {
     proof
-        .filter(|proof| proof.key.is_some() || !before_groups || !proof.consumer.groups.is_empty())
+        .filter(|proof| proof.is_proven() || !before_groups || !proof.consumer.groups.is_empty())
         .ok_or(Denial::MissingCredential)
 }
 

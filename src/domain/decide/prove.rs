@@ -20,8 +20,11 @@ use crate::domain::verdict::Fault;
 /// Who is calling, and by which key.
 pub(super) struct Proof {
     pub(super) consumer: Arc<Consumer>,
-    /// `None`: nothing was proven, and the consumer stands in for whoever it is.
+    /// The key that proved it, where it was one.
     pub(super) key: Option<KeyFacts>,
+    /// What names the token that proved it, where it was one. Neither: nothing was proven, and the
+    /// consumer stands in for whoever it is.
+    token: Option<Arc<str>>,
 }
 
 /// Mostly one: only `all` asks for more.
@@ -29,7 +32,15 @@ pub(super) type Proofs = SmallVec<[Proof; 1]>;
 
 impl Proof {
     pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
-        Self { consumer, key: None }
+        Self { consumer, key: None, token: None }
+    }
+
+    pub(super) fn by_token(consumer: Arc<Consumer>, name: Arc<str>) -> Self {
+        Self { consumer, key: None, token: Some(name) }
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.key.is_some() || self.token.is_some()
     }
 
     /// What the consumer may do and the key was given: rights never grow by way of a credential.
@@ -40,12 +51,15 @@ impl Proof {
     }
 
     pub(super) fn into_principal(self) -> Principal {
-        let Self { consumer, key } = self;
-        match key {
-            None => Principal::Anonymous(consumer),
-            Some(key) => {
+        let Self { consumer, key, token } = self;
+        match (key, token) {
+            (Some(key), _) => {
                 Principal::Proven { consumer, credential: CredentialName::Id(key.id), given: key.permissions }
             }
+            (None, Some(token)) => {
+                Principal::Proven { consumer, credential: CredentialName::Token(token), given: None }
+            }
+            (None, None) => Principal::Anonymous(consumer),
         }
     }
 }
@@ -55,7 +69,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     pub(super) fn applies(&self, method: &Method) -> bool {
         match method {
             Method::ApiKey(api_key) => api_key.preflight || self.request.method != b"OPTIONS",
-            Method::StaticToken(_) => true,
+            Method::StaticToken(_) | Method::Jwt(_) => true,
         }
     }
 
@@ -89,7 +103,10 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Presented::Key(text) => text,
         };
         self.trail.method = Some(name);
-        let proof = self.prove_key(method, &text);
+        let proof = match method {
+            Method::Jwt(jwt) => self.prove_token(jwt, &text),
+            Method::ApiKey(_) | Method::StaticToken(_) => self.prove_key(method, &text),
+        };
         let outcome = match &proof {
             Ok(_) => Outcome::Open,
             Err(Refusal::Denied(denial)) => Outcome::Shut(denial.why().unwrap_or(denial.notice().code)),
@@ -98,7 +115,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let Trail { credential, consumer, .. } = &self.trail;
         self.witness.saw(|| Step::Credential {
             method: name,
-            key: credential.as_ref().map(|CredentialName::Id(key)| *key),
+            key: credential.as_ref().and_then(CredentialName::id),
             consumer: consumer.as_ref().map(|consumer| consumer.id),
             username: consumer.as_ref().and_then(|consumer| consumer.username.clone()),
             outcome,
@@ -119,7 +136,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
             return Err(invalid(Unproven::OtherService).into());
         }
-        Ok(Proof { consumer, key: Some(key) })
+        Ok(Proof { consumer, key: Some(key), token: None })
     }
 
     fn look_up(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {

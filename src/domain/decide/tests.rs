@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::authentication::{ApiKey, KeyName, Method, Place};
+use crate::domain::authentication::{ApiKey, ConsumerBy, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
 use crate::domain::credential::Challenge;
 use crate::domain::denial::Unproven;
 use crate::domain::deployment::{Groups, Mode, Opens, Reading, Rule};
 use crate::domain::headers::{Mutations, mutate};
+use crate::domain::issuer::Issuer;
+use crate::domain::jwt::Refused;
 use crate::domain::network::Networks;
 use crate::domain::request::{Body, Header, Headers, Route};
 use crate::domain::verifier::Pepper;
@@ -72,6 +74,14 @@ impl Directory for Memory {
 
     fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault> {
         Ok(self.consumers.get(&id).cloned())
+    }
+
+    fn consumer_by(&self, _: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault> {
+        Ok(self.consumers.values().find(|consumer| consumer.username.as_deref() == Some(text)).cloned())
+    }
+
+    fn token(&self, _: &Arc<Issuer>, _: &[u8]) -> Result<Token, Fault> {
+        Ok(Token::Refused(Refused::Signature))
     }
 }
 

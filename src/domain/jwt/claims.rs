@@ -2,13 +2,17 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Audiences, Refused, Rules};
+use super::compact::Header;
+use super::{Algorithm, Audiences, Refused, Rules};
 use crate::domain::time::Timestamp;
 
 /// What a genuine token says. It is a fact about the token: whether it is good at a moment, and for
 /// what, is judged anew by every check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims {
+    algorithm: Algorithm,
+    typ: Option<String>,
+    issuer: String,
     pub subject: String,
     pub audiences: Vec<String>,
     /// The token's own id.
@@ -18,26 +22,28 @@ pub struct Claims {
     issued_at: Option<i64>,
     /// All of them, as they stand.
     pub members: Map<String, Value>,
+    size: usize,
 }
 
 impl Claims {
     /// # Errors
     ///
     /// Where a claim that must be there is not, or one is not what it has to be.
-    pub(super) fn read(
-        members: Map<String, Value>,
-        typ: Option<&str>,
-        rules: &Rules,
-    ) -> Result<Self, Refused> {
-        check_issuer(&members, rules)?;
+    pub(super) fn read(header: Header, members: Map<String, Value>, length: usize) -> Result<Self, Refused> {
+        let Header { algorithm, typ, .. } = header;
         // Bound to a key that its sender has to prove (RFC 8705, RFC 9449): nobody proved it here.
         if members.contains_key("cnf") {
             return Err(Refused::Bound);
         }
-        if typ == Some(ACCESS_TOKEN) && OF_ID_TOKENS.iter().any(|claim| members.contains_key(*claim)) {
+        if typ.as_deref() == Some(ACCESS_TOKEN)
+            && OF_ID_TOKENS.iter().any(|claim| members.contains_key(*claim))
+        {
             return Err(Refused::Type);
         }
-        let claims = Self {
+        Ok(Self {
+            algorithm,
+            typ,
+            issuer: issuer(&members)?.to_owned(),
             subject: subject(&members)?,
             audiences: audiences(&members)?,
             id: match members.get("jti") {
@@ -49,12 +55,15 @@ impl Claims {
             expires_at: date(&members, "exp", f64::floor)?.ok_or(Refused::Times)?,
             not_before: date(&members, "nbf", f64::ceil)?,
             issued_at: date(&members, "iat", f64::floor)?,
+            // Every member costs a node, its name and its value.
+            size: 512 + 3 * length + 64 * members.len(),
             members,
-        };
-        match &rules.audiences {
-            Audiences::OneOf(ours) if !claims.is_for_any(ours) => Err(Refused::Audience),
-            Audiences::OneOf(_) | Audiences::AskedLater => Ok(claims),
-        }
+        })
+    }
+
+    /// Bytes that this takes in memory, roughly.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Whether one of its audiences is one of these, byte for byte.
@@ -62,12 +71,25 @@ impl Claims {
         self.audiences.iter().any(|audience| audiences.iter().any(|ours| ours.as_ref() == audience))
     }
 
-    /// Whether it is good at this moment.
+    /// Whether it is good for these rules, at this moment. Asked anew whenever the token is presented:
+    /// that its signature is good is all that may be remembered of it.
     ///
     /// # Errors
     ///
-    /// [`Refused::Expired`], [`Refused::NotYetValid`], [`Refused::TooLongLived`].
+    /// [`Refused`], whatever a genuine token may lack.
     pub fn judge(&self, rules: &Rules, now: Timestamp) -> Result<(), Refused> {
+        rules.take(self.algorithm, self.typ.as_deref())?;
+        if self.issuer != rules.issuer {
+            return Err(Refused::Issuer);
+        }
+        match &rules.audiences {
+            Audiences::OneOf(ours) if !self.is_for_any(ours) => return Err(Refused::Audience),
+            Audiences::OneOf(_) | Audiences::AskedLater => {}
+        }
+        self.judge_times(rules, now)
+    }
+
+    fn judge_times(&self, rules: &Rules, now: Timestamp) -> Result<(), Refused> {
         let (now, leeway) = (now.unix(), rules.leeway);
         // RFC 7519 section 4.1.4: on or after.
         if now >= self.expires_at.saturating_add(leeway) {
@@ -84,18 +106,21 @@ impl Claims {
         Ok(())
     }
 
-    /// From when on it is good for nothing any more.
-    pub fn ends(&self, rules: &Rules) -> Timestamp {
-        Timestamp::from_unix(self.expires_at.saturating_add(rules.leeway))
+    /// From when on it is good for nothing any more, whatever the leeway.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now.unix() > self.expires_at.saturating_add(MOST_LEEWAY)
+    }
+
+    /// What stands at the end of this path of names; `None` where it leads nowhere.
+    pub fn at(&self, path: &[String]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.members.get(first)?, |value, name| value.get(name))
     }
 }
 
-/// Exactly one string, equal by bytes.
-pub(super) fn check_issuer(members: &Map<String, Value>, rules: &Rules) -> Result<(), Refused> {
-    match members.get("iss") {
-        Some(Value::String(issuer)) if *issuer == rules.issuer => Ok(()),
-        _ => Err(Refused::Issuer),
-    }
+/// Exactly one string.
+pub(super) fn issuer(members: &Map<String, Value>) -> Result<&str, Refused> {
+    members.get("iss").and_then(Value::as_str).ok_or(Refused::Issuer)
 }
 
 fn subject(members: &Map<String, Value>) -> Result<String, Refused> {
@@ -140,6 +165,9 @@ fn date(
         Some(_) => Err(Refused::Times),
     }
 }
+
+/// Seconds.
+pub(super) const MOST_LEEWAY: i64 = 60;
 
 /// Bytes.
 const LONGEST_SUBJECT: usize = 256;

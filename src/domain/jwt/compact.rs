@@ -46,6 +46,11 @@ impl<'t> Compact<'t> {
         members::read(&decode(self.payload)?).ok_or(Refused::Payload)
     }
 
+    /// Bytes, encoded.
+    pub(super) fn payload_length(&self) -> usize {
+        self.payload.len()
+    }
+
     pub(super) fn signature(&self) -> Result<Vec<u8>, Refused> {
         decode(self.signature)
     }

@@ -1,5 +1,7 @@
 //! What signatures are verified with: the keys of one issuer (RFC 7517).
 
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
 use serde::Deserialize;
@@ -8,7 +10,7 @@ use zeroize::Zeroizing;
 use super::algorithm::{Algorithm, Arithmetic};
 use super::compact::decode;
 
-/// The usable keys of one issuer.
+/// The usable keys of one issuer. Shows how many there are, and no key.
 pub struct KeySet {
     keys: Vec<Key>,
     /// How many were left out, because they cannot be used or not be told apart.
@@ -74,6 +76,8 @@ struct Jwk {
 }
 
 impl KeySet {
+    pub const NONE: Self = Self { keys: Vec::new(), left_out: 0 };
+
     /// The keys of a JWK Set that may be used with `algorithms`. What cannot be used is left out.
     ///
     /// # Errors
@@ -165,6 +169,12 @@ impl KeySet {
             .filter_map(|key| key.verifiers.iter().find(|verifier| verifier.algorithm == algorithm));
         let first = found.next()?;
         found.next().is_none().then_some(first)
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySet({} keys)", self.keys.len())
     }
 }
 

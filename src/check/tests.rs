@@ -1,0 +1,147 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::Hand;
+use crate::config;
+use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
+use crate::domain::request::Header;
+use crate::domain::rights::Caller;
+use crate::explain::{Account, Description, explain};
+use crate::issue::{By, Issuer as Issues, KeyLives, NewConsumer};
+use crate::store::memory::Memory;
+use crate::store::ring::Ring;
+use crate::telemetry::Readiness;
+
+const POLICY: &str = r#"
+public_url: https://auth.example.com
+services:
+  - {name: orders, paths: [/orders], authentication: {any: [jwt: {issuer: doorward}]}}
+  - {name: stock, paths: [/stock], authentication: {any: [jwt: {issuer: doorward}]}}
+  - {name: both, paths: [/both], authentication: {all: [jwt: {issuer: doorward}, jwt: {issuer: doorward, cookies: [second], bearer: false}]}}
+"#;
+
+const LIVES: KeyLives = KeyLives { signs: Duration::from_secs(86_400), tokens: Duration::from_secs(3_600) };
+
+/// Doorward's own tokens, from the mint to the decision.
+struct Mint {
+    store: Arc<Memory>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    issues: Issues,
+    clock: Clock,
+    hand: Hand,
+    peppers: Peppers,
+}
+
+impl Mint {
+    fn new() -> Self {
+        let ring = format!("1 {}", "1f2e".repeat(16));
+        let ring = Arc::new(Ring::parse(Path::new("ring"), ring.as_bytes()).unwrap());
+        let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+        let loaded = config::load_text(POLICY.to_owned()).unwrap_or_else(|faults| panic!("{faults}"));
+        let peppers = ring.peppers();
+        let catalog = Arc::new(ArcSwap::from_pointee(loaded.config.catalog(&peppers).unwrap()));
+        let store = Arc::new(Memory::new());
+        let issues = Issues::new(Arc::clone(&store) as _, ring, clock.clone(), Arc::clone(&catalog))
+            .with_public_url(Some("https://auth.example.com".into()));
+        Self { store, catalog, issues, clock, hand, peppers }
+    }
+
+    async fn token(&self, consumer: Uuid, audiences: &[&str]) -> String {
+        let audiences: Vec<_> = audiences.iter().map(|audience| (*audience).to_owned()).collect();
+        self.issues.mint(consumer, &audiences, Duration::from_secs(3_600)).await.unwrap().token
+    }
+
+    /// What becomes of a request, as the store stands now.
+    async fn ask(&self, target: &str, token: &str) -> Account {
+        let replica = Replica::load(&*self.store, &self.clock).await.unwrap();
+        let telemetry = Arc::new(Telemetry::new(self.clock.clone(), Arc::new(Readiness::new())));
+        let (catalog, peppers) = (Arc::clone(&self.catalog), self.peppers.clone());
+        let checker = Checker::new(catalog, peppers, Arc::new(replica), self.clock.clone(), telemetry);
+        let headers = [("authorization", format!("Bearer {token}")), ("cookie", format!("second={token}"))];
+        let description = Description {
+            host: Some("api.example".into()),
+            target: Some(target.into()),
+            headers: Some(headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            ..Description::default()
+        };
+        explain(&checker, &description.understood().unwrap_or_else(|wrong| panic!("{wrong}")))
+    }
+
+    #[track_caller]
+    fn is(account: &Account, expected: Option<&str>) {
+        let verdict = if expected.is_some() { "deny" } else { "allow" };
+        assert_eq!((account.verdict, account.why), (verdict, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
+    let mint = Mint::new();
+    Mint::is(&mint.ask("/orders", "a.b.c").await, Some("jwt_unknown_key"));
+    mint.issues.tend_signing_keys(LIVES).await.unwrap();
+    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let orders = mint.catalog.load().opens("orders").unwrap().service.to_string();
+
+    let all = mint.token(alice, &[EVERY_SERVICE]).await;
+    let account = mint.ask("/orders", &all).await;
+    Mint::is(&account, None);
+    Mint::is(&mint.ask("/stock", &all).await, None);
+    Mint::is(&mint.ask("/both", &all).await, None);
+    let one = mint.token(alice, &[&orders]).await;
+    Mint::is(&mint.ask("/orders", &one).await, None);
+    Mint::is(&mint.ask("/stock", &one).await, Some("other_service"));
+    for elsewhere in [ADMIN_AUDIENCE, "orders", "ALL", ""] {
+        let token = mint.token(alice, &[elsewhere]).await;
+        Mint::is(&mint.ask("/orders", &token).await, Some("other_service"));
+    }
+    let nobody = mint.token(Uuid::from_u128(7), &[EVERY_SERVICE]).await;
+    Mint::is(&mint.ask("/orders", &nobody).await, Some("consumer_unknown"));
+
+    mint.issues.rotate_signing_keys(LIVES).await.unwrap();
+    Mint::is(&mint.ask("/orders", &all).await, None);
+    mint.issues.rotate_signing_keys(LIVES).await.unwrap();
+    Mint::is(&mint.ask("/orders", &all).await, None);
+    mint.hand.advance(Duration::from_secs(3_630));
+    Mint::is(&mint.ask("/orders", &all).await, Some("jwt_expired"));
+}
+
+#[tokio::test]
+async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
+    let mint = Mint::new();
+    mint.issues.tend_signing_keys(LIVES).await.unwrap();
+    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let token = mint.token(alice, &[EVERY_SERVICE]).await;
+    let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
+    let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));
+    let (catalog, peppers) = (Arc::clone(&mint.catalog), mint.peppers.clone());
+    let issuers = Issuers::new(mint.clock.clone(), Arc::clone(&telemetry), None, 1 << 20);
+    let pool = Pool::start(1, 8, Arc::clone(&telemetry)).unwrap();
+    let checker = Checker::new(catalog, peppers, replica, mint.clock.clone(), telemetry)
+        .with_issuers(Arc::new(issuers), pool);
+    let ask = |token: &str, done: &[Done]| {
+        let value = format!("Bearer {token}");
+        let request = Request {
+            method: b"GET",
+            target: b"/orders",
+            host: b"api.example",
+            headers: [Header { name: b"authorization", value: value.as_bytes() }].into_iter().collect(),
+            ..Request::default()
+        };
+        checker.attempt(&request, done, |decision| matches!(decision.outcome, Outcome::Allow(_)))
+    };
+    let Err(work) = ask(&token, &[]) else { panic!("nobody has verified it") };
+    let done = checker.verify(work).unwrap().await.unwrap();
+    assert_eq!(ask(&token, &[done]).ok(), Some(true));
+    assert_eq!(ask(&token, &[]).ok(), Some(true), "it is remembered");
+    // What was verified for one token says nothing of another.
+    let Err(work) = ask(&mint.token(alice, &[EVERY_SERVICE]).await, &[]) else { panic!("another one") };
+    let done = checker.verify(work).unwrap().await.unwrap();
+    let third = mint.token(alice, &[EVERY_SERVICE]).await;
+    assert!(ask(&third, std::slice::from_ref(&done)).is_err());
+}

@@ -1,0 +1,172 @@
+//! Who is calling by a JWT: its claims, held against what is known.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::prove::Proof;
+use super::{Case, Refusal};
+use crate::domain::authentication::Jwt;
+use crate::domain::catalog::Catalog;
+use crate::domain::consumer::Consumer;
+use crate::domain::denial::{Denial, Unproven};
+use crate::domain::issuer::{Issuer, Keys};
+use crate::domain::jwt::{Claims, EVERY_SERVICE, Refused};
+use crate::domain::permission::PermissionId;
+use crate::domain::principal::CredentialName;
+use crate::domain::role::RoleGrant;
+use crate::domain::step::Witness;
+
+/// What is known of a token that was presented.
+pub enum Token {
+    Genuine(Arc<Claims>),
+    Refused(Refused),
+    /// Its signature has not been verified yet: whoever decides has that done, and decides again.
+    Unverified,
+}
+
+impl<W: Witness> Case<'_, '_, '_, W> {
+    pub(super) fn prove_token(&mut self, jwt: &Jwt, text: &[u8]) -> Result<Proof, Refusal> {
+        // What an earlier method learned says nothing of this one's token.
+        self.trail.credential = None;
+        self.trail.consumer = None;
+        let Some(issuer) = self.world.catalog.issuer(&jwt.issuer) else {
+            return Err(Denial::Internal { why: "a method without its issuer" }.into());
+        };
+        let claims = match self.world.directory.token(issuer, text)? {
+            Token::Genuine(claims) => claims,
+            Token::Refused(why) => return Err(refused(why).into()),
+            Token::Unverified => {
+                return Err(Denial::Internal { why: "a signature that was not verified" }.into());
+            }
+        };
+        let name: Arc<str> = match issuer.keys {
+            Keys::Ours => claims.id.as_deref().unwrap_or(&claims.subject).into(),
+            Keys::Read(_) | Keys::Published(_) => claims.subject.as_str().into(),
+        };
+        self.trail.credential = Some(CredentialName::Token(Arc::clone(&name)));
+        claims.judge(&issuer.rules, self.world.now).map_err(refused)?;
+        let consumer = match issuer.keys {
+            Keys::Ours => self.of_ours(&claims)?,
+            Keys::Read(_) | Keys::Published(_) => self.of_other(jwt, issuer, &claims)?,
+        };
+        self.trail.consumer = Some(Arc::clone(&consumer));
+        if !consumer.enabled {
+            return Err(invalid(Unproven::ConsumerDisabled).into());
+        }
+        Ok(Proof::by_token(consumer, name))
+    }
+
+    /// A token of ours names its consumer, and the service it is for.
+    fn of_ours(&self, claims: &Claims) -> Result<Arc<Consumer>, Refusal> {
+        let Some(deployment) = self.trail.deployment else {
+            return Err(Denial::Internal { why: "a token without a deployment" }.into());
+        };
+        if !claims.is_for_any(&[EVERY_SERVICE, &deployment.service.to_string()]) {
+            return Err(invalid(Unproven::OtherService).into());
+        }
+        let id = claims.subject.parse().map_err(|_| refused(Refused::Subject))?;
+        Ok(self.world.directory.consumer(id)?.ok_or(invalid(Unproven::ConsumerUnknown))?)
+    }
+
+    /// Another issuer's names a consumer where it is said by what; else it stands for one that nobody
+    /// declared. What its claims give comes on top.
+    fn of_other(&self, jwt: &Jwt, issuer: &Issuer, claims: &Claims) -> Result<Arc<Consumer>, Refusal> {
+        let consumer = match &jwt.claims.consumer {
+            Some((path, by)) => {
+                let named = claims.at(path).and_then(Value::as_str);
+                let named = named.ok_or(invalid(Unproven::ConsumerUnknown))?;
+                let found = self.world.directory.consumer_by(*by, named)?;
+                found.ok_or(invalid(Unproven::ConsumerUnknown))?
+            }
+            None => Arc::new(undeclared(issuer, claims)),
+        };
+        let given = Given::of(jwt, claims, self.world.catalog);
+        Ok(if given.is_nothing() { consumer } else { Arc::new(given.to(&consumer)) })
+    }
+}
+
+/// Somebody whom only the issuer knows: the same id for the same subject, on every instance.
+fn undeclared(issuer: &Issuer, claims: &Claims) -> Consumer {
+    let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.rules.issuer.as_bytes());
+    Consumer {
+        id: Uuid::new_v5(&namespace, claims.subject.as_bytes()),
+        custom_id: Some(claims.subject.clone()),
+        enabled: true,
+        ..Consumer::default()
+    }
+}
+
+/// What claims give a caller.
+struct Given {
+    groups: Vec<String>,
+    permissions: Vec<PermissionId>,
+    roles: Vec<RoleGrant>,
+}
+
+impl Given {
+    fn of(jwt: &Jwt, claims: &Claims, catalog: &Catalog) -> Self {
+        let at = |path: &Option<Vec<String>>| path.as_ref().and_then(|path| claims.at(path));
+        // What could not stand in a list of a header is no name of a group.
+        let plain = |name: &&str| !name.contains(',') && !name.chars().any(char::is_control);
+        let groups = at(&jwt.claims.groups).map(words).unwrap_or_default();
+        let permissions = at(&jwt.claims.permissions).map(words).unwrap_or_default();
+        let permission = |name: &str| {
+            let is = |id: &Uuid| Uuid::try_parse(name).is_ok_and(|wanted| wanted == *id);
+            let mut declared = catalog.permissions().iter();
+            declared.find(|one| one.name == name || is(&one.id)).map(|one| one.id)
+        };
+        Self {
+            groups: groups.into_iter().filter(plain).map(str::to_owned).collect(),
+            permissions: permissions.into_iter().filter_map(permission).collect(),
+            roles: at(&jwt.claims.roles).map(|roles| grants(roles, catalog)).unwrap_or_default(),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.groups.is_empty() && self.permissions.is_empty() && self.roles.is_empty()
+    }
+
+    fn to(self, consumer: &Consumer) -> Consumer {
+        let mut consumer = consumer.clone();
+        consumer.groups.extend(self.groups);
+        let mut told = BTreeSet::new();
+        consumer.groups.retain(|group| told.insert(group.clone()));
+        consumer.permissions.extend(self.permissions);
+        consumer.roles.extend(self.roles);
+        consumer
+    }
+}
+
+/// A list of texts, or one text with blanks between its words, as OAuth writes `scope`.
+fn words(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Value::Array(all) => all.iter().filter_map(Value::as_str).filter(|word| !word.is_empty()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// An object: for each project, by name or id, what roles there are in it.
+fn grants(value: &Value, catalog: &Catalog) -> Vec<RoleGrant> {
+    let project = |named: &str| {
+        let is = |id: &Uuid| Uuid::try_parse(named).is_ok_and(|wanted| wanted == *id);
+        catalog.projects().iter().find(|one| one.name == named || is(&one.id)).map(|one| one.id)
+    };
+    let of = |(named, roles): (&String, &Value)| {
+        let project = project(named)?;
+        let grant = move |role: &str| RoleGrant { project, role: role.to_owned() };
+        Some(words(roles).into_iter().map(grant).collect::<Vec<_>>())
+    };
+    value.as_object().into_iter().flatten().filter_map(of).flatten().collect()
+}
+
+fn refused(why: Refused) -> Denial {
+    invalid(Unproven::Token(why))
+}
+
+fn invalid(why: Unproven) -> Denial {
+    Denial::InvalidCredential { why }
+}
