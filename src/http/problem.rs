@@ -43,8 +43,6 @@ pub enum Problem {
     Throttled,
     /// The door does not know whether a key still counts.
     Blind,
-    /// `If-Match` names another state of the object.
-    Stale,
     Refused(Refusal),
     Internal,
 }
@@ -127,10 +125,6 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "whether your key still counts is not known at this moment; try again" }),
             ),
-            Self::Stale => (
-                StatusCode::PRECONDITION_FAILED,
-                json!({ "message": "it was changed since; read it again, and send its new `ETag` in `If-Match`" }),
-            ),
             Self::Refused(refusal) => refused(&refusal),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
@@ -158,7 +152,7 @@ impl Problem {
             Self::Unauthorized => "invalid_credential",
             Self::Forbidden => "permission_denied",
             Self::Throttled => "throttled",
-            Self::Stale => "stale",
+            Self::Refused(Refusal::Stale) => "stale",
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",
             Self::Refused(Refusal::NoConsumer { .. }) => "unknown_reference",
             Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
@@ -219,6 +213,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
                 "fields": { "id": id },
             }),
         ),
+        Refusal::Stale => (StatusCode::PRECONDITION_FAILED, json!({ "message": message })),
         Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
         Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {

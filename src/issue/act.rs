@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::Condition;
 use crate::domain::rights::Caller;
 
 /// Who asks, and in which request.
@@ -12,6 +13,8 @@ pub struct By {
     pub request_id: String,
     /// Names what the caller makes, so that asking twice makes it once (`Idempotency-Key`).
     pub operation: Option<Uuid>,
+    /// What must be true of the object that it changes.
+    pub condition: Option<Condition>,
 }
 
 /// Under which named requests become operations. Never change it: a name that is used again would make
@@ -38,7 +41,7 @@ impl By {
             (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         };
         let request_id = request_id.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        Self { caller, request_id, operation: None }
+        Self { caller, request_id, operation: None, condition: None }
     }
 
     /// The same, of a request that its caller has given a name: `what` is its method and path.
@@ -47,6 +50,12 @@ impl By {
         let caller = self.caller.id().unwrap_or_default();
         let of = [self.caller.kind(), &caller.to_string(), what, name].join("\n");
         Self { operation: Some(Uuid::new_v5(&OPERATIONS, of.as_bytes())), ..self }
+    }
+
+    /// The same, where what it changes must be as it is told.
+    #[must_use]
+    pub fn provided(self, condition: Option<Condition>) -> Self {
+        Self { condition, ..self }
     }
 
     /// Doorward itself, tidying up.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::keys::generate;
-use super::{By, Done, Issuer, NotProven, Refusal, check_label, claim, delete, unique};
+use super::{By, Done, Issuer, NotProven, Refusal, Seen, check_label, claim, delete, unique};
 use crate::domain::jwt::ADMIN_AUDIENCE;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -100,7 +100,7 @@ impl Issuer {
     }
 
     /// The admin key of this id, public name (`dw_admin_<12>` or the 12 alone) or full text.
-    pub async fn admin_key(&self, named: &str) -> Result<AdminKeyRecord, Refusal> {
+    pub async fn admin_key(&self, named: &str) -> Result<Seen<AdminKeyRecord>, Refusal> {
         // What was given may be the secret itself, so it is never repeated.
         let absent = || Refusal::NoSuchKey;
         let id = match Uuid::parse_str(named) {
@@ -108,7 +108,7 @@ impl Issuer {
             Err(_) => self.id_of_admin_key(named).await?.ok_or_else(absent)?,
         };
         let record = self.store.read(Table::AdminKey, &Name::of(&id)).await?.ok_or_else(absent)?;
-        Ok(AdminKeyRecord::decode(&record.payload)?)
+        Ok(Seen { value: AdminKeyRecord::decode(&record.payload)?, revision: record.revision })
     }
 
     async fn id_of_admin_key(&self, named: &str) -> Result<Option<Uuid>, Refusal> {
@@ -133,7 +133,7 @@ impl Issuer {
 
     /// Ends an admin key, like any revocation.
     pub async fn delete_admin_key(&self, by: &By, named: &str) -> Result<Done<AdminKeyRecord>, Refusal> {
-        let record = self.admin_key(named).await?;
+        let record = self.admin_key(named).await?.value;
         let steps = vec![
             Step {
                 table: Table::AdminKey,

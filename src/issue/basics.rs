@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned};
 use super::password::Password;
-use super::{By, Done, Issuer, Refusal, check_tags, id_of};
+use super::{By, Done, Issuer, Refusal, Seen, check_tags, id_of};
 use crate::domain::consumer::ConsumerId;
 use crate::store::StoreError;
 use crate::store::record::BasicRecord;
@@ -121,13 +121,13 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::NotFound`].
-    pub async fn basic(&self, named: &str) -> Result<BasicRecord, Refusal> {
+    pub async fn basic(&self, named: &str) -> Result<Seen<BasicRecord>, Refusal> {
         let absent = || Refusal::NotFound { what: BasicRecord::WHAT, name: named.to_owned() };
         let id = match id_of(named) {
             Some(id) => id,
             None => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
         };
-        Ok(self.credential(&id).await?.ok_or_else(absent)?.0)
+        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
     }
 
     /// In order of their ids, after `after`.
@@ -145,8 +145,8 @@ impl Issuer {
         self.credentials_of(consumer, after, size).await
     }
 
-    pub async fn end_basic(&self, by: &By, it: BasicRecord) -> Result<Done<BasicRecord>, Refusal> {
-        self.end_credential(by, it).await
+    pub async fn end_basic(&self, by: &By, it: Seen<BasicRecord>) -> Result<Done<BasicRecord>, Refusal> {
+        self.end_credential(by, it.value).await
     }
 }
 

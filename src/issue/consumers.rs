@@ -6,7 +6,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::memberships::{Indexed, joined};
-use super::{By, Done, Issuer, Refusal, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique};
+use super::{
+    By, Done, Issuer, Refusal, Seen, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique,
+};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::headers::{LONGEST_VALUE, list_length};
 use crate::domain::network::Networks;
@@ -88,6 +90,7 @@ impl Issuer {
     ///
     /// [`Refusal::Taken`] where a name belongs to another, [`Refusal::IdTaken`] where the id does.
     pub async fn create_consumer(&self, by: &By, new: NewConsumer) -> Result<Done<ConsumerRecord>, Refusal> {
+        by.expects_nothing()?;
         let chosen = new.id;
         let record = self.changed(self.blank(chosen), &new.into())?;
         if let Some(id) = chosen
@@ -318,8 +321,8 @@ impl Issuer {
     }
 
     /// The stored consumer of this id or username.
-    pub async fn consumer(&self, named: &str) -> Result<ConsumerRecord, Refusal> {
-        Ok(self.consumer_and_revision(named).await?.0)
+    pub async fn consumer(&self, named: &str) -> Result<Seen<ConsumerRecord>, Refusal> {
+        Ok(self.consumer_and_revision(named).await?.into())
     }
 
     pub(super) async fn consumer_and_revision(&self, named: &str) -> Result<(ConsumerRecord, u64), Refusal> {
@@ -335,7 +338,7 @@ impl Issuer {
     /// The stored consumer with this `custom_id`.
     pub async fn consumer_with_custom_id(&self, custom_id: &str) -> Result<Option<ConsumerRecord>, Refusal> {
         match self.owner_of(CUSTOM_ID, custom_id.as_bytes()).await? {
-            Some(id) => self.consumer(&id.to_string()).await.map(Some),
+            Some(id) => Ok(Some(self.consumer(&id.to_string()).await?.value)),
             None => Ok(None),
         }
     }

@@ -71,6 +71,8 @@ impl Issuer {
         by: &By,
         consumer: &ConsumerId,
     ) -> Result<Option<Done<()>>, Refusal> {
+        // What was asked of the consumer was asked as it went.
+        let by = &by.clone().provided(None);
         let mut done = None;
         loop {
             let steps = self.ending_owned_by(consumer).await?;

@@ -87,7 +87,7 @@ impl Issuer {
             self.not_declared(name)?;
             match self.consumer(name).await {
                 Err(Refusal::NotFound { .. }) => {}
-                found => return found.map(Some),
+                found => return Ok(Some(found?.value)),
             }
         }
         match &new.custom_id {
@@ -194,7 +194,7 @@ impl Issuer {
         run: Run,
     ) -> Result<Outcome, Refusal> {
         let outcome = match self.basic(&new.username).await {
-            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found),
+            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found.value),
             Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
             Err(Refusal::NotFound { .. }) => {
                 self.create_basic(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)
@@ -220,7 +220,7 @@ impl Issuer {
             None => Err(Refusal::NotFound { what: JwtRecord::WHAT, name: String::new() }),
         };
         let outcome = match found {
-            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found),
+            Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found.value),
             Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
             Err(Refusal::NotFound { .. }) => {
                 self.create_jwt(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)

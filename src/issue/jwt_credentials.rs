@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned};
-use super::{By, Done, Issuer, Refusal, check_label, check_tags, id_of};
+use super::{By, Done, Issuer, Refusal, Seen, check_label, check_tags, id_of};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::Secret;
 use crate::store::StoreError;
@@ -213,13 +213,13 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::NotFound`].
-    pub async fn jwt(&self, named: &str) -> Result<JwtRecord, Refusal> {
+    pub async fn jwt(&self, named: &str) -> Result<Seen<JwtRecord>, Refusal> {
         let absent = || Refusal::NotFound { what: JwtRecord::WHAT, name: named.to_owned() };
         let id = match id_of(named) {
             Some(id) => id,
             None => self.owner_of(KEY, named.as_bytes()).await?.ok_or_else(absent)?,
         };
-        Ok(self.credential(&id).await?.ok_or_else(absent)?.0)
+        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
     }
 
     /// In order of their ids, after `after`.
@@ -237,8 +237,8 @@ impl Issuer {
         self.credentials_of(consumer, after, size).await
     }
 
-    pub async fn end_jwt(&self, by: &By, it: JwtRecord) -> Result<Done<JwtRecord>, Refusal> {
-        self.end_credential(by, it).await
+    pub async fn end_jwt(&self, by: &By, it: Seen<JwtRecord>) -> Result<Done<JwtRecord>, Refusal> {
+        self.end_credential(by, it.value).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned, changing, making, not_without, unmade};
-use super::{By, Done, Issuer, Refusal, Set, TRIES, check_tags, id_of, unique};
+use super::{By, Done, Issuer, Refusal, Seen, Set, TRIES, check_tags, id_of, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
@@ -350,7 +350,7 @@ impl Issuer {
     }
 
     /// The stored key of this id, public name (`dw_key_<12>` or the 12 alone) or full text.
-    pub async fn key(&self, named: &str) -> Result<KeyRecord, Refusal> {
+    pub async fn key(&self, named: &str) -> Result<Seen<KeyRecord>, Refusal> {
         // What was given may be the secret itself, so it is never repeated.
         let absent = || match public_name(named) {
             Some(name) => Refusal::NotFound { what: "key", name },
@@ -360,7 +360,7 @@ impl Issuer {
             Some(id) => id,
             None => self.id_of_key(named).await?.ok_or_else(absent)?,
         };
-        Ok(self.credential(&id).await?.ok_or_else(absent)?.0)
+        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
     }
 
     /// The same for one that is to be changed.
@@ -368,7 +368,7 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::OwnedByFile`] for a key that the file declares: it changes with its line.
-    pub async fn key_to_change(&self, named: &str) -> Result<KeyRecord, Refusal> {
+    pub async fn key_to_change(&self, named: &str) -> Result<Seen<KeyRecord>, Refusal> {
         match self.declared_key(named) {
             Some(declared) => Err(Refusal::OwnedByFile { what: "key", name: declared.id.to_string() }),
             None => self.key(named).await,
@@ -428,7 +428,7 @@ impl Issuer {
     ///
     /// [`Refusal::OwnedByFile`] for a key that the file declares: it goes when its line goes.
     pub async fn revoke_key(&self, by: &By, named: &str) -> Result<Done<KeyRecord>, Refusal> {
-        let record = self.key_to_change(named).await?;
+        let record = self.key_to_change(named).await?.value;
         self.end_credential(by, record).await
     }
 }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{By, Done, Issuer, Refusal, check_label, check_tags, id_of};
+use super::{By, Done, Issuer, Refusal, Seen, check_label, check_tags, id_of};
 use crate::domain::consumer::ConsumerId;
 use crate::store::record::{ConsumerRecord, Membership, OwnerRecord};
 use crate::store::{Effect, Expect, Name, Step, Table};
@@ -74,6 +74,7 @@ impl Issuer {
         consumer: &str,
         new: NewMembership,
     ) -> Result<Done<Member>, Refusal> {
+        by.expects_nothing()?;
         check_label("group", &new.group)?;
         let tags = check_tags(&new.tags)?;
         let group = new.group.clone();
@@ -90,17 +91,17 @@ impl Issuer {
         Ok(done.await?.map(|it| member_in(it, &group)))
     }
 
-    /// The membership of this id.
+    /// The membership of this id. Its state is its consumer's, in whose record it stands.
     ///
     /// # Errors
     ///
     /// [`Refusal::NotFound`].
-    pub async fn membership(&self, id: &Uuid) -> Result<Member, Refusal> {
+    pub async fn membership(&self, id: &Uuid) -> Result<Seen<Member>, Refusal> {
         let absent = || Refusal::NotFound { what: "acl", name: id.to_string() };
         let index = self.store.read(Table::Owned, &Indexed::Membership.name(id)).await?.ok_or_else(absent)?;
         let owner = OwnerRecord::decode(Table::Owned, &index.payload)?;
         let consumer = self.consumer(&owner.id.to_string()).await?;
-        consumer_s(consumer, &id.to_string()).ok_or_else(absent)
+        seen_in(consumer, &id.to_string()).ok_or_else(absent)
     }
 
     /// The consumer's membership of this id or group.
@@ -108,9 +109,9 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::NotFound`].
-    pub async fn membership_of(&self, consumer: &str, named: &str) -> Result<Member, Refusal> {
+    pub async fn membership_of(&self, consumer: &str, named: &str) -> Result<Seen<Member>, Refusal> {
         let absent = || Refusal::NotFound { what: "acl", name: named.to_owned() };
-        consumer_s(self.consumer(consumer).await?, named).ok_or_else(absent)
+        seen_in(self.consumer(consumer).await?, named).ok_or_else(absent)
     }
 
     /// Memberships in order of their ids, after `after`.
@@ -135,7 +136,7 @@ impl Issuer {
         after: Option<Uuid>,
         size: usize,
     ) -> Result<Vec<Member>, Refusal> {
-        let consumer = self.consumer(consumer).await?;
+        let consumer = self.consumer(consumer).await?.value;
         let mut members: Vec<Member> = consumer
             .groups
             .into_iter()
@@ -202,6 +203,11 @@ impl Issuer {
         });
         Ok(done.await?.map(|_| ()))
     }
+}
+
+fn seen_in(consumer: Seen<ConsumerRecord>, named: &str) -> Option<Seen<Member>> {
+    let Seen { value, revision } = consumer;
+    Some(Seen { value: consumer_s(value, named)?, revision })
 }
 
 /// The consumer's membership of this id or group.

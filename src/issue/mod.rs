@@ -5,6 +5,7 @@ mod admin_keys;
 mod attempts;
 mod audit;
 mod basics;
+mod condition;
 mod consumers;
 mod deletion;
 mod everywhere;
@@ -34,6 +35,7 @@ pub use self::attempts::Attempts;
 use self::audit::{Appended, Chain, Event};
 pub use self::audit::{AuditFilter, AuditPage, Finding, Offset, Verdict};
 pub use self::basics::{BasicChange, NewBasic};
+pub use self::condition::{Condition, Seen};
 pub use self::consumers::{ConsumerChange, NewConsumer, Owner};
 pub use self::everywhere::Reach;
 pub use self::import::{Outcome, Run};
@@ -113,6 +115,9 @@ pub enum Refusal {
     /// Somebody else changed the same record at the same moment.
     #[error("it was changed by someone else at the same moment; try again")]
     Raced,
+    /// Its caller wanted to change it as it was, and it is no longer so.
+    #[error("it was changed since, or is not there; read it again, and send its new `ETag` in `If-Match`")]
+    Stale,
     #[error(transparent)]
     Store(StoreError),
 }
@@ -177,9 +182,14 @@ impl Issuer {
     }
 
     /// The one way to the store. The act is in the audit log with the same write, or neither is.
-    async fn write<T>(&self, act: Act<'_>, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+    async fn write<T>(&self, act: Act<'_>, mut steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+        let held = condition::hold(&act, &mut steps)?;
         let batch = Batch { operation: act.operation.unwrap_or_else(Uuid::new_v4), steps };
-        let appended = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await?;
+        let appended = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await;
+        let appended = appended.map_err(|error| match error {
+            StoreError::Conflict { table, name } if held == Some((table, name.clone())) => Refusal::Stale,
+            other => other.into(),
+        })?;
         let Appended::Now(epoch) = appended else { return Err(self.made_before(act.operation).await?) };
         let applied = match &self.replica {
             None => false,

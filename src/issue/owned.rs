@@ -207,6 +207,7 @@ impl Issuer {
             let found = self.credential::<C>(id).await?;
             let absent = || Refusal::NotFound { what: C::WHAT, name: id.to_string() };
             let (before, revision) = found.ok_or_else(absent)?;
+            by.still_takes(revision)?;
             let after = alter(before.clone())?;
             let steps = changing(&before, revision, &after);
             let blame = after.clone();

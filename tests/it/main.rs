@@ -40,6 +40,7 @@ mod many_networks;
 mod metadata;
 mod model;
 mod paths;
+mod preconditions;
 mod readme;
 mod reload;
 mod rules;

@@ -1,21 +1,21 @@
 //! `/acls` and `/consumers/…/acls`: who is in which group.
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{nothing_if_empty, segment, written};
+use super::answer::{nothing_if_empty, segment, shown, written};
 use super::call::Call;
 use super::consumers;
 use super::given::{ConsumerNamed, owner, set, stays};
 use super::page::{Asked, Page, Paging, Row};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{Done, Member, MembershipChange, NewMembership, Refusal, Set, id_of};
+use crate::issue::{Done, Member, MembershipChange, NewMembership, Refusal, Seen, Set, id_of};
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -101,7 +101,7 @@ async fn join(call: &Call, status: StatusCode, owner: Uuid, body: AclBody) -> Re
 #[utoipa::path(get, path = "/acls/{acl}", tag = "groups", params(("acl" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_acl(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
     let member = call.issuer.membership(&given_id(&named)?).await?;
-    Ok(axum::Json(row(&member)).into_response())
+    Ok(shown(&member, row(&member)))
 }
 
 /// One of a consumer's.
@@ -111,7 +111,7 @@ pub(super) async fn show_acl_of(
     Path((consumer, named)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let member = call.issuer.membership_of(&consumer, &named).await?;
-    Ok(axum::Json(row(&member)).into_response())
+    Ok(shown(&member, row(&member)))
 }
 
 /// A group may be called anything, so without its consumer it names nothing.
@@ -190,7 +190,7 @@ pub(super) async fn put_acl_of(
 async fn put(
     call: &Call,
     owner: Uuid,
-    found: Result<Member, Refusal>,
+    found: Result<Seen<Member>, Refusal>,
     body: AclBody,
 ) -> Result<Response, Problem> {
     let member = match found {

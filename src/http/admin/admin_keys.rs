@@ -1,7 +1,7 @@
 //! `/admin-keys`.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{Page, Paging, list, paging, written};
+use super::answer::{Page, Paging, list, paging, shown, written};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{By, MadeAdminKey, NewAdminKey};
@@ -77,7 +77,8 @@ pub(super) async fn show_admin_key(
     State(admin): State<Admin>,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    Ok(axum::Json(row(&admin.issuer.admin_key(&named).await?)).into_response())
+    let seen = admin.issuer.admin_key(&named).await?;
+    Ok(shown(&seen, row(&seen)))
 }
 
 /// Ends an admin key for good, on every instance.

@@ -3,15 +3,17 @@
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
+use http::header::ETAG;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::tag::etag;
 use crate::http::everywhere::WrittenAt;
 use crate::http::problem::Problem;
-use crate::issue::Done;
+use crate::issue::{Done, Seen};
 
 /// How many rows a page has, Kong's: 100 unless asked for 1 to 1000.
 pub(super) const PAGE: usize = 100;
@@ -54,11 +56,22 @@ pub(super) fn list(path: &str, rows: Vec<Value>, last: Option<Uuid>, size: usize
     axum::Json(body).into_response()
 }
 
-/// The answer to a write: 202 where this instance's checks do not know of it yet.
+/// One object, and in which state it is.
+pub(super) fn shown<T>(seen: &Seen<T>, body: impl Serialize) -> Response {
+    let mut response = axum::Json(body).into_response();
+    response.headers_mut().extend(etag(seen.revision).map(|tag| (ETAG, tag)));
+    response
+}
+
+/// The answer to a write, with the object as it was written, if there is one: 202 where this instance's
+/// checks do not know of it yet.
 pub(super) fn written<T>(status: StatusCode, done: &Done<T>, body: Option<Value>) -> Response {
     let status = if done.applied { status } else { StatusCode::ACCEPTED };
     let mut response = match body {
-        Some(body) => (status, axum::Json(body)).into_response(),
+        // A record's revision is the number of the write.
+        Some(body) => {
+            (status, etag(done.epoch.number).map(|tag| [(ETAG, tag)]), axum::Json(body)).into_response()
+        }
         None => status.into_response(),
     };
     if let Ok(epoch) = HeaderValue::try_from(format!("{}-{}", done.epoch.term, done.epoch.number)) {

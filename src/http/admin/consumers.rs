@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{nothing_if_empty, written};
+use super::answer::{nothing_if_empty, shown, written};
 use super::call::Call;
 use super::given::set;
 use super::networks::{NetworksBody, networks, networks_row};
@@ -159,11 +159,11 @@ pub(super) async fn patch_consumer(
 }
 
 pub(super) async fn show(call: &Call, named: &str) -> Result<Response, Problem> {
-    let row = match call.issuer.declared_consumer(named) {
-        Some(declared) => declared_row(&declared),
-        None => consumer_row(&call.issuer.consumer(named).await?),
-    };
-    Ok(axum::Json(row).into_response())
+    if let Some(declared) = call.issuer.declared_consumer(named) {
+        return Ok(axum::Json(declared_row(&declared)).into_response());
+    }
+    let seen = call.issuer.consumer(named).await?;
+    Ok(shown(&seen, consumer_row(&seen)))
 }
 
 pub(super) async fn put(call: &Call, named: &str, body: ConsumerBody) -> Result<Response, Problem> {

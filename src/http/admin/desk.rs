@@ -12,7 +12,7 @@ use http::request::Parts;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::shape;
+use super::{shape, tag};
 use crate::domain::rights::{Access, Asked, Caller, decide};
 use crate::http::everywhere;
 use crate::http::problem::Problem;
@@ -156,11 +156,15 @@ async fn guard(State(right): State<Right>, mut request: Request, next: Next) -> 
     let Some(by) = request.extensions().get::<By>() else {
         return Problem::Unauthenticated.into_response();
     };
-    let caller = by.caller.clone();
+    let (by, caller) = (by.clone(), by.caller.clone());
     if right == Right::Everything && decide(&caller, Asked::Everything) != Access::Allowed {
         return Problem::Forbidden.into_response();
     }
     let trusted = decide(&caller, Asked::Everything) == Access::Allowed;
+    match tag::condition(request.method(), request.headers()) {
+        Ok(condition) => request.extensions_mut().insert(by.provided(condition)),
+        Err(problem) => return problem.into_response(),
+    };
     let rights = Rights { caller, asked: Arc::new(AtomicBool::new(false)) };
     request.extensions_mut().insert(rights.clone());
     let response = next.run(request).await;

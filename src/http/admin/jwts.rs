@@ -1,14 +1,14 @@
 //! `/jwts` and `/consumers/…/jwt`: what consumers' own JWTs are verified with.
 
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{nothing_if_empty, segment, written};
+use super::answer::{nothing_if_empty, segment, shown, written};
 use super::call::Call;
 use super::consumers;
 use super::given::{ConsumerNamed, owner, set, stays};
@@ -16,7 +16,7 @@ use super::page::{Asked, Page, Paging, Row};
 use crate::domain::secret::Secret;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{JwtChange, MadeJwt, NewJwt, Refusal, Set, id_of};
+use crate::issue::{JwtChange, MadeJwt, NewJwt, Refusal, Seen, Set, id_of};
 use crate::store::record::{JwtRecord, JwtSecret};
 
 #[derive(Default, Deserialize, ToSchema)]
@@ -134,7 +134,8 @@ async fn create(call: &Call, status: StatusCode, owner: Uuid, body: JwtBody) -> 
 /// One of them.
 #[utoipa::path(get, path = "/jwts/{jwt}", tag = "jwts", params(("jwt" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_jwt(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    Ok(axum::Json(row(&call.issuer.jwt(&named).await?)).into_response())
+    let seen = call.issuer.jwt(&named).await?;
+    Ok(shown(&seen, row(&seen)))
 }
 
 /// One of a consumer's.
@@ -143,11 +144,12 @@ pub(super) async fn show_jwt_of(
     call: Call,
     Path((consumer, named)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    Ok(axum::Json(row(&of_consumer(&call, &consumer, &named).await?)).into_response())
+    let seen = of_consumer(&call, &consumer, &named).await?;
+    Ok(shown(&seen, row(&seen)))
 }
 
 /// The credential, if it is this consumer's.
-async fn of_consumer(call: &Call, consumer: &str, named: &str) -> Result<JwtRecord, Problem> {
+async fn of_consumer(call: &Call, consumer: &str, named: &str) -> Result<Seen<JwtRecord>, Problem> {
     let owner = call.issuer.owner(consumer).await?.id();
     let record = call.issuer.jwt(named).await?;
     if record.consumer == owner { Ok(record) } else { Err(Problem::NotFound) }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer;
-use super::answer::{nothing_if_empty, written};
+use super::answer::{nothing_if_empty, shown, written};
 use super::call::Call;
 use super::consumers::{self, ConsumerBody};
 use super::given::{ConsumerNamed, owner, set, stays};
@@ -21,7 +21,7 @@ use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{KeyChange, MadeKey, NewKey, NewText, Refusal, Set, id_of};
+use crate::issue::{KeyChange, MadeKey, NewKey, NewText, Refusal, Seen, Set, id_of};
 use crate::store::Uses;
 use crate::store::record::KeyRecord;
 
@@ -198,13 +198,13 @@ pub(super) async fn show_key_of(
     show(&call, key_of_consumer(&call, &consumer, &named).await?).await
 }
 
-async fn show(call: &Call, record: KeyRecord) -> Result<Response, Problem> {
-    let mut rows = rows(call, &[record]).await?;
-    Ok(axum::Json(rows.pop()).into_response())
+async fn show(call: &Call, seen: Seen<KeyRecord>) -> Result<Response, Problem> {
+    let uses = call.issuer.uses(&[seen.id]).await?;
+    Ok(shown(&seen, key_row(&seen, uses.get(&seen.id), call)))
 }
 
 /// The key, if it is this consumer's.
-async fn key_of_consumer(call: &Call, consumer: &str, named: &str) -> Result<KeyRecord, Problem> {
+async fn key_of_consumer(call: &Call, consumer: &str, named: &str) -> Result<Seen<KeyRecord>, Problem> {
     let owner = call.issuer.owner(consumer).await?.id();
     let record = call.issuer.key_to_change(named).await?;
     if record.consumer == owner { Ok(record) } else { Err(Problem::NotFound) }
@@ -232,7 +232,7 @@ pub(super) async fn patch_key_of(
     patch(&call, record, body).await
 }
 
-async fn patch(call: &Call, record: KeyRecord, mut body: KeyBody) -> Result<Response, Problem> {
+async fn patch(call: &Call, record: Seen<KeyRecord>, mut body: KeyBody) -> Result<Response, Problem> {
     stays(&call.issuer, body.consumer.take(), record.consumer).await?;
     if body.id.is_some_and(|id| id != record.id) {
         return Err(Refusal::Invalid { field: "id", why: "cannot be changed".into() }.into());

@@ -23,6 +23,7 @@ mod page;
 mod shape;
 mod status;
 mod store;
+mod tag;
 #[cfg(test)]
 mod tests;
 
