@@ -3,8 +3,10 @@
 mod admin_key;
 mod audit;
 mod backing;
+mod bench;
 mod config;
 mod consumer;
+mod described;
 mod door;
 mod explain;
 mod health;
@@ -122,7 +124,13 @@ enum Command {
     #[command(
         after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
     )]
-    Explain(Box<explain::Arguments>),
+    Explain(Box<described::Described>),
+    /// Ask a running instance about one described request at a fixed rate, and print how long it takes
+    #[command(
+        after_help = "Example: doorward bench https://api.example.com/orders -H @key.header --source 198.51.100.7 \
+                      --target 127.0.0.1:50051 --rate 6000 --duration 10s"
+    )]
+    Bench(Box<bench::Arguments>),
     /// Hold decision cases against their policy, without a server or a store
     #[command(after_help = "Example: doorward test cases.yaml")]
     Test {
@@ -204,6 +212,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
             return config::show(&common.read(&[]), effective.as_deref(), as_json);
         }
         Command::Explain(arguments) => explain::run(common, *arguments)?,
+        Command::Bench(arguments) => bench::run(common, *arguments)?,
         Command::Test { files } => return test::run(common, &files),
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
@@ -233,11 +242,10 @@ fn ask_health(common: &Common, arguments: &health::Arguments) -> Result<ExitCode
         Some(url) => url.clone(),
         None => {
             let config = common.load()?;
-            let status = status_address(&config);
-            let address =
+            let status = address(&config, "status", &config.listen.status.value);
+            let found =
                 runtime.block_on(tokio::net::lookup_host(&status)).ok().and_then(|mut found| found.next());
-            let address =
-                address.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?;
+            let address = found.ok_or_else(|| Failure::Unreachable(format!("`{status}` has no address")))?;
             health::url(address, config.listen.tls.status.is_some())
         }
     };
@@ -250,13 +258,12 @@ fn ask_health(common: &Common, arguments: &health::Arguments) -> Result<ExitCode
     Ok(ExitCode::from(health.exit_code()))
 }
 
-/// Where the status listener is. With port 0 only the running server knows, and has written it down.
-fn status_address(config: &settings::Config) -> String {
-    let configured = &config.listen.status.value;
+/// Where a listener is. With port 0 only the running server knows, and has written it down.
+fn address(config: &settings::Config, listener: &str, configured: &settings::Address) -> String {
     let written = || {
         let text = std::fs::read_to_string(serve::addresses_file(config)).ok()?;
         let addresses: Value = serde_json::from_str(&text).ok()?;
-        addresses["status"].as_str().map(str::to_owned)
+        addresses[listener].as_str().map(str::to_owned)
     };
     (configured.port == 0).then(written).flatten().unwrap_or_else(|| configured.to_string())
 }

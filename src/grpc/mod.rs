@@ -2,9 +2,10 @@
 //!
 //! * [`view`] — a check's bytes as a request, borrowed; [`render`] — a decision as an answer's bytes.
 //! * [`service`] — one HTTP/2 stream: what arrives, how long and how much of it, what is answered.
-//! * [`health`] — `grpc.health.v1`.
+//! * [`health`] — `grpc.health.v1`; [`ask`] — the other end, for measuring.
 
 mod arrival;
+pub mod ask;
 pub mod health;
 mod protobuf;
 pub mod render;

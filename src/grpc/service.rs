@@ -275,7 +275,7 @@ impl<D: Decide> Wire<D> {
 
 const AUTHORIZATION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/external_auth.bin"));
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());

@@ -1,11 +1,9 @@
 //! `doorward explain` and `doorward test`, as they are typed.
 
-use std::process::Output;
-
 use serde_json::Value;
 
 use crate::rig::doorward::Setup;
-use crate::world::{ALICE, HOUSE, World, setup};
+use crate::world::{ALICE, HOUSE, World, said, setup};
 
 fn lines(account: &Value) -> Vec<String> {
     let steps = account["steps"].as_array().unwrap_or_else(|| panic!("no steps in {account}"));
@@ -149,8 +147,4 @@ fn the_sample_cases_hold_and_their_exit_codes_say_what_happened() {
     let unreadable = run(&write(&format!("{policy}cases:\n  - {{case: a, expekt: deny}}\n")));
     assert_eq!(unreadable.status.code(), Some(2));
     assert!(said(&unreadable).contains("cases.yaml:3:15: unknown key `expekt`"), "{}", said(&unreadable));
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }

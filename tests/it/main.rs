@@ -17,6 +17,7 @@ mod answers;
 mod architecture;
 mod audit;
 mod authority;
+mod bench;
 mod bodies;
 mod command_line;
 mod demo;

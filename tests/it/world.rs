@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Output;
 
 use doorward::cases::Suite;
 use serde_json::Value;
@@ -162,4 +163,9 @@ pub(crate) fn key(doorward: &Doorward, consumer: &str, options: &[&str]) -> (Str
     let made = command(doorward, &[&["key", "create", consumer], options].concat());
     let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("no {name} in {made}")).to_owned();
     (text("key"), text("id"))
+}
+
+/// Both streams of a command.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
