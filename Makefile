@@ -7,10 +7,11 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+ROUNDS ?= 5
 # Bash counts SECONDS by itself, so only the one given to make is meant.
 FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
 
-.PHONY: help build test demo tools fmt fmt-check lint doc fuzz install clean-tools
+.PHONY: help build test bench demo tools fmt fmt-check lint doc fuzz install clean-tools
 
 help: ## What can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,10 @@ demo: tools ## A real Envoy, Doorward and an echo upstream, and a walk through r
 test: tools fmt-check lint doc ## Everything that has to pass: format, lints, documents, all tests, a short fuzz
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory fuzz
+
+bench: ## The figures beside those of other servers, into docs/benchmarks.md; ROUNDS=3 shortens, ARGS=saturated chooses
+	$(CARGO) build --locked --release --example peer
+	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
 tools: ## Finds Envoy, Redis and schemathesis, or installs them into target/tools
 	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"

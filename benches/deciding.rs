@@ -1,0 +1,49 @@
+//! Who decides: Doorward with the house's keys, and a constant.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use doorward::check::{Checker, Decision, Metadata, Outcome as Decided};
+use doorward::clock::Clock;
+use doorward::domain::denial::Denial;
+use doorward::domain::headers::Mutations;
+use doorward::domain::request::Request;
+use doorward::grpc::Decide;
+use doorward::replica::Replica;
+use doorward::telemetry::Telemetry;
+
+use crate::house::{self, Size};
+use crate::imagined::Imagined;
+use crate::rig::Outcome;
+
+pub(crate) fn checker(size: Size, clock: &Clock, telemetry: Telemetry) -> Outcome<Checker> {
+    Ok(Checker::new(
+        Arc::new(ArcSwap::from_pointee(house::catalog(size.services)?)),
+        house::peppers(),
+        Arc::new(replica(size, clock)?),
+        clock.clone(),
+        Arc::new(telemetry),
+    ))
+}
+
+pub(crate) fn replica(size: Size, clock: &Clock) -> Outcome<Replica> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
+    runtime.block_on(Replica::load(&Imagined::new(size), clock)).map_err(|error| error.to_string())
+}
+
+/// Lets everybody in, and tells the upstream nothing.
+pub(crate) struct Constant;
+
+impl Decide for Constant {
+    fn check<T>(&self, _: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        render(&decision(Decided::Allow(Mutations::default())))
+    }
+
+    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+        render(&decision(Decided::Deny(denial.notice(), Default::default())))
+    }
+}
+
+fn decision(outcome: Decided<'_>) -> Decision<'_> {
+    Decision { outcome, metadata: Metadata::default(), request_id: "", grpc: false }
+}

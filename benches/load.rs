@@ -1,0 +1,186 @@
+//! Calls upon a server: as many as it takes, or so many a second.
+
+pub(crate) mod connection;
+
+use std::net::SocketAddr;
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use self::connection::{Receiver, Sender};
+use crate::call::{Calls, Pick};
+use crate::rig::Outcome;
+
+/// Connections, as an Envoy of four workers has them. Each has threads of its own, on one core.
+const CONNECTIONS: u32 = 4;
+/// Calls under way on each, at saturation.
+const STREAMS: usize = 32;
+
+/// What every answer has to be: `status.code`.
+pub(crate) type Expected = u8;
+
+/// What is asked of a server.
+#[derive(Clone, Copy)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) pick: Pick,
+    pub(crate) expected: Expected,
+}
+
+/// A closed loop: whenever a call ends, the next begins. After `warm_up` it asks `meter`, and once more
+/// after another `time`; the number of calls between the two, each answered as expected.
+pub(crate) fn saturate<M>(
+    target: Target,
+    (warm_up, time): (Duration, Duration),
+    meter: impl Fn() -> M,
+) -> Outcome<(u64, M, M)> {
+    // All are connected, have warmed up, have measured.
+    let phases = Barrier::new(CONNECTIONS as usize + 1);
+    thread::scope(|scope| {
+        let lines: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                let phases = &phases;
+                scope.spawn(move || {
+                    let mut line = Line::open(target, number);
+                    phases.wait();
+                    let warm = line.as_mut().map_or(Ok(0), |line| line.run(Instant::now() + warm_up));
+                    phases.wait();
+                    let ended = line.as_mut().map_or(Ok(0), |line| line.run(Instant::now() + time));
+                    phases.wait();
+                    line.map(drop).and(warm).and(ended)
+                })
+            })
+            .collect();
+        phases.wait();
+        phases.wait();
+        let before = meter();
+        phases.wait();
+        let after = meter();
+        let mut all = 0;
+        for line in lines {
+            all += line.join().map_err(|_| "a thread of the load died")??;
+        }
+        Ok((all, before, after))
+    })
+}
+
+/// One connection of a closed loop.
+struct Line {
+    sender: Sender,
+    receiver: Receiver,
+    calls: Calls,
+    expected: Expected,
+    idle: usize,
+}
+
+impl Line {
+    fn open(target: Target, number: u32) -> Outcome<Self> {
+        let (sender, receiver) = connection::open(target.address)?;
+        Ok(Self {
+            sender,
+            receiver,
+            calls: Calls::new(target.pick, number),
+            expected: target.expected,
+            idle: STREAMS,
+        })
+    }
+
+    fn run(&mut self, end: Instant) -> Outcome<u64> {
+        let mut ended = 0;
+        while Instant::now() < end {
+            while self.idle > 0 && self.sender.call(self.calls.next()) {
+                self.idle -= 1;
+            }
+            self.sender.send()?;
+            let mut wrong = None;
+            self.receiver.receive(&mut |answer| {
+                self.idle += 1;
+                ended += 1;
+                wrong = wrong.or((answer.code != Some(self.expected)).then_some(answer.code));
+            })?;
+            wrong.map_or(Ok(()), |found| Err(unlike(self.expected, found)))?;
+        }
+        Ok(ended)
+    }
+}
+
+/// An open loop: `rate` calls a second at even distances, whatever becomes of those before. How long
+/// each took from when it was due, sorted.
+pub(crate) fn paced(target: Target, (rate, time): (u32, Duration)) -> Outcome<Vec<Duration>> {
+    let start = Instant::now() + Duration::from_millis(50);
+    thread::scope(|scope| {
+        let gap = CONNECTIONS * Duration::from_secs(1) / rate;
+        let count = (time.as_nanos() / gap.as_nanos()) as usize;
+        let lines: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                // Evenly among the others' calls.
+                let first = start + number * gap / CONNECTIONS;
+                scope.spawn(move || paced_line(target, number, Pace { first, gap, count }))
+            })
+            .collect();
+        let mut took = Vec::new();
+        for line in lines {
+            took.extend(line.join().map_err(|_| "a thread of the load died")??);
+        }
+        took.sort_unstable();
+        Ok(took)
+    })
+}
+
+/// When the calls of a connection are due.
+#[derive(Clone, Copy)]
+struct Pace {
+    first: Instant,
+    gap: Duration,
+    count: usize,
+}
+
+fn paced_line(target: Target, number: u32, pace: Pace) -> Outcome<Vec<Duration>> {
+    let (mut sender, mut receiver) = connection::open(target.address)?;
+    let mut calls = Calls::new(target.pick, number);
+    thread::scope(|scope| {
+        let sending = scope.spawn(move || {
+            for call in 0..pace.count {
+                wait_until(pace.due(call));
+                if !sender.call(calls.next()) {
+                    return Err("the server takes no more bytes".to_owned());
+                }
+                sender.send()?;
+            }
+            Ok(())
+        });
+        let mut took = Vec::with_capacity(pace.count);
+        while took.len() < pace.count {
+            let mut wrong = None;
+            receiver.receive(&mut |answer| {
+                // Streams are numbered 1, 3, 5 and so on in the order of the calls.
+                took.push(pace.due(answer.stream as usize / 2).elapsed());
+                wrong = wrong.or((answer.code != Some(target.expected)).then_some(answer.code));
+            })?;
+            wrong.map_or(Ok(()), |found| Err(unlike(target.expected, found)))?;
+        }
+        sending.join().map_err(|_| "a thread of the load died")??;
+        Ok(took)
+    })
+}
+
+impl Pace {
+    fn due(self, call: usize) -> Instant {
+        self.first + self.gap * u32::try_from(call).expect("a short run")
+    }
+}
+
+/// The kernel wakes us up to 50 µs late, to wake others with us; so the last bit is waited for awake.
+fn wait_until(due: Instant) {
+    const SLACK: Duration = Duration::from_micros(60);
+    if let Some(time) = due.checked_duration_since(Instant::now() + SLACK) {
+        thread::sleep(time);
+    }
+    while Instant::now() < due {
+        thread::yield_now();
+    }
+}
+
+fn unlike(expected: Expected, found: Option<u8>) -> String {
+    format!("expected `status.code` {expected}, found {found:?}")
+}
