@@ -10,6 +10,18 @@
 mod rig;
 mod world;
 
+#[path = "../../benches/call.rs"]
+#[allow(dead_code, reason = "shared with the bench, which uses other parts of it")]
+mod call;
+#[path = "../../benches/deciding.rs"]
+#[allow(dead_code, reason = "shared with the bench, which uses other parts of it")]
+mod deciding;
+#[path = "../../benches/house.rs"]
+#[allow(dead_code, reason = "shared with the bench, which uses other parts of it")]
+mod house;
+#[path = "../../benches/imagined.rs"]
+mod imagined;
+
 mod addresses;
 mod admin;
 mod allocations;
@@ -20,6 +32,7 @@ mod authority;
 mod bench;
 mod bodies;
 mod command_line;
+mod cost;
 mod demo;
 mod deployments;
 mod documents;
