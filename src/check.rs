@@ -234,6 +234,11 @@ impl Checker {
         if let Some(work) = known.unverified.take() {
             return Err(work);
         }
+        // What the store has a part in is only as good as what is known of the store.
+        let verdict = match trail.deployment {
+            Some(deployment) if deployment.stored => self.replica.trust(known.boottime).and(verdict),
+            Some(_) | None => verdict,
+        };
         let case = Concluded { began, request, trail: &trail, catalog: &catalog };
         Ok(match verdict {
             Ok(Verdict::Allow(grant)) => {

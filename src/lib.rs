@@ -19,6 +19,7 @@ pub mod cases;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod compile;
 pub mod config;
 pub mod domain;
 pub mod explain;

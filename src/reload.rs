@@ -6,16 +6,15 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, Faults, Loaded};
-use crate::domain::catalog::Catalog;
+use crate::compile::Compiler;
+use crate::config::{Basis, Config, Faults, Loaded};
 use crate::domain::verifier::Peppers;
 use crate::issuers::Issuers;
 use crate::server::Certificates;
@@ -29,10 +28,8 @@ pub struct Reloader {
     /// What the server was started with: what of it changes takes a restart.
     pub started: Config,
     pub file: Option<PathBuf>,
-    pub catalog: Arc<ArcSwap<Catalog>>,
+    pub compiler: Arc<Compiler>,
     pub issuers: Arc<Issuers>,
-    /// The digest of the catalog in force.
-    pub digest: Arc<AtomicU64>,
     /// The weak keys that the file declares.
     pub weak_keys: Arc<AtomicUsize>,
     pub certificates: Certificates,
@@ -86,22 +83,22 @@ impl Reloader {
     /// Whether the configuration could be taken.
     fn reload(&self, cause: &'static str, watched: &mut Watched) -> bool {
         match self.read() {
-            Ok((config, catalog)) => {
-                watched.turn_to(self.files(&config));
-                for setting in self.started.unlike(&config) {
+            Ok(basis) => {
+                let config = basis.config();
+                watched.turn_to(self.files(config));
+                for setting in self.started.unlike(config) {
                     warn!(setting, "this setting has changed; it takes effect at the next start");
                 }
-                self.levels.set(&levels(&config));
+                self.levels.set(&levels(config));
                 self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
                 self.weak_keys.store(config.weak_keys(), Ordering::Relaxed);
-                self.digest.store(config.digest(&self.peppers), Ordering::Release);
                 // All that the catalog before or the new one may ask for, and then what the new one does.
-                let before = self.catalog.load_full();
-                let gone = before.issuers().iter().filter(|issuer| catalog.issuer(&issuer.name).is_none());
-                self.issuers.follow(catalog.issuers().iter().chain(gone));
-                let catalog = Arc::new(catalog);
-                self.catalog.store(Arc::clone(&catalog));
-                self.issuers.follow(catalog.issuers());
+                let before = self.compiler.edition().catalog();
+                let next = basis.issuers();
+                let gone = before.issuers().iter().filter(|it| !next.iter().any(|new| new.name == it.name));
+                self.issuers.follow(next.iter().chain(gone));
+                self.compiler.take_file(basis);
+                self.issuers.follow(self.compiler.edition().catalog().issuers());
                 info!(cause, "the configuration has been reloaded");
                 true
             }
@@ -135,13 +132,12 @@ impl Reloader {
         }
     }
 
-    fn read(&self) -> Result<(Config, Catalog), Faults> {
+    fn read(&self) -> Result<Basis, Faults> {
         let loaded = (self.load)()?;
         for warning in &loaded.warnings {
             warn!(warning = %warning.line(), "the configuration is taken with a warning");
         }
-        let catalog = loaded.config.catalog(&self.peppers)?;
-        Ok((loaded.config, catalog))
+        Basis::new(loaded.config, &self.peppers)
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
@@ -22,12 +21,12 @@ use super::remote::Remote;
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
-use crate::config::Config;
-use crate::domain::catalog::Catalog;
+use crate::compile::Compiler;
+use crate::config::{Basis, Config};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
-use crate::issue::{Issuer, Reach};
+use crate::issue::{Issuer, ObjectLimits, Reach};
 use crate::replica::Replica;
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -140,6 +139,10 @@ impl Door {
     /// The same for what takes as long as the store is big.
     pub fn post_patiently(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.call(Method::POST, path, Some(body), None)
+    }
+
+    pub fn put(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, Some(body), Some(ANSWER))
     }
 
     pub fn patch(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -294,8 +297,12 @@ async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode
 /// The admin API on a store that no server of ours has open.
 fn in_process(config: &Config, clock: &Clock, runtime: &Runtime, make: Make) -> Result<Router, Closed> {
     let backing = Backing::open(config, runtime, make)?;
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &backing.ring.peppers())?));
-    Ok(admin(config, clock, &backing, catalog))
+    let compiler = compiler(config, &backing.ring.peppers())?;
+    let issuer = Arc::new(issuer(config, clock, &backing, compiler));
+    // What the store holds of policy is named in requests.
+    let read = runtime.block_on(issuer.edition());
+    read.map_err(|refusal| Closed::Failed(Failure::Unreachable(refusal.to_string())))?;
+    Ok(admin(config, clock, &backing, issuer))
 }
 
 /// Decisions by what the file declares and, where there is a store, what it holds at this moment.
@@ -309,29 +316,42 @@ fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router,
         Err(closed) => return Err(closed),
     };
     let replica = replica.map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog(config, &peppers)?));
+    let compiler = compiler(config, &peppers)?;
+    compiler.take(replica.begin_compilation().0);
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
-    let checker = Checker::new(catalog, peppers, Arc::new(replica), clock.clone(), telemetry)
+    let checker = Checker::new(compiler.catalog(), peppers, Arc::new(replica), clock.clone(), telemetry)
         .with_on_fault(config.on_fault.into());
     Ok(explain::router(Arc::new(checker), config.limits.admin_body_bytes.value.bytes()))
 }
 
-fn catalog(config: &Config, peppers: &Peppers) -> Result<Catalog, Closed> {
-    config.catalog(peppers).map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))
+fn compiler(config: &Config, peppers: &Peppers) -> Result<Arc<Compiler>, Closed> {
+    let basis = Basis::new(config.clone(), peppers);
+    let basis = basis.map_err(|faults| Closed::Failed(Failure::Usage(faults.to_string())))?;
+    Ok(Arc::new(Compiler::new(basis)))
 }
 
-fn admin(config: &Config, clock: &Clock, backing: &Backing, catalog: Arc<ArcSwap<Catalog>>) -> Router {
-    let issuer = Issuer::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), catalog)
+fn issuer(config: &Config, clock: &Clock, backing: &Backing, compiler: Arc<Compiler>) -> Issuer {
+    Issuer::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), compiler.catalog())
+        .with_compiler(compiler, object_limits(config))
         .with_reach(reach(config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
-        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value);
+        .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
+}
+
+fn admin(config: &Config, clock: &Clock, backing: &Backing, issuer: Arc<Issuer>) -> Router {
     let admin = Admin {
-        issuer: Arc::new(issuer),
+        issuer,
         clock: clock.clone(),
         backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     };
     admin::socket(admin::router(admin, Desk::new()))
+}
+
+/// How many objects of policy there may be, and how large.
+pub(super) fn object_limits(config: &Config) -> ObjectLimits {
+    let limits = &config.limits;
+    ObjectLimits { count: limits.objects.value as usize, bytes: limits.object_bytes.value.bytes() }
 }
 
 /// How fast instances hear of a write, and when one counts as stopped.

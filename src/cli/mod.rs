@@ -6,14 +6,18 @@ mod backing;
 mod bench;
 mod config;
 mod consumer;
+mod deployment;
 mod described;
 mod door;
 mod explain;
 mod health;
 mod import;
 mod key;
+mod named;
+mod object;
 mod remote;
 mod serve;
+mod service;
 mod store;
 mod test;
 mod validate;
@@ -138,6 +142,27 @@ enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Make, change and delete services, their versions, and what groups may do with them
+    #[command(subcommand)]
+    Service(Box<service::Command>),
+    /// Deploy services, change, enable, disable and end deployments
+    #[command(subcommand)]
+    Deployment(Box<deployment::Command>),
+    /// Make, change and delete what services are deployed on
+    #[command(subcommand)]
+    Infrastructure(named::Infrastructure),
+    /// Make, change and delete groups that privileges are granted to
+    #[command(subcommand)]
+    Group(named::Group),
+    /// Make, change and delete projects, and who has which role in them
+    #[command(subcommand)]
+    Project(named::Project),
+    /// Make, change and delete roles
+    #[command(subcommand)]
+    Role(named::Role),
+    /// Make, change and delete permissions
+    #[command(subcommand)]
+    Permission(named::Permission),
     /// Make, list and delete consumers
     #[command(subcommand)]
     Consumer(consumer::Command),
@@ -214,6 +239,13 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Bench(arguments) => bench::run(common, *arguments)?,
         Command::Test { files } => return test::run(common, &files),
+        Command::Service(command) => service::run(common, *command)?,
+        Command::Deployment(command) => deployment::run(common, *command)?,
+        Command::Infrastructure(command) => named::infrastructure(common, command)?,
+        Command::Group(command) => named::group(common, command)?,
+        Command::Project(command) => named::project(common, command)?,
+        Command::Role(command) => named::role(common, command)?,
+        Command::Permission(command) => named::permission(common, command)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::AdminKey(command) => admin_key::run(common, command)?,

@@ -6,9 +6,8 @@ mod watch;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
-use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -22,12 +21,12 @@ use self::watch::{
     Ready, count_instances, finish_deletions, tell_uses, tend_signing_keys, told_or_broken, watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
-use super::door::{PATIENCE, PAUSE, reach};
+use super::door::{PATIENCE, PAUSE, object_limits, reach};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
-use crate::config::{self, Config, Endpoint, Loaded};
-use crate::domain::catalog::Catalog;
+use crate::compile::Compiler;
+use crate::config::{self, Basis, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper, Peer};
 use crate::http::{explain, status};
@@ -181,9 +180,9 @@ fn serve_until_told(
     let store = backing.store();
     let ring = Arc::clone(&backing.ring);
     let examined = examine_once(runtime, &backing, &config)?;
-    let catalog = config.catalog(&ring.peppers()).map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
-    let digest = Arc::new(AtomicU64::new(config.digest(&ring.peppers())));
+    let basis =
+        Basis::new(config.clone(), &ring.peppers()).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let compiler = Arc::new(Compiler::new(basis));
 
     let weak_in_file = Arc::new(AtomicUsize::new(config.weak_keys()));
 
@@ -197,6 +196,7 @@ fn serve_until_told(
     }
 
     let replica = Arc::new(Replica::new(config.revocation.bound.value.0));
+    let objects_changed = replica.attach_compiler();
     let follower = Follower::new(
         Arc::clone(&replica),
         Arc::clone(&store),
@@ -207,8 +207,8 @@ fn serve_until_told(
                 patience: config.revocation.bound.value.0 / 2,
             },
             catalog: {
-                let digest = Arc::clone(&digest);
-                Box::new(move || digest.load(Ordering::Acquire))
+                let compiler = Arc::clone(&compiler);
+                Box::new(move || compiler.edition().digest())
             },
             lossy: backing.can_go_back(),
             seen: backing.can_go_back().then(|| config.data_dir().join("doorward.seen")),
@@ -222,7 +222,7 @@ fn serve_until_told(
     );
     let usage = Arc::new(Usage::default());
     let checker = Checker::new(
-        Arc::clone(&catalog),
+        compiler.catalog(),
         ring.peppers(),
         Arc::clone(&replica),
         clock.clone(),
@@ -236,13 +236,14 @@ fn serve_until_told(
         Some(runtime.handle().clone()),
         config.limits.jwt_memory.value.bytes(),
     ));
-    issuers.follow(catalog.load().issuers());
-    let pool = signature_threads(&catalog.load(), &config, &telemetry)?;
+    issuers.follow(compiler.edition().catalog().issuers());
+    let pool = signature_threads(&compiler.edition().catalog(), &config, &telemetry)?;
     let checker = Arc::new(checker.with_issuers(Arc::clone(&issuers), pool));
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
-    let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), Arc::clone(&catalog))
+    let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), compiler.catalog())
+        .with_compiler(Arc::clone(&compiler), object_limits(&config))
         .with_replica(Arc::clone(&replica))
         .with_reach(reach(&config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
@@ -272,6 +273,7 @@ fn serve_until_told(
         let stop = Sender::new(false);
         let stopping = stop.subscribe();
         tasks.spawn(follower.run());
+        tasks.spawn(Arc::clone(&compiler).run(Arc::clone(&replica), objects_changed));
         tasks.spawn(watch_replica(
             Arc::clone(&replica),
             Arc::clone(&telemetry),
@@ -281,6 +283,7 @@ fn serve_until_told(
                 clock: clock.clone(),
                 weak_in_file: Arc::clone(&weak_in_file),
                 writable: backing.writable(),
+                compiler: Arc::clone(&compiler),
             },
         ));
         tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store)));
@@ -306,9 +309,8 @@ fn serve_until_told(
             },
             started: config.clone(),
             file,
-            catalog,
+            compiler,
             issuers,
-            digest,
             weak_keys: weak_in_file,
             certificates,
             peppers: ring.peppers(),
@@ -334,6 +336,8 @@ fn serve_until_told(
         let status = axum::serve(status_listener, status);
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
 
+        // Objects of the store may be stricter than what the file alone would say: it is given a moment.
+        let _ = tokio::time::timeout(FIRST_EDITION, replica.decided().wait_for(Option::is_some)).await;
         let mut broken = None;
         let served = serve(vec![grpc], wire, settings, async {
             let refused = examine_until_reached(&backing, &config, examined);
@@ -361,7 +365,7 @@ fn serve_until_told(
 
 /// Who verifies signatures, once it is known that each kind in use is verified as it should be.
 fn signature_threads(
-    catalog: &Catalog,
+    catalog: &crate::domain::catalog::Catalog,
     config: &Config,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Pool, Failure> {
@@ -410,6 +414,10 @@ async fn examine_until_reached(backing: &Backing, config: &Config, examined: boo
         }
     }
 }
+
+/// How long checks wait at the start for what the store holds. After that the file alone decides, and keys
+/// of the store are not known until it answers.
+const FIRST_EDITION: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// For answers of the admin and status listeners that are still under way at the end.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);

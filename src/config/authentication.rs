@@ -15,6 +15,7 @@ use super::jwt::Jwt;
 use super::names::Names;
 use super::place::At;
 use super::static_token::StaticToken;
+use super::stored::by_id;
 use crate::domain;
 use crate::domain::authentication::Combine;
 use crate::domain::issuer::Issuer;
@@ -61,6 +62,20 @@ pub(super) struct Surroundings<'c> {
 }
 
 impl At<Authentication> {
+    /// Has the anonymous consumer named by id, where the file declares it.
+    pub(super) fn refer_by_id(&mut self, names: &Names) {
+        if let Some(anonymous) = self.anonymous() {
+            by_id(anonymous, &names.consumers);
+        }
+    }
+
+    pub(super) fn anonymous(&mut self) -> Option<&mut At<String>> {
+        match &mut self.value {
+            Authentication::None => None,
+            Authentication::Required(required) => required.anonymous.as_mut(),
+        }
+    }
+
     pub(super) fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::Authentication {
         match &self.value {
             Authentication::None => domain::authentication::Authentication::None,

@@ -34,6 +34,10 @@ pub struct Deployment {
     /// Switched off, it denies everybody; it cannot switch a service on. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<At<bool>>,
+    /// The version of the service that is active here (name or id). Absent: the latest, where there is
+    /// any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<At<String>>,
     /// Instead of the service's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<At<Vec<At<String>>>>,
@@ -94,6 +98,16 @@ impl Deployment {
 }
 
 impl Override {
+    /// Has other objects named by id.
+    pub(super) fn refer_by_id(&mut self, names: &Names) {
+        if let Some(authentication) = &mut self.authentication {
+            authentication.refer_by_id(names);
+        }
+        if let Some(At { value: Part::Is(rules), .. }) = &mut self.rules {
+            rules.iter_mut().for_each(|rule| rule.refer_by_id(names));
+        }
+    }
+
     /// Puts its parts into a copy of the service's policy.
     pub(super) fn apply(&self, policy: &mut domain::deployment::Policy, around: &mut Surroundings<'_>) {
         if let Some(authentication) = &self.authentication {
@@ -217,9 +231,12 @@ impl<'c> Planned<'c> {
 /// Everything that is deployed. A deployment of something unknown is none.
 pub(super) fn planned<'c>(config: &'c Config, names: &Names) -> Vec<Planned<'c>> {
     let services = || config.services.iter().enumerate();
-    let Some(deployments) = &config.deployments else {
-        let as_it_is = |(at, service)| Planned { at, service, deployment: None, infrastructure: None };
-        return services().map(as_it_is).collect();
+    let as_it_is = |(at, service)| Planned { at, service, deployment: None, infrastructure: None };
+    // What is stored is open to nobody until it is deployed, for that takes rights of its own.
+    let of_file = services().filter(|(_, service)| !service.name.place.is_stored());
+    let mut all: Vec<_> = match &config.deployments {
+        Some(_) => Vec::new(),
+        None => of_file.map(as_it_is).collect(),
     };
     let by_id: HashMap<Uuid, usize> = services().map(|(at, service)| (service.id(), at)).collect();
     let on: HashMap<Uuid, &str> =
@@ -234,5 +251,7 @@ pub(super) fn planned<'c>(config: &'c Config, names: &Names) -> Vec<Planned<'c>>
             infrastructure: Some((infrastructure, on.get(&infrastructure)?)),
         })
     };
-    deployments.iter().enumerate().filter_map(plan).collect()
+    let of_file = config.deployments.iter().flat_map(|it| &it.value);
+    all.extend(of_file.chain(&config.stored_deployments).enumerate().filter_map(plan));
+    all
 }

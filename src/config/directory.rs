@@ -11,6 +11,7 @@ use super::place::{At, Place};
 const LONGEST_NAME: usize = 256;
 
 /// Names and ids of one kind of thing.
+#[derive(Debug)]
 pub(super) struct Directory {
     /// In the singular: `service`.
     kind: &'static str,
@@ -73,6 +74,10 @@ impl Directory {
     /// The name of what a reference stands for.
     pub(super) fn name_of(&self, reference: &str) -> Option<&str> {
         self.lookup(reference).and_then(|id| self.ids.get(&id)?.0.as_deref())
+    }
+
+    pub(super) fn name_of_id(&self, id: &Uuid) -> Option<&str> {
+        self.ids.get(id)?.0.as_deref()
     }
 
     pub(super) fn dangling(&self, reference: &At<String>) -> Fault {

@@ -27,7 +27,7 @@ pub struct Effective<'l> {
 struct Part<'l> {
     key: &'static str,
     value: Value,
-    /// Who says so: `service`, `deployment` or `override`; and what.
+    /// Who says so: `service`, `version`, `deployment` or `override`; and what.
     said: Option<(&'static str, Written<'l>)>,
 }
 
@@ -111,13 +111,15 @@ fn unsaid(key: &str) -> Value {
 
 fn parts<'l>(planned: &Planned<'_>, service: &Words<'l>, deployment: &Words<'l>) -> Vec<Part<'l>> {
     let parts = deployment.get("override").unwrap_or_default();
-    let first_of = |key: &'static str, said: [(&Words<'l>, &'static str); 2]| {
-        let said = said.into_iter().find_map(|(words, who)| Some(words.get(key)?.part(key, who)));
+    let version = version(planned, service).unwrap_or_default();
+    let first_of = |key: &'static str, said: &[(&Words<'l>, &'static str)]| {
+        let said = said.iter().find_map(|(words, who)| Some(words.get(key)?.part(key, who)));
         said.unwrap_or_else(|| Part { key, value: unsaid(key), said: None })
     };
-    let of_service = |key| first_of(key, [(service, "service"); 2]);
-    let of_deployment = |key| first_of(key, [(deployment, "deployment"), (service, "service")]);
-    let overridden = |key| first_of(key, [(&parts, "override"), (service, "service")]);
+    let of_service = |key| first_of(key, &[(service, "service")]);
+    let of_deployment = |key| first_of(key, &[(deployment, "deployment"), (service, "service")]);
+    let overridden =
+        |key| first_of(key, &[(&parts, "override"), (&version, "version"), (service, "service")]);
 
     let mut all =
         vec![Part { key: "service", ..service.get("name").unwrap_or_default().part("service", "service") }];
@@ -131,6 +133,19 @@ fn parts<'l>(planned: &Planned<'_>, service: &Words<'l>, deployment: &Words<'l>)
     all.push(of_service("path"));
     all.extend(["authentication", "networks", "groups", "rules", "mode"].map(overridden));
     all
+}
+
+/// What the version that is active there says.
+fn version<'l>(planned: &Planned<'_>, service: &Words<'l>) -> Option<Words<'l>> {
+    let versions = &planned.service.versions;
+    let asked = planned.deployment.and_then(|(_, deployment)| deployment.version.as_ref());
+    let at = match asked {
+        Some(asked) => versions.iter().position(|version| version.is(planned.service, asked))?,
+        None => versions.len().checked_sub(1)?,
+    };
+    let all = service.get("versions")?;
+    let values = all.values.get(at).cloned().unwrap_or_default();
+    Words { values, written: all.written.and_then(|written| written.item(at)) }.get("policy")
 }
 
 impl Effective<'_> {
@@ -220,7 +235,7 @@ impl Lines<'_> {
 fn line(written: Option<Written<'_>>) -> Option<u32> {
     match written?.place {
         Place::File { line, .. } => Some(line),
-        Place::Default | Place::Overlay(_) => None,
+        Place::Default | Place::Overlay(_) | Place::Object { .. } => None,
     }
 }
 

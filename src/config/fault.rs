@@ -81,6 +81,14 @@ impl Fault {
         self
     }
 
+    /// What is wrong, and what may have been meant, where there is no line to show.
+    pub(super) fn said(&self) -> String {
+        match &self.hint {
+            Some((_, meant)) => format!("{}; did you mean `{meant}`?", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Says where, unless that is known already.
     pub(super) fn or_at(mut self, place: Place) -> Self {
         self.place.get_or_insert(place);
@@ -176,6 +184,7 @@ impl Source {
         let Fault { place, mut message, hint, excerpt } = fault;
         let remark = match place.unwrap_or_default() {
             Place::Default => Remark { file: self.file.clone(), ..Remark::bare() },
+            Place::Object { .. } => Remark::bare(),
             Place::Overlay(index) => {
                 let overlay = self.overlays.get(index as usize);
                 if let Some((found, meant)) = hint {

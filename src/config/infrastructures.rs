@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::fault::Fault;
+use super::grants::{Grants, OnInfrastructure};
 use super::id::{Id, given_or_derived};
 use super::names::{Names, check_word};
 use super::place::At;
@@ -18,6 +19,9 @@ pub struct Infrastructure {
     /// Absent: derived from the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<At<Id>>,
+    /// What groups may do with it in the admin API.
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants<OnInfrastructure>,
 }
 
 impl Infrastructure {

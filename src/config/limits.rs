@@ -49,6 +49,11 @@ pub struct Limits {
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
+    /// Services, deployments, permissions and other objects of policy in the store, all together. 1 to
+    /// 1000000. Default: 20000.
+    pub objects: At<u32>,
+    /// The settings of one of them, as JSON. `1KiB` to `1MiB`. Default: `64KiB`.
+    pub object_bytes: At<Size>,
 }
 
 impl Default for Limits {
@@ -68,6 +73,8 @@ impl Default for Limits {
             signatures_waiting: At::assumed(256),
             admin_body_bytes: At::assumed(Size::mib(1)),
             audit_entries: At::assumed(100_000),
+            objects: At::assumed(20_000),
+            object_bytes: At::assumed(Size::kib(64)),
         }
     }
 }
@@ -89,6 +96,8 @@ impl Limits {
         within("limits.signatures_waiting", &self.signatures_waiting, 1..=100_000, faults);
         within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
+        within("limits.objects", &self.objects, 1..=1_000_000, faults);
+        within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);
         if self.bytes_in_flight.value < self.check_bytes.value {
             let message = format!(
                 "`limits.bytes_in_flight` is {}, expected at least `limits.check_bytes`, which is {}",

@@ -15,6 +15,7 @@ use super::node::{Bounds, Node};
 use super::overlay::Overlay;
 use super::place::{At, Place};
 use super::{Config, decode, policy, show};
+use crate::domain::catalog::Catalog;
 
 /// The file that is read where none is named.
 const USUAL_FILE: &str = "doorward.yaml";
@@ -113,7 +114,13 @@ fn understand(
     if keys == Keys::Read {
         read_key_files(&mut config);
     }
-    let policy::Resolved { faults: more, mut warnings, .. } = policy::resolve(&config);
+    let policy::Resolved { parts, faults: more, mut warnings, .. } = policy::resolve(&config);
+    // Where names are wrong already, clashes would only repeat it.
+    if more.is_empty()
+        && let Err(clash) = Catalog::new(parts)
+    {
+        faults.push(policy::clashing(&config, &clash));
+    }
     faults.extend(more);
     if keys == Keys::Read {
         read_keys(&mut config, &variables, &mut faults);

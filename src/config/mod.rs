@@ -18,6 +18,8 @@ mod document;
 mod duration;
 mod effective;
 mod fault;
+mod grants;
+mod group;
 mod groups;
 mod headers;
 mod id;
@@ -50,10 +52,12 @@ mod show;
 mod size;
 mod static_token;
 mod store;
+mod stored;
 mod suggest;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +76,8 @@ pub use document::Document;
 pub use duration::Span;
 pub use effective::{Effective, effective};
 pub use fault::{Faults, Remark};
+pub use grants::{Anywhere, Grants, OnInfrastructure, OnService};
+pub use group::Group;
 pub use groups::Groups;
 pub use headers::{HeaderName, Headers};
 pub use id::{Id, NAMESPACE, derived};
@@ -99,13 +105,15 @@ pub use show::{show_json, show_yaml};
 pub use size::Size;
 pub use static_token::StaticToken;
 pub use store::{Password, SentinelUser, Snapshot, Store, StoreTls, StoreUrl, Weakness};
+pub use stored::{Basis, Compiled, Declared, Kind, Object, Wrong, object_schema};
 pub use tls::{ListenTls, Tls, TlsFiles};
+pub use versions::Version;
 
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::Secret;
 use crate::domain::verdict;
 use crate::domain::verifier::{Peppers, Verifier};
-use fault::{Fault, Source};
+use fault::Source;
 
 /// Everything an operator can say.
 // Has no `Debug`: it holds the texts of keys.
@@ -147,6 +155,7 @@ pub struct Config {
     pub projects: Vec<Project>,
     /// Whose JWTs are believed, by the names that `jwt` methods give them.
     pub issuers: BTreeMap<String, At<Issuer>>,
+    pub groups: Vec<Group>,
     pub infrastructures: Vec<Infrastructure>,
     pub services: Vec<Service>,
     /// Where services are deployed; one that is not listed is not deployed. Absent: each service is
@@ -167,6 +176,9 @@ pub struct Config {
     key_files: BTreeMap<String, issuers::KeyFile>,
     #[serde(skip)]
     source: Arc<Source>,
+    /// What the store holds beside the file's.
+    #[serde(skip)]
+    stored_deployments: Vec<Deployment>,
 }
 
 /// What a check gets while Doorward cannot decide.
@@ -209,6 +221,7 @@ impl Default for Config {
             roles: Vec::new(),
             projects: Vec::new(),
             issuers: BTreeMap::new(),
+            groups: Vec::new(),
             infrastructures: Vec::new(),
             services: Vec::new(),
             deployments: None,
@@ -220,6 +233,7 @@ impl Default for Config {
             texts: Vec::new(),
             key_files: BTreeMap::new(),
             source: Arc::default(),
+            stored_deployments: Vec::new(),
         }
     }
 }
@@ -281,18 +295,8 @@ impl Config {
     ///
     /// None for a configuration that [`load()`] gave: it has looked for the same faults.
     pub fn catalog(&self, peppers: &Peppers) -> Result<Catalog, Faults> {
-        let policy::Resolved { mut parts, keys, faults, .. } = policy::resolve(self);
-        if let Some(faults) = Faults::gather(&self.source, faults) {
-            return Err(faults);
-        }
-        parts.declared_keys.clone_from(&keys);
-        for (facts, verifier) in keys.into_iter().zip(self.verifiers(peppers)) {
-            let verifier = verifier.ok_or_else(|| {
-                Faults::one(&self.source, Fault::new(self.secret_file.place, "`secret_file` holds no key"))
-            })?;
-            parts.keys.insert(verifier, facts);
-        }
-        Catalog::new(parts).map_err(|clash| Faults::one(&self.source, policy::clashing(self, &clash)))
+        let (catalog, _) = Basis::new(self.clone(), peppers)?.compile(&[]);
+        Ok(catalog)
     }
 
     /// The same number on every instance whose policy is the same, keys included.

@@ -6,15 +6,19 @@ use super::place::At;
 use crate::domain::deployment::Opens;
 
 /// All that the file declares, by what it is referred to.
+#[derive(Debug)]
 pub(super) struct Names {
     pub consumers: Directory,
     /// As `orders/production`; none where services are deployed as they are.
     pub deployments: Directory,
+    pub groups: Directory,
     pub infrastructures: Directory,
     pub permissions: Directory,
     pub projects: Directory,
     pub roles: Directory,
     pub services: Directory,
+    /// As `orders/v1`.
+    pub versions: Directory,
 }
 
 impl Names {
@@ -22,11 +26,13 @@ impl Names {
         Self {
             consumers: Directory::new("consumer", "consumers"),
             deployments: Directory::new("deployment", "deployments"),
+            groups: Directory::new("group", "groups"),
             infrastructures: Directory::new("infrastructure", "infrastructures"),
             permissions: Directory::new("permission", "permissions"),
             projects: Directory::new("project", "projects"),
             roles: Directory::new("role", "roles"),
             services: Directory::new("service", "services"),
+            versions: Directory::new("version", "versions"),
         }
     }
 

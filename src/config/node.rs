@@ -96,6 +96,12 @@ impl Node {
         Ok(tree)
     }
 
+    /// An object that the store holds. Its values are numbered as they come, a key with its value.
+    pub(super) fn of_json(json: &serde_json::Value, serial: u32) -> Self {
+        let mut count = 0;
+        numbered(json, serial, &mut count)
+    }
+
     fn has_nothing(&self) -> bool {
         match &self.value {
             Value::Nothing => true,
@@ -147,6 +153,64 @@ impl Node {
             }
             _ => {}
         }
+    }
+}
+
+fn numbered(json: &serde_json::Value, serial: u32, count: &mut u32) -> Node {
+    let place = Place::Object { serial, value: *count };
+    *count += 1;
+    let value = match json {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Bool(value) => Value::Bool(*value),
+        serde_json::Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Value::Unsigned(number),
+            (None, Some(number)) => Value::Signed(number),
+            (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        serde_json::Value::String(text) => Value::Text(text.clone()),
+        serde_json::Value::Array(items) => {
+            Value::List(items.iter().map(|item| numbered(item, serial, count)).collect())
+        }
+        serde_json::Value::Object(map) => {
+            let entry = |(key, value): (&String, &serde_json::Value)| {
+                let value = numbered(value, serial, count);
+                Entry { place: value.place, key: key.clone(), value }
+            };
+            Value::Map(map.iter().map(entry).collect())
+        }
+    };
+    Node { place, value }
+}
+
+/// Where the value of that number is, as one writes it: `rules[0].paths`. Empty for the whole.
+pub(super) fn path_of(json: &serde_json::Value, number: u32) -> String {
+    let mut path = String::new();
+    walk(json, &mut number.clone(), &mut path);
+    path
+}
+
+/// Whether the value was found; `path` leads to it then, and is as it was otherwise.
+fn walk(json: &serde_json::Value, left: &mut u32, path: &mut String) -> bool {
+    let Some(rest) = left.checked_sub(1) else { return true };
+    *left = rest;
+    let before = path.len();
+    let mut enter = |step: String, value: &serde_json::Value, path: &mut String| {
+        path.push_str(&step);
+        let found = walk(value, left, path);
+        if !found {
+            path.truncate(before);
+        }
+        found
+    };
+    match json {
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().any(|(at, item)| enter(format!("[{at}]"), item, path))
+        }
+        serde_json::Value::Object(map) => map.iter().any(|(key, value)| {
+            let dot = if before == 0 { "" } else { "." };
+            enter(format!("{dot}{key}"), value, path)
+        }),
+        _ => false,
     }
 }
 
@@ -251,5 +315,22 @@ impl<'de> Visitor<'de> for ValueVisitor {
             });
         }
         Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_value_of_an_object_is_found_by_its_number() {
+        let json = json!({"a": [1, {"b": null}], "c": {"d": "x"}, "e": true});
+        let paths: Vec<String> = (0..8).map(|number| path_of(&json, number)).collect();
+        assert_eq!(paths, ["", "a", "a[0]", "a[1]", "a[1].b", "c", "c.d", "e"]);
+        let tree = Node::of_json(&json, 7);
+        let inner = tree.get("c").and_then(|entry| entry.value.get("d")).map(|entry| entry.place);
+        assert_eq!(inner, Some(Place::Object { serial: 7, value: 6 }));
     }
 }

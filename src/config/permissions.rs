@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::fault::Fault;
 use super::id::{Id, given_or_derived};
@@ -22,13 +23,17 @@ pub struct Permission {
 }
 
 impl Permission {
+    pub fn id(&self) -> Uuid {
+        given_or_derived(self.id.as_ref(), "permission", &self.name)
+    }
+
     /// What becomes of it in the catalog; declared in `names` on the way.
     pub(super) fn resolve(
         &self,
         names: &mut Names,
         faults: &mut Vec<Fault>,
     ) -> domain::permission::Permission {
-        let id = given_or_derived(self.id.as_ref(), "permission", &self.name);
+        let id = self.id();
         let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
         names.permissions.declare(Some(&self.name), At { value: id, place }, faults);
         domain::permission::Permission {

@@ -16,7 +16,13 @@ pub enum Place {
     File { line: u32, column: u32 },
     /// The n-th overlay: a variable of the environment, or a flag.
     Overlay(u32),
+    /// The n-th value of an object that the store holds, counted in the order in which it is written;
+    /// `serial` is below 2^31, and no two objects of a process have the same.
+    Object { serial: u32, value: u32 },
 }
+
+/// Marks the place of a value in the store, among packed ones.
+const STORED: u64 = 1 << 63;
 
 /// A value with its place.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +32,10 @@ pub struct At<T> {
 }
 
 impl Place {
+    pub(super) fn is_stored(self) -> bool {
+        matches!(self, Self::Object { .. })
+    }
+
     /// This place, or the other where nobody wrote this one.
     pub(super) fn or(self, other: Self) -> Self {
         if self == Self::Default { other } else { self }
@@ -35,6 +45,7 @@ impl Place {
     pub(super) fn describe(self) -> String {
         match self {
             Self::File { line, .. } => format!("line {line}"),
+            Self::Object { .. } => "the store".to_owned(),
             Self::Default | Self::Overlay(_) => "elsewhere".to_owned(),
         }
     }
@@ -46,12 +57,15 @@ impl Place {
             Self::Overlay(index) => u64::from(index) + 1,
             // Lines count from 1, so the upper half is never zero.
             Self::File { line, column } => (u64::from(line) << 32) | u64::from(column),
+            // A file has no two billion lines: those numbers are free.
+            Self::Object { serial, value } => STORED | (u64::from(serial) << 32) | u64::from(value),
         }
     }
 
     fn unpack(packed: u64) -> Self {
         let (upper, lower) = ((packed >> 32) as u32, packed as u32);
         match (upper, lower) {
+            _ if packed & STORED != 0 => Self::Object { serial: upper & !(1 << 31), value: lower },
             (0, 0) => Self::Default,
             (0, lower) => Self::Overlay(lower - 1),
             (line, column) => Self::File { line, column },
@@ -161,7 +175,9 @@ mod tests {
             Place::Overlay(0),
             Place::Overlay(41),
             Place::File { line: 1, column: 1 },
-            Place::File { line: u32::MAX, column: u32::MAX },
+            Place::File { line: u32::MAX >> 1, column: u32::MAX },
+            Place::Object { serial: 0, value: 0 },
+            Place::Object { serial: u32::MAX >> 1, value: u32::MAX },
         ] {
             assert_eq!(Place::unpack(place.pack()), place);
         }

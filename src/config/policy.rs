@@ -8,10 +8,12 @@ use super::authentication::Surroundings;
 use super::consumers::Identities;
 use super::deployments::{Planned, planned};
 use super::directory::Directory;
-use super::fault::Fault;
+use super::fault::{Fault, listed, quoted};
 use super::names::Names;
-use super::{caution, issuers, roles, services};
-use crate::domain::catalog::{Catalog, Clash, Parts};
+use super::place::Place;
+use super::services::Service;
+use super::{caution, grants, issuers, roles, services};
+use crate::domain::catalog::{Clash, Parts};
 use crate::domain::deployment::{Deployment, Policy};
 use crate::domain::key::KeyFacts;
 
@@ -19,6 +21,7 @@ use crate::domain::key::KeyFacts;
 pub(super) struct Resolved {
     /// Without keys, which need a pepper.
     pub parts: Parts,
+    pub names: Names,
     /// In the order of the file: of each consumer, each key.
     pub keys: Vec<KeyFacts>,
     /// What keeps the rest from being used; may be empty.
@@ -34,6 +37,7 @@ pub(super) fn resolve(config: &Config) -> Resolved {
     parts.roles = roles::resolve(&config.roles, &names, &mut faults);
     parts.issuers = issuers::resolve(config, &mut faults, &mut warnings);
     let issuers = parts.issuers.clone();
+    grants(config, &names, &mut faults);
     let mut around = Surroundings {
         names: &names,
         headers: &config.headers,
@@ -43,15 +47,18 @@ pub(super) fn resolve(config: &Config) -> Resolved {
     };
     parts.deployments = deployments(config, &mut around);
     let keys = consumers(config, &mut around, &mut parts);
-    // Where names are wrong already, clashes would only repeat it.
-    if faults.is_empty()
-        && let Err(clash) = Catalog::new(parts.clone())
-    {
-        faults.push(clashing(config, &clash));
-    }
     let mut told = HashSet::new();
     warnings.retain(|warning| told.insert((warning.place, warning.message.clone())));
-    Resolved { parts, keys, faults, warnings }
+    Resolved { parts, names, keys, faults, warnings }
+}
+
+/// What groups may do with what the file declares. Of what the store holds that is looked at when it is
+/// granted: a group that is not known grants nothing, and takes no service from anybody.
+fn grants(config: &Config, names: &Names, faults: &mut Vec<Fault>) {
+    let services = config.services.iter().filter(|service| !service.name.place.is_stored());
+    services.for_each(|service| grants::check(&service.grants, names, faults));
+    let infrastructures = config.infrastructures.iter().filter(|it| !it.name.place.is_stored());
+    infrastructures.for_each(|infrastructure| grants::check(&infrastructure.grants, names, faults));
 }
 
 /// Everything that can be referred to.
@@ -62,20 +69,55 @@ pub(super) fn declare(config: &Config, parts: &mut Parts, faults: &mut Vec<Fault
     parts.projects = config.projects.iter().map(|project| project.resolve(&mut names, faults)).collect();
     config.roles.iter().for_each(|role| role.declare(&mut names, faults));
     parts.services = config.services.iter().map(|it| (it.id(), it.name.value.clone())).collect();
+    config.groups.iter().for_each(|group| group.declare(&mut names, faults));
     config.services.iter().for_each(|service| service.declare(&mut names, faults));
     config.infrastructures.iter().for_each(|infrastructure| infrastructure.declare(&mut names, faults));
-    config.deployments.iter().flat_map(|it| &it.value).for_each(|it| it.declare(&mut names, faults));
+    let deployments = config.deployments.iter().flat_map(|it| &it.value).chain(&config.stored_deployments);
+    deployments.for_each(|it| it.declare(&mut names, faults));
     let mut taken = Identities::default();
     config.consumers.iter().for_each(|consumer| consumer.declare(&mut names, &mut taken, faults));
     names
 }
 
 /// What holds where nothing is overridden.
-#[derive(Clone)]
 struct Base {
     hosts: Vec<String>,
     paths: Vec<String>,
+    /// Where no version is active.
     policy: Policy,
+    /// Where one is, in the order of the versions.
+    versions: Vec<Policy>,
+}
+
+impl Base {
+    fn of(service: &Service, around: &mut Surroundings<'_>) -> Self {
+        let hosts = services::hosts(service.hosts.as_ref(), "any host", around.faults);
+        let paths = services::paths(service.paths.as_ref(), "every path", around.faults);
+        let policy = service.policy(around);
+        let versions = service.versions.iter().map(|version| {
+            let mut policy = policy.clone();
+            blaming(version.name.place, around, |around| version.policy.apply(&mut policy, around));
+            policy
+        });
+        let versions = versions.collect();
+        Self { hosts, paths, policy, versions }
+    }
+}
+
+/// A default of an object that the store holds may be at fault too: it is told as that object's.
+fn blaming<T>(
+    place: Place,
+    around: &mut Surroundings<'_>,
+    resolve: impl FnOnce(&mut Surroundings<'_>) -> T,
+) -> T {
+    let before = around.faults.len();
+    let resolved = resolve(around);
+    if place.is_stored() {
+        for fault in around.faults.iter_mut().skip(before) {
+            fault.place = Some(fault.place.unwrap_or_default().or(place));
+        }
+    }
+    resolved
 }
 
 fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment> {
@@ -83,11 +125,7 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
     let bases: Vec<Base> = config
         .services
         .iter()
-        .map(|service| Base {
-            hosts: services::hosts(service.hosts.as_ref(), "any host", around.faults),
-            paths: services::paths(service.paths.as_ref(), "every path", around.faults),
-            policy: service.policy(around),
-        })
+        .map(|service| blaming(service.name.place, around, |around| Base::of(service, around)))
         .collect();
     if let Some(deployments) = &config.deployments
         && deployments.is_empty()
@@ -101,7 +139,8 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
     planned
         .iter()
         .map(|planned| {
-            let deployment = deployment(planned, &bases[planned.at], around);
+            let base = &bases[planned.at];
+            let deployment = blaming(planned.place(), around, |around| deployment(planned, base, around));
             caution::deployed(planned, &deployment, around.warnings);
             deployment
         })
@@ -109,7 +148,8 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
 }
 
 fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>) -> Deployment {
-    let Base { mut hosts, mut paths, mut policy } = base.clone();
+    let (mut hosts, mut paths) = (base.hosts.clone(), base.paths.clone());
+    let mut policy = active(planned, base, around.faults).clone();
     let mut enabled = planned.service.enabled.value;
     if let Some((_, deployment)) = planned.deployment {
         if deployment.hosts.is_some() {
@@ -132,8 +172,29 @@ fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>)
         paths,
         enabled,
         reading: planned.service.path.value.into(),
+        stored: planned.place().is_stored() || planned.service.name.place.is_stored(),
         policy,
     }
+}
+
+/// What holds where nothing is overridden: the policy of the version that is asked for, else of the
+/// latest.
+fn active<'b>(planned: &Planned<'_>, base: &'b Base, faults: &mut Vec<Fault>) -> &'b Policy {
+    let service = planned.service;
+    let asked = planned.deployment.and_then(|(_, deployment)| deployment.version.as_ref());
+    let Some(asked) = asked else { return base.versions.last().unwrap_or(&base.policy) };
+    let found = service.versions.iter().position(|version| version.is(service, asked));
+    found.and_then(|at| base.versions.get(at)).unwrap_or_else(|| {
+        let known: Vec<&str> = service.versions.iter().map(|version| version.name.as_str()).collect();
+        let expected = match known.as_slice() {
+            [] => "it has none".to_owned(),
+            known => format!("expected one of {} or its id", listed(known)),
+        };
+        let name = &service.name.value;
+        let message = format!("`{name}` has no version {}, {expected}", quoted(asked));
+        faults.push(Fault::new(asked.place, message).hint(asked, known));
+        &base.policy
+    })
 }
 
 fn consumers(config: &Config, around: &mut Surroundings<'_>, parts: &mut Parts) -> Vec<KeyFacts> {

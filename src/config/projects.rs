@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::fault::Fault;
 use super::id::{Id, given_or_derived};
@@ -25,9 +26,13 @@ pub struct Project {
 }
 
 impl Project {
+    pub fn id(&self) -> Uuid {
+        given_or_derived(self.id.as_ref(), "project", &self.name)
+    }
+
     /// What becomes of it in the catalog; declared in `names` on the way.
     pub(super) fn resolve(&self, names: &mut Names, faults: &mut Vec<Fault>) -> role::Project {
-        let id = given_or_derived(self.id.as_ref(), "project", &self.name);
+        let id = self.id();
         let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
         names.projects.declare(Some(&self.name), At { value: id, place }, faults);
         role::Project {

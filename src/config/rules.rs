@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::authentication::Surroundings;
+use super::directory::Directory;
 use super::fault::{Fault, quoted};
 use super::groups::check_group;
 use super::lists::{find_all, read_all};
 use super::names::Names;
 use super::place::At;
 use super::services::path;
+use super::stored::by_id;
 use crate::domain::deployment;
 use crate::domain::role::RoleDemand;
 
@@ -42,6 +44,25 @@ pub(super) fn resolve(rules: &[At<Rule>], around: &mut Surroundings<'_>) -> Vec<
 }
 
 impl At<Rule> {
+    /// Has permissions, roles and their projects named by id.
+    pub(super) fn refer_by_id(&mut self, names: &Names) {
+        let rule = &mut self.value;
+        let permissions = rule.permissions.iter_mut().flat_map(|it| &mut it.value);
+        permissions.for_each(|permission| by_id(permission, &names.permissions));
+        for reference in rule.roles.iter_mut().flat_map(|it| &mut it.value) {
+            let id = |text: &str, of: &Directory| of.lookup(text).map(|id| id.to_string());
+            let found = match reference.rsplit_once('/') {
+                Some((project, role)) => id(project, &names.projects)
+                    .zip(id(role, &names.roles))
+                    .map(|(project, role)| format!("{project}/{role}")),
+                None => id(reference, &names.roles),
+            };
+            if let Some(found) = found {
+                reference.value = found;
+            }
+        }
+    }
+
     fn resolve(&self, names: &Names, faults: &mut Vec<Fault>) -> deployment::Rule {
         if self.permissions.is_none() && self.groups.is_none() && self.roles.is_none() {
             let message =

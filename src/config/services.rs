@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::authentication::{Authentication, Surroundings};
 use super::fault::{Fault, quoted};
+use super::grants::{Grants, OnService};
 use super::groups::Groups;
 use super::id::{Id, given_or_derived};
 use super::lists::read_all;
@@ -13,6 +14,7 @@ use super::names::{Names, check_word};
 use super::networks::Networks;
 use super::place::At;
 use super::rules::{self, Rule};
+use super::versions::Version;
 use crate::domain;
 use crate::domain::catalog::canonical_host;
 use crate::domain::deployment;
@@ -52,6 +54,13 @@ pub struct Service {
     /// Switched off, it denies everybody. Default: true.
     #[serde(default = "enabled")]
     pub enabled: At<bool>,
+    /// Policies that were set when the service was designed, the latest last. A deployment activates
+    /// one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<At<Version>>,
+    /// What groups may do with it in the admin API.
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants<OnService>,
 }
 
 fn enabled() -> At<bool> {
@@ -88,6 +97,7 @@ impl Service {
         let place = self.id.as_ref().map_or(self.name.place, |id| id.place);
         names.services.declare(Some(&self.name), At { value: self.id(), place }, faults);
         check_word("service", &self.name, faults);
+        self.versions.iter().for_each(|version| version.declare(self, names, faults));
     }
 
     pub(super) fn policy(&self, around: &mut Surroundings<'_>) -> deployment::Policy {

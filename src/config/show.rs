@@ -28,7 +28,7 @@ fn collect(node: &Node, path: String, source: &Source, found: &mut BTreeMap<Stri
         node::Value::Nothing | node::Value::Null => {}
         _ => {
             let origin = match node.place {
-                Place::Default => return,
+                Place::Default | Place::Object { .. } => return,
                 Place::File { line, .. } => {
                     format!("{}:{line}", source.file.as_deref().unwrap_or_default())
                 }

@@ -10,6 +10,7 @@ mod policy;
 mod policy_faults;
 mod sample;
 mod settings;
+mod stored;
 mod tls;
 
 use super::*;

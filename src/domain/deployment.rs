@@ -25,6 +25,8 @@ pub struct Deployment {
     /// Switched off, it denies everyone.
     pub enabled: bool,
     pub reading: Reading,
+    /// Whether the store has a part in it, so that it is only as good as what is known of the store.
+    pub stored: bool,
     pub policy: Policy,
 }
 

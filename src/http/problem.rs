@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tracing::error;
 
+use crate::config::Wrong;
 use crate::issue::Refusal;
 use crate::store::StoreError;
 
@@ -156,6 +157,9 @@ impl Problem {
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",
             Self::Refused(Refusal::NoConsumer { .. }) => "unknown_reference",
             Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
+            Self::Refused(Refusal::Faulty(_)) => "invalid_field",
+            Self::Refused(Refusal::InUse { .. }) => "in_use",
+            Self::Refused(Refusal::Full { .. }) => "full",
             Self::Refused(Refusal::Raced) => "raced",
             Self::Refused(Refusal::Replayed { .. }) => "replayed",
             Self::Refused(Refusal::Store(StoreError::Unconfirmed(_))) => "unconfirmed",
@@ -214,8 +218,11 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
             }),
         ),
         Refusal::Stale => (StatusCode::PRECONDITION_FAILED, json!({ "message": message })),
-        Refusal::OwnedByFile { .. } | Refusal::Raced => (StatusCode::CONFLICT, json!({ "message": message })),
+        Refusal::OwnedByFile { .. } | Refusal::Raced | Refusal::InUse { .. } | Refusal::Full { .. } => {
+            (StatusCode::CONFLICT, json!({ "message": message }))
+        }
         Refusal::Invalid { field, why } => schema_violation(field, why),
+        Refusal::Faulty(wrong) => schema_violations(wrong),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {
             error!(%why, "a call to the admin API failed");
             // Whoever may write here may know why, and a command has no log to look into.
@@ -240,6 +247,22 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
 fn schema_violation(field: &str, why: &str) -> (StatusCode, Value) {
     let message = format!("schema violation ({field}: {why})");
     let body = json!({ "code": 2, "name": "schema violation", "message": message, "fields": { field: why } });
+    (StatusCode::BAD_REQUEST, body)
+}
+
+/// Several of them as Kong tells them: sorted by field, with their number.
+fn schema_violations(wrong: &[Wrong]) -> (StatusCode, Value) {
+    let field = |path: &str| if path.is_empty() { "@entity".to_owned() } else { path.to_owned() };
+    let mut told: Vec<(String, &str)> = wrong.iter().map(|it| (field(&it.path), &it.why[..])).collect();
+    told.sort();
+    if let [(path, why)] = &told[..] {
+        return schema_violation(path, why);
+    }
+    let list = told.iter().map(|(path, why)| format!("{path}: {why}")).collect::<Vec<_>>().join("; ");
+    let message = format!("{} schema violations ({list})", told.len());
+    let fields: serde_json::Map<String, Value> =
+        told.into_iter().map(|(path, why)| (path, json!(why))).collect();
+    let body = json!({ "code": 2, "name": "schema violation", "message": message, "fields": fields });
     (StatusCode::BAD_REQUEST, body)
 }
 

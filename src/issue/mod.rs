@@ -15,6 +15,7 @@ mod jwt;
 mod jwt_credentials;
 mod keys;
 mod memberships;
+mod objects;
 mod owned;
 mod password;
 mod signing_keys;
@@ -44,11 +45,14 @@ pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
 pub use self::memberships::{Member, MembershipChange, NewMembership};
+pub use self::objects::{InProject, Named, Naming, ObjectLimits, Sides, Written, creators};
 use self::password::Hashing;
 pub use self::password::Password;
 pub use self::signing_keys::{KeyLives, jwks};
 pub use self::standing::Standing;
 use crate::clock::Clock;
+use crate::compile::Compiler;
+use crate::config::Wrong;
 use crate::domain::catalog::Catalog;
 use crate::replica::Replica;
 use crate::store::record::OwnerRecord;
@@ -62,6 +66,9 @@ pub struct Issuer {
     clock: Clock,
     /// Names of services and permissions are resolved by it, and what the file owns is left alone.
     catalog: Arc<ArcSwap<Catalog>>,
+    /// What policy is made of.
+    compiler: Arc<Compiler>,
+    object_limits: ObjectLimits,
     /// Whoever runs a replica has its writes wait until that replica knows them.
     replica: Option<Arc<Replica>>,
     reach: Reach,
@@ -112,6 +119,14 @@ pub enum Refusal {
     /// A write of this name was made before, and nothing was done again.
     #[error("this `Idempotency-Key` was used already; nothing was made again{}", made(.id))]
     Replayed { id: Option<Uuid> },
+    /// Settings that are not as they would have to be in the file.
+    #[error("{}", told(.0))]
+    Faulty(Vec<Wrong>),
+    /// Something else cannot do without it, or not with the change.
+    #[error("it is needed by {by}: {why}")]
+    InUse { by: String, why: String },
+    #[error("there are {most} objects already, which is all that `limits.objects` allows")]
+    Full { most: usize },
     /// Somebody else changed the same record at the same moment.
     #[error("it was changed by someone else at the same moment; try again")]
     Raced,
@@ -143,11 +158,14 @@ impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
         let (changes, attempts) = chains(Uuid::nil(), AUDIT_KEPT);
+        let compiler = Arc::new(Compiler::of_nothing(&ring.peppers()));
         Self {
             store,
             ring,
             clock,
             catalog,
+            compiler,
+            object_limits: ObjectLimits::default(),
             replica: None,
             reach,
             changes,
@@ -160,6 +178,12 @@ impl Issuer {
 
     pub fn with_reach(self, reach: Reach) -> Self {
         Self { reach, ..self }
+    }
+
+    /// Has objects of policy judged and made part of what this compiler compiles, of which the catalog is
+    /// one too.
+    pub fn with_compiler(self, compiler: Arc<Compiler>, limits: ObjectLimits) -> Self {
+        Self { catalog: compiler.catalog(), compiler, object_limits: limits, ..self }
     }
 
     /// Has every write wait until `replica` has applied it.
@@ -194,8 +218,8 @@ impl Issuer {
         let applied = match &self.replica {
             None => false,
             Some(replica) => {
-                let mut applied = replica.applied();
-                let known = applied.wait_for(|at| at.is_some_and(|at| at.reaches(epoch)));
+                let mut decided = replica.decided();
+                let known = decided.wait_for(|at| at.is_some_and(|at| at.reaches(epoch)));
                 matches!(timeout(OWN_APPLIER, known).await, Ok(Ok(_)))
             }
         };
@@ -293,6 +317,10 @@ const MOST_TAGS: usize = 64;
 
 /// Bytes; several of them must fit into one header.
 const LONGEST_LABEL: usize = 256;
+
+fn told(wrong: &[Wrong]) -> String {
+    wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {

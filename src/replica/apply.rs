@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
-use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, SIGNING_KEYS, SigningKeysRecord};
+use crate::store::record::{
+    AdminKeyRecord, ConsumerRecord, GuardRecord, KeyRecord, ObjectRecord, SIGNING_KEYS, SigningKeysRecord,
+};
 use crate::store::{Change, Name, StoreError, Table};
 
 /// What a record says to checks.
@@ -21,6 +23,10 @@ pub(super) enum Fact {
     NoSigningKeys,
     AdminKey(AdminKeyRecord),
     NoAdminKey(Uuid),
+    Object(ObjectRecord),
+    NoObject(Uuid),
+    /// `None`: gone.
+    Guard(Option<GuardRecord>),
 }
 
 impl Fact {
@@ -35,6 +41,8 @@ impl Fact {
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
             (Table::SigningKeys, Some(id)) => Ok(signing_keys_fact(id, payload)),
             (Table::AdminKey, Some(id)) => Ok(admin_key_fact(id, payload)),
+            (Table::Object, Some(id)) if id.is_nil() => Ok(guard_fact(payload)),
+            (Table::Object, Some(id)) => Ok(object_fact(id, payload)),
         };
         let left_out = |error: &StoreError| {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
@@ -56,6 +64,8 @@ impl Fact {
     fn denies(&self) -> bool {
         match self {
             Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) | Self::NoSigningKeys => true,
+            // Only a catalog made of all of them says what they allow.
+            Self::Object(_) | Self::NoObject(_) | Self::Guard(_) => false,
             Self::Consumer(consumer) => !consumer.enabled,
             Self::Key(key) => !key.enabled,
             Self::AdminKey(key) => !key.enabled,
@@ -98,6 +108,22 @@ fn admin_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>
         Some(Ok(_)) => (Fact::NoAdminKey(id), Some(misplaced(Table::AdminKey))),
         Some(Err(error)) => (Fact::NoAdminKey(id), Some(error)),
         None => (Fact::NoAdminKey(id), None),
+    }
+}
+
+fn object_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(ObjectRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::Object(record), None),
+        Some(Ok(_)) => (Fact::NoObject(id), Some(misplaced(Table::Object))),
+        Some(Err(error)) => (Fact::NoObject(id), Some(error)),
+        None => (Fact::NoObject(id), None),
+    }
+}
+
+fn guard_fact(payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(GuardRecord::decode).transpose() {
+        Ok(guard) => (Fact::Guard(guard), None),
+        Err(error) => (Fact::Guard(None), Some(error)),
     }
 }
 
@@ -154,6 +180,9 @@ mod tests {
             Fact::NoSigningKeys => "no signing keys".to_owned(),
             Fact::AdminKey(key) => format!("admin key {}", key.id.as_u128()),
             Fact::NoAdminKey(id) => format!("no admin key {}", id.as_u128()),
+            Fact::Object(object) => format!("object {}", object.id.as_u128()),
+            Fact::NoObject(id) => format!("no object {}", id.as_u128()),
+            Fact::Guard(_) => "guard".to_owned(),
         };
         assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
     }

@@ -18,7 +18,7 @@ use super::reconcile::Restoration;
 use super::saved::SnapshotFile;
 use super::seen::Seen;
 use crate::clock::Clock;
-use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError};
+use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError, Table};
 
 /// How often the store is asked, and how long it is waited for.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +63,8 @@ pub struct Follower {
     heard: bool,
     /// Whether the store's history is not the replica's, and that has been told.
     parted: bool,
+    /// A renewal that a catalog is waited for with.
+    owed: Option<(Duration, Epoch)>,
 }
 
 /// Changes asked for at once.
@@ -99,6 +101,7 @@ impl Follower {
             keeper,
             heard: false,
             parted: false,
+            owed: None,
         }
     }
 
@@ -173,7 +176,7 @@ impl Follower {
         self.journal.reach(at);
         self.replica.replace(tables);
         self.replica.lease.begin_with_snapshot(self.clock.boottime() + remaining);
-        self.arrive(at);
+        self.arrive(at, true);
     }
 
     /// Asks where the store stands, goes there, and renews the lease.
@@ -192,7 +195,7 @@ impl Follower {
         self.adopt_term(there).await?;
         let Some(at) = self.at else { return Ok(()) };
         if at.epoch.reaches(there.epoch) {
-            self.replica.lease.renew(sent);
+            self.renew(sent, there.epoch);
         }
         if let Some(seen) = &mut self.seen {
             seen.note(at.epoch, self.clock.boottime());
@@ -200,8 +203,25 @@ impl Follower {
         Ok(())
     }
 
+    /// Renews the lease as far as this instance decides by what the store had when it was asked. A catalog
+    /// that is still being made is waited for, and vouched for from when the question was sent.
+    fn renew(&mut self, sent: Duration, there: Epoch) {
+        let decided = self.replica.compiling.now();
+        let decides = |epoch: Epoch| decided.is_some_and(|decided| decided.reaches(epoch));
+        if decides(there) {
+            self.replica.lease.renew(sent);
+            self.owed = None;
+        } else if let Some((sent, _)) = self.owed.take_if(|(_, there)| decides(*there)) {
+            self.replica.lease.renew(sent);
+            self.owed = None;
+        }
+        if !decides(there) {
+            self.owed.get_or_insert((sent, there));
+        }
+    }
+
     async fn heartbeat(&self) -> Result<Head, StoreError> {
-        let applied = self.at.map(|at| at.epoch);
+        let applied = self.replica.compiling.now();
         let beat = Beat { instance: self.instance, applied, catalog: (self.settings.catalog)() };
         self.patiently(self.store.heartbeat(beat)).await
     }
@@ -223,6 +243,7 @@ impl Follower {
 
     fn go_on(&mut self, mut at: Head, changes: Vec<Change>) {
         apply(&self.replica.tables.load(), &changes);
+        let objects = changes.iter().flat_map(|change| &change.records).any(|it| it.table == Table::Object);
         if let Some(last) = changes.last() {
             (at.epoch.number, at.mark) = (last.number, last.mark);
         }
@@ -230,12 +251,12 @@ impl Follower {
         if self.settings.lossy {
             self.journal.extend(changes);
         }
-        self.arrive(at);
+        self.arrive(at, objects);
     }
 
-    fn arrive(&mut self, at: Head) {
+    fn arrive(&mut self, at: Head, objects_changed: bool) {
         self.at = Some(at);
-        self.replica.applied.send_replace(Some(at.epoch));
+        self.replica.arrive(at.epoch, objects_changed);
     }
 
     /// A new term that began with a change which the log led to is only a number.
@@ -253,7 +274,8 @@ impl Follower {
             None => matches!(self.patiently(self.store.changes(there, 1)).await?, Changes::Next(_)),
         };
         if led_to {
-            self.arrive(Head { epoch: Epoch { term: there.epoch.term, ..at.epoch }, ..at });
+            let epoch = Epoch { term: there.epoch.term, ..at.epoch };
+            self.arrive(Head { epoch, ..at }, false);
         }
         Ok(())
     }
@@ -332,7 +354,7 @@ impl Follower {
             self.journal = within(LOADING, self.journal.follow(&*self.store, at)).await?;
         }
         self.replica.replace(tables);
-        self.arrive(at);
+        self.arrive(at, true);
         self.parted = false;
         self.packer.loaded(plain, replayed);
         let holdings = self.replica.holdings();

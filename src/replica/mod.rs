@@ -4,6 +4,7 @@
 //! [`Lease`], so every answer depends on one.
 
 mod apply;
+mod compiling;
 mod follow;
 mod journal;
 mod keeper;
@@ -26,16 +27,19 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use self::compiling::Compiling;
 pub use self::follow::{Follower, Pace, Settings};
 pub use self::lease::Lease;
 pub use self::saved::SnapshotFile;
 pub use self::tables::SigningKeys;
+pub use self::tables::Stored;
 use self::tables::Tables;
 pub use self::uses::{PERIOD, Usage};
 use crate::clock::Clock;
 use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
-use crate::domain::key::KeyFacts;
+use crate::domain::deployment::Opens;
+use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
 use crate::store::Epoch;
@@ -48,6 +52,7 @@ pub struct Replica {
     lease: Lease,
     /// How far changes have been applied; writers wait for theirs here.
     applied: watch::Sender<Option<Epoch>>,
+    compiling: Compiling,
     lag: AtomicU64,
     went_back: AtomicU64,
     alarm: ArcSwapOption<String>,
@@ -68,6 +73,7 @@ impl Replica {
             loaded: AtomicBool::new(false),
             lease: Lease::new(bound),
             applied: watch::Sender::new(None),
+            compiling: Compiling::default(),
             lag: AtomicU64::new(0),
             went_back: AtomicU64::new(0),
             alarm: ArcSwapOption::empty(),
@@ -78,7 +84,7 @@ impl Replica {
         &self.lease
     }
 
-    /// Whether a snapshot has been read since the process started.
+    /// Whether a snapshot has been read since the process started, and can be decided by.
     pub fn loaded(&self) -> bool {
         self.loaded.load(Ordering::Acquire)
     }
@@ -86,6 +92,65 @@ impl Replica {
     /// How far changes have been applied; `None` before the first snapshot.
     pub fn applied(&self) -> watch::Receiver<Option<Epoch>> {
         self.applied.subscribe()
+    }
+
+    /// Up to where this instance decides: all changes up to there have been applied, and those of objects
+    /// are in the catalog. Writers wait for theirs here.
+    pub fn decided(&self) -> watch::Receiver<Option<Epoch>> {
+        self.compiling.decided()
+    }
+
+    /// For whoever makes catalogs of the objects: called before a follower runs. What is received only says
+    /// that there is something to do.
+    pub fn attach_compiler(&self) -> watch::Receiver<u64> {
+        self.compiling.attach()
+    }
+
+    /// What there is to make a catalog of, and from where it stands.
+    pub fn begin_compilation(&self) -> (Stored, Option<Epoch>) {
+        let from = self.compiling.begin();
+        (self.tables.load().objects(), from)
+    }
+
+    /// What began at `from` is in force.
+    pub fn finish_compilation(&self, from: Option<Epoch>) {
+        self.compiling.finish(from);
+        self.note_loaded();
+    }
+
+    /// Has every consumer looked at, until one is found.
+    pub fn find_consumer(&self, mut is: impl FnMut(&Consumer) -> bool) -> Option<Arc<Consumer>> {
+        let mut found = None;
+        self.tables.load().for_each_consumer(|consumer| {
+            if found.is_none() && is(consumer) {
+                found = Some(Arc::clone(consumer));
+            }
+        });
+        found
+    }
+
+    /// The ids of the keys that open these and not everything.
+    pub fn keys_that_open(&self, is: impl Fn(&Opens) -> bool) -> Vec<KeyId> {
+        let mut found = Vec::new();
+        self.tables.load().for_each_key(|key| {
+            if key.opens().is_some_and(|opens| opens.iter().any(&is)) {
+                found.push(key.id);
+            }
+        });
+        found
+    }
+
+    /// The follower has brought the tables to `at`.
+    fn arrive(&self, at: Epoch, objects_changed: bool) {
+        self.applied.send_replace(Some(at));
+        self.compiling.arrive(at, objects_changed);
+        self.note_loaded();
+    }
+
+    fn note_loaded(&self) {
+        if self.compiling.now().is_some() {
+            self.loaded.store(true, Ordering::Release);
+        }
     }
 
     /// How many changes were still to be applied when the last heartbeat was answered.
@@ -185,7 +250,6 @@ impl Replica {
 
     fn replace(&self, tables: Tables) {
         self.tables.store(Arc::new(tables));
-        self.loaded.store(true, Ordering::Release);
     }
 
     fn note_lag(&self, changes: u64) {

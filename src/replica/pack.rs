@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::Consumer;
 use crate::domain::time::Timestamp;
-use crate::store::record::{AdminKeyRecord, ConsumerRecord, KeyRecord, Membership, SigningKeysRecord};
+use crate::store::record::{
+    AdminKeyRecord, ConsumerRecord, GuardRecord, KeyRecord, Membership, ObjectRecord, SigningKeysRecord,
+};
 
 /// Why a pack is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +35,8 @@ const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
 const ADMIN_KEYS: u8 = 3;
 const SIGNING_KEYS: u8 = 4;
+const OBJECTS: u8 = 5;
+const GUARD: u8 = 6;
 
 /// A piece is finished when it has so many bytes.
 const PIECE: usize = 1 << 20;
@@ -58,6 +62,16 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
         piece.record(&key.encode());
         piece.finish_if_full(&mut pieces);
     });
+    piece.finish(&mut pieces);
+    let stored = tables.objects();
+    let mut piece = Piece::new(OBJECTS);
+    stored.objects.values().for_each(|object| {
+        piece.record(&object.encode());
+        piece.finish_if_full(&mut pieces);
+    });
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(GUARD);
+    stored.guard.iter().for_each(|guard| piece.record(&guard.encode()));
     piece.finish(&mut pieces);
     let mut piece = Piece::new(KEYS);
     tables.for_each_key(|key| {
@@ -123,6 +137,16 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
             for _ in 0..count {
                 let record = AdminKeyRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
                 tables.put_admin_key(record);
+            }
+        }
+        OBJECTS => {
+            for _ in 0..count {
+                tables.put_object(ObjectRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
+            }
+        }
+        GUARD => {
+            for _ in 0..count {
+                tables.put_guard(GuardRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
             }
         }
         KEYS => {

@@ -12,7 +12,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::journal::{Fork, Journal};
-use crate::store::record::{AdminKeyRecord, BasicRecord, ConsumerRecord, JwtRecord, KeyRecord, OwnerRecord};
+use crate::store::record::{
+    AdminKeyRecord, BasicRecord, ConsumerRecord, JwtRecord, KeyRecord, ObjectRecord, OwnerRecord,
+};
 use crate::store::{Batch, Changed, Effect, Expect, Name, Record, Step, Store, StoreError, Table};
 
 /// What has to be written for the store to have what it lost.
@@ -216,6 +218,9 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
         Table::AdminKey => AdminKeyRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Basic => BasicRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Jwt => JwtRecord::decode(payload).is_ok_and(|record| record.enabled),
+        Table::Object => {
+            ObjectRecord::decode(payload).is_ok_and(|record| record.clone().disabled() != record)
+        }
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => true,
     }
 }
@@ -241,6 +246,7 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
         Table::Jwt => JwtRecord::decode(&stored.payload)
             .ok()
             .map(|record| JwtRecord { enabled: false, ..record }.encode()),
+        Table::Object => ObjectRecord::decode(&stored.payload).ok().map(|record| record.disabled().encode()),
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => None,
     }
 }

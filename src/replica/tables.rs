@@ -5,6 +5,7 @@ mod consumers;
 mod keys;
 mod limits;
 mod names;
+mod objects;
 mod shards;
 mod signing_keys;
 
@@ -19,6 +20,8 @@ pub(super) use self::keys::Key;
 use self::keys::Keys;
 pub(super) use self::limits::Limits;
 use self::names::{Kind, Names};
+use self::objects::Objects;
+pub use self::objects::Stored;
 pub(super) use self::shards::hash_of_id;
 pub use self::signing_keys::SigningKeys;
 use super::Holdings;
@@ -27,7 +30,7 @@ use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyFacts;
 use crate::domain::verifier::Verifier;
-use crate::store::record::{AdminKeyRecord, SigningKeysRecord};
+use crate::store::record::{AdminKeyRecord, GuardRecord, ObjectRecord, SigningKeysRecord};
 
 /// All that checks ask for. One writer changes it, anybody reads.
 #[derive(Default)]
@@ -37,6 +40,7 @@ pub(super) struct Tables {
     names: Names,
     signing_keys: ArcSwapOption<SigningKeys>,
     admin_keys: AdminKeys,
+    objects: Objects,
 }
 
 impl Tables {
@@ -81,6 +85,9 @@ impl Tables {
             Fact::NoSigningKeys => self.signing_keys.store(None),
             Fact::AdminKey(record) => self.put_admin_key(record),
             Fact::NoAdminKey(id) => self.admin_keys.remove(&id),
+            Fact::Object(record) => self.objects.put(record),
+            Fact::NoObject(id) => self.objects.remove(&id),
+            Fact::Guard(guard) => self.objects.guard(guard),
         }
     }
 
@@ -122,6 +129,18 @@ impl Tables {
 
     pub(super) fn for_each_admin_key(&self, each: impl FnMut(&AdminKeyRecord)) {
         self.admin_keys.for_each(each);
+    }
+
+    pub(super) fn put_object(&self, record: ObjectRecord) {
+        self.objects.put(record);
+    }
+
+    pub(super) fn put_guard(&self, guard: GuardRecord) {
+        self.objects.guard(Some(guard));
+    }
+
+    pub(super) fn objects(&self) -> Stored {
+        self.objects.all()
     }
 
     /// These limits, as other keys have them already if they do.

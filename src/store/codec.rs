@@ -68,6 +68,7 @@ pub(super) enum Space {
     Audit = 6,
     Basic = 7,
     Jwt = 8,
+    Object = 10,
     /// What a store keeps of itself.
     Meta = 100,
     /// The changes, by number.
@@ -126,6 +127,7 @@ impl From<Table> for Space {
             Table::Audit => Self::Audit,
             Table::Basic => Self::Basic,
             Table::Jwt => Self::Jwt,
+            Table::Object => Self::Object,
         }
     }
 }

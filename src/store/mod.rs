@@ -71,6 +71,8 @@ pub enum Table {
     Basic,
     /// What consumers' own JWTs are verified with, by id.
     Jwt,
+    /// Objects of policy, by id; nil: their guard.
+    Object,
 }
 
 /// What a record is known by inside its table: ids and digests, never a user's text.
@@ -295,7 +297,7 @@ impl Epoch {
 
 impl Table {
     /// Every kind of record.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Consumer,
         Self::Key,
         Self::Unique,
@@ -305,12 +307,14 @@ impl Table {
         Self::Audit,
         Self::Basic,
         Self::Jwt,
+        Self::Object,
     ];
 
     pub const COUNT: usize = Self::ALL.len();
 
     /// What is looked up in memory: a replica holds all of these.
-    pub const REPLICATED: [Self; 4] = [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey];
+    pub const REPLICATED: [Self; 5] =
+        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Object];
 
     /// As stores call it. Stored: never rename.
     pub(crate) fn word(self) -> &'static str {
@@ -324,6 +328,7 @@ impl Table {
             Self::Audit => "audit",
             Self::Basic => "basic",
             Self::Jwt => "jwt",
+            Self::Object => "object",
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod admin_key;
 mod audit;
+mod object;
 mod signing_keys;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 pub use self::admin_key::AdminKeyRecord;
 pub use self::audit::{AuditEntry, AuditHead, Hash};
+pub use self::object::{GuardRecord, ObjectRecord};
 pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use super::proto;
 use super::seal::Sealed;

@@ -27,6 +27,10 @@ pub struct Standing {
     pub went_back: u64,
     /// Whether what is known is from the copy on disk, the store not having been seen yet.
     pub from_snapshot: bool,
+    /// Objects of policy that the store holds.
+    pub objects: usize,
+    /// Those of them that cannot be used here, and deny.
+    pub objects_refused: usize,
 }
 
 pub(super) struct Gauges {
@@ -41,6 +45,8 @@ pub(super) struct Gauges {
     writable: IntGauge,
     went_back: IntCounter,
     from_snapshot: IntGauge,
+    objects: IntGauge,
+    objects_refused: IntGauge,
     instances: IntGauge,
     catalogs: IntGauge,
 }
@@ -84,6 +90,16 @@ impl Gauges {
                 "doorward_from_snapshot",
                 "1 while checks are answered from the copy on disk, the store not having been seen yet",
             ),
+            objects: gauge(
+                add,
+                "doorward_objects",
+                "Services, deployments and other objects of policy in the store",
+            ),
+            objects_refused: gauge(
+                add,
+                "doorward_objects_refused",
+                "Those of them that this instance cannot use, so that they deny; the log says why",
+            ),
             instances: gauge(
                 add,
                 "doorward_instances",
@@ -112,6 +128,8 @@ impl Gauges {
         self.writable.set(i64::from(writable));
         self.went_back.inc_by(standing.went_back.saturating_sub(self.went_back.get()));
         self.from_snapshot.set(i64::from(standing.from_snapshot));
+        self.objects.set(whole(standing.objects));
+        self.objects_refused.set(whole(standing.objects_refused));
     }
 
     pub(super) fn show_instances(&self, instances: usize, catalogs: usize) {

@@ -13,23 +13,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "domain"]),
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
+    ("compile", &["config", "domain", "replica", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
     ("issuers", &["clock", "domain", "telemetry"]),
     ("check", &["clock", "domain", "issuers", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
-    ("issue", &["clock", "domain", "replica", "store", "telemetry"]),
+    ("issue", &["clock", "compile", "config", "domain", "replica", "store", "telemetry"]),
     ("grpc", &["check", "clock", "domain", "telemetry"]),
-    ("http", &["check", "clock", "domain", "explain", "issue", "store", "telemetry"]),
+    ("http", &["check", "clock", "compile", "config", "domain", "explain", "issue", "store", "telemetry"]),
     ("reload", &EVERYBODY),
     ("server", &EVERYBODY),
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 16] = [
+const EVERYBODY: [&str; 17] = [
     "cases",
     "check",
     "cli",
     "clock",
+    "compile",
     "config",
     "domain",
     "explain",

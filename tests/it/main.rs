@@ -53,6 +53,7 @@ mod kong;
 mod many_networks;
 mod metadata;
 mod model;
+mod objects;
 mod paths;
 mod preconditions;
 mod readme;

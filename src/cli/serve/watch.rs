@@ -11,6 +11,7 @@ use tracing::{debug, error, warn};
 
 use crate::cli::Failure;
 use crate::clock::Clock;
+use crate::compile::Compiler;
 use crate::grpc::Health;
 use crate::issue::{Issuer, KeyLives, Reach};
 use crate::replica::{self, Replica, Usage};
@@ -27,6 +28,7 @@ pub(super) struct Ready {
     /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
     /// `None` for a shared store, which takes a write with every heartbeat.
     pub(super) writable: Option<watch::Receiver<bool>>,
+    pub(super) compiler: Arc<Compiler>,
 }
 
 /// Between two looks at the lease: a fraction of the shortest bound that can be configured.
@@ -47,6 +49,7 @@ pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetr
         ready.readiness.set_lease(trusted);
         ready.health.set_ready(ready.readiness.ready());
         let holdings = replica.holdings();
+        let edition = ready.compiler.edition();
         telemetry.stands(&Standing {
             epoch: applied.borrow_and_update().map(|epoch| epoch.number),
             lag: replica.lag(),
@@ -57,6 +60,8 @@ pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetr
             writable: ready.writable.as_ref().map_or(trusted, |writable| *writable.borrow()),
             went_back: replica.went_back(),
             from_snapshot: replica.from_snapshot(),
+            objects: edition.objects().len(),
+            objects_refused: edition.refused().len(),
         });
     }
 }

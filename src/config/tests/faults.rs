@@ -44,7 +44,7 @@ fn the_line_is_shown_with_a_caret_under_the_column() {
     check(
         "\n\n\n\n\n\n\n\n\nservices:\n  - name: a\n    hostss: [x]\n    authentication: none\n",
         "doorward.yaml:12:5: unknown key `hostss`, expected one of `name`, `id`, `hosts`, `paths`, \
-         `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`; did you mean `hosts`?\n\
+         `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`, `versions`, `grants`; did you mean `hosts`?\n\
          12 |     hostss…\n\
          \x20  |     ^",
     );
@@ -130,14 +130,14 @@ fn wrong_settings_say_what_was_expected() {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
         check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
     }
-    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `audit_entries`");
+    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `audit_entries`, `objects`, `object_bytes`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
     check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
     check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
-    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `issuers`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
+    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
     check("services: {a: 1}",                       "1:11: expected a list, found a map");
     check("data_dir: /a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very", "0:0: the path of the admin socket, `/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-…`, has 116 bytes, and a Unix socket's has at most 107; set a shorter `listen.admin_socket`");
@@ -161,7 +161,7 @@ fn wrong_services_say_what_was_expected() {
     check("- {name: a, hosts: [\"a.b:80\"], authentication: none}", &["2:21: the host `a.b:80` has a port; write `a.b`, which is compared without the port"]);
     check("- {name: a, hosts: [\"http://a\"], authentication: none}", &["2:21: `http://a` is no host, expected a form such as `api.example.com` or `*.example.com`"]);
     check("- {name: a, paths: [/a/*], authentication: none}",   &["2:21: `/a/*` is no path: it holds a `*`, and every path is a prefix already; expected a form such as `/orders/admin`"]);
-    check("- {name: a, netwroks: {}, authentication: none}",    &["2:13: unknown key `netwroks`, expected one of `name`, `id`, `hosts`, `paths`, `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`; did you mean `networks`?"]);
+    check("- {name: a, netwroks: {}, authentication: none}",    &["2:13: unknown key `netwroks`, expected one of `name`, `id`, `hosts`, `paths`, `authentication`, `networks`, `groups`, `rules`, `mode`, `path`, `enabled`, `versions`, `grants`; did you mean `networks`?"]);
     check("- {name: a, authentication: none}\n- {name: a, paths: [/x], authentication: none}", &["3:10: there are two services with the name `a`; the other is in line 2"]);
     check("- {name: a, authentication: none}\n- {name: b, paths: [/], authentication: none}", &["3:10: the services `a` (line 2) and `b` both answer to any host and the path `/`; give one of them other `hosts` or `paths`"]);
     check("- {name: a, hosts: [X.y], paths: [/p], authentication: none}\n- {name: b, hosts: [x.Y], paths: [/p/], authentication: none}", &["3:10: the services `a` (line 2) and `b` both answer to the host `x.y` and the path `/p`; give one of them other `hosts` or `paths`"]);

@@ -150,7 +150,7 @@ fn wrong_deployments_say_what_was_expected() {
     check("{service: orders, infrastructure: stagin}",          "7:37: unknown infrastructure `stagin`, expected one of `production`, `staging` or its id; did you mean `staging`?");
     check("{service: orders, infrastructure: staging, hosts: []}", "7:53: `hosts` is empty; leave it out for the service's, or name some");
     check("{service: orders, infrastructure: staging, paths: null}", "7:53: expected a list, found nothing; write it, or leave the line out");
-    check("{service: orders, infrastructure: staging, mode: shadow}", "7:46: unknown key `mode`, expected one of `service`, `infrastructure`, `id`, `enabled`, `hosts`, `paths`, `override`");
+    check("{service: orders, infrastructure: staging, mode: shadow}", "7:46: unknown key `mode`, expected one of `service`, `infrastructure`, `id`, `enabled`, `version`, `hosts`, `paths`, `override`");
     check("{service: orders, infrastructure: staging, override: {hosts: [a]}}", "7:57: unknown key `hosts`, expected one of `authentication`, `networks`, `groups`, `rules`, `mode`");
     check("{service: orders, infrastructure: staging, override: {authentication: null}}", "7:73: expected `none`, or a map with `any` or `all` and a list of methods, found nothing");
     check("{service: orders, infrastructure: staging, override: {rules: {}}}", "7:64: expected a list, found a map");

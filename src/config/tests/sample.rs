@@ -45,6 +45,7 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     sample.projects.clear();
     sample.infrastructures.clear();
     sample.issuers.clear();
+    sample.groups.clear();
     sample.deployments = None;
     assert_eq!(values(&sample), values(&Config::default()));
 }

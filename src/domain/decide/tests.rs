@@ -145,6 +145,7 @@ fn any(methods: Vec<ApiKey>, anonymous: Option<ConsumerId>) -> Authentication {
 
 fn catalog(authentication: Authentication) -> Catalog {
     let deployment = Deployment {
+        stored: false,
         id: ORDERS,
         service: ORDERS,
         service_name: "orders".into(),

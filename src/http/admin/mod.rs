@@ -18,6 +18,7 @@ mod import;
 mod jwts;
 mod keys;
 mod networks;
+mod objects;
 mod openapi;
 mod page;
 mod shape;
@@ -84,6 +85,7 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(status::status))
         .route(Everything, routes!(store::back_up))
         .merge(kong())
+        .merge(objects::desk())
 }
 
 /// Kong's paths for what consumers own.

@@ -10,6 +10,7 @@ use super::consumers::{Consumers, Held};
 use super::limits::{Limits, Shared, in_a_row};
 use super::shards::{SHARD_BITS, SHARDS, hash_of_id, shard_of, shares};
 use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::deployment::Opens;
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::time::Timestamp;
 use crate::domain::verifier::Verifier;
@@ -44,6 +45,13 @@ pub(in crate::replica) struct Key {
     pub(in crate::replica) not_before: u32,
     pub(in crate::replica) expires: u32,
     pub(in crate::replica) limits: Option<Arc<Limits>>,
+}
+
+impl Key {
+    /// What it opens; `None`: everything.
+    pub(in crate::replica) fn opens(&self) -> Option<&[Opens]> {
+        self.limits.as_ref()?.opens.as_deref()
+    }
 }
 
 /// Where a row is: the shard in the upper 10 bits, the row in the lower 22.

@@ -70,6 +70,7 @@ pub fn catalog(policy: &Policy) -> Result<Catalog, Clash> {
 fn deployment(it: &Deployment) -> domain::deployment::Deployment {
     let groups = |list: &Set| list.iter().cloned().collect();
     domain::deployment::Deployment {
+        stored: false,
         id: id("deployment", &format!("{}/{}", it.service, it.infrastructure)),
         service: id("service", &it.service),
         service_name: it.service.clone(),

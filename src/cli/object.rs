@@ -1,0 +1,167 @@
+//! `doorward service`, `deployment`, `infrastructure`, `group`, `project`, `role` and `permission`: objects
+//! of policy, each in the words of the configuration file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::door::Door;
+use super::{Common, Failure, cell, table};
+use crate::http::admin::segment;
+
+/// A kind of object, as the admin API and people know it.
+pub struct Kind {
+    name: &'static str,
+    list: &'static str,
+    columns: &'static [&'static str],
+}
+
+pub const SERVICE: Kind =
+    Kind { name: "service", list: "services", columns: &["id", "name", "hosts", "paths", "mode", "enabled"] };
+pub const DEPLOYMENT: Kind =
+    Kind { name: "deployment", list: "deployments", columns: &["id", "name", "version", "hosts", "enabled"] };
+pub const INFRASTRUCTURE: Kind =
+    Kind { name: "infrastructure", list: "infrastructures", columns: &["id", "name"] };
+pub const GROUP: Kind =
+    Kind { name: "group", list: "groups", columns: &["id", "name", "privileges", "description"] };
+pub const PROJECT: Kind =
+    Kind { name: "project", list: "projects", columns: &["id", "name", "domain_id", "description"] };
+pub const ROLE: Kind = Kind { name: "role", list: "roles", columns: &["id", "name", "implies"] };
+pub const PERMISSION: Kind =
+    Kind { name: "permission", list: "permissions", columns: &["id", "name", "description"] };
+
+/// What every object may be given, beside what is its own.
+#[derive(Args, Default)]
+pub struct Settings {
+    /// Settings as in the configuration file, in YAML or JSON; `-` reads them from standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// A setting as in the configuration file, `NAME=VALUE` with a value in YAML; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// May be repeated
+    #[arg(long = "tag")]
+    tags: Vec<String>,
+}
+
+impl Settings {
+    /// From the file, and over it one by one.
+    fn body(self) -> Result<Map<String, Value>, Failure> {
+        let mut body = match &self.file {
+            Some(file) => read(file)?,
+            None => Map::new(),
+        };
+        for setting in &self.set {
+            let (name, value) = setting.split_once('=').ok_or_else(|| {
+                Failure::Usage(format!("`--set {setting}`: expected a setting such as `mode=shadow`"))
+            })?;
+            body.insert(name.to_owned(), yaml(value, &format!("--set {name}"))?);
+        }
+        if !self.tags.is_empty() {
+            body.insert("tags".to_owned(), json!(self.tags));
+        }
+        Ok(body)
+    }
+}
+
+fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
+    let shown = file.display();
+    let text = match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let text = text.map_err(|error| Failure::Usage(format!("{shown} cannot be read: {error}")))?;
+    match yaml(&text, &shown.to_string())? {
+        Value::Object(settings) => Ok(settings),
+        _ => Err(Failure::Usage(format!("{shown}: expected a map of settings"))),
+    }
+}
+
+fn yaml(text: &str, place: &str) -> Result<Value, Failure> {
+    serde_saphyr::from_str(text).map_err(|error| Failure::Usage(format!("{place}: {error}")))
+}
+
+/// Lists, shows and ends.
+pub enum Verb {
+    List,
+    Show(String),
+    Delete(String),
+}
+
+pub fn look(common: &Common, kind: &Kind, verb: Verb) -> Result<(), Failure> {
+    let mut door = Door::open(common)?;
+    let path = |name: &str| format!("/{}/{}", kind.list, segment(name));
+    match verb {
+        Verb::List => {
+            let rows = Value::Array(door.list(&format!("/{}", kind.list))?);
+            common.print(&rows, |rows| rows_of(kind, rows.as_array().map_or(&[], Vec::as_slice)))
+        }
+        Verb::Show(name) => {
+            let found = door.get(&path(&name))?;
+            common.print(&found, |found| format!("{found:#}\n"))
+        }
+        Verb::Delete(name) => {
+            door.delete(&path(&name))?;
+            common.print(&json!({ "deleted": name }), |_| format!("deleted {} {name}\n", kind.name))
+        }
+    }
+}
+
+/// Makes an object of these settings.
+pub fn create(common: &Common, kind: &Kind, body: Map<String, Value>) -> Result<(), Failure> {
+    let made = Door::open_or_make(common)?.post(&format!("/{}", kind.list), &Value::Object(body))?;
+    common
+        .print(&made, |made| format!("made {} {} ({})\n", kind.name, cell(&made["name"]), cell(&made["id"])))
+}
+
+/// Changes these settings of an object.
+pub fn update(common: &Common, kind: &Kind, name: &str, body: Map<String, Value>) -> Result<(), Failure> {
+    if body.is_empty() {
+        return Err(Failure::Usage("nothing to change; name a setting".to_owned()));
+    }
+    let path = format!("/{}/{}", kind.list, segment(name));
+    let changed = Door::open(common)?.patch(&path, &Value::Object(body))?;
+    common.print(&changed, |changed| format!("changed {} {}\n", kind.name, cell(&changed["name"])))
+}
+
+fn rows_of(kind: &Kind, rows: &[Value]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| kind.columns.iter().map(|column| cell(&row[*column])).collect()).collect();
+    table(kind.columns, &rows)
+}
+
+/// Puts what was given on the command line into the settings.
+pub fn with(mut body: Map<String, Value>, more: &[(&str, Value)]) -> Map<String, Value> {
+    for (name, value) in more {
+        if !value.is_null() {
+            body.insert((*name).to_owned(), value.clone());
+        }
+    }
+    body
+}
+
+/// Null where there is none.
+pub fn some<T: serde::Serialize>(values: &[T]) -> Value {
+    if values.is_empty() { Value::Null } else { json!(values) }
+}
+
+impl Settings {
+    /// The settings with these over them.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub fn with(self, more: &[(&str, Value)]) -> Result<Map<String, Value>, Failure> {
+        Ok(with(self.body()?, more))
+    }
+}
+
+/// A value in YAML from the command line.
+///
+/// # Errors
+///
+/// It is none.
+pub fn value(text: Option<&str>, option: &str) -> Result<Value, Failure> {
+    text.map_or(Ok(Value::Null), |text| yaml(text, option))
+}

@@ -1,0 +1,112 @@
+//! From the file and the objects in the store to the one catalog that checks are decided with.
+//!
+//! An [`Edition`] is all of policy at one moment. The next one is made aside, on a thread that no check
+//! needs, and swapped whole; an object that cannot be used is left out and reported.
+
+mod edition;
+mod shown;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+pub use self::edition::{Edition, Stored};
+pub use self::shown::Shown;
+use crate::config::{Basis, Config};
+use crate::domain::catalog::Catalog;
+use crate::domain::verifier::Peppers;
+use crate::replica::Replica;
+
+/// The edition in force, and the only one who makes the next.
+pub struct Compiler {
+    /// What checks look at.
+    catalog: Arc<ArcSwap<Catalog>>,
+    edition: watch::Sender<Arc<Edition>>,
+    /// Held while an edition is made, so that each is made of the one before.
+    making: Mutex<()>,
+}
+
+impl Compiler {
+    /// Begins with the file alone.
+    pub fn new(basis: Basis) -> Self {
+        let edition = Edition::of_file(Arc::new(basis));
+        let catalog = Arc::new(ArcSwap::from(edition.catalog()));
+        Self { catalog, edition: watch::Sender::new(Arc::new(edition)), making: Mutex::new(()) }
+    }
+
+    /// Where there is no file.
+    pub fn of_nothing(peppers: &Peppers) -> Self {
+        Self::new(Basis::new(Config::default(), peppers).expect("the defaults are good"))
+    }
+
+    pub fn catalog(&self) -> Arc<ArcSwap<Catalog>> {
+        Arc::clone(&self.catalog)
+    }
+
+    pub fn edition(&self) -> Arc<Edition> {
+        Arc::clone(&self.edition.borrow())
+    }
+
+    pub fn editions(&self) -> watch::Receiver<Arc<Edition>> {
+        self.edition.subscribe()
+    }
+
+    /// Takes what the store holds. Blocks for as long as that takes to be understood.
+    pub fn take(&self, stored: crate::replica::Stored) {
+        self.make(|before| before.with_stored(stored));
+    }
+
+    /// Takes another file.
+    pub fn take_file(&self, basis: Basis) {
+        self.make(|before| before.with_file(Arc::new(basis)));
+    }
+
+    fn make(&self, next: impl FnOnce(&Edition) -> Edition) {
+        // Where one panicked, the edition before stands.
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.edition();
+        let next = Arc::new(next(&before));
+        report(&before, &next);
+        self.catalog.store(next.catalog());
+        self.edition.send_replace(next);
+    }
+
+    /// Makes an edition of every change of the objects that a replica hears of, for as long as the process
+    /// lives. `wanted` is what the replica gave when the compiler was attached to it.
+    pub async fn run(self: Arc<Self>, replica: Arc<Replica>, mut wanted: watch::Receiver<u64>) {
+        while wanted.changed().await.is_ok() {
+            let (compiler, replica) = (Arc::clone(&self), Arc::clone(&replica));
+            let made = tokio::task::spawn_blocking(move || {
+                let (stored, from) = replica.begin_compilation();
+                compiler.take(stored);
+                replica.finish_compilation(from);
+            });
+            if made.await.is_err() {
+                // The panic is in the log; without this task the server ends, and is started anew.
+                return;
+            }
+        }
+    }
+}
+
+/// Says what is left out that was not before, and what is used again.
+fn report(before: &Edition, after: &Edition) {
+    for (id, wrong) in after.refused() {
+        if before.refused().get(id) != Some(wrong) {
+            let (kind, name) = after.describe(id);
+            let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            error!(%id, kind, name, why, "a stored object is left out, so whatever it would allow is denied");
+        }
+    }
+    for id in before.refused().keys() {
+        if after.stored(id).is_some() && !after.refused().contains_key(id) {
+            let (kind, name) = after.describe(id);
+            info!(%id, kind, name, "a stored object that was left out is used");
+        }
+    }
+    if before.refused().is_empty() && !after.refused().is_empty() {
+        warn!(objects = after.refused().len(), "stored objects are left out");
+    }
+}

@@ -1,0 +1,105 @@
+//! `/services/{service}/versions`: policies that come with a service's versions.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::describe::{Collection, One, described};
+use super::rows::{Listed, Listing, Seen, row, written_by};
+use super::{Need, found};
+use crate::compile::{Edition, Shown};
+use crate::config::Kind;
+use crate::domain::rights::{Asked, ServicePrivilege};
+use crate::http::admin::answer::written;
+use crate::http::admin::{Admin, Desk, Right, Rights};
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::issue::{By, Named, Sides};
+
+pub(super) fn desk() -> Desk<Admin> {
+    let kind = Kind::Version;
+    let all = get(list).post(upload);
+    let one = get(show).delete(delete);
+    Desk::new()
+        .route(
+            Right::ByObject,
+            described(&Collection { kind, path: "/services/{service}/versions".to_owned() }, all),
+        )
+        .route(
+            Right::ByObject,
+            described(
+                &One { kind, path: "/services/{service}/versions/{version}".to_owned(), replaced: false },
+                one,
+            ),
+        )
+}
+
+/// The service, where the caller may read it, or upload to it.
+fn service(
+    rights: &Rights,
+    edition: &Edition,
+    name: String,
+    privilege: ServicePrivilege,
+) -> Result<Shown, Problem> {
+    let service = edition.find(Kind::Service, None, &name).ok_or(Problem::NotFound)?;
+    let sides = Sides::of(edition, Some(&service.id), None);
+    rights.ask(Asked::Service(privilege, sides.on_service()))?;
+    Ok(service)
+}
+
+async fn list(
+    State(admin): State<Admin>,
+    rights: Rights,
+    Path(name): Path<String>,
+    listing: Listing,
+) -> Result<Response, Problem> {
+    let listed = Listed::of(listing)?;
+    let edition = admin.issuer.edition().await?;
+    let service = service(&rights, &edition, name, ServicePrivilege::Read)?;
+    let mut all = edition.list(Kind::Version);
+    all.retain(|version| version.service == Some(service.id) && listed.takes(version));
+    let path = format!("/services/{}/versions", service.id);
+    Ok(listed.page(&path, &all, |shown| row(&Seen { shown, grants: false })))
+}
+
+async fn upload(
+    State(admin): State<Admin>,
+    rights: Rights,
+    by: By,
+    Path(name): Path<String>,
+    Body(body): Body<Map<String, Value>>,
+) -> Result<Response, Problem> {
+    let edition = admin.issuer.edition().await?;
+    let service = service(&rights, &edition, name, ServicePrivilege::Write)?;
+    let version = written_by(body)?;
+    let done = admin.issuer.create_object(&by, Kind::Version, Some(service.id), version).await?;
+    let row = row(&Seen { shown: &done.value, grants: false });
+    Ok(written(StatusCode::CREATED, &done, Some(row)))
+}
+
+async fn show(
+    State(admin): State<Admin>,
+    rights: Rights,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let edition = admin.issuer.edition().await?;
+    let service = service(&rights, &edition, name, ServicePrivilege::Read)?;
+    let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
+    let shown = found(&rights, &edition, &named, Need::See)?;
+    Ok(axum::Json(row(&Seen { shown: &shown, grants: false })).into_response())
+}
+
+async fn delete(
+    State(admin): State<Admin>,
+    rights: Rights,
+    by: By,
+    Path((name, version)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let edition = admin.issuer.edition().await?;
+    let service = service(&rights, &edition, name, ServicePrivilege::Write)?;
+    let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
+    let done = admin.issuer.delete_object(&by, named).await?;
+    Ok(written(StatusCode::NO_CONTENT, &done, None))
+}
