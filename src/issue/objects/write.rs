@@ -208,12 +208,13 @@ fn judge(before: &Edition, plan: &Plan, limits: ObjectLimits) -> Result<Judged, 
     if let Some(wrong) = after.refused().get(&plan.subject) {
         return Err(Refusal::Faulty(wrong.clone()));
     }
-    for (id, wrong) in after.refused() {
-        if !before.refused().contains_key(id) {
-            let (kind, name) = before.describe(id);
-            let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-            return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });
-        }
+    // The oldest of them: what needs it came after it, so this one refers to what is changed.
+    let lost = after.refused().iter().filter(|(id, _)| !before.refused().contains_key(*id));
+    let age = |id: &Uuid| before.stored(id).map(|stored| stored.record.sequence);
+    if let Some((id, wrong)) = lost.min_by_key(|(id, _)| (age(id), **id)) {
+        let (kind, name) = before.describe(id);
+        let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });
     }
     Ok(Judged { subject: plan.subject, edition: after })
 }
