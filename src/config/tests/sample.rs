@@ -6,7 +6,19 @@ use super::*;
 
 /// The sample, with what it shows in comments brought to life.
 fn whole() -> String {
-    let shown = ["# tls:", "# public_url:", "# workers:", "# realm:", "# keys:", "# claims:", "#   "];
+    let shown = [
+        "# tls:",
+        "# public_url:",
+        "# workers:",
+        "# realm:",
+        "# keys:",
+        "# claims:",
+        "# privileges:",
+        "# grants:",
+        "# versions:",
+        "# version:",
+        "#   ",
+    ];
     let alive = |line: &str| match shown.iter().any(|start| line.trim_start().starts_with(start)) {
         true => line.replacen("# ", "", 1) + "\n",
         false => line.to_owned() + "\n",
