@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Request as Asked};
+use envoy_types::pb::envoy::config::core::v3::{Address, SocketAddress, address};
+use envoy_types::pb::envoy::service::auth::v3::attribute_context::{HttpRequest, Peer, Request as Asked};
 use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
 use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest};
 use serde_json::Value;
@@ -61,7 +62,11 @@ async fn opens(doorward: &Doorward, keys: &[Made]) -> Vec<bool> {
             ..HttpRequest::default()
         };
         let request = Asked { http: Some(http), ..Asked::default() };
-        let attributes = AttributeContext { request: Some(request), ..AttributeContext::default() };
+        let source = SocketAddress { address: "192.0.2.1".to_owned(), ..SocketAddress::default() };
+        let source = Address { address: Some(address::Address::SocketAddress(source)) };
+        let source = Peer { address: Some(source), ..Peer::default() };
+        let attributes =
+            AttributeContext { request: Some(request), source: Some(source), ..AttributeContext::default() };
         let answer = client.check(CheckRequest { attributes: Some(attributes) }).await.unwrap().into_inner();
         found.push(answer.status.unwrap().code == 0);
     }
@@ -114,9 +119,11 @@ fn a_power_cut_during_writes_loses_nothing_that_was_acknowledged() {
 
 /// A key of about 200 KB, so that few of them fill what room there is; nothing where it was refused.
 fn heavy_key(setup: &Setup) -> Option<Made> {
-    let tag = format!("--tag={}", "x".repeat(250));
+    // Each another one, and no two that make one range.
+    let networks: Vec<_> =
+        (0..8_000).map(|at| format!("--deny-network=10.{}.{}.7", at / 250, at % 250)).collect();
     let mut arguments = vec!["key", "create", "carol", "--output", "json"];
-    arguments.extend(std::iter::repeat_n(tag.as_str(), 800));
+    arguments.extend(networks.iter().map(String::as_str));
     let output = setup.run(&arguments).unwrap();
     if !output.status.success() {
         assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
