@@ -3,6 +3,7 @@
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem, Paths};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
 use crate::config::{Kind, object_schema};
@@ -187,7 +188,11 @@ fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
     json!({ "summary": said, "parameters": [], "responses": responses })
 }
 
+/// A schema that utoipa's types have no room for is given as any object, rather than nothing of the
+/// operation at all.
 fn body(schema: Value) -> Value {
+    let known = serde_json::from_value::<RefOr<Schema>>(schema.clone()).is_ok();
+    let schema = if known { schema } else { any_object() };
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
