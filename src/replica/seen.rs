@@ -92,10 +92,12 @@ impl Seen {
     }
 }
 
-/// At the end, whatever is not yet in the file.
+/// At the end, whatever is not yet in the file: what was asked for last may still wait for a thread,
+/// and would be forgotten with the runtime, or come after the file has another writer.
 impl Drop for Seen {
     fn drop(&mut self) {
-        if let Some(now) = self.now.filter(|now| self.written != Some(*now)) {
+        let waits = self.file.lock().unwrap_or_else(PoisonError::into_inner).turn < self.turns;
+        if let Some(now) = self.now.filter(|now| waits || self.written != Some(*now)) {
             write(&self.file, self.turns + 1, now);
         }
     }
@@ -142,5 +144,28 @@ mod tests {
         assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
         write(&file, 3, at(4));
         assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(4)));
+    }
+
+    #[test]
+    fn a_write_that_still_waits_is_made_at_the_end_and_not_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("doorward.seen");
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let holder = runtime.spawn_blocking(move || held.recv());
+        let at = Epoch { store: Uuid::nil(), term: 1, number: 3 };
+        {
+            let _entered = runtime.enter();
+            Seen::read(path.clone()).note(at, PAUSE);
+        }
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at));
+        fs::write(&path, "of the next one").unwrap();
+        let_go.send(()).unwrap();
+        runtime.block_on(async {
+            holder.await.unwrap().unwrap();
+            // Whoever waited for the one thread comes before this.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), "of the next one");
     }
 }
