@@ -28,8 +28,9 @@ use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::{self, Basis, Config, Endpoint, Loaded};
 use crate::grpc::{Health, Limits, Wire};
-use crate::http::admin::{self, Admin, Doorkeeper, Peer};
-use crate::http::{explain, status};
+use crate::http::admin::{self, Admin, Doorkeeper};
+use crate::http::auth::{self, Auth};
+use crate::http::{Peer, explain, status};
 use crate::issue::{Attempts, Issuer, KeyLives, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::reload::{Reloader, levels};
@@ -46,6 +47,9 @@ pub struct Arguments {
     /// Where the admin API is, for admin keys
     #[arg(long, value_name = "ADDRESS")]
     listen_admin: Option<String>,
+    /// Where logins and tokens are
+    #[arg(long, value_name = "ADDRESS")]
+    listen_auth: Option<String>,
     /// Where `/livez`, `/readyz` and `/metrics` are
     #[arg(long, value_name = "ADDRESS")]
     listen_status: Option<String>,
@@ -62,6 +66,7 @@ impl Arguments {
         [
             ("--listen-grpc", "listen.grpc", &self.listen_grpc),
             ("--listen-admin", "listen.admin", &self.listen_admin),
+            ("--listen-auth", "listen.auth", &self.listen_auth),
             ("--listen-status", "listen.status", &self.listen_status),
             ("--log-level", "log.level", &self.log_level),
             ("--log-format", "log.format", &self.log_format),
@@ -257,6 +262,11 @@ fn serve_until_told(
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     };
     let admin = admin::router(admin, explain::desk(checker));
+    let auth = auth::router(Auth {
+        issuer: Arc::clone(&issuer),
+        catalog: compiler.catalog(),
+        body_limit: config.limits.auth_body_bytes.value.bytes(),
+    });
     let attempts = Arc::new(Attempts::default());
     let doorkeeper = Doorkeeper::new(Arc::clone(&issuer), Arc::clone(&attempts));
 
@@ -320,7 +330,13 @@ fn serve_until_told(
         };
         tasks.spawn(reloader.run(hangups));
         announce(&config, &listeners);
-        let Listeners { grpc, admin_socket, admin: admin_listener, status: status_listener } = listeners;
+        let Listeners {
+            grpc,
+            auth: auth_listener,
+            admin_socket,
+            admin: admin_listener,
+            status: status_listener,
+        } = listeners;
         let settings = settings(&config);
         telemetry.watch_connections(Arc::clone(&settings.open));
         let mut http = JoinSet::new();
@@ -332,6 +348,8 @@ fn serve_until_told(
         let admin = admin::tcp(admin, doorkeeper).into_make_service_with_connect_info::<Peer>();
         let admin = axum::serve(admin_listener, admin);
         http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
+        let auth = axum::serve(auth_listener, auth.into_make_service_with_connect_info::<Peer>());
+        http.spawn(auth.with_graceful_shutdown(stopped(stopping.clone())).into_future());
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
         let status = axum::serve(status_listener, status);
         http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
@@ -424,6 +442,7 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 struct Listeners {
     grpc: Listener,
+    auth: Guests,
     admin_socket: Listener,
     admin: Guests,
     status: Guests,
@@ -445,6 +464,9 @@ async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners,
         admin_socket: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE)
             .await
             .map_err(cannot_bind("listen.admin_socket"))?,
+        auth: guests("auth", &config.listen.auth.value)
+            .await?
+            .at_most(config.limits.auth_connections.value as usize),
         admin: guests("admin", &config.listen.admin.value).await?,
         status: guests("status", &config.listen.status.value).await?,
     })
@@ -478,11 +500,12 @@ fn announce(config: &Config, listeners: &Listeners) {
     let of = |guests: &Guests| {
         axum::serve::Listener::local_addr(guests).map(|address| address.to_string()).unwrap_or_default()
     };
-    let (status, admin) = (of(&listeners.status), of(&listeners.admin));
+    let (status, auth, admin) = (of(&listeners.status), of(&listeners.auth), of(&listeners.admin));
     let (grpc, admin_socket) = (listeners.grpc.to_string(), listeners.admin_socket.to_string());
-    info!(grpc, status, admin, admin_socket, version = env!("CARGO_PKG_VERSION"), "listening");
+    info!(grpc, auth, status, admin, admin_socket, version = env!("CARGO_PKG_VERSION"), "listening");
     let addresses = json!({
         "grpc": grpc,
+        "auth": auth,
         "status": status,
         "admin": admin,
         "admin_socket": admin_socket,

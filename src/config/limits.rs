@@ -46,6 +46,10 @@ pub struct Limits {
     pub signatures_waiting: At<u32>,
     /// The body of a request to the admin API. `1KiB` to `64MiB`. Default: `1MiB`.
     pub admin_body_bytes: At<Size>,
+    /// The body of a request to `listen.auth`. `1KiB` to `1MiB`. Default: `16KiB`.
+    pub auth_body_bytes: At<Size>,
+    /// Connections to `listen.auth` at once; one more is closed at once. Default: 1024.
+    pub auth_connections: At<u32>,
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
@@ -72,6 +76,8 @@ impl Default for Limits {
             jwks_time: At::assumed(Span::seconds(3)),
             signatures_waiting: At::assumed(256),
             admin_body_bytes: At::assumed(Size::mib(1)),
+            auth_body_bytes: At::assumed(Size::kib(16)),
+            auth_connections: At::assumed(1_024),
             audit_entries: At::assumed(100_000),
             objects: At::assumed(20_000),
             object_bytes: At::assumed(Size::kib(64)),
@@ -95,6 +101,8 @@ impl Limits {
         within("limits.jwks_time", &self.jwks_time, Span::millis(100)..=Span::seconds(30), faults);
         within("limits.signatures_waiting", &self.signatures_waiting, 1..=100_000, faults);
         within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
+        within("limits.auth_body_bytes", &self.auth_body_bytes, from_kib(Size::mib(1)), faults);
+        within("limits.auth_connections", &self.auth_connections, 1..=100_000, faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);

@@ -20,6 +20,8 @@ pub struct Listen {
     pub grpc: At<Endpoint>,
     /// For probes and Prometheus: `/livez`, `/readyz`, `/metrics`. Default: `0.0.0.0:8100`.
     pub status: At<Address>,
+    /// Logins and tokens, for everybody: what Envoys route to it without asking. Default: `0.0.0.0:8002`.
+    pub auth: At<Address>,
     /// The admin API over TCP, for whoever has an admin key. Default: `127.0.0.1:8001`.
     pub admin: At<Address>,
     /// The admin socket; who may open the file may do everything. Default: `doorward.sock` in the
@@ -57,6 +59,7 @@ impl Listen {
         let listeners = [
             ("grpc", tcp(&self.grpc.value), self.grpc.place),
             ("status", Some(self.status.value.clone()), self.status.place),
+            ("auth", Some(self.auth.value.clone()), self.auth.place),
             ("admin", Some(self.admin.value.clone()), self.admin.place),
         ];
         for (index, (name, address, place)) in listeners.iter().enumerate() {
@@ -79,6 +82,7 @@ impl Default for Listen {
         Self {
             grpc: At::assumed(Endpoint::Tcp(any(50051))),
             status: At::assumed(any(8100)),
+            auth: At::assumed(any(8002)),
             admin: At::assumed(Address { host: "127.0.0.1".to_owned(), port: 8001 }),
             admin_socket: At::assumed("doorward.sock".into()),
             tls: ListenTls::default(),

@@ -28,6 +28,9 @@ pub struct ListenTls {
     /// Of `listen.grpc`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc: Option<At<Tls>>,
+    /// Of `listen.auth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<At<Tls>>,
     /// Of `listen.admin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<At<Tls>>,
@@ -54,7 +57,7 @@ pub struct Tls {
 /// What the files of one listener held when they were read; fit for handshakes.
 // Has no `Debug`: it holds a private key.
 pub struct TlsFiles {
-    /// `grpc`, `admin` or `status`.
+    /// `grpc`, `auth`, `admin` or `status`.
     pub listener: &'static str,
     pub certified: Arc<CertifiedKey>,
     /// `None`: clients need no certificate.
@@ -103,7 +106,8 @@ impl Config {
 impl ListenTls {
     /// Every listener that has TLS.
     fn each(&self) -> impl Iterator<Item = (&'static str, &At<Tls>)> {
-        let listeners = [("grpc", &self.grpc), ("admin", &self.admin), ("status", &self.status)];
+        let listeners =
+            [("grpc", &self.grpc), ("auth", &self.auth), ("admin", &self.admin), ("status", &self.status)];
         listeners.into_iter().filter_map(|(name, tls)| Some((name, tls.as_ref()?)))
     }
 

@@ -1,8 +1,12 @@
 //! The HTTP listeners.
 
 pub mod admin;
+pub mod auth;
 mod body;
 mod everywhere;
 pub mod explain;
+mod peer;
 mod problem;
 pub mod status;
+
+pub use peer::Peer;

@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tracing::error;
@@ -48,11 +48,34 @@ pub enum Problem {
     Internal,
 }
 
-/// What is said, for whoever says it in another shape.
+/// What a refusal says, left with the response for whoever says it in another shape.
 #[derive(Clone)]
 pub(super) struct Said {
     pub(super) code: &'static str,
     pub(super) body: Value,
+}
+
+/// A refusal in the shape of RFC 9457; any other response as it is.
+pub(super) fn as_problem(mut response: Response, request_id: Option<&str>) -> Response {
+    let Some(said) = response.extensions_mut().remove::<Said>() else { return response };
+    let status = response.status();
+    let mut body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "code": said.code,
+        "message": said.body["message"],
+        "request_id": request_id,
+    });
+    for more in ["fields", "epoch"] {
+        if !said.body[more].is_null() {
+            body[more] = said.body[more].clone();
+        }
+    }
+    let (mut head, _) = response.into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    Response::from_parts(head, axum::body::Body::from(body.to_string()))
 }
 
 impl IntoResponse for Problem {

@@ -37,11 +37,7 @@ pub(super) struct Act<'b> {
 impl By {
     /// `request_id` where it is one that may stand in a log; else a new one.
     pub fn new(caller: Caller, request_id: Option<&str>) -> Self {
-        let fits = |id: &&str| {
-            (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        let request_id = request_id.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        Self { caller, request_id, operation: None, condition: None }
+        Self { caller, request_id: self::request_id(request_id), operation: None, condition: None }
     }
 
     /// The same, of a request that its caller has given a name: `what` is its method and path.
@@ -71,6 +67,14 @@ impl By {
     pub(super) fn makes(&self, action: &'static str, object: Uuid) -> Act<'_> {
         Act { operation: self.operation, ..self.does(action, object) }
     }
+}
+
+/// The one that was given where it is one that may stand in a log; else a new one.
+pub fn request_id(given: Option<&str>) -> String {
+    let fits = |id: &&str| {
+        (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    given.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 #[cfg(test)]

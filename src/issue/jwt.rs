@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::signing_keys::{open, token_id};
+use super::signing_keys::{jwks, open, token_id};
 use super::{Issuer, Refusal};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::jwt::{self, Refused, Rules};
@@ -85,6 +85,17 @@ impl Issuer {
             return Err(NotProven::Refused(Refused::Audience));
         }
         claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))
+    }
+
+    /// The JWK Set (RFC 7517) that anyone verifies our tokens with.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`] where there is none: without `public_url`, and until the first keys were
+    /// made; the store's.
+    pub async fn key_set(&self) -> Result<Value, Refusal> {
+        let keys = self.signing_keys().await?.filter(|_| self.public_url.is_some()).ok_or_else(no_keys)?;
+        Ok(jwks(&keys.record))
     }
 
     /// Those of the replica where there is one.

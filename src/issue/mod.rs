@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::act::Act;
-pub use self::act::{By, LONGEST_REQUEST_ID};
+pub use self::act::{By, LONGEST_REQUEST_ID, request_id};
 pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
 pub use self::attempts::Attempts;
 use self::audit::{Appended, Chain, Event};
@@ -48,7 +48,7 @@ pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{InProject, Named, Naming, ObjectLimits, Sides, Written, creators};
 use self::password::Hashing;
 pub use self::password::Password;
-pub use self::signing_keys::{KeyLives, jwks};
+pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
 use crate::clock::Clock;
 use crate::compile::Compiler;

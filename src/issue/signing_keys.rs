@@ -141,8 +141,8 @@ pub(super) fn open(ring: &Ring, key: &SigningKeyRecord) -> Result<SigningKey, St
     SigningKey::read_es256(key.id.clone(), &pkcs8).map_err(|error| damaged(error.to_string()))
 }
 
-/// The JWK Set (RFC 7517) that others verify our tokens with, as `/.well-known/jwks.json` has it.
-pub fn jwks(keys: &SigningKeysRecord) -> Value {
+/// The JWK Set (RFC 7517) that others verify our tokens with.
+pub(super) fn jwks(keys: &SigningKeysRecord) -> Value {
     let jwk = |key: &SigningKeyRecord| {
         let (x, y) = coordinates(&key.public_key);
         json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": key.id, "alg": "ES256", "use": "sig" })

@@ -1,5 +1,5 @@
-//! The connections of the status and the admin listener: whoever reaches the port may open them, so
-//! they are few and short. What they hold, descriptors above all, checks need too.
+//! The connections of the HTTP listeners: whoever reaches the port may open them, so they are few and
+//! short. What they hold, descriptors above all, checks need too.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::tls::{Stream, Tls};
-use crate::http::admin::Peer;
+use crate::http::Peer;
 
 /// Accepts so many connections at once, each for so long; one more is closed at once.
 pub struct Guests {
@@ -27,11 +27,12 @@ pub struct Guests {
     stay: Duration,
 }
 
-/// Probes and scrapers are a handful.
+/// Of the status and the admin listener: probes and scrapers are a handful.
 const PLACES: usize = 64;
 /// Several times what a probe or a scrape takes; who keeps a connection open opens another.
 const STAY: Duration = Duration::from_secs(15);
-/// With every key that a connection to the admin listener has shown: longer than any call takes.
+/// With every key that a connection to the admin listener has shown, and every whole request to the
+/// auth listener: longer than any call takes.
 const STAY_OF_KNOWN: Duration = Duration::from_secs(120);
 /// After an `accept` that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -40,6 +41,12 @@ impl Guests {
     /// With TLS where there is some.
     pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
         Self { listener, tls, places: Arc::new(Semaphore::new(PLACES)), stay: STAY }
+    }
+
+    /// So many of them at once.
+    #[must_use]
+    pub fn at_most(self, places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), ..self }
     }
 }
 
@@ -60,7 +67,7 @@ impl axum::serve::Listener for Guests {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection to the status or admin listener failed");
+                    tracing::debug!(%error, "a connection to an HTTP listener failed");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

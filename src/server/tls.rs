@@ -106,7 +106,7 @@ impl Certificates {
         Ok(())
     }
 
-    /// Of the listener `grpc`, `admin` or `status`; `None` where it speaks plain text.
+    /// Of the listener `grpc`, `auth`, `admin` or `status`; `None` where it speaks plain text.
     pub fn of(&self, listener: &str) -> Option<Tls> {
         self.listeners.iter().find(|tls| tls.listener == listener).cloned()
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 14] = [
     "CHANGELOG.md",
     "docs/jwt.md",
     "docs/kong.md",
+    "docs/login.md",
     "docs/redis.md",
     "doorward.yaml",
     "examples/cases.yaml",

@@ -50,6 +50,7 @@ mod http2;
 mod jwt;
 mod keys;
 mod kong;
+mod login;
 mod many_networks;
 mod metadata;
 mod model;

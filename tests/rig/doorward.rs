@@ -131,7 +131,7 @@ impl Setup {
             }
         }
         // Tests run side by side; a free port for each.
-        command.env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0");
+        command.env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0").env("DOORWARD_LISTEN__AUTH", "127.0.0.1:0");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -150,6 +150,8 @@ pub struct Addresses {
     /// `127.0.0.1:50051` or `unix:/path`.
     pub grpc: String,
     pub status: SocketAddr,
+    /// Logins and tokens.
+    pub auth: SocketAddr,
     /// The admin API over TCP.
     pub admin: SocketAddr,
 }
@@ -161,6 +163,7 @@ impl Addresses {
         Some(Self {
             grpc: json["grpc"].as_str()?.to_owned(),
             status: address("status")?,
+            auth: address("auth")?,
             admin: address("admin")?,
         })
     }
@@ -176,6 +179,10 @@ impl Doorward {
 
     pub fn status_address(&self) -> SocketAddr {
         self.addresses.status
+    }
+
+    pub fn auth_address(&self) -> SocketAddr {
+        self.addresses.auth
     }
 
     pub fn admin_address(&self) -> SocketAddr {

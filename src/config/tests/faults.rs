@@ -99,7 +99,7 @@ fn wrong_settings_say_what_was_expected() {
     check("listen: {grpc: 5}",                      "1:16: expected `host:port` such as `0.0.0.0:50051`, or `unix:/path`, found the number `5`");
     check("listen: {grpc: \"unix:relative\"}",      "1:16: expected `host:port` such as `0.0.0.0:50051`, or `unix:/path`, found `unix:relative`");
     check("listen: {status: \"unix:/run/x\"}",      "1:18: expected `host:port` such as `0.0.0.0:8100` or `[::]:8100`, found `unix:/run/x`");
-    check("listen: [a]",                            "1:9: expected a map of `grpc`, `status`, `admin`, `admin_socket`, `tls`, found a list");
+    check("listen: [a]",                            "1:9: expected a map of `grpc`, `status`, `auth`, `admin`, `admin_socket`, `tls`, found a list");
     check("store: {url: \"redis://:x@localhost\"}", "1:14: expected `redb:` and a file, `redis://host:6379/0`, `rediss://…`, `redis-sentinel://host:26379,…/name` or `redis-cluster://host:6379,…`; user and password stand in `store.username` and `store.password`, found `redis:…`");
     check("store: {url: doorward.redb}",            "1:14: expected `redb:` and a file, `redis://host:6379/0`, `rediss://…`, `redis-sentinel://host:26379,…/name` or `redis-cluster://host:6379,…`; user and password stand in `store.username` and `store.password`, found `doorward.redb`");
     check("store: {username: a}",                   "1:19: `store.username` is for Redis, and `store.url` is redb:doorward.redb; leave it out, or name a Redis");
@@ -130,7 +130,7 @@ fn wrong_settings_say_what_was_expected() {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
         check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
     }
-    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `audit_entries`, `objects`, `object_bytes`");
+    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `auth_body_bytes`, `auth_connections`, `audit_entries`, `objects`, `object_bytes`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");

@@ -81,7 +81,7 @@ fn settings_that_cannot_be_meant_are_refused() {
     check("{certificate: a, key: b, ca: c}",        &["3:36: unknown key `ca`, expected one of `certificate`, `key`, `client_ca`"]);
     check("{certificate: a, key: b}\n  grpc: unix:/run/doorward/check.sock", &["3:11: `listen.grpc` is a Unix socket, which has no TLS: nobody listens in on it, and what its folder admits may connect; leave `listen.tls.grpc` out"]);
     check("own.crt",                                &["3:11: expected a map of `certificate`, `key`, `client_ca`, found text"]);
-    check("{certificate: a, key: b}\n    auth: {}", &["4:5: unknown key `auth`, expected one of `grpc`, `admin`, `status`"]);
+    check("{certificate: a, key: b}\n    metrics: {}", &["4:5: unknown key `metrics`, expected one of `grpc`, `auth`, `admin`, `status`"]);
 }
 
 #[test]

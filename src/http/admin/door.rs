@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,19 +14,12 @@ use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::Semaphore;
 
 use crate::domain::rights::Caller;
+use crate::http::Peer;
 use crate::http::problem::Problem;
 use crate::issue::{Attempts, By, Issuer, Unknowing};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Who is at the other end of a connection to the TCP listener.
-#[derive(Clone)]
-pub struct Peer {
-    pub address: IpAddr,
-    /// Set with each request that shows a key: whoever does may stay.
-    pub admitted: Arc<AtomicBool>,
-}
 
 /// What the TCP listener asks.
 #[derive(Clone)]
@@ -98,7 +90,7 @@ async fn admit(
 ) -> Response {
     match doorkeeper.caller(request.headers()).await {
         Ok(caller) => {
-            peer.admitted.store(true, Ordering::Relaxed);
+            peer.may_stay();
             let by = match by(caller, &request) {
                 Ok(by) => by,
                 Err(problem) => return problem.into_response(),

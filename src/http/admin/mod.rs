@@ -39,7 +39,7 @@ use utoipa_axum::routes;
 
 pub use self::answer::segment;
 pub use self::desk::{Desk, Right, Rights, Route};
-pub use self::door::{Doorkeeper, Peer, socket, tcp};
+pub use self::door::{Doorkeeper, socket, tcp};
 use crate::clock::Clock;
 use crate::issue::Issuer;
 

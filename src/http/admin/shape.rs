@@ -3,12 +3,11 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::CACHE_CONTROL;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
-use serde_json::json;
 
-use crate::http::problem::{Problem, Said};
+use crate::http::problem::{Problem, as_problem};
 use crate::issue::By;
 
 /// By which an answer is found again in the audit log.
@@ -28,8 +27,8 @@ pub(super) async fn ours(request: Request, next: Next) -> Response {
         true => next.run(request).await,
         false => Problem::Path.into_response(),
     };
-    if !is_kongs && let Some(said) = response.extensions_mut().remove::<Said>() {
-        response = as_problem(response, &said, request_id.as_deref());
+    if !is_kongs {
+        response = as_problem(response, request_id.as_deref());
     }
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -43,28 +42,6 @@ fn is_kongs(path: &str) -> bool {
     let mut segments = path.trim_start_matches('/').split('/');
     let first = segments.next().unwrap_or_default();
     KONGS.contains(&first) || (first == "services" && segments.nth(1) == Some("plugins"))
-}
-
-/// RFC 9457.
-fn as_problem(response: Response, said: &Said, request_id: Option<&str>) -> Response {
-    let status = response.status();
-    let mut body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "code": said.code,
-        "message": said.body["message"],
-        "request_id": request_id,
-    });
-    for more in ["fields", "epoch"] {
-        if !said.body[more].is_null() {
-            body[more] = said.body[more].clone();
-        }
-    }
-    let (mut head, _) = response.into_parts();
-    head.headers.remove(http::header::CONTENT_LENGTH);
-    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    Response::from_parts(head, axum::body::Body::from(body.to_string()))
 }
 
 #[cfg(test)]

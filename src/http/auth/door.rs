@@ -1,0 +1,132 @@
+//! What is common to all requests and answers of `listen.auth`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::timeout;
+use tracing::{debug, error};
+
+use super::Auth;
+use crate::domain::client::{TrustedProxies, client};
+use crate::domain::request::{Header, Request as Described};
+use crate::http::Peer;
+use crate::http::problem::{Problem, as_problem};
+use crate::issue;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// For a body to arrive: a password is some bytes.
+const ARRIVAL: Duration = Duration::from_secs(10);
+
+/// Who asks; an extractor for handlers.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    /// The client's, as far as those whom we trust can say; else that of whoever is connected.
+    pub(super) address: IpAddr,
+    /// Fit for logs.
+    pub(super) request_id: String,
+}
+
+/// Around everything. Whoever is slow or large is turned away here, and what came whole is answered to
+/// its end, whether or not somebody still waits: what is written is then known to be written. No cache
+/// keeps an answer that does not say so itself.
+pub(super) async fn admit(
+    State(auth): State<Auth>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let visitor = Visitor {
+        address: address(peer.address, request.headers(), auth.catalog.load().trusted()),
+        request_id: issue::request_id(text(request.headers())),
+    };
+    let id = visitor.request_id.clone();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    request.extensions_mut().insert(visitor.clone());
+    let response = match whole(request, auth.body_limit).await {
+        Ok(request) => {
+            peer.may_stay();
+            tokio::spawn(next.run(request)).await.unwrap_or_else(|panic| {
+                error!(%panic, "a request to listen.auth was not answered");
+                Problem::Internal.into_response()
+            })
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let mut response = as_problem(response, Some(&id));
+    let status = response.status().as_u16();
+    debug!(client = %visitor.address, request_id = id, %method, path, status, "answered at listen.auth");
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The request with its body in memory.
+async fn whole(request: Request, limit: usize) -> Result<Request, Problem> {
+    let (head, body) = request.into_parts();
+    let late = |_| Problem::Body(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into());
+    let bytes = timeout(ARRIVAL, to_bytes(body, limit)).await.map_err(late)?;
+    let bytes = bytes.map_err(|_| {
+        let message = "the body is larger than `limits.auth_body_bytes`, or did not arrive whole";
+        Problem::Body(StatusCode::PAYLOAD_TOO_LARGE, message.into())
+    })?;
+    Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+fn text(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID)?.to_str().ok()
+}
+
+/// By the same walk as in a check. Whom nobody can name counts as whoever is connected.
+fn address(peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> IpAddr {
+    let peer = peer.to_canonical();
+    let lines = headers.get_all(FORWARDED_FOR).into_iter();
+    let lines = lines.map(|value| Header { name: b"x-forwarded-for", value: value.as_bytes() });
+    let described = Described { source: Some(peer), headers: lines.collect(), ..Described::default() };
+    client(&described, trusted).address.unwrap_or(peer)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or(Problem::Internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_client_is_found_behind_trusted_proxies_and_nowhere_else() {
+        let trusted = TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap();
+        let check = |peer: &str, lines: &[&'static str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(FORWARDED_FOR, HeaderValue::from_static(line));
+            }
+            let found = address(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found.to_string(), expected, "{peer} {lines:?}");
+        };
+        check("192.0.2.1", &[], "192.0.2.1");
+        check("::ffff:192.0.2.1", &[], "192.0.2.1");
+        check("192.0.2.1", &["198.51.100.1"], "192.0.2.1");
+        check("10.0.0.1", &["198.51.100.1"], "198.51.100.1");
+        check("::ffff:10.0.0.1", &["203.0.113.9", "198.51.100.1, 10.0.0.2"], "198.51.100.1");
+        check("10.0.0.1", &["nonsense"], "10.0.0.1");
+    }
+}

@@ -1,0 +1,41 @@
+//! `listen.auth`: logins and tokens, for everybody. Envoys route to it without asking.
+//!
+//! A file for each document or family of paths, with its routes; `door` stands in front of all of them.
+
+mod door;
+mod key_set;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+use crate::domain::catalog::Catalog;
+use crate::http::problem::Problem;
+use crate::issue::Issuer;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub struct Auth {
+    pub issuer: Arc<Issuer>,
+    /// Says whose word about a client's address is taken.
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    /// Bytes.
+    pub body_limit: usize,
+}
+
+/// Every route, behind the door. Whoever serves it says who is at the other end, by a [`Peer`] as
+/// connect info.
+///
+/// [`Peer`]: crate::http::Peer
+pub fn router(auth: Auth) -> Router {
+    Router::new()
+        .merge(key_set::routes())
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .with_state(auth.clone())
+        .layer(from_fn_with_state(auth, door::admit))
+}

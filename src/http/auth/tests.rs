@@ -1,0 +1,92 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
+use axum::routing::{get, post};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{Auth, from_fn_with_state, router};
+use crate::clock::Clock;
+use crate::domain::catalog::{Catalog, Parts};
+use crate::http::Peer;
+use crate::issue::{Issuer, KeyLives};
+use crate::store::memory::Memory;
+use crate::store::ring::Ring;
+
+fn auth(public_url: Option<&str>) -> Auth {
+    let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
+    let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+    let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), Arc::clone(&catalog))
+        .with_public_url(public_url.map(str::to_owned));
+    Auth { issuer: Arc::new(issuer), catalog, body_limit: 100 }
+}
+
+fn somebody() -> MockConnectInfo<Peer> {
+    MockConnectInfo(Peer { address: IpAddr::from([192, 0, 2, 1]), admitted: Arc::default() })
+}
+
+async fn ask(router: Router, request: http::request::Builder, body: &str) -> (u16, HeaderMap, Value) {
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let (head, body) = router.layer(somebody()).oneshot(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (head.status.as_u16(), head.headers, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn the_key_set_is_there_for_everybody_once_there_are_keys() {
+    let lives = KeyLives { signs: Duration::from_secs(86_400), tokens: Duration::from_secs(3_600) };
+    for (public_url, keys) in [(None, false), (None, true), (Some("https://auth.example.com"), false)] {
+        let auth = auth(public_url);
+        if keys {
+            auth.issuer.tend_signing_keys(lives).await.unwrap();
+        }
+        let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
+        assert_eq!((status, body["code"].as_str()), (404, Some("not_found")), "{body}");
+        assert_eq!(headers["cache-control"], "no-store", "an absent key set is not remembered");
+    }
+    let auth = auth(Some("https://auth.example.com"));
+    auth.issuer.tend_signing_keys(lives).await.unwrap();
+    let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
+    assert_eq!((status, body["keys"].as_array().unwrap().len()), (200, 2), "{body}");
+    assert_eq!(headers["content-type"], "application/jwk-set+json");
+    assert_eq!(headers["cache-control"], "public, max-age=300");
+}
+
+#[tokio::test]
+async fn what_is_not_answered_is_a_problem_with_the_id_of_its_request() {
+    let check = async |method: &str, path: &str, body: &str, status: u16, code: &str| {
+        let request = Request::builder().method(method).uri(path).header("x-request-id", "abc-1");
+        let (found, headers, problem) = ask(router(auth(None)), request, body).await;
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{method} {path}: {problem}");
+        assert_eq!((&problem["request_id"], &problem["status"]), (&"abc-1".into(), &status.into()));
+        assert_eq!(headers["x-request-id"], "abc-1");
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(headers["cache-control"], "no-store");
+    };
+    check("GET", "/", "", 404, "not_found").await;
+    check("GET", "/consumers", "", 404, "not_found").await;
+    check("DELETE", "/.well-known/jwks.json", "", 405, "method_not_allowed").await;
+    check("POST", "/", &"x".repeat(101), 413, "body_too_large").await;
+}
+
+#[tokio::test]
+async fn a_panic_is_one_refused_request() {
+    let auth = auth(None);
+    let panics = Router::new()
+        .route("/panics", post(async || -> &'static str { panic!("as it is told to") }))
+        .route("/works", get(async || "fine"))
+        .layer(from_fn_with_state(auth, super::door::admit));
+    let (status, _, problem) = ask(panics.clone(), Request::post("/panics"), "").await;
+    assert_eq!((status, problem["code"].as_str()), (500, Some("internal")));
+    assert_eq!(ask(panics, Request::get("/works"), "").await.0, 200);
+}
