@@ -1,6 +1,6 @@
 //! JSON Web Tokens: what one is, and when it is believed.
 //!
-//! The arithmetic of a signature is aws-lc's. Every other rule stands here, and each has a test named
+//! The arithmetic of a signature is `jsonwebtoken`'s, by aws-lc. Every other rule stands here, and each has a test named
 //! after it in `tests.rs`; the numbers are those of the project's security rules (J1 to J20).
 //!
 //! Nothing in a token chooses how it is judged: algorithm, issuer and keys come from [`Rules`] and a
@@ -110,7 +110,7 @@ pub fn verify(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Claims, Refu
     if !keys.has(id, algorithm) {
         return Err(Refused::UnknownKey);
     }
-    if !keys.verify(id, algorithm, compact.signed, &compact.signature()?) {
+    if !keys.verify(id, algorithm, compact.signed, compact.signature()?) {
         return Err(Refused::Signature);
     }
     let length = compact.payload_length();

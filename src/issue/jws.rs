@@ -1,16 +1,17 @@
 //! Signing: what makes a JWT (RFC 7515), and the public half that others verify it with (RFC 7517).
 
+use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::{KeyRejected, Unspecified};
-use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
-    RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::EncodingKey;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -20,42 +21,54 @@ use crate::domain::jwt::{self, Algorithm, Audiences, KeySet, PublicKey, Refused,
 pub struct SigningKey {
     id: String,
     algorithm: Algorithm,
-    pair: Pair,
+    /// As [`PublicKey`] has it; of HS the secret.
+    public: Zeroizing<Vec<u8>>,
+    private: Private,
 }
 
-enum Pair {
-    Hmac(Box<hmac::Key>, Zeroizing<Vec<u8>>),
-    Rsa(RsaKeyPair, &'static dyn RsaEncoding),
-    Curve(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-}
-
-/// What the private half of an algorithm is made with.
-enum Making {
-    Hmac(hmac::Algorithm, usize),
-    Rsa(&'static dyn RsaEncoding),
-    Curve(&'static EcdsaSigningAlgorithm),
-    Ed25519,
+enum Private {
+    Known(jsonwebtoken::Algorithm, EncodingKey),
+    /// Of ES512, which `jsonwebtoken` does not know.
+    P521(EcdsaKeyPair),
 }
 
 impl SigningKey {
-    /// Makes a new key.
+    /// Makes a new key. `jsonwebtoken` makes none, aws-lc does.
     ///
     /// # Errors
     ///
     /// Where the system gives no random bytes.
     pub fn generate(id: String, algorithm: Algorithm) -> Result<Self, Unspecified> {
-        let pair = match making(algorithm) {
-            Making::Hmac(of, length) => {
-                let mut secret = Zeroizing::new(vec![0; length]);
-                aws_lc_rs::rand::fill(&mut secret)?;
-                Pair::Hmac(Box::new(hmac::Key::new(of, &secret)), secret)
+        let (public, key) = match algorithm {
+            Algorithm::Hs256 => secret(32)?,
+            Algorithm::Hs384 => secret(48)?,
+            Algorithm::Hs512 => secret(64)?,
+            Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048)?;
+                let pkcs8 = Zeroizing::new(pair.as_der()?.as_ref().to_vec());
+                let pkcs1 = pkcs8.get(PKCS8_OF_RSA_2048..).ok_or(Unspecified)?;
+                (pair.public_key().as_ref().to_vec(), EncodingKey::from_rsa_der(pkcs1))
             }
-            Making::Rsa(encoding) => Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048)?, encoding),
-            Making::Curve(of) => Pair::Curve(EcdsaKeyPair::generate(of)?),
-            Making::Ed25519 => Pair::Ed25519(Ed25519KeyPair::generate()?),
+            Algorithm::Es256 => curve(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
+            Algorithm::Es384 => curve(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
+            Algorithm::Es512 => {
+                let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING)?;
+                let public = Zeroizing::new(pair.public_key().as_ref().to_vec());
+                return Ok(Self { id, algorithm, public, private: Private::P521(pair) });
+            }
+            Algorithm::EdDsa => {
+                let pair = Ed25519KeyPair::generate()?;
+                let pkcs8 = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
+                (pair.public_key().as_ref().to_vec(), EncodingKey::from_ed_der(&pkcs8))
+            }
         };
-        Ok(Self { id, algorithm, pair })
+        let known = algorithm.known().ok_or(Unspecified)?;
+        Ok(Self { id, algorithm, public: Zeroizing::new(public), private: Private::Known(known, key) })
     }
 
     /// Makes a new ES256 key, and gives what it can be read from again.
@@ -66,7 +79,7 @@ impl SigningKey {
     pub fn generate_es256(id: String) -> Result<(Self, Zeroizing<Vec<u8>>), Unspecified> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
         let pkcs8 = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
-        Ok((Self { id, algorithm: Algorithm::Es256, pair: Pair::Curve(pair) }, pkcs8))
+        Ok((Self::es256(id, &pair, &pkcs8), pkcs8))
     }
 
     /// Reads what [`SigningKey::generate_es256`] gave.
@@ -76,7 +89,16 @@ impl SigningKey {
     /// Where it is something else.
     pub fn read_es256(id: String, pkcs8: &[u8]) -> Result<Self, KeyRejected> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)?;
-        Ok(Self { id, algorithm: Algorithm::Es256, pair: Pair::Curve(pair) })
+        Ok(Self::es256(id, &pair, pkcs8))
+    }
+
+    fn es256(id: String, pair: &EcdsaKeyPair, pkcs8: &[u8]) -> Self {
+        Self {
+            id,
+            algorithm: Algorithm::Es256,
+            public: Zeroizing::new(pair.public_key().as_ref().to_vec()),
+            private: Private::Known(jsonwebtoken::Algorithm::ES256, EncodingKey::from_ec_der(pkcs8)),
+        }
     }
 
     pub fn id(&self) -> &str {
@@ -85,13 +107,7 @@ impl SigningKey {
 
     /// What the signatures are verified with.
     pub fn public(&self) -> PublicKey<'_> {
-        let bytes = match &self.pair {
-            Pair::Hmac(_, secret) => secret.as_slice(),
-            Pair::Rsa(pair, _) => pair.public_key().as_ref(),
-            Pair::Curve(pair) => pair.public_key().as_ref(),
-            Pair::Ed25519(pair) => pair.public_key().as_ref(),
-        };
-        PublicKey { id: &self.id, algorithm: self.algorithm, bytes }
+        PublicKey { id: &self.id, algorithm: self.algorithm, bytes: &self.public }
     }
 
     /// A token of these claims.
@@ -120,36 +136,32 @@ impl SigningKey {
     }
 
     fn signature(&self, signed: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        let random = SystemRandom::new();
-        Ok(match &self.pair {
-            Pair::Hmac(key, _) => hmac::sign(key, signed).as_ref().to_vec(),
-            Pair::Rsa(pair, encoding) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(*encoding, &random, signed, &mut signature)?;
-                signature
-            }
-            Pair::Curve(pair) => pair.sign(&random, signed)?.as_ref().to_vec(),
-            Pair::Ed25519(pair) => pair.try_sign(signed)?.as_ref().to_vec(),
-        })
+        match &self.private {
+            // The backend by its name: where a tree has two of them, the library's own choice panics.
+            Private::Known(algorithm, key) => (DEFAULT_PROVIDER.signer_factory)(algorithm, key)
+                .map_err(|_| Unspecified)?
+                .try_sign(signed)
+                .map_err(|_| Unspecified),
+            Private::P521(pair) => Ok(pair.sign(&SystemRandom::new(), signed)?.as_ref().to_vec()),
+        }
     }
 }
 
-fn making(algorithm: Algorithm) -> Making {
-    match algorithm {
-        Algorithm::Hs256 => Making::Hmac(hmac::HMAC_SHA256, 32),
-        Algorithm::Hs384 => Making::Hmac(hmac::HMAC_SHA384, 48),
-        Algorithm::Hs512 => Making::Hmac(hmac::HMAC_SHA512, 64),
-        Algorithm::Rs256 => Making::Rsa(&RSA_PKCS1_SHA256),
-        Algorithm::Rs384 => Making::Rsa(&RSA_PKCS1_SHA384),
-        Algorithm::Rs512 => Making::Rsa(&RSA_PKCS1_SHA512),
-        Algorithm::Ps256 => Making::Rsa(&RSA_PSS_SHA256),
-        Algorithm::Ps384 => Making::Rsa(&RSA_PSS_SHA384),
-        Algorithm::Ps512 => Making::Rsa(&RSA_PSS_SHA512),
-        Algorithm::Es256 => Making::Curve(&ECDSA_P256_SHA256_FIXED_SIGNING),
-        Algorithm::Es384 => Making::Curve(&ECDSA_P384_SHA384_FIXED_SIGNING),
-        Algorithm::Es512 => Making::Curve(&ECDSA_P521_SHA512_FIXED_SIGNING),
-        Algorithm::EdDsa => Making::Ed25519,
-    }
+/// Bytes that PKCS#8 puts before the PKCS#1 of an RSA key of 2048 bits (RFC 5958): two headers of four
+/// bytes, a version of three, and fifteen that say `rsaEncryption`.
+const PKCS8_OF_RSA_2048: usize = 26;
+
+fn secret(length: usize) -> Result<(Vec<u8>, EncodingKey), Unspecified> {
+    let mut secret = vec![0; length];
+    aws_lc_rs::rand::fill(&mut secret)?;
+    let key = EncodingKey::from_secret(&secret);
+    Ok((secret, key))
+}
+
+fn curve(of: &'static EcdsaSigningAlgorithm) -> Result<(Vec<u8>, EncodingKey), Unspecified> {
+    let pair = EcdsaKeyPair::generate(of)?;
+    let pkcs8 = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
+    Ok((pair.public_key().as_ref().to_vec(), EncodingKey::from_ec_der(&pkcs8)))
 }
 
 /// Whether signing and verifying work for these algorithms in this process: a token of each is signed

@@ -1,8 +1,7 @@
-//! The signature algorithms of RFC 7518 section 3.1 and RFC 8037, and the arithmetic behind each.
+//! The signature algorithms of RFC 7518 section 3.1 and RFC 8037, and what keys of each have to be.
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, EcdsaVerificationAlgorithm,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
@@ -27,11 +26,12 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// What an algorithm computes with.
+/// What an algorithm computes with. As aws-lc has it, which says of a key whether it is one before any
+/// token needs it.
 #[derive(Clone, Copy)]
 pub(super) enum Arithmetic {
     /// A secret that both sides know, of at least so many bytes (RFC 7518 section 3.2).
-    Hmac(hmac::Algorithm, usize),
+    Hmac(usize),
     Rsa(&'static RsaParameters),
     /// On a curve of this name, with coordinates of so many bytes.
     Curve {
@@ -88,12 +88,31 @@ impl Algorithm {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
     }
 
+    /// As `jsonwebtoken` calls it, which signs and verifies; `None` where it does not know it.
+    pub const fn known(self) -> Option<jsonwebtoken::Algorithm> {
+        Some(match self {
+            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Self::Hs384 => jsonwebtoken::Algorithm::HS384,
+            Self::Hs512 => jsonwebtoken::Algorithm::HS512,
+            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Rs384 => jsonwebtoken::Algorithm::RS384,
+            Self::Rs512 => jsonwebtoken::Algorithm::RS512,
+            Self::Ps256 => jsonwebtoken::Algorithm::PS256,
+            Self::Ps384 => jsonwebtoken::Algorithm::PS384,
+            Self::Ps512 => jsonwebtoken::Algorithm::PS512,
+            Self::Es256 => jsonwebtoken::Algorithm::ES256,
+            Self::Es384 => jsonwebtoken::Algorithm::ES384,
+            Self::Es512 => return None,
+            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        })
+    }
+
     pub(super) fn arithmetic(self) -> Arithmetic {
         let curve = |name, bytes, algorithm| Arithmetic::Curve { name, bytes, algorithm };
         match self {
-            Self::Hs256 => Arithmetic::Hmac(hmac::HMAC_SHA256, 32),
-            Self::Hs384 => Arithmetic::Hmac(hmac::HMAC_SHA384, 48),
-            Self::Hs512 => Arithmetic::Hmac(hmac::HMAC_SHA512, 64),
+            Self::Hs256 => Arithmetic::Hmac(32),
+            Self::Hs384 => Arithmetic::Hmac(48),
+            Self::Hs512 => Arithmetic::Hmac(64),
             Self::Rs256 => Arithmetic::Rsa(&RSA_PKCS1_2048_8192_SHA256),
             Self::Rs384 => Arithmetic::Rsa(&RSA_PKCS1_2048_8192_SHA384),
             Self::Rs512 => Arithmetic::Rsa(&RSA_PKCS1_2048_8192_SHA512),

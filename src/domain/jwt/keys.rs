@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey, RsaPublicKeyComponents};
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -29,8 +30,9 @@ struct Verifier {
 }
 
 enum Material {
-    Public(ParsedPublicKey),
-    Secret(Box<hmac::Key>),
+    Known(jsonwebtoken::Algorithm, DecodingKey),
+    /// Of ES512, which `jsonwebtoken` does not know.
+    P521(ParsedPublicKey),
 }
 
 /// Why a document is no key set that could be used.
@@ -155,9 +157,9 @@ impl KeySet {
         id: Option<&str>,
         algorithm: Algorithm,
         signed: &[u8],
-        signature: &[u8],
+        signature: Vec<u8>,
     ) -> bool {
-        self.find(id, algorithm).is_some_and(|verifier| verifier.verify(signed, signature))
+        self.find(id, algorithm).is_some_and(|verifier| verifier.material.verify(signed, signature))
     }
 
     fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Verifier> {
@@ -207,7 +209,7 @@ impl Algorithm {
     fn material(self, jwk: &Jwk) -> Option<Material> {
         let bytes = |text: &Option<String>| decode(text.as_deref()?.as_bytes()).ok();
         match (self.arithmetic(), jwk.kty.as_str()) {
-            (Arithmetic::Hmac(..), "oct") => {
+            (Arithmetic::Hmac(_), "oct") => {
                 self.key(&Zeroizing::new(decode(jwk.k.as_ref()?.as_bytes()).ok()?))
             }
             (Arithmetic::Rsa(parameters), "RSA") => {
@@ -215,8 +217,8 @@ impl Algorithm {
                 if !(2048..=8192).contains(&bits(&n)) || !is_odd_and_at_least_3(&e) {
                     return None;
                 }
-                let components = RsaPublicKeyComponents { n, e };
-                components.to_parsed_public_key(parameters).ok().map(Material::Public)
+                RsaPublicKeyComponents { n: &n, e: &e }.to_parsed_public_key(parameters).ok()?;
+                Some(Material::Known(self.known()?, DecodingKey::from_rsa_raw_components(&n, &e)))
             }
             (Arithmetic::Curve { name, bytes: length, .. }, "EC") if jwk.crv.as_deref() == Some(name) => {
                 let (x, y) = (bytes(&jwk.x)?, bytes(&jwk.y)?);
@@ -234,42 +236,60 @@ impl Algorithm {
 
     /// A key in the form that its algorithm has; a point is checked to be on its curve.
     fn key(self, bytes: &[u8]) -> Option<Material> {
-        let parsed = match self.arithmetic() {
-            Arithmetic::Curve { bytes: length, algorithm, .. } => {
-                (bytes.len() == 2 * length + 1).then(|| ParsedPublicKey::new(algorithm, bytes))?
+        let (parsed, key) = match self.arithmetic() {
+            Arithmetic::Hmac(least) => {
+                let secret = (bytes.len() >= least).then(|| DecodingKey::from_secret(bytes))?;
+                return Some(Material::Known(self.known()?, secret));
             }
-            Arithmetic::Ed25519 => (bytes.len() == 32).then(|| ParsedPublicKey::new(&ED25519, bytes))?,
-            Arithmetic::Rsa(parameters) => ParsedPublicKey::new(parameters, bytes),
-            Arithmetic::Hmac(algorithm, least) => {
-                return (bytes.len() >= least)
-                    .then(|| Material::Secret(Box::new(hmac::Key::new(algorithm, bytes))));
+            Arithmetic::Rsa(parameters) => {
+                (ParsedPublicKey::new(parameters, bytes), DecodingKey::from_rsa_der(bytes))
             }
+            Arithmetic::Curve { bytes: length, algorithm, .. } if bytes.len() == 2 * length + 1 => {
+                (ParsedPublicKey::new(algorithm, bytes), DecodingKey::from_ec_der(bytes))
+            }
+            Arithmetic::Ed25519 if bytes.len() == 32 => {
+                (ParsedPublicKey::new(&ED25519, bytes), DecodingKey::from_ed_der(bytes))
+            }
+            Arithmetic::Curve { .. } | Arithmetic::Ed25519 => return None,
         };
-        parsed.ok().map(Material::Public)
+        let parsed = parsed.ok()?;
+        Some(match self.known() {
+            Some(known) => Material::Known(known, key),
+            None => Material::P521(parsed),
+        })
     }
 }
 
 impl Verifier {
     fn is_public(&self) -> bool {
-        matches!(self.material, Material::Public(_))
-    }
-
-    fn verify(&self, signed: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            // The fixed-length algorithms take no other length and no DER, and check the range of r
-            // and s (CVE-2022-21449).
-            Material::Public(key) => key.verify_sig(signed, signature).is_ok(),
-            // In constant time, and all of it.
-            Material::Secret(key) => hmac::verify(key, signed, signature).is_ok(),
+            Material::Known(_, key) => key.family() != AlgorithmFamily::Hmac,
+            Material::P521(_) => true,
         }
     }
 }
 
 impl Material {
+    /// The fixed-length algorithms take no other length and no DER, and check the range of r and s
+    /// (CVE-2022-21449); secrets are compared in constant time.
+    fn verify(&self, signed: &[u8], signature: Vec<u8>) -> bool {
+        match self {
+            // The backend by its name: where a tree has two of them, the library's own choice panics.
+            Self::Known(algorithm, key) => (DEFAULT_PROVIDER.verifier_factory)(algorithm, key)
+                .is_ok_and(|verifier| verifier.verify(signed, &signature).is_ok()),
+            Self::P521(key) => key.verify_sig(signed, &signature).is_ok(),
+        }
+    }
+
+    /// Empty for secrets, which nobody compares.
     fn public_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Public(key) => key.as_ref().to_vec(),
-            Self::Secret(_) => Vec::new(),
+            Self::P521(key) => key.as_ref().to_vec(),
+            Self::Known(_, key) if key.family() == AlgorithmFamily::Hmac => Vec::new(),
+            Self::Known(_, key) => match key.kind() {
+                DecodingKeyKind::SecretOrDer(bytes) => bytes.clone(),
+                DecodingKeyKind::RsaModulusExponent { n, e } => [&n[..], &[0], &e[..]].concat(),
+            },
         }
     }
 }
