@@ -13,7 +13,7 @@ use super::fault::{Fault, quoted};
 use super::headers::Headers;
 use super::jwt::Jwt;
 use super::names::Names;
-use super::place::At;
+use super::place::{At, Place};
 use super::static_token::StaticToken;
 use super::stored::by_id;
 use crate::domain;
@@ -59,6 +59,8 @@ pub(super) struct Surroundings<'c> {
     pub issuers: &'c [Arc<Issuer>],
     pub faults: &'c mut Vec<Fault>,
     pub warnings: &'c mut Vec<Fault>,
+    /// Headers that claims are told under, in lower case, and where that is said.
+    pub claim_headers: Vec<(String, Place)>,
 }
 
 impl At<Authentication> {

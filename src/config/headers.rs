@@ -109,6 +109,7 @@ impl Default for Headers {
             project_id,
             project_name,
             roles,
+            claims: _,
         } = IdentityHeaders::default();
         let assumed = |name| At::assumed(HeaderName(name));
         Self {
@@ -181,6 +182,8 @@ impl Headers {
             project_id: name(&self.project_id),
             project_name: name(&self.project_name),
             roles: name(&self.roles),
+            // Of the services, which the catalog has.
+            claims: Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The `jwt` method: a signed token of an issuer, as a bearer, in cookies or in the query.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -9,7 +10,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::authentication::Surroundings;
 use super::fault::{Fault, quoted};
+use super::headers::{HeaderName, folded};
 use super::place::{At, Place};
+use super::scalar::Scalar;
 use crate::domain::authentication;
 use crate::domain::issuer::OURS;
 
@@ -53,6 +56,10 @@ pub struct Claims {
     /// Roles that the caller has, besides the consumer's: a list for each project, by its name or id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<At<ClaimPath>>,
+    /// What the upstream is told besides: headers by their names, each with a claim. A text, a number,
+    /// `true` or `false`, or a list of them. No client can write these headers, whatever the service.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, At<ClaimPath>>,
 }
 
 /// The claim by which a consumer is found.
@@ -90,6 +97,25 @@ fn sub() -> At<ClaimPath> {
 impl Claims {
     fn is_none(&self) -> bool {
         *self == Self::default()
+    }
+
+    fn headers(&self, around: &mut Surroundings<'_>) -> Vec<(String, Vec<String>)> {
+        let mut told: Vec<(String, Vec<String>)> = Vec::new();
+        for (name, claim) in &self.headers {
+            let wrong = if HeaderName::parse(name).is_none() {
+                format!("cannot be told claims, expected {}", HeaderName::EXPECTED)
+            } else if around.headers.claim(name) {
+                "is, but for case and dashes, a header that tells who called; choose another".to_owned()
+            } else if told.iter().any(|(other, _)| folded(other) == folded(name)) {
+                "stands in `headers` twice: case, `_`, `.` and `-` make no difference".to_owned()
+            } else {
+                around.claim_headers.push((name.to_ascii_lowercase(), claim.place));
+                told.push((name.to_ascii_lowercase(), claim.0.clone()));
+                continue;
+            };
+            around.faults.push(Fault::new(claim.place, format!("the header {} {wrong}", quoted(name))));
+        }
+        told
     }
 }
 
@@ -133,6 +159,7 @@ impl Jwt {
                 groups: path(&self.claims.groups),
                 permissions: path(&self.claims.permissions),
                 roles: path(&self.claims.roles),
+                headers: self.claims.headers(around),
             },
         }
     }

@@ -15,6 +15,16 @@ pub enum Authentication {
     },
 }
 
+impl Authentication {
+    /// In their order.
+    pub fn methods(&self) -> &[Method] {
+        match self {
+            Self::None => &[],
+            Self::Required { methods, .. } => methods,
+        }
+    }
+}
+
 /// How several methods make one proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Combine {
@@ -53,6 +63,20 @@ impl Method {
     }
 }
 
+impl Method {
+    /// Those that it looks for its credential in, besides `authorization` and `cookie`.
+    pub fn headers(&self) -> Vec<&str> {
+        match self {
+            Self::ApiKey(api_key) => {
+                let in_header = api_key.names.iter().filter(|name| name.places.contains(&Place::Header));
+                in_header.map(|name| name.header.as_str()).collect()
+            }
+            Self::StaticToken(static_token) => static_token.headers.iter().map(String::as_str).collect(),
+            Self::Jwt(_) => Vec::new(),
+        }
+    }
+}
+
 /// Kuroco's static access token: a key that names this service, in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {
@@ -83,6 +107,8 @@ pub struct Claims {
     pub groups: Option<Vec<String>>,
     pub permissions: Option<Vec<String>>,
     pub roles: Option<Vec<String>>,
+    /// What the upstream is told besides: each header's name, in lower case, and the claim.
+    pub headers: Vec<(String, Vec<String>)>,
 }
 
 /// What of a consumer a claim is equal to.

@@ -33,6 +33,9 @@ pub struct IdentityHeaders {
     pub project_id: String,
     pub project_name: String,
     pub roles: String,
+    /// Those that claims of JWTs are told under, of whatever deployment: wherever a client may write one,
+    /// some upstream may believe it.
+    pub claims: Vec<String>,
 }
 
 impl Default for IdentityHeaders {
@@ -50,6 +53,7 @@ impl Default for IdentityHeaders {
             project_id: "x-project-id".into(),
             project_name: "x-project-name".into(),
             roles: "x-roles".into(),
+            claims: Vec::new(),
         }
     }
 }
@@ -91,8 +95,8 @@ const FAILED_OPEN: &str = "x-envoy-auth-failure-mode-allowed";
 
 impl IdentityHeaders {
     /// Every name that a grant sets or removes.
-    pub fn names(&self) -> [&str; 12] {
-        [
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let known = [
             &self.consumer_id,
             &self.consumer_custom_id,
             &self.consumer_username,
@@ -105,7 +109,8 @@ impl IdentityHeaders {
             &self.project_id,
             &self.project_name,
             &self.roles,
-        ]
+        ];
+        known.into_iter().chain(&self.claims).map(String::as_str)
     }
 }
 
@@ -172,12 +177,12 @@ fn vouch<'a>(
     tell(&names.consumer_custom_id, text(consumer.and_then(|consumer| consumer.custom_id.as_ref())))?;
     tell(&names.consumer_username, text(consumer.and_then(|consumer| consumer.username.as_ref())))?;
     tell(&names.consumer_groups, consumer.map(|consumer| Value::Texts(&consumer.groups)))?;
-    let (anonymous, credential, permissions) = match principal {
-        None | Some(Principal::Nobody) => (None, None, None),
-        Some(Principal::Anonymous(_)) => (Some("true".into()), None, None),
-        Some(Principal::Proven { consumer, credential, given }) => {
+    let (anonymous, credential, permissions, claims) = match principal {
+        None | Some(Principal::Nobody) => (None, None, None, &[][..]),
+        Some(Principal::Anonymous(_)) => (Some("true".into()), None, None, &[][..]),
+        Some(Principal::Proven { consumer, credential, given, claims }) => {
             let (had, given) = (consumer.permissions.as_slice(), given.as_deref());
-            (None, Some(credential.into()), Some(Value::Permissions { had, given }))
+            (None, Some(credential.into()), Some(Value::Permissions { had, given }), claims.as_slice())
         }
     };
     tell(&names.credential_identifier, credential)?;
@@ -186,6 +191,10 @@ fn vouch<'a>(
     // Of subject tokens.
     let others = [&names.user_id, &names.user_name, &names.project_id, &names.project_name, &names.roles];
     others.into_iter().try_for_each(|name| tell(name, None))?;
+    names.claims.iter().try_for_each(|name| {
+        let told = claims.iter().find(|(header, _)| header == name);
+        tell(name, told.map(|(_, values)| Value::Texts(values)))
+    })?;
     mutations.remove.push(Cow::Borrowed(FAILED_OPEN));
     Ok(())
 }
@@ -195,7 +204,7 @@ fn vouch<'a>(
 fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
     for header in &request.headers {
         if catalog.header_shapes().may_have(header.name)
-            && catalog.headers().names().iter().any(|name| looks_like(header.name, name.as_bytes()))
+            && catalog.headers().names().any(|name| looks_like(header.name, name.as_bytes()))
             && let Ok(name) = std::str::from_utf8(header.name)
         {
             // Owned, because this is rare, and the answer then outlives the request's bytes.
@@ -214,7 +223,7 @@ pub struct Shapes(u64);
 
 impl Shapes {
     pub fn of(headers: &IdentityHeaders) -> Self {
-        Self(headers.names().iter().fold(0, |shapes, name| shapes | Self::bit(name.as_bytes())))
+        Self(headers.names().fold(0, |shapes, name| shapes | Self::bit(name.as_bytes())))
     }
 
     /// False only where `header` looks like none of the names.
@@ -444,7 +453,7 @@ mod tests {
         fn whatever_looks_like_a_name_has_its_shape(at in 0..12_usize, with in "[-_.~]{12}", capital: bool) {
             let headers = IdentityHeaders::default();
             let mut with = with.chars().cycle();
-            let name = headers.names()[at];
+            let name = headers.names().nth(at).unwrap_or_default();
             let other: String = name.chars().map(|letter| if letter == '-' { with.next().unwrap_or(letter) } else { letter }).collect();
             let other = if capital { other.to_ascii_uppercase() } else { other };
             prop_assert!(other == name || looks_like(other.as_bytes(), name.as_bytes()));

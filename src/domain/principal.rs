@@ -21,8 +21,13 @@ pub enum Principal {
         credential: CredentialName,
         /// What the credential was given at most; `None`: all that its consumer may.
         given: Option<Arc<[PermissionId]>>,
+        /// What its claims say under names of the operator's.
+        claims: Told,
     },
 }
+
+/// Headers by their names, each with a list.
+pub type Told = Vec<(String, Vec<String>)>;
 
 /// What names a credential without proving it: safe to log and to send upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -211,7 +211,7 @@ services:
   - name: orders
     paths: [/orders]
     authentication:
-      any: [api_key: {{}}, jwt: {{issuer: accounts, cookies: [token], query: [jwt], claims: {{permissions: scope}}}}]
+      any: [api_key: {{}}, jwt: {{issuer: accounts, cookies: [token], query: [jwt], claims: {{permissions: scope, headers: {{X-Tenant: [org, id], X-Scope: scope}}}}}}]
     rules: [{{paths: [/orders/read], permissions: [read]}}]
   - name: known
     paths: [/known]
@@ -326,6 +326,34 @@ fn a_token_is_found_where_it_may_stand_and_says_who_comes() {
     assert_eq!(world.get("/orders/read", &[("Authorization", &bearer(&token))]).code(), "permission_denied");
     let scoped = sign(&|claims| claims["scope"] = json!("openid read nothing"));
     assert_eq!(world.get("/orders/read", &[("Authorization", &bearer(&scoped))]).status, 200);
+
+    // Claims become headers, and nobody else can write these: not with a key, not at another service.
+    let told = sign(&|claims| {
+        claims["org"] = json!({"id": "Straße 7"});
+        claims["scope"] = json!(["a", "b,c", 7, true, null]);
+    });
+    let forged = [
+        ("X-Tenant", "mine"),
+        ("x_tenant", "mine"),
+        ("X-Tenant", "other"),
+        ("X-Scope", "all"),
+        ("x.scope", "all"),
+    ];
+    let ask = |target: &str, name: &str, value: &str| {
+        let headers: Vec<_> = forged.into_iter().chain([(name, value)]).collect();
+        let reply = world.get(target, &headers);
+        let seen = reply.seen().unwrap_or_else(|| panic!("{target}: {}", reply.text()));
+        assert_eq!((seen.header("x_tenant"), seen.header("x.scope")), (None, None), "{target}");
+        (seen.header("x-tenant").map(str::to_owned), seen.header("x-scope").map(str::to_owned))
+    };
+    let both = (Some("Stra%C3%9Fe%207".to_owned()), Some("a, 7, true".to_owned()));
+    assert_eq!(ask("/orders", "Authorization", &bearer(&told)), both);
+    assert_eq!(ask("/orders", "Authorization", &bearer(&token)), (None, None));
+    assert_eq!(ask("/orders", "apikey", ALICE), (None, None));
+    assert_eq!(ask("/known", "Authorization", &bearer(&told)), (None, None));
+    let long = sign(&|claims| claims["org"] = json!({"id": "x".repeat(1025)}));
+    let reply = world.get("/orders", &[("Authorization", &bearer(&long))]);
+    assert_eq!((reply.status, reply.code().as_str()), (500, "internal"), "never cut");
 
     // A consumer that is known here.
     let ask = |token: &str| world.get("/known", &[("Authorization", &bearer(token))]);

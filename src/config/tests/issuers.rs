@@ -85,6 +85,34 @@ fn secrets_and_key_pairs_do_not_go_together_and_secrets_are_not_published() {
     check(&with("", "discovery: true"), &["`algorithms` is empty"]);
 }
 
+/// What is said of the headers that claims are told under.
+#[track_caller]
+fn check_headers(headers: &str, expected: &[&str]) {
+    let desk = Desk::with(format!(
+        "issuers:\n  a: {{{BASE}, discovery: true}}\nservices:\n  - name: one\n    paths: [/one]\n    \
+         authentication: {{any: [jwt: {{issuer: a, claims: {{headers: {headers}}}}}]}}\n  - name: two\n    \
+         paths: [/two]\n    authentication: {{any: [api_key: {{names: [X-Key], in: [header]}}]}}\n"
+    ));
+    let told = desk.remarks(desk.load(&[], &[]));
+    assert_eq!(told.len(), expected.len(), "{headers}: {told:?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with("6:") && told.contains(expected), "{headers}: {told}");
+    }
+}
+
+#[test]
+fn claims_are_told_under_names_that_are_nobodys() {
+    check_headers("{X-Tenant: tenant, X-Org: [org, id]}", &[]);
+    check_headers("{X-Tenant: []}", &["a list of names that lead into objects"]);
+    for taken in ["Cookie", "X_Forwarded-For", "x-envoy-peer", "X Tenant", "Authorization", "a-b-c-d-e-f-g-h"]
+    {
+        check_headers(&format!("{{{taken}: t}}"), &["cannot be told claims, expected the name of a header"]);
+    }
+    check_headers("{x_consumer.id: t}", &["is, but for case and dashes, a header that tells who called"]);
+    check_headers("{X-Tenant: t, x_tenant: u}", &["stands in `headers` twice"]);
+    check_headers("{x_key: t}", &["keys are looked for in it"]);
+}
+
 #[test]
 fn what_opens_has_no_default_and_limits_have_bounds() {
     check("issuer: \"https://a.example\", algorithms: [RS256], discovery: true", &["`audiences` is missing"]);

@@ -11,7 +11,7 @@ use crate::domain::credential::Presented;
 use crate::domain::denial::{Denial, Unproven};
 use crate::domain::key::KeyFacts;
 use crate::domain::permission::PermissionId;
-use crate::domain::principal::{CredentialName, Principal};
+use crate::domain::principal::{CredentialName, Principal, Told};
 use crate::domain::secret::{self, Kind, Reading};
 use crate::domain::step::{Outcome, Step, Witness};
 use crate::domain::time::Timestamp;
@@ -25,6 +25,8 @@ pub(super) struct Proof {
     /// What names the token that proved it, where it was one. Neither: nothing was proven, and the
     /// consumer stands in for whoever it is.
     token: Option<Arc<str>>,
+    /// What the token's claims are to tell the upstream.
+    claims: Told,
 }
 
 /// Mostly one: only `all` asks for more.
@@ -32,11 +34,11 @@ pub(super) type Proofs = SmallVec<[Proof; 1]>;
 
 impl Proof {
     pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
-        Self { consumer, key: None, token: None }
+        Self { consumer, key: None, token: None, claims: Told::new() }
     }
 
-    pub(super) fn by_token(consumer: Arc<Consumer>, name: Arc<str>) -> Self {
-        Self { consumer, key: None, token: Some(name) }
+    pub(super) fn by_token(consumer: Arc<Consumer>, name: Arc<str>, claims: Told) -> Self {
+        Self { consumer, key: None, token: Some(name), claims }
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -51,16 +53,13 @@ impl Proof {
     }
 
     pub(super) fn into_principal(self) -> Principal {
-        let Self { consumer, key, token } = self;
-        match (key, token) {
-            (Some(key), _) => {
-                Principal::Proven { consumer, credential: CredentialName::Id(key.id), given: key.permissions }
-            }
-            (None, Some(token)) => {
-                Principal::Proven { consumer, credential: CredentialName::Token(token), given: None }
-            }
-            (None, None) => Principal::Anonymous(consumer),
-        }
+        let Self { consumer, key, token, claims } = self;
+        let (credential, given) = match (key, token) {
+            (Some(key), _) => (CredentialName::Id(key.id), key.permissions),
+            (None, Some(token)) => (CredentialName::Token(token), None),
+            (None, None) => return Principal::Anonymous(consumer),
+        };
+        Principal::Proven { consumer, credential, given, claims }
     }
 }
 
@@ -136,7 +135,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
             return Err(invalid(Unproven::OtherService).into());
         }
-        Ok(Proof { consumer, key: Some(key), token: None })
+        Ok(Proof { consumer, key: Some(key), token: None, claims: Told::new() })
     }
 
     fn look_up(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {

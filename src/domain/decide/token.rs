@@ -15,7 +15,7 @@ use crate::domain::denial::{Denial, Unproven};
 use crate::domain::issuer::{Issuer, Keys};
 use crate::domain::jwt::{Claims, EVERY_SERVICE, Refused};
 use crate::domain::permission::PermissionId;
-use crate::domain::principal::CredentialName;
+use crate::domain::principal::{CredentialName, Told};
 use crate::domain::role::RoleGrant;
 use crate::domain::step::Witness;
 
@@ -56,7 +56,7 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         if !consumer.enabled {
             return Err(invalid(Unproven::ConsumerDisabled).into());
         }
-        Ok(Proof::by_token(consumer, name))
+        Ok(Proof::by_token(consumer, name, told(jwt, &claims)))
     }
 
     /// A token of ours names its consumer, and the service it is for.
@@ -137,6 +137,28 @@ impl Given {
         consumer.permissions.extend(self.permissions);
         consumer.roles.extend(self.roles);
         consumer
+    }
+}
+
+/// What the upstream is told of these claims: texts, numbers, `true` and `false`, and lists of them.
+fn told(jwt: &Jwt, claims: &Claims) -> Told {
+    let header = |(name, path): &(String, Vec<String>)| {
+        let values = claims.at(path).map(plain_values).unwrap_or_default();
+        (!values.is_empty()).then(|| (name.clone(), values))
+    };
+    jwt.claims.headers.iter().filter_map(header).collect()
+}
+
+fn plain_values(value: &Value) -> Vec<String> {
+    let plain = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    match value {
+        // A comma within an item would make two of it.
+        Value::Array(all) => all.iter().filter_map(plain).filter(|item| !item.contains(',')).collect(),
+        one => plain(one).into_iter().collect(),
     }
 }
 
