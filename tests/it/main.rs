@@ -55,6 +55,7 @@ mod many_networks;
 mod metadata;
 mod model;
 mod objects;
+mod openid;
 mod paths;
 mod preconditions;
 mod readme;
