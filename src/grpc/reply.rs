@@ -10,6 +10,12 @@ use http_body::{Body, Frame};
 pub(super) const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
+/// Bytes of a DATA frame. From 1,024 on h2 puts a frame into no buffer, but writes it by itself: one
+/// system call an answer, which is more than the whole decision, where otherwise the answers of all
+/// that came at once leave together. It does so from 256 on where the stream would take several
+/// pieces in one call, which ours therefore says it does not (`server/connection.rs`).
+const PIECE: usize = 1023;
+
 /// An answer's body.
 pub(crate) enum Reply {
     /// A gRPC frame, then `grpc-status: 0`.
@@ -57,9 +63,11 @@ impl Body for Reply {
         let this = self.get_mut();
         match this {
             Self::Message(frame) => {
-                let frame = std::mem::take(frame);
-                *this = Self::Trailers;
-                Poll::Ready(Some(Ok(Frame::data(frame))))
+                let piece = frame.split_to(frame.len().min(PIECE));
+                if frame.is_empty() {
+                    *this = Self::Trailers;
+                }
+                Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             Self::Trailers => {
                 *this = Self::Done;

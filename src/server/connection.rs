@@ -158,16 +158,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
+    /// So that h2 gathers answers in its buffer (`grpc/reply.rs` has why).
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        false
     }
 }
 
@@ -175,9 +168,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use std::cell::Cell;
+
+    use bytes::Bytes;
+    use http::{Request, StatusCode};
+    use http_body_util::{BodyExt as _, Full};
+    use smallvec::smallvec;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::task::{JoinSet, LocalSet};
 
     use super::*;
+    use crate::check::{Decision, Metadata, Outcome};
+    use crate::domain::denial::Denial;
+    use crate::domain::headers::Mutations;
+    use crate::domain::request;
+    use crate::grpc::ask::CHECK;
+    use crate::grpc::{Health, Limits};
 
     const SHORT: Duration = Duration::from_millis(20);
 
@@ -197,5 +203,120 @@ mod tests {
         greeted.read_exact(&mut [0; PREFACE]).await.unwrap();
         let read = tokio::time::timeout(2 * SHORT, greeted.read_u8()).await;
         assert!(read.is_err(), "{read:?}");
+    }
+
+    /// Allows, with a header of so many bytes.
+    struct Long(usize);
+
+    impl Decide for Long {
+        fn check<T>(&self, _: &request::Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+            let value = "x".repeat(self.0);
+            let set = smallvec![("x-long", value.into())];
+            let outcome = Outcome::Allow(Mutations { set, ..Mutations::default() });
+            render(&Decision { outcome, metadata: Metadata::default(), request_id: "", grpc: false })
+        }
+
+        fn refuse<T>(&self, _: Denial, _: impl FnOnce(&Decision<'_>) -> T) -> T {
+            unreachable!("every check can be read")
+        }
+    }
+
+    /// A stream that counts how often it is written to, as a socket would ask the kernel.
+    struct Counted(DuplexStream, Rc<Cell<usize>>);
+
+    impl AsyncRead for Counted {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(context, buffer)
+        }
+    }
+
+    impl AsyncWrite for Counted {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.1.set(self.1.get() + 1);
+            Pin::new(&mut self.0).poll_write(context, bytes)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            slices: &[io::IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.1.set(self.1.get() + 1);
+            Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+    }
+
+    /// Ten checks at once, answered with a header of `long` bytes: how often the server wrote for them.
+    fn writes(long: usize) -> usize {
+        const AT_ONCE: usize = 10;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (here, there) = tokio::io::duplex(1 << 20);
+            let count = Rc::new(Cell::new(0));
+            let wire = Arc::new(Wire::new(Long(long), Limits::default(), Health::default()));
+            let (_drain, draining) = watch::channel(false);
+            let connections = Connections::new(wire, &Settings::default(), draining);
+            let stream = Counted(there, count.clone());
+            tokio::task::spawn_local(async move { connections.http(stream).await.map_err(drop) });
+            let (sender, connection) =
+                hyper::client::conn::http2::handshake(Local, TokioIo::new(here)).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let ask = |mut sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>| async move {
+                let call = Request::post(format!("http://doorward{CHECK}"))
+                    .header("content-type", "application/grpc")
+                    .body(Full::from(&b"\0\0\0\0\x0b\x0a\x09\x22\x07\x12\x05\x12\x01G\x22\0"[..]))
+                    .unwrap();
+                sender.ready().await.unwrap();
+                let response = sender.send_request(call).await.unwrap();
+                assert_eq!(response.status(), StatusCode::OK);
+                let answer = response.into_body().collect().await.unwrap();
+                assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");
+                let answer = answer.to_bytes();
+                assert!(answer.windows(long).any(|part| part.iter().all(|byte| *byte == b'x')), "{answer:?}");
+            };
+            // Both ends have greeted.
+            ask(sender.clone()).await;
+            let before = count.get();
+            let mut asking = JoinSet::new();
+            for _ in 0..AT_ONCE {
+                asking.spawn_local(ask(sender.clone()));
+            }
+            while let Some(asked) = asking.join_next().await {
+                asked.unwrap();
+            }
+            count.get() - before
+        })
+    }
+
+    #[test]
+    fn answers_to_what_came_at_once_leave_at_once() {
+        assert_eq!(writes(1), 1);
+        assert_eq!(writes(700), 1, "as long as an answer that tells the upstream who called");
+    }
+
+    #[test]
+    fn an_answer_of_several_frames_is_whole() {
+        // The buffer holds 16 KiB.
+        assert!(writes(5000) <= 5);
     }
 }
