@@ -70,10 +70,7 @@ enum Command {
         length: Length,
     },
     /// The parts of a decision, in ns and, with valgrind, in instructions
-    Micro {
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-    },
+    Micro,
     /// Does one of those parts so often, for valgrind
     #[command(hide = true)]
     Once { part: String, count: u32 },
@@ -132,7 +129,7 @@ fn run(command: Command) -> Outcome<()> {
             child::pin(child::Core::Caller);
             show(envoy::run(length.rounds, length.time())?);
         }
-        Command::Micro { rounds } => show(micro::run(rounds)?),
+        Command::Micro => show(micro::run()?),
         Command::Once { part, count } => micro::once(&part, count)?,
         Command::Memory { keys } => show(memory::run(keys)?),
         Command::All { length } => {
@@ -143,7 +140,7 @@ fn run(command: Command) -> Outcome<()> {
             report.add("At a fixed rate", paced::run(length.rounds, length.time(), &servers.variants)?);
             drop(servers);
             report.add("Through Envoy", envoy::run(length.rounds, length.time())?);
-            report.add("Parts of a decision", micro::run(length.rounds)?);
+            report.add("Parts of a decision", micro::run()?);
             report.write()?;
         }
         Command::Server(Server::Noop) => servers::noop()?,

@@ -1,11 +1,13 @@
-//! The parts of a decision by themselves: ns, and where valgrind is at hand, instructions, which are
-//! the same on every run.
+//! The parts of a decision by themselves: ns, by criterion, which keeps them in target/criterion and
+//! says what has changed since the last time; and where valgrind is at hand, instructions, which are the
+//! same on every run.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
 
+use criterion::{Bencher, Criterion};
 use doorward::clock::Clock;
 use doorward::domain::network::Networks;
 use doorward::grpc::render::render;
@@ -16,7 +18,7 @@ use crate::call::{Calls, Pick};
 use crate::deciding::{Constant, checker, replica};
 use crate::house::{self, HOST, Services, Size};
 use crate::rig::Outcome;
-use crate::rounds::{Aim, median, table};
+use crate::rounds::{Aim, table};
 
 /// Small, since valgrind has to walk through its making.
 const KEYS: u64 = 1000;
@@ -44,20 +46,20 @@ fn parts() -> Outcome<Vec<Part>> {
     Ok(vec![
         ("request view", Box::new(move || drop(black_box(view::read(&walked, &mut Vec::new()))))),
         (
-            "key: verifier and look-up",
+            "verifier and look-up of a key",
             Box::new(move || {
                 let verifier = peppers.verifiers(text.expose().as_bytes()).next();
                 black_box(verifier.and_then(|verifier| replica.key(&verifier)));
             }),
         ),
         (
-            "networks: one address among 1,000",
+            "one address among 1,000 networks",
             Box::new(move || {
                 let _ = black_box(networks.admits(Some([203, 0, 113, 77].into())));
             }),
         ),
         (
-            "routing: one path among 1,000 services",
+            "one path among 1,000 services",
             Box::new(move || {
                 number = (number + 7) % SERVICES;
                 let path = house::place(number);
@@ -89,15 +91,13 @@ pub(crate) fn once(name: &str, count: u32) -> Outcome<()> {
     Ok(())
 }
 
-pub(crate) fn run(rounds: usize) -> Outcome<(String, Vec<Aim>)> {
-    const COUNT: u32 = 100_000;
+pub(crate) fn run() -> Outcome<(String, Vec<Aim>)> {
     let (mut rows, mut counted) = (Vec::new(), Vec::new());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/criterion");
+    let mut criterion = Criterion::default().output_directory(&folder);
     for (name, mut part) in parts()? {
-        let nanoseconds = median((0..rounds).map(|_| {
-            let began = Instant::now();
-            (0..COUNT).for_each(|_| part());
-            began.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
-        }));
+        criterion.bench_function(name, |bencher: &mut Bencher<'_>| bencher.iter(&mut part));
+        let nanoseconds = measured(&folder.join(name))?;
         let instructions = instructions(name)?;
         counted.push((name, instructions));
         let shown = instructions.map_or("no valgrind".into(), |count| format!("{count:.0}"));
@@ -108,6 +108,15 @@ pub(crate) fn run(rounds: usize) -> Outcome<(String, Vec<Aim>)> {
     let what = "instructions of a decision over our constant answer".to_owned();
     let aims = over.map(|found| Aim { what, most: 8000.0, found });
     Ok((table(&["part", "ns", "instructions"], &rows), aims.into_iter().collect()))
+}
+
+/// The median that criterion found last, in ns.
+fn measured(folder: &Path) -> Outcome<f64> {
+    let file = folder.join("new/estimates.json");
+    let unread = |why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    let text = std::fs::read(&file).map_err(|error| unread(&error))?;
+    let found: serde_json::Value = serde_json::from_slice(&text).map_err(|error| unread(&error))?;
+    found["median"]["point_estimate"].as_f64().ok_or_else(|| unread(&"no median"))
 }
 
 /// Of one turn; `None` without valgrind, which counts SHA-256 as software has it.

@@ -54,7 +54,10 @@ impl Allowed {
         for (index, name) in names.iter().enumerate() {
             assert!(!names[..index].contains(name), "{name} is set twice");
             assert!(!self.removes(name.as_bytes()), "{name} is set and removed");
-            assert!(identity.names().any(|ours| ours == *name) || *name == "cookie", "{name} is not ours to set");
+            assert!(
+                identity.names().any(|ours| ours == *name) || *name == "cookie",
+                "{name} is not ours to set"
+            );
         }
         pairs(&self.ok.headers).for_each(|(name, value)| sendable(name, value));
         for name in identity.names() {
