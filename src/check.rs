@@ -17,7 +17,7 @@ use crate::domain::decide::{Decided, Directory, Owned, Token, Trail, World, deci
 use crate::domain::denial::{Denial, Notice};
 use crate::domain::deployment::Mode;
 use crate::domain::headers::{Mutations, mutate, unvouched};
-use crate::domain::issuer::{Issuer, Keys};
+use crate::domain::issuer::{Issuer, Keys, Signer};
 use crate::domain::jwt::{self, KeySet, Refused};
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::principal::{CredentialName, Principal};
@@ -487,6 +487,11 @@ impl Directory for Known<'_> {
         Ok(self.replica.consumer_by(by, text))
     }
 
+    fn signer(&self, key: &str) -> Result<Option<Arc<Signer>>, Fault> {
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.signer(key))
+    }
+
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {
         let loaded = match &issuer.keys {
             Keys::Read(_) | Keys::Published(_) => match self.issuers.loaded(issuer) {
@@ -497,6 +502,7 @@ impl Directory for Known<'_> {
                     Ok(_) => return Err(fault),
                 },
             },
+            Keys::OfConsumer(keys) => self.issuers.of_consumer(keys),
             Keys::Ours => {
                 self.replica.trust(self.boottime)?;
                 match self.replica.signing_keys() {

@@ -32,6 +32,8 @@ use crate::telemetry::Telemetry;
 pub struct Issuers {
     sources: ArcSwap<HashMap<String, Arc<Source>>>,
     ours: ArcSwapOption<Loaded>,
+    /// What was verified of consumers' own tokens, all of them together.
+    of_consumers: Arc<Memory>,
     with: Means,
 }
 
@@ -51,9 +53,18 @@ struct Means {
 /// A key set, and what was verified with it. Another set begins with nothing remembered.
 pub struct Loaded {
     keys: Arc<KeySet>,
-    verified: Cache<Fingerprint, Arc<Claims>, Bytes>,
+    verified: Arc<Memory>,
     /// To be told of a key that is not in the set; `None` where nothing is fetched.
     wanted: Option<Arc<Notify>>,
+}
+
+type Memory = Cache<Fingerprint, Remembered, Bytes>;
+
+/// A token that was verified, and with what: with other keys it would be another question.
+#[derive(Clone)]
+struct Remembered {
+    claims: Arc<Claims>,
+    keys: Arc<KeySet>,
 }
 
 /// SHA-256 of a whole token.
@@ -91,7 +102,8 @@ impl Issuers {
     /// `remembered`: bytes of verified tokens that are remembered of each issuer.
     pub fn new(clock: Clock, telemetry: Arc<Telemetry>, runtime: Option<Handle>, remembered: usize) -> Self {
         let with = Means { clock, telemetry, runtime, remembered, gap: GAP };
-        Self { sources: ArcSwap::default(), ours: ArcSwapOption::empty(), with }
+        let of_consumers = Arc::new(memory(remembered));
+        Self { sources: ArcSwap::default(), ours: ArcSwapOption::empty(), of_consumers, with }
     }
 
     /// Follows these issuers from now on, and no others. One whose keys come from where they came
@@ -102,7 +114,8 @@ impl Issuers {
             let kept = before.get(&issuer.name).filter(|source| source.is_of(issuer)).cloned();
             (issuer.name.clone(), kept.unwrap_or_else(|| Source::begin(issuer, self.with.clone())))
         };
-        let fetched = issuers.into_iter().filter(|issuer| !matches!(issuer.keys, Keys::Ours));
+        let fetched =
+            issuers.into_iter().filter(|issuer| matches!(issuer.keys, Keys::Read(_) | Keys::Published(_)));
         self.sources.store(Arc::new(fetched.map(source).collect()));
     }
 
@@ -118,6 +131,12 @@ impl Issuers {
         }
     }
 
+    /// The same for a consumer that signs its own tokens.
+    pub fn of_consumer(&self, keys: &Arc<KeySet>) -> Arc<Loaded> {
+        let (keys, verified) = (Arc::clone(keys), Arc::clone(&self.of_consumers));
+        Arc::new(Loaded { keys, verified, wanted: None })
+    }
+
     /// The same for Doorward's own tokens, whose keys the replica has.
     pub fn ours(&self, keys: &Arc<KeySet>) -> Arc<Loaded> {
         if let Some(loaded) = &*self.ours.load()
@@ -131,10 +150,13 @@ impl Issuers {
     }
 }
 
+fn memory(bytes: usize) -> Memory {
+    Cache::with_weighter(bytes / TYPICAL, bytes as u64, Bytes)
+}
+
 impl Loaded {
     fn new(keys: Arc<KeySet>, remembered: usize, wanted: Option<Arc<Notify>>) -> Self {
-        let items = remembered / TYPICAL;
-        Self { keys, verified: Cache::with_weighter(items, remembered as u64, Bytes), wanted }
+        Self { keys, verified: Arc::new(memory(remembered)), wanted }
     }
 
     /// What this token says, as far as that is known. `done` is what was verified for this very
@@ -157,7 +179,8 @@ impl Loaded {
                 Err(refused) => Answer::Refused(*refused),
             };
         }
-        if let Some(claims) = self.verified.get(&fingerprint) {
+        let remembered = self.verified.get(&fingerprint);
+        if let Some(Remembered { claims, .. }) = remembered.filter(|it| Arc::ptr_eq(&it.keys, &self.keys)) {
             if claims.is_over(now) {
                 self.verified.remove(&fingerprint);
             }
@@ -187,7 +210,8 @@ impl Work {
         let Self { token, issuer, loaded, fingerprint } = self;
         let found = jwt::verify(&token, &issuer.rules, &loaded.keys).map(Arc::new);
         if let Ok(claims) = &found {
-            loaded.verified.insert(fingerprint, Arc::clone(claims));
+            let remembered = Remembered { claims: Arc::clone(claims), keys: Arc::clone(&loaded.keys) };
+            loaded.verified.insert(fingerprint, remembered);
         }
         Done { issuer, fingerprint, found }
     }
@@ -208,9 +232,9 @@ impl Done {
     }
 }
 
-impl Weighter<Fingerprint, Arc<Claims>> for Bytes {
-    fn weight(&self, _: &Fingerprint, claims: &Arc<Claims>) -> u64 {
-        claims.size() as u64
+impl Weighter<Fingerprint, Remembered> for Bytes {
+    fn weight(&self, _: &Fingerprint, remembered: &Remembered) -> u64 {
+        remembered.claims.size() as u64
     }
 }
 

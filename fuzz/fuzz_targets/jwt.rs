@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use doorward::domain::jwt::{Algorithm, Audiences, Claims, KeySet, Refused, Rules, screen, verify};
+use doorward::domain::jwt::{Algorithm, Audiences, Claims, KeySet, Refused, Rules, Whose, screen, verify};
 use doorward::domain::time::Timestamp;
 use doorward::issue::SigningKey;
 use libfuzzer_sys::fuzz_target;
@@ -37,6 +37,7 @@ impl Bench {
         let key = SigningKey::generate("k1".to_owned(), Algorithm::Hs256).expect("random bytes");
         let rules = Rules {
             issuer: ISSUER.to_owned(),
+            whose: Whose::Subject,
             audiences: Audiences::OneOf(vec!["orders".to_owned()]),
             algorithms: vec![Algorithm::Hs256],
             typ: None,

@@ -308,7 +308,10 @@ fn in_process(config: &Config, clock: &Clock, runtime: &Runtime, make: Make) -> 
 /// Decisions by what the file declares and, where there is a store, what it holds at this moment.
 fn deciding(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Router, Closed> {
     let (peppers, replica) = match Backing::open(config, runtime, Make::Never) {
-        Ok(backing) => (backing.ring.peppers(), runtime.block_on(Replica::load(&*backing.store(), clock))),
+        Ok(backing) => {
+            let replica = runtime.block_on(Replica::load(&*backing.store(), clock));
+            (backing.ring.peppers(), replica.map(|replica| replica.with_ring(Arc::clone(&backing.ring))))
+        }
         // No store is made for a question: the file alone decides, and any pepper serves.
         Err(Closed::Missing(_)) => {
             (Peppers::new(vec![Pepper::new(&[0; 32])]), Ok(Replica::of_no_store(clock)))

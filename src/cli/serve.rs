@@ -200,7 +200,8 @@ fn serve_until_told(
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
     }
 
-    let replica = Arc::new(Replica::new(config.revocation.bound.value.0));
+    let replica = Replica::new(config.revocation.bound.value.0).with_ring(Arc::clone(&ring));
+    let replica = Arc::new(replica);
     let objects_changed = replica.attach_compiler();
     let follower = Follower::new(
         Arc::clone(&replica),

@@ -12,8 +12,8 @@ use super::fault::{Fault, quoted};
 use super::limits::within;
 use super::place::At;
 use super::scalar::{Scalar, scalar};
-use crate::domain::issuer::{self, Address, FetchLimits, Keys, OURS, Published};
-use crate::domain::jwt::{self, Audiences, KeySet, Rules};
+use crate::domain::issuer::{self, Address, CONSUMERS, FetchLimits, Keys, OURS, Published};
+use crate::domain::jwt::{self, Audiences, KeySet, Rules, Whose};
 
 /// Somebody who signs JWTs, and how its keys are found: exactly one of `jwks_url`, `jwks_file` and
 /// `discovery`.
@@ -103,7 +103,7 @@ scalar!(Algorithm);
 /// What a file of keys holds; its faults are told where the issuer is resolved.
 pub(super) type KeyFile = Result<Arc<[u8]>, String>;
 
-/// All issuers that methods may name, Doorward itself among them where it makes tokens.
+/// All issuers that methods may name: consumers always, Doorward itself where it makes tokens.
 pub(super) fn resolve(
     config: &Config,
     faults: &mut Vec<Fault>,
@@ -111,8 +111,13 @@ pub(super) fn resolve(
 ) -> Vec<Arc<issuer::Issuer>> {
     let mut issuers = Vec::new();
     for (name, issuer) in &config.issuers {
-        if name == OURS {
-            let message = "`doorward` stands for Doorward's own tokens; give this issuer another name";
+        let taken = match name.as_str() {
+            OURS => Some("Doorward's own tokens"),
+            CONSUMERS => Some("the tokens that consumers sign themselves"),
+            _ => None,
+        };
+        if let Some(taken) = taken {
+            let message = format!("`{name}` stands for {taken}; give this issuer another name");
             faults.push(Fault::new(issuer.place, message));
         }
         let keys = issuer.keys(name, config, faults);
@@ -121,6 +126,7 @@ pub(super) fn resolve(
             issuers.push(Arc::new(issuer::Issuer { name: name.clone(), rules, keys }));
         }
     }
+    issuers.push(Arc::new(issuer::Issuer::of_consumers(config.limits.jwt_bytes.value.bytes())));
     if let Some(url) = &config.public_url {
         issuers.push(Arc::new(issuer::Issuer {
             name: OURS.to_owned(),
@@ -151,6 +157,7 @@ impl At<Issuer> {
         }
         Rules {
             issuer: self.issuer.value.clone(),
+            whose: Whose::Subject,
             audiences: Audiences::OneOf(self.audiences.iter().map(|one| one.value.clone()).collect()),
             algorithms,
             typ: self.typ.as_ref().map(|typ| typ.to_ascii_lowercase()),

@@ -14,13 +14,14 @@ use super::headers::{HeaderName, folded};
 use super::place::{At, Place};
 use super::scalar::Scalar;
 use crate::domain::authentication;
-use crate::domain::issuer::OURS;
+use crate::domain::issuer::{CONSUMERS, OURS};
 
 /// A JWT of one issuer: in `Authorization: Bearer`, else in a cookie, else in the query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jwt {
-    /// One of `issuers`, or `doorward` for Doorward's own tokens.
+    /// One of `issuers`; `doorward` for Doorward's own tokens; `consumers` for those that consumers sign
+    /// themselves, with a credential of Kong's `jwt` kind.
     pub issuer: At<String>,
     /// Whether `Authorization: Bearer` is read. Default: true.
     #[serde(default = "yes")]
@@ -128,6 +129,10 @@ impl Jwt {
             let message = "`claims` says nothing of Doorward's own tokens: they name their consumer, whose rights count";
             around.faults.push(Fault::new(whole, message));
         }
+        if self.issuer.value == CONSUMERS && !self.claims.is_none() {
+            let message = "`claims` cannot be of tokens that consumers sign themselves: they would give rights to themselves";
+            around.faults.push(Fault::new(whole, message));
+        }
         if !self.bearer && self.cookies.is_empty() && self.query.is_empty() {
             let message = "`jwt` looks nowhere, expected `bearer: true` or names in `cookies` or `query`";
             around.faults.push(Fault::new(whole, message));
@@ -169,7 +174,8 @@ impl Jwt {
         let message = if self.issuer.value == OURS {
             "`doorward` makes no tokens without a `public_url`, which is their `iss`; set it".to_owned()
         } else {
-            let known: Vec<_> = around.issuers.iter().map(|issuer| format!("`{}`", issuer.name)).collect();
+            let declared = around.issuers.iter().filter(|issuer| issuer.name != CONSUMERS);
+            let known: Vec<_> = declared.map(|issuer| format!("`{}`", issuer.name)).collect();
             match known.is_empty() {
                 true => format!("there is no issuer {name}; `issuers` declares none"),
                 false => format!("there is no issuer {name}, only {}", known.join(", ")),

@@ -15,7 +15,7 @@ use super::client::{self, Client};
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::Denial;
 use super::deployment::{Deployment, Policy};
-use super::issuer::Issuer;
+use super::issuer::{Issuer, Signer};
 use super::key::KeyFacts;
 use super::principal::{CredentialName, Principal};
 use super::request::Request;
@@ -47,6 +47,9 @@ pub trait Directory {
     }
     /// The consumer that has this text for its id, username or `custom_id`, under the same condition.
     fn consumer_by(&self, by: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault>;
+
+    /// By which credential the consumer signs whose tokens have this `iss`, under the same condition.
+    fn signer(&self, key: &str) -> Result<Option<Arc<Signer>>, Fault>;
 
     /// What is known of a token of this issuer. A [`Fault`] where its keys are not known.
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault>;

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::jwt::{KeySet, Rules};
+use uuid::Uuid;
+
+use super::consumer::ConsumerId;
+use super::jwt::{Algorithm, Audiences, KeySet, Rules, Whose};
 
 /// An issuer as the operator described it.
 #[derive(Clone, Debug)]
@@ -24,6 +27,16 @@ pub enum Keys {
     Read(Arc<KeySet>),
     /// The issuer publishes them.
     Published(Published),
+    /// Of one consumer, which signs its own tokens; nothing where it is not known yet which.
+    OfConsumer(Arc<KeySet>),
+}
+
+/// A credential by which a consumer signs its own tokens.
+#[derive(Debug)]
+pub struct Signer {
+    pub id: Uuid,
+    pub consumer: ConsumerId,
+    pub issuer: Arc<Issuer>,
 }
 
 /// Keys that are fetched, and kept while the issuer is away.
@@ -63,3 +76,29 @@ pub struct FetchLimits {
 
 /// The name by which methods refer to Doorward's own tokens.
 pub const OURS: &str = "doorward";
+/// The same for those that consumers sign themselves.
+pub const CONSUMERS: &str = "consumers";
+
+impl Issuer {
+    /// A consumer that signs its own tokens, which name it by `key`.
+    pub fn of_consumer(key: &str, algorithms: Vec<Algorithm>, keys: KeySet) -> Self {
+        let rules = Rules {
+            issuer: key.to_owned(),
+            whose: Whose::Issuer,
+            audiences: Audiences::AskedLater,
+            algorithms,
+            typ: None,
+            leeway: 30,
+            longest_life: 86_400,
+            // Judged before anything was looked up.
+            longest: usize::MAX,
+        };
+        Self { name: CONSUMERS.to_owned(), rules, keys: Keys::OfConsumer(Arc::new(keys)) }
+    }
+
+    /// All of them, before a token of at most so many bytes has said whose it is.
+    pub fn of_consumers(longest: usize) -> Self {
+        let nobody = Self::of_consumer("", Vec::new(), KeySet::NONE);
+        Self { rules: Rules { longest, ..nobody.rules }, ..nobody }
+    }
+}

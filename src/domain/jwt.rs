@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub use self::algorithm::Algorithm;
 pub use self::claims::Claims;
 use self::claims::{ACCESS_TOKEN, issuer};
-use self::compact::Compact;
+use self::compact::{Compact, Header};
 pub use self::keys::{KeySet, NoKeySet, PublicKey};
 
 /// What is demanded of an issuer's tokens. The operator's words.
@@ -25,6 +25,7 @@ pub use self::keys::{KeySet, NoKeySet, PublicKey};
 pub struct Rules {
     /// `iss`, byte for byte.
     pub issuer: String,
+    pub whose: Whose,
     pub audiences: Audiences,
     /// Never both symmetric and asymmetric ones.
     pub algorithms: Vec<Algorithm>,
@@ -36,6 +37,15 @@ pub struct Rules {
     pub longest_life: i64,
     /// Bytes of a whole token.
     pub longest: usize,
+}
+
+/// What of a token says whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// `sub`, which must be there, and `aud` with it.
+    Subject,
+    /// `iss`: its signer speaks of nobody but itself. It has one key, whatever the token calls it.
+    Issuer,
 }
 
 /// Whom a token must be meant for.
@@ -96,7 +106,20 @@ pub struct Screened {
 pub fn screen(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Screened, Refused> {
     let (compact, _) = open(token, rules)?;
     let header = &compact.header;
-    Ok(Screened { key_is_known: keys.has(header.key.as_deref(), header.algorithm) })
+    Ok(Screened { key_is_known: keys.has(rules.key(header), header.algorithm) })
+}
+
+/// Whose word a token claims to be, for whoever has to look up first who that is.
+///
+/// # Errors
+///
+/// [`Refused`], where it is no token at all.
+pub fn signer(token: &[u8], longest: usize) -> Result<String, Refused> {
+    if token.len() > longest {
+        return Err(Refused::TooLong);
+    }
+    let payload = Compact::parse(token)?.payload()?;
+    issuer(&payload).map(str::to_owned)
 }
 
 /// What a token claims, if it is genuine. Takes as long as a signature does.
@@ -106,7 +129,7 @@ pub fn screen(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Screened, Re
 /// [`Refused`], but for what [`Claims::judge`] is asked.
 pub fn verify(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Claims, Refused> {
     let (compact, payload) = open(token, rules)?;
-    let (id, algorithm) = (compact.header.key.as_deref(), compact.header.algorithm);
+    let (id, algorithm) = (rules.key(&compact.header), compact.header.algorithm);
     if !keys.has(id, algorithm) {
         return Err(Refused::UnknownKey);
     }
@@ -114,7 +137,7 @@ pub fn verify(token: &[u8], rules: &Rules, keys: &KeySet) -> Result<Claims, Refu
         return Err(Refused::Signature);
     }
     let length = compact.payload_length();
-    Claims::read(compact.header, payload, length)
+    Claims::read(compact.header, payload, length, rules.whose)
 }
 
 /// The parts of a token that agrees with the rules in its header and its issuer, and its payload.
@@ -146,10 +169,16 @@ impl Rules {
         if fits { Ok(()) } else { Err(Refused::Type) }
     }
 
+    /// Which key a token names, where that says anything.
+    fn key<'h>(&self, header: &'h Header) -> Option<&'h str> {
+        header.key.as_deref().filter(|_| self.whose == Whose::Subject)
+    }
+
     /// For tokens of our own, with the service still to be asked about.
     pub fn ours(public_url: &str) -> Self {
         Self {
             issuer: public_url.to_owned(),
+            whose: Whose::Subject,
             audiences: Audiences::AskedLater,
             algorithms: vec![Algorithm::Es256],
             typ: Some("jwt".to_owned()),

@@ -15,7 +15,7 @@ use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::domain::jwt::{self, Algorithm, Audiences, KeySet, PublicKey, Refused, Rules};
+use crate::domain::jwt::{self, Algorithm, Audiences, KeySet, PublicKey, Refused, Rules, Whose};
 
 /// A key that signs. Has no `Debug`: nothing of it may reach a log.
 pub struct SigningKey {
@@ -177,6 +177,7 @@ pub fn self_test(algorithms: &[Algorithm]) -> Result<(), Algorithm> {
 fn works(algorithm: Algorithm) -> bool {
     let rules = Rules {
         issuer: "self-test".to_owned(),
+        whose: Whose::Subject,
         audiences: Audiences::AskedLater,
         algorithms: vec![algorithm],
         typ: None,

@@ -183,7 +183,7 @@ impl Issuer {
                     None => made_text(least.max(MADE))?.into(),
                 };
                 let length = secret.expose().len();
-                if !(least..=LONGEST).contains(&length) && !self.allow_weak {
+                if !(least..=LONGEST).contains(&length) {
                     let why = format!(
                         "has {length} bytes, expected at least {least}, as many as the hash of the algorithm \
                          (RFC 7518, 3.2); leave it out and one is made"

@@ -43,7 +43,8 @@ impl Source {
             with,
         });
         match &issuer.keys {
-            Keys::Ours => {}
+            // Neither is followed.
+            Keys::Ours | Keys::OfConsumer(_) => {}
             Keys::Read(keys) => {
                 let loaded = Loaded::new(Arc::clone(keys), source.with.remembered, None);
                 source.loaded.store(Some(Arc::new(loaded)));
@@ -70,7 +71,7 @@ impl Source {
                 (Keys::Ours, Keys::Ours) => true,
                 (Keys::Read(one), Keys::Read(other)) => one.same_as(other),
                 (Keys::Published(one), Keys::Published(other)) => one == other,
-                (Keys::Ours | Keys::Read(_) | Keys::Published(_), _) => false,
+                (Keys::Ours | Keys::Read(_) | Keys::Published(_) | Keys::OfConsumer(_), _) => false,
             }
     }
 

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::clock::Hand;
 use crate::domain::issuer::{Address, FetchLimits, Published};
-use crate::domain::jwt::{Algorithm, Audiences, Rules};
+use crate::domain::jwt::{Algorithm, Audiences, Rules, Whose};
 use crate::issue::SigningKey;
 use crate::telemetry::Readiness;
 
@@ -131,6 +131,7 @@ fn token(key: &SigningKey) -> Vec<u8> {
 fn issuer(keys: Keys) -> Arc<Issuer> {
     let rules = Rules {
         issuer: ISSUER.to_owned(),
+        whose: Whose::Subject,
         audiences: Audiences::OneOf(vec!["orders".to_owned()]),
         algorithms: vec![Algorithm::EdDsa],
         typ: None,

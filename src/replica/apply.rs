@@ -9,7 +9,8 @@ use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
 use crate::store::record::{
-    AdminKeyRecord, ConsumerRecord, GuardRecord, KeyRecord, ObjectRecord, SIGNING_KEYS, SigningKeysRecord,
+    AdminKeyRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, ObjectRecord, SIGNING_KEYS,
+    SigningKeysRecord,
 };
 use crate::store::{Change, Name, StoreError, Table};
 
@@ -27,6 +28,8 @@ pub(super) enum Fact {
     NoObject(Uuid),
     /// `None`: gone.
     Guard(Option<GuardRecord>),
+    Jwt(JwtRecord),
+    NoJwt(Uuid),
 }
 
 impl Fact {
@@ -34,8 +37,8 @@ impl Fact {
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
         let read = match (table, name.id()) {
-            // No method asks for passwords and consumers' own JWTs yet.
-            (Table::Unique | Table::Owned | Table::Audit | Table::Basic | Table::Jwt, _) => return None,
+            // No method asks for passwords yet.
+            (Table::Unique | Table::Owned | Table::Audit | Table::Basic, _) => return None,
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
@@ -43,6 +46,7 @@ impl Fact {
             (Table::AdminKey, Some(id)) => Ok(admin_key_fact(id, payload)),
             (Table::Object, Some(id)) if id.is_nil() => Ok(guard_fact(payload)),
             (Table::Object, Some(id)) => Ok(object_fact(id, payload)),
+            (Table::Jwt, Some(id)) => Ok(jwt_fact(id, payload)),
         };
         let left_out = |error: &StoreError| {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
@@ -68,6 +72,8 @@ impl Fact {
             Self::Object(_) | Self::NoObject(_) | Self::Guard(_) => false,
             Self::Consumer(consumer) => !consumer.enabled,
             Self::Key(key) => !key.enabled,
+            Self::NoJwt(_) => true,
+            Self::Jwt(jwt) => !jwt.enabled,
             Self::AdminKey(key) => !key.enabled,
             // A key that is gone from them is one that nothing verifies with.
             Self::SigningKeys(_) => true,
@@ -117,6 +123,15 @@ fn object_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
         Some(Ok(_)) => (Fact::NoObject(id), Some(misplaced(Table::Object))),
         Some(Err(error)) => (Fact::NoObject(id), Some(error)),
         None => (Fact::NoObject(id), None),
+    }
+}
+
+fn jwt_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(JwtRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::Jwt(record), None),
+        Some(Ok(_)) => (Fact::NoJwt(id), Some(misplaced(Table::Jwt))),
+        Some(Err(error)) => (Fact::NoJwt(id), Some(error)),
+        None => (Fact::NoJwt(id), None),
     }
 }
 
@@ -183,6 +198,8 @@ mod tests {
             Fact::Object(object) => format!("object {}", object.id.as_u128()),
             Fact::NoObject(id) => format!("no object {}", id.as_u128()),
             Fact::Guard(_) => "guard".to_owned(),
+            Fact::Jwt(jwt) => format!("jwt {}", jwt.id.as_u128()),
+            Fact::NoJwt(id) => format!("no jwt {}", id.as_u128()),
         };
         assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
     }

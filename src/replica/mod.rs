@@ -39,10 +39,12 @@ use crate::clock::Clock;
 use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
+use crate::domain::issuer::Signer;
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
 use crate::store::Epoch;
+use crate::store::ring::Ring;
 
 /// All records that checks need. One for the process, shared.
 pub struct Replica {
@@ -56,6 +58,8 @@ pub struct Replica {
     lag: AtomicU64,
     went_back: AtomicU64,
     alarm: ArcSwapOption<String>,
+    /// What secrets in it are sealed with.
+    ring: Option<Arc<Ring>>,
 }
 
 /// What a replica holds, for gauges.
@@ -77,7 +81,14 @@ impl Replica {
             lag: AtomicU64::new(0),
             went_back: AtomicU64::new(0),
             alarm: ArcSwapOption::empty(),
+            ring: None,
         }
+    }
+
+    /// Without it nothing of consumers that sign their own tokens is known.
+    #[must_use]
+    pub fn with_ring(self, ring: Arc<Ring>) -> Self {
+        Self { ring: Some(ring), ..self }
     }
 
     pub fn lease(&self) -> &Lease {
@@ -206,6 +217,11 @@ impl Replica {
     /// What our own JWTs are signed and verified with, as of the lease; `None` where there are none yet.
     pub fn signing_keys(&self) -> Option<Arc<SigningKeys>> {
         self.tables.load().signing_keys()
+    }
+
+    /// By which credential the consumer signs whose tokens have this `iss`, as of the lease.
+    pub fn signer(&self, key: &str) -> Option<Arc<Signer>> {
+        self.tables.load().signers().get(key, self.ring.as_deref()?)
     }
 
     /// The admin key with this verifier, as of the lease.

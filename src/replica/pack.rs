@@ -1,7 +1,7 @@
 //! Everything that checks need in few bytes and few pieces, from which a replica is there at once.
 //!
 //! A pack is no record: it is made from a replica and vouched for by whoever keeps it, and one that
-//! cannot be read costs a slower start. A piece is `DWP2`, a byte that says what is in it, how many
+//! cannot be read costs a slower start. A piece is `DWP4`, a byte that says what is in it, how many
 //! as 4 bytes, and these one after the other; numbers are little-endian. Pieces stand for
 //! themselves, so that each can be read on a processor of its own.
 
@@ -15,7 +15,8 @@ use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::Consumer;
 use crate::domain::time::Timestamp;
 use crate::store::record::{
-    AdminKeyRecord, ConsumerRecord, GuardRecord, KeyRecord, Membership, ObjectRecord, SigningKeysRecord,
+    AdminKeyRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
+    SigningKeysRecord,
 };
 
 /// Why a pack is not used.
@@ -29,7 +30,7 @@ pub(super) enum Unreadable {
     Record,
 }
 
-const MAGIC: &[u8; 4] = b"DWP2";
+const MAGIC: &[u8; 4] = b"DWP4";
 const HEADER: usize = 9;
 const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
@@ -37,6 +38,7 @@ const ADMIN_KEYS: u8 = 3;
 const SIGNING_KEYS: u8 = 4;
 const OBJECTS: u8 = 5;
 const GUARD: u8 = 6;
+const JWTS: u8 = 10;
 
 /// A piece is finished when it has so many bytes.
 const PIECE: usize = 1 << 20;
@@ -83,6 +85,12 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
     if let Some(keys) = tables.signing_keys() {
         piece.record(&keys.record.encode());
     }
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(JWTS);
+    tables.signers().for_each(|record| {
+        piece.record(&record.encode());
+        piece.finish_if_full(&mut pieces);
+    });
     piece.finish(&mut pieces);
     pieces
 }
@@ -160,6 +168,11 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
             for _ in 0..count {
                 let record = SigningKeysRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
                 tables.put_signing_keys(record);
+            }
+        }
+        JWTS => {
+            for _ in 0..count {
+                tables.signers().put(JwtRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
             }
         }
         _ => return Err(Unreadable::Foreign),

@@ -7,6 +7,7 @@ mod limits;
 mod names;
 mod objects;
 mod shards;
+mod signers;
 mod signing_keys;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use self::names::{Kind, Names};
 use self::objects::Objects;
 pub use self::objects::Stored;
 pub(super) use self::shards::hash_of_id;
+use self::signers::Signers;
 pub use self::signing_keys::SigningKeys;
 use super::Holdings;
 use super::apply::Fact;
@@ -41,6 +43,7 @@ pub(super) struct Tables {
     signing_keys: ArcSwapOption<SigningKeys>,
     admin_keys: AdminKeys,
     objects: Objects,
+    signers: Signers,
 }
 
 impl Tables {
@@ -88,7 +91,14 @@ impl Tables {
             Fact::Object(record) => self.objects.put(record),
             Fact::NoObject(id) => self.objects.remove(&id),
             Fact::Guard(guard) => self.objects.guard(guard),
+            Fact::Jwt(record) => self.signers.put(record),
+            Fact::NoJwt(id) => self.signers.remove(&id),
         }
+    }
+
+    /// What consumers' own tokens are verified with.
+    pub(super) fn signers(&self) -> &Signers {
+        &self.signers
     }
 
     pub(super) fn signing_keys(&self) -> Option<Arc<SigningKeys>> {

@@ -313,8 +313,8 @@ impl Table {
     pub const COUNT: usize = Self::ALL.len();
 
     /// What is looked up in memory: a replica holds all of these.
-    pub const REPLICATED: [Self; 5] =
-        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Object];
+    pub const REPLICATED: [Self; 6] =
+        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Object, Self::Jwt];
 
     /// As stores call it. Stored: never rename.
     pub(crate) fn word(self) -> &'static str {

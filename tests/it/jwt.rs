@@ -8,11 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use doorward::domain::jwt::Algorithm;
 use doorward::issue::SigningKey;
 use serde_json::{Value, json};
 
+use crate::admin::{admin_key, ask};
 use crate::rig::http1::Reply;
 use crate::rig::wait::{eventually, until};
 use crate::world::{ALICE, World, setup};
@@ -384,4 +385,102 @@ fn a_token_is_found_where_it_may_stand_and_says_who_comes() {
         !output.contains(&token[..60]) && !output.contains(&token[token.len() - 40..]),
         "a token in the log"
     );
+}
+
+/// SubjectPublicKeyInfo (RFC 5280, RFC 8410) of an Ed25519 key, as PEM.
+fn pem(key: &SigningKey) -> String {
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let body = STANDARD.encode([&prefix, key.public().bytes].concat());
+    format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+}
+
+/// A token of these claims, signed with a shared secret.
+fn signed(algorithm: jsonwebtoken::Algorithm, secret: &str, claims: &Value) -> String {
+    let header = jsonwebtoken::Header { kid: Some("any".into()), ..jsonwebtoken::Header::new(algorithm) };
+    jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_secret(secret.as_bytes())).unwrap()
+}
+
+#[test]
+fn consumers_sign_their_own_tokens_with_kongs_credentials() {
+    use jsonwebtoken::Algorithm::{HS256, HS384};
+    let world = World::with(
+        r#"
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
+services:
+  - {name: own, paths: [/own], authentication: {any: [jwt: {issuer: consumers, query: [jwt]}]}, groups: {allow: [gold]}}
+"#,
+        |_| {},
+    );
+    world.command(&["consumer", "create", "robot", "--group", "gold"]);
+    let (admin, _) = admin_key(&world.doorward);
+    let api = |method: &str, path: &str, body: &Value| {
+        ask(world.doorward.admin_address(), &admin, method, path, body.to_string().as_bytes())
+    };
+    let made = api("POST", "/consumers/robot/jwt", &json!({})).json();
+    let (key, secret) = (made["key"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let status = |token: &str| world.get("/own", &[("Authorization", &bearer(token))]).status;
+    let claims = |change: &dyn Fn(&mut Value)| {
+        let mut claims = json!({"iss": key, "exp": now() + 600});
+        change(&mut claims);
+        claims
+    };
+
+    let token = signed(HS256, secret, &claims(&|_| {}));
+    let seen = world.get(&format!("/own?jwt={token}"), &[]).seen().unwrap();
+    assert_eq!(seen.header("x-consumer-username"), Some("robot"));
+    assert_eq!(seen.header("x-credential-identifier"), Some(key));
+    assert_eq!(seen.target, "/own");
+    for (status_expected, case, change) in [
+        (
+            200,
+            "for this service",
+            &(|claims: &mut Value| claims["aud"] = json!(["x", "own"])) as &dyn Fn(&mut Value),
+        ),
+        (200, "of somebody", &|claims| claims["sub"] = json!("somebody")),
+        (401, "for another service", &|claims| claims["aud"] = json!("other")),
+        (401, "for nobody", &|claims| claims["aud"] = json!([])),
+        (401, "of nobody", &|claims| claims["sub"] = json!("")),
+        (401, "expired", &|claims| claims["exp"] = json!(now() - 60)),
+        (401, "for ever", &|claims| claims["exp"] = Value::Null),
+        (401, "for too long", &|claims| claims["exp"] = json!(now() + 2 * 86_400)),
+        (401, "too early", &|claims| claims["nbf"] = json!(now() + 600)),
+        (401, "of another key", &|claims| claims["iss"] = json!("nobody's")),
+        (401, "of no key", &|claims| drop(claims.as_object_mut().unwrap().remove("iss"))),
+        (401, "of many keys", &|claims| claims["iss"] = json!([key])),
+    ] {
+        let token = signed(HS256, secret, &claims(change));
+        // Twice: verified, and remembered.
+        assert_eq!((status(&token), status(&token)), (status_expected, status_expected), "{case}");
+    }
+    assert_eq!(status(&signed(HS384, secret, &claims(&|_| {}))), 401, "another algorithm");
+    assert_eq!(status(&signed(HS256, &"x".repeat(32), &claims(&|_| {}))), 401, "another secret");
+
+    // A key pair; and its public half is nobody's secret (CVE-2015-9235).
+    let pair = self::key("", Algorithm::EdDsa);
+    let pair_pem = pem(&pair);
+    let body = json!({"key": "pair", "algorithm": "EdDSA", "rsa_public_key": pair_pem});
+    let made_pair = api("POST", "/consumers/robot/jwt", &body);
+    assert_eq!(made_pair.status, 201, "{}", made_pair.text());
+    let of_pair = claims(&|claims| claims["iss"] = json!("pair"));
+    let by_pair = pair.sign(&of_pair).unwrap();
+    assert_eq!(status(&by_pair), 200);
+    assert_eq!(status(&signed(HS256, &pair_pem, &of_pair)), 401);
+    assert_eq!(status(&pair.sign(&claims(&|_| {})).unwrap()), 401, "each key has its own credential");
+
+    // Another secret, remembered token or not; then nothing at all.
+    let path = format!("/consumers/robot/jwt/{}", made["id"].as_str().unwrap());
+    let other = "another secret of thirty-two bytes";
+    assert_eq!(api("PATCH", &path, &json!({"secret": other})).status, 200);
+    assert_eq!(status(&token), 401);
+    let token = signed(HS256, other, &claims(&|_| {}));
+    assert_eq!(status(&token), 200);
+    assert_eq!(api("PATCH", &path, &json!({"enabled": false})).status, 200);
+    assert_eq!(status(&token), 401);
+    assert_eq!(api("PATCH", &path, &json!({"enabled": true})).status, 200);
+    assert_eq!(status(&token), 200);
+    assert_eq!(api("DELETE", &path, &json!({})).status, 204);
+    assert_eq!(status(&token), 401);
+    assert_eq!(status(&by_pair), 200);
+    world.command(&["consumer", "delete", "robot"]);
+    assert_eq!(status(&by_pair), 401);
 }

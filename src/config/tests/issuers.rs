@@ -126,4 +126,13 @@ fn what_opens_has_no_default_and_limits_have_bounds() {
     check(&also("keys: x"), &["unknown key `keys`"]);
     let desk = Desk::with(format!("issuers:\n  doorward: {{{BASE}, discovery: true}}\n"));
     assert!(desk.remarks(desk.load(&[], &[]))[0].contains("stands for Doorward's own tokens"));
+    let desk = Desk::with(format!("issuers:\n  consumers: {{{BASE}, discovery: true}}\n"));
+    assert!(desk.remarks(desk.load(&[], &[]))[0].contains("stands for the tokens that consumers sign"));
+    let with = |claims: &str| {
+        let jwt = format!("jwt: {{issuer: consumers{claims}}}");
+        let desk = Desk::with(format!("services:\n  - {{name: a, authentication: {{any: [{jwt}]}}}}\n"));
+        desk.remarks(desk.load(&[], &[]))
+    };
+    assert_eq!(with(""), [""; 0]);
+    assert!(with(", claims: {groups: groups}")[0].contains("they would give rights to themselves"));
 }

@@ -13,7 +13,7 @@ use crate::domain::credential::Challenge;
 use crate::domain::denial::Unproven;
 use crate::domain::deployment::{Groups, Mode, Opens, Reading, Rule};
 use crate::domain::headers::{Mutations, mutate};
-use crate::domain::issuer::Issuer;
+use crate::domain::issuer::{Issuer, Signer};
 use crate::domain::jwt::Refused;
 use crate::domain::network::Networks;
 use crate::domain::request::{Body, Header, Headers, Route};
@@ -78,6 +78,10 @@ impl Directory for Memory {
 
     fn consumer_by(&self, _: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault> {
         Ok(self.consumers.values().find(|consumer| consumer.username.as_deref() == Some(text)).cloned())
+    }
+
+    fn signer(&self, _: &str) -> Result<Option<Arc<Signer>>, Fault> {
+        Ok(None)
     }
 
     fn token(&self, _: &Arc<Issuer>, _: &[u8]) -> Result<Token, Fault> {

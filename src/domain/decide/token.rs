@@ -12,8 +12,8 @@ use crate::domain::authentication::Jwt;
 use crate::domain::catalog::Catalog;
 use crate::domain::consumer::Consumer;
 use crate::domain::denial::{Denial, Unproven};
-use crate::domain::issuer::{Issuer, Keys};
-use crate::domain::jwt::{Claims, EVERY_SERVICE, Refused};
+use crate::domain::issuer::{Issuer, Keys, Signer};
+use crate::domain::jwt::{self, Claims, EVERY_SERVICE, Refused};
 use crate::domain::permission::PermissionId;
 use crate::domain::principal::{CredentialName, Told};
 use crate::domain::role::RoleGrant;
@@ -35,6 +35,12 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         let Some(issuer) = self.world.catalog.issuer(&jwt.issuer) else {
             return Err(Denial::Internal { why: "a method without its issuer" }.into());
         };
+        // Of consumers each is an issuer of its own, which the token names.
+        let signer = match issuer.keys {
+            Keys::OfConsumer(_) => Some(self.signer(issuer, text)?),
+            Keys::Ours | Keys::Read(_) | Keys::Published(_) => None,
+        };
+        let issuer = signer.as_ref().map_or(issuer, |signer| &signer.issuer);
         let claims = match self.world.directory.token(issuer, text)? {
             Token::Genuine(claims) => claims,
             Token::Refused(why) => return Err(refused(why).into()),
@@ -45,18 +51,41 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         let name: Arc<str> = match issuer.keys {
             Keys::Ours => claims.id.as_deref().unwrap_or(&claims.subject).into(),
             Keys::Read(_) | Keys::Published(_) => claims.subject.as_str().into(),
+            Keys::OfConsumer(_) => issuer.rules.issuer.as_str().into(),
         };
         self.trail.credential = Some(CredentialName::Token(Arc::clone(&name)));
         claims.judge(&issuer.rules, self.world.now).map_err(refused)?;
-        let consumer = match issuer.keys {
-            Keys::Ours => self.of_ours(&claims)?,
-            Keys::Read(_) | Keys::Published(_) => self.of_other(jwt, issuer, &claims)?,
+        let consumer = match (&signer, &issuer.keys) {
+            (Some(signer), _) => self.of_signer(signer, &claims)?,
+            (None, Keys::Ours) => self.of_ours(&claims)?,
+            (None, Keys::Read(_) | Keys::Published(_) | Keys::OfConsumer(_)) => {
+                self.of_other(jwt, issuer, &claims)?
+            }
         };
         self.trail.consumer = Some(Arc::clone(&consumer));
         if !consumer.enabled {
             return Err(invalid(Unproven::ConsumerDisabled).into());
         }
         Ok(Proof::by_token(consumer, name, told(jwt, &claims)))
+    }
+
+    /// Whose word a token claims to be: nothing of it is believed yet.
+    fn signer(&self, issuer: &Issuer, text: &[u8]) -> Result<Arc<Signer>, Refusal> {
+        let named = jwt::signer(text, issuer.rules.longest).map_err(refused)?;
+        Ok(self.world.directory.signer(&named)?.ok_or(refused(Refused::UnknownKey))?)
+    }
+
+    /// A consumer speaks for itself. Whom it speaks to it need not say; but a token that says so is for
+    /// nobody else (RFC 7519 section 4.1.3).
+    fn of_signer(&self, signer: &Signer, claims: &Claims) -> Result<Arc<Consumer>, Refusal> {
+        let Some(deployment) = self.trail.deployment else {
+            return Err(Denial::Internal { why: "a token without a deployment" }.into());
+        };
+        let ours = [EVERY_SERVICE, &deployment.service_name, &deployment.service.to_string()];
+        if !claims.audiences.is_empty() && !claims.is_for_any(&ours) {
+            return Err(refused(Refused::Audience).into());
+        }
+        Ok(self.world.directory.consumer(signer.consumer)?.ok_or(invalid(Unproven::ConsumerUnknown))?)
     }
 
     /// A token of ours names its consumer, and the service it is for.

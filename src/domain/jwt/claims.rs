@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::compact::Header;
-use super::{Algorithm, Audiences, Refused, Rules};
+use super::{Algorithm, Audiences, Refused, Rules, Whose};
 use crate::domain::time::Timestamp;
 
 /// What a genuine token says. It is a fact about the token: whether it is good at a moment, and for
@@ -13,6 +13,7 @@ pub struct Claims {
     algorithm: Algorithm,
     typ: Option<String>,
     issuer: String,
+    /// Empty where there is none, and none is needed.
     pub subject: String,
     pub audiences: Vec<String>,
     /// The token's own id.
@@ -29,7 +30,12 @@ impl Claims {
     /// # Errors
     ///
     /// Where a claim that must be there is not, or one is not what it has to be.
-    pub(super) fn read(header: Header, members: Map<String, Value>, length: usize) -> Result<Self, Refused> {
+    pub(super) fn read(
+        header: Header,
+        members: Map<String, Value>,
+        length: usize,
+        whose: Whose,
+    ) -> Result<Self, Refused> {
         let Header { algorithm, typ, .. } = header;
         // Bound to a key that its sender has to prove (RFC 8705, RFC 9449): nobody proved it here.
         if members.contains_key("cnf") {
@@ -44,8 +50,14 @@ impl Claims {
             algorithm,
             typ,
             issuer: issuer(&members)?.to_owned(),
-            subject: subject(&members)?,
-            audiences: audiences(&members)?,
+            subject: match whose {
+                Whose::Issuer if !members.contains_key("sub") => String::new(),
+                Whose::Issuer | Whose::Subject => subject(&members)?,
+            },
+            audiences: match whose {
+                Whose::Issuer if !members.contains_key("aud") => Vec::new(),
+                Whose::Issuer | Whose::Subject => audiences(&members)?,
+            },
             id: match members.get("jti") {
                 None => None,
                 Some(Value::String(id)) => Some(id.clone()),

@@ -96,6 +96,18 @@ impl KeySet {
         if set.keys.is_empty() { Err(NoKeySet::NothingUsable { found }) } else { Ok(set) }
     }
 
+    /// The one public key of a SubjectPublicKeyInfo (RFC 5280), or the one secret; nothing where it is none
+    /// for this algorithm.
+    pub fn of_one(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let material = match algorithm.is_symmetric() {
+            true => algorithm.key(bytes),
+            false => algorithm.parsed(bytes),
+        };
+        let key =
+            material.map(|material| Key { id: None, verifiers: vec![Verifier { algorithm, material }] });
+        Self::of(key.into_iter().collect(), 1)
+    }
+
     /// Keys that we made ourselves.
     pub fn of_ours<'k>(keys: impl IntoIterator<Item = PublicKey<'k>>) -> Self {
         let mut found = 0;
@@ -236,21 +248,28 @@ impl Algorithm {
 
     /// A key in the form that its algorithm has; a point is checked to be on its curve.
     fn key(self, bytes: &[u8]) -> Option<Material> {
+        let fits = match self.arithmetic() {
+            Arithmetic::Hmac(least) => bytes.len() >= least,
+            Arithmetic::Rsa(_) => true,
+            Arithmetic::Curve { bytes: length, .. } => bytes.len() == 2 * length + 1,
+            Arithmetic::Ed25519 => bytes.len() == 32,
+        };
+        fits.then(|| self.parsed(bytes)).flatten()
+    }
+
+    /// The same, or a whole SubjectPublicKeyInfo.
+    fn parsed(self, bytes: &[u8]) -> Option<Material> {
         let (parsed, key) = match self.arithmetic() {
-            Arithmetic::Hmac(least) => {
-                let secret = (bytes.len() >= least).then(|| DecodingKey::from_secret(bytes))?;
-                return Some(Material::Known(self.known()?, secret));
+            Arithmetic::Hmac(_) => {
+                return Some(Material::Known(self.known()?, DecodingKey::from_secret(bytes)));
             }
             Arithmetic::Rsa(parameters) => {
                 (ParsedPublicKey::new(parameters, bytes), DecodingKey::from_rsa_der(bytes))
             }
-            Arithmetic::Curve { bytes: length, algorithm, .. } if bytes.len() == 2 * length + 1 => {
+            Arithmetic::Curve { algorithm, .. } => {
                 (ParsedPublicKey::new(algorithm, bytes), DecodingKey::from_ec_der(bytes))
             }
-            Arithmetic::Ed25519 if bytes.len() == 32 => {
-                (ParsedPublicKey::new(&ED25519, bytes), DecodingKey::from_ed_der(bytes))
-            }
-            Arithmetic::Curve { .. } | Arithmetic::Ed25519 => return None,
+            Arithmetic::Ed25519 => (ParsedPublicKey::new(&ED25519, bytes), DecodingKey::from_ed_der(bytes)),
         };
         let parsed = parsed.ok()?;
         Some(match self.known() {

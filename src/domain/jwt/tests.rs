@@ -14,6 +14,7 @@ const NOW: i64 = 1_800_000_000;
 fn rules(algorithm: Algorithm) -> Rules {
     Rules {
         issuer: "https://accounts.example".into(),
+        whose: Whose::Subject,
         audiences: Audiences::OneOf(vec!["orders".into(), "stock".into()]),
         algorithms: vec![algorithm],
         typ: None,
@@ -429,6 +430,29 @@ fn j10_a_subject_is_there_and_fits_into_a_header() {
     check(json!("a".repeat(256)),  Ok(()));
     check(json!("a".repeat(257)),  Err(Refused::Subject));
     check(json!("ålice"),          Ok(()));
+}
+
+#[test]
+fn a_consumer_speaks_for_itself_and_of_nobody_else() {
+    let mut bench = Bench::new(Algorithm::Es256);
+    bench.rules.whose = Whose::Issuer;
+    bench.rules.audiences = Audiences::AskedLater;
+    for name in ["sub", "aud"] {
+        bench.claims(&with(name, Value::Null), Ok(()));
+    }
+    bench.claims(&with("sub", json!(7)), Err(Refused::Subject));
+    bench.claims(&with("aud", json!(7)), Err(Refused::Audience));
+    bench.claims(&with("exp", Value::Null), Err(Refused::Times));
+    bench.claims(&with("iss", json!("other")), Err(Refused::Issuer));
+    // It has one key, whatever a token calls that.
+    for kid in ["k1", "k2"] {
+        bench.header(&json!({"alg": "ES256", "kid": kid}), Ok(()));
+    }
+    let token = bench.token(&with("iss", json!("a")));
+    assert_eq!(signer(token.as_bytes(), 8192).unwrap(), "a");
+    assert_eq!(signer(token.as_bytes(), 8), Err(Refused::TooLong));
+    assert_eq!(signer(b"a.b", 8192), Err(Refused::Form));
+    assert_eq!(signer(bench.token(&with("iss", json!(["a"]))).as_bytes(), 8192), Err(Refused::Issuer));
 }
 
 #[test]
