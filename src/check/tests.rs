@@ -11,7 +11,7 @@ use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
 use crate::domain::request::Header;
 use crate::domain::rights::Caller;
 use crate::explain::{Account, Description, explain};
-use crate::issue::{By, Issuer as Issues, KeyLives, NewConsumer};
+use crate::issue::{By, Issuer as Issues, NewConsumer};
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 use crate::telemetry::Readiness;
@@ -23,8 +23,6 @@ services:
   - {name: stock, paths: [/stock], authentication: {any: [jwt: {issuer: doorward}]}}
   - {name: both, paths: [/both], authentication: {all: [jwt: {issuer: doorward}, jwt: {issuer: doorward, cookies: [second], bearer: false}]}}
 "#;
-
-const LIVES: KeyLives = KeyLives { signs: Duration::from_secs(86_400), tokens: Duration::from_secs(3_600) };
 
 /// Doorward's own tokens, from the mint to the decision.
 struct Mint {
@@ -82,7 +80,7 @@ impl Mint {
 async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
     let mint = Mint::new();
     Mint::is(&mint.ask("/orders", "a.b.c").await, Some("jwt_unknown_key"));
-    mint.issues.tend_signing_keys(LIVES).await.unwrap();
+    mint.issues.tend_signing_keys().await.unwrap();
     let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
     let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
     let orders = mint.catalog.load().opens("orders").unwrap().service.to_string();
@@ -102,9 +100,9 @@ async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
     let nobody = mint.token(Uuid::from_u128(7), &[EVERY_SERVICE]).await;
     Mint::is(&mint.ask("/orders", &nobody).await, Some("consumer_unknown"));
 
-    mint.issues.rotate_signing_keys(LIVES).await.unwrap();
+    mint.issues.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
     Mint::is(&mint.ask("/orders", &all).await, None);
-    mint.issues.rotate_signing_keys(LIVES).await.unwrap();
+    mint.issues.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
     Mint::is(&mint.ask("/orders", &all).await, None);
     mint.hand.advance(Duration::from_secs(3_630));
     Mint::is(&mint.ask("/orders", &all).await, Some("jwt_expired"));
@@ -113,7 +111,7 @@ async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
 #[tokio::test]
 async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
     let mint = Mint::new();
-    mint.issues.tend_signing_keys(LIVES).await.unwrap();
+    mint.issues.tend_signing_keys().await.unwrap();
     let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
     let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
     let token = mint.token(alice, &[EVERY_SERVICE]).await;

@@ -26,7 +26,7 @@ use crate::config::{Basis, Config};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
-use crate::issue::{Issuer, ObjectLimits, Reach};
+use crate::issue::{Issuer, KeyLives, ObjectLimits, Reach};
 use crate::replica::Replica;
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -339,6 +339,7 @@ fn issuer(config: &Config, clock: &Clock, backing: &Backing, compiler: Arc<Compi
         .with_reach(reach(config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
+        .with_key_lives(key_lives(config))
 }
 
 fn admin(config: &Config, clock: &Clock, backing: &Backing, issuer: Arc<Issuer>) -> Router {
@@ -349,6 +350,11 @@ fn admin(config: &Config, clock: &Clock, backing: &Backing, issuer: Arc<Issuer>)
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     };
     admin::socket(admin::router(admin, Desk::new()))
+}
+
+/// For how long signing keys are put to what.
+pub(super) fn key_lives(config: &Config) -> KeyLives {
+    KeyLives { signs: config.lifetimes.signing_key.value.0, tokens: config.lifetimes.jwt.value.0 }
 }
 
 /// How many objects of policy there may be, and how large.

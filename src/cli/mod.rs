@@ -18,6 +18,7 @@ mod object;
 mod remote;
 mod serve;
 mod service;
+mod signing_key;
 mod store;
 mod test;
 mod validate;
@@ -181,6 +182,9 @@ enum Command {
     /// As `admin-key delete`
     #[command(hide = true)]
     AdminKeyDelete(admin_key::Delete),
+    /// List, rotate and revoke what Doorward's own JWTs are signed with
+    #[command(subcommand)]
+    SigningKey(signing_key::Command),
     /// List what was changed and by whom, and see whether that log is whole
     #[command(subcommand)]
     Audit(audit::Command),
@@ -252,6 +256,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::AdminKeyCreate(create) => admin_key::run(common, admin_key::Command::Create(create))?,
         Command::AdminKeysList => admin_key::run(common, admin_key::Command::List)?,
         Command::AdminKeyDelete(delete) => admin_key::run(common, admin_key::Command::Delete(delete))?,
+        Command::SigningKey(command) => signing_key::run(common, command)?,
         Command::Audit(command) => audit::run(common, command)?,
         Command::Import(command) => import::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,

@@ -21,7 +21,7 @@ use self::watch::{
     Ready, count_instances, finish_deletions, tell_uses, tend_signing_keys, told_or_broken, watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
-use super::door::{PATIENCE, PAUSE, object_limits, reach};
+use super::door::{PATIENCE, PAUSE, key_lives, object_limits, reach};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
 use crate::http::{Peer, explain, status};
-use crate::issue::{Attempts, Issuer, KeyLives, self_test};
+use crate::issue::{Attempts, Issuer, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::reload::{Reloader, levels};
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
@@ -254,7 +254,8 @@ fn serve_until_told(
         .with_reach(reach(&config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
-        .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()));
+        .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()))
+        .with_key_lives(key_lives(&config));
     let issuer = Arc::new(issuer);
     let admin = Admin {
         issuer: Arc::clone(&issuer),
@@ -300,11 +301,7 @@ fn serve_until_told(
         tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store)));
         tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
         if config.public_url.is_some() {
-            let lives = KeyLives {
-                signs: config.lifetimes.signing_key.value.0,
-                tokens: config.lifetimes.jwt.value.0,
-            };
-            tasks.spawn(tend_signing_keys(Arc::clone(&issuer), lives, Arc::clone(&replica), clock.clone()));
+            tasks.spawn(tend_signing_keys(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
         }
         tasks.spawn({
             let issuer = Arc::clone(&issuer);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::signing_keys::{jwks, open, token_id};
+use super::signing_keys::{absent, jwks, open, token_id};
 use super::{Issuer, Refusal};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::jwt::{self, Refused, Rules};
@@ -45,7 +45,7 @@ impl Issuer {
         lifetime: Duration,
     ) -> Result<Minted, Refusal> {
         let issuer = self.public_url()?;
-        let keys = self.signing_keys().await?.ok_or_else(no_keys)?;
+        let keys = self.signing_keys().await?.ok_or_else(absent)?;
         let key = open(&self.ring, &keys.record.primary)?;
         let now = self.clock.now().unix();
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
@@ -94,7 +94,7 @@ impl Issuer {
     /// [`Refusal::NotFound`] where there is none: without `public_url`, and until the first keys were
     /// made; the store's.
     pub async fn key_set(&self) -> Result<Value, Refusal> {
-        let keys = self.signing_keys().await?.filter(|_| self.public_url.is_some()).ok_or_else(no_keys)?;
+        let keys = self.signing_keys().await?.filter(|_| self.public_url.is_some()).ok_or_else(absent)?;
         Ok(jwks(&keys.record))
     }
 
@@ -110,8 +110,4 @@ impl Issuer {
         let why = "is not configured, and JWTs of ours need it as their `iss`; add it";
         self.public_url.as_deref().ok_or_else(|| Refusal::Invalid { field: "public_url", why: why.into() })
     }
-}
-
-fn no_keys() -> Refusal {
-    Refusal::NotFound { what: "signing key", name: "primary".into() }
 }

@@ -79,6 +79,7 @@ pub struct Issuer {
     allow_weak: bool,
     /// The `iss` of our JWTs; `None`: there are none.
     public_url: Option<String>,
+    key_lives: KeyLives,
     hashing: Hashing,
 }
 
@@ -172,6 +173,7 @@ impl Issuer {
             attempts,
             allow_weak: false,
             public_url: None,
+            key_lives: KeyLives::default(),
             hashing: Hashing::default(),
         }
     }
@@ -193,6 +195,10 @@ impl Issuer {
 
     pub fn with_public_url(self, public_url: Option<String>) -> Self {
         Self { public_url, ..self }
+    }
+
+    pub fn with_key_lives(self, key_lives: KeyLives) -> Self {
+        Self { key_lives, ..self }
     }
 
     /// Whose chains of the audit log are written, and how many entries each of them keeps.

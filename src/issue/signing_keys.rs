@@ -30,8 +30,18 @@ pub struct KeyLives {
     pub tokens: Duration,
 }
 
+impl Default for KeyLives {
+    /// As in the configuration.
+    fn default() -> Self {
+        Self { signs: Duration::from_secs(30 * 86_400), tokens: Duration::from_secs(3_600) }
+    }
+}
+
 /// Clocks of instances and of those who verify may differ.
 const MARGIN: i64 = 300;
+
+/// Seconds in which whoever verifies our tokens has fetched the key set anew, as good as surely.
+const PUBLISHED: i64 = 600;
 
 impl Issuer {
     /// Brings the signing keys to where they should stand by now: makes the first ones, has the
@@ -41,34 +51,76 @@ impl Issuer {
     /// # Errors
     ///
     /// The store's.
-    pub async fn tend_signing_keys(&self, lives: KeyLives) -> Result<(), Refusal> {
+    pub async fn tend_signing_keys(&self) -> Result<(), Refusal> {
         let stored = self.stored_signing_keys().await?;
-        let now = self.clock.now();
+        let (now, lives) = (self.clock.now(), self.key_lives);
         let tended = match &stored {
             None => Some(self.first_signing_keys(now)?),
             Some((_, keys)) if age(&keys.primary, now) >= seconds(lives.signs) => {
-                Some(self.rotated(keys, lives, now)?)
+                Some(self.rotated(keys, now)?)
             }
             Some((_, keys)) => without_retired(keys, lives, now),
         };
         let Some(tended) = tended else { return Ok(()) };
-        match self.put_signing_keys(stored.map(|(record, _)| record), &tended).await {
+        let (by, before) = (By::doorward(), stored.map(|(record, _)| record));
+        match self.put_signing_keys(&by, ROTATE, before, tended).await {
             // Somebody else did it at the same moment.
             Ok(_) | Err(Refusal::Raced) => Ok(()),
             Err(refusal) => Err(refusal),
         }
     }
 
-    /// Has the staged key sign from now on, and stages a new one.
+    /// Has the staged key sign from now on, and stages a new one. Every token stays good. Not before
+    /// others can know the staged key, unless `now`.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotFound`] where there are none yet; [`Refusal::Raced`]; the store's.
-    pub async fn rotate_signing_keys(&self, lives: KeyLives) -> Result<Done<()>, Refusal> {
-        let absent = || Refusal::NotFound { what: "signing key", name: "primary".into() };
+    /// [`Refusal::NotFound`] where there are none yet; [`Refusal::Invalid`] where it is too early;
+    /// [`Refusal::Raced`]; the store's.
+    pub async fn rotate_signing_keys(&self, by: &By, now: bool) -> Result<Done<SigningKeysRecord>, Refusal> {
         let (record, keys) = self.stored_signing_keys().await?.ok_or_else(absent)?;
-        let rotated = self.rotated(&keys, lives, self.clock.now())?;
-        self.put_signing_keys(Some(record), &rotated).await
+        let published = age(&keys.staged, self.clock.now());
+        if published < PUBLISHED && !now {
+            let why = format!(
+                "the staged key was published {published} s ago, so whoever fetched the key set before would refuse \
+                 its tokens; wait until it is {PUBLISHED} s, or set this to true"
+            );
+            return Err(Refusal::Invalid { field: "now", why });
+        }
+        let rotated = self.rotated(&keys, self.clock.now())?;
+        self.put_signing_keys(by, ROTATE, Some(record), rotated).await
+    }
+
+    /// Takes a key away for good, because somebody else has it: every token of it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`]; [`Refusal::Raced`]; the store's.
+    pub async fn revoke_signing_key(&self, by: &By, id: &str) -> Result<Done<SigningKeysRecord>, Refusal> {
+        let none = || Refusal::NotFound { what: WHAT, name: id.to_owned() };
+        let (record, keys) = self.stored_signing_keys().await?.ok_or_else(none)?;
+        let left = if keys.primary.id == id {
+            let mut rotated = self.rotated(&keys, self.clock.now())?;
+            rotated.secondary.retain(|key| key.id != id);
+            rotated
+        } else if keys.staged.id == id {
+            SigningKeysRecord { staged: self.new_signing_key(self.clock.now())?, ..keys }
+        } else if keys.secondary.iter().any(|key| key.id == id) {
+            let secondary = keys.secondary.into_iter().filter(|key| key.id != id).collect();
+            SigningKeysRecord { secondary, ..keys }
+        } else {
+            return Err(none());
+        };
+        self.put_signing_keys(by, "signing_keys.revoke", Some(record), left).await
+    }
+
+    /// All there are; `None` where none were made yet.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn signing_key_records(&self) -> Result<Option<SigningKeysRecord>, Refusal> {
+        Ok(self.stored_signing_keys().await?.map(|(_, keys)| keys))
     }
 
     pub(super) async fn stored_signing_keys(&self) -> Result<Option<(Record, SigningKeysRecord)>, Refusal> {
@@ -81,21 +133,20 @@ impl Issuer {
 
     async fn put_signing_keys(
         &self,
+        by: &By,
+        verb: &'static str,
         before: Option<Record>,
-        keys: &SigningKeysRecord,
-    ) -> Result<Done<()>, Refusal> {
+        keys: SigningKeysRecord,
+    ) -> Result<Done<SigningKeysRecord>, Refusal> {
         let step = Step {
             table: Table::SigningKeys,
             name: Name::of(&SIGNING_KEYS),
             expect: before.map_or(Expect::Absent, |record| Expect::Revision(record.revision)),
             effect: Effect::Put(keys.encode()),
         };
-        let by = By::doorward();
-        self.write(by.does("signing_keys.rotate", SIGNING_KEYS), vec![step], ()).await.map_err(|refusal| {
-            match refusal {
-                Refusal::Store(StoreError::Conflict { .. }) => Refusal::Raced,
-                other => other,
-            }
+        self.write(by.does(verb, SIGNING_KEYS), vec![step], keys).await.map_err(|refusal| match refusal {
+            Refusal::Store(StoreError::Conflict { .. }) => Refusal::Raced,
+            other => other,
         })
     }
 
@@ -104,12 +155,8 @@ impl Issuer {
         Ok(SigningKeysRecord { staged, primary, secondary: Vec::new() })
     }
 
-    fn rotated(
-        &self,
-        keys: &SigningKeysRecord,
-        lives: KeyLives,
-        now: Timestamp,
-    ) -> Result<SigningKeysRecord, Refusal> {
+    fn rotated(&self, keys: &SigningKeysRecord, now: Timestamp) -> Result<SigningKeysRecord, Refusal> {
+        let lives = self.key_lives;
         let retired = SigningKeyRecord { private_key: None, since: now, ..keys.primary.clone() };
         let kept = keys.secondary.iter().filter(|key| !is_over(key, lives, now)).cloned();
         Ok(SigningKeysRecord {
@@ -188,6 +235,13 @@ fn without_retired(keys: &SigningKeysRecord, lives: KeyLives, now: Timestamp) ->
     (kept != *keys).then_some(kept)
 }
 
+const WHAT: &str = "signing key";
+const ROTATE: &str = "signing_keys.rotate";
+
+pub(super) fn absent() -> Refusal {
+    Refusal::NotFound { what: WHAT, name: "primary".into() }
+}
+
 /// A token's id.
 pub(super) fn token_id() -> String {
     Uuid::new_v4().to_string()
@@ -220,7 +274,7 @@ mod tests {
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
         let issuer = Issuer::new(store, ring(), clock, catalog);
-        (issuer.with_public_url(Some("https://auth.example.com".into())), hand)
+        (issuer.with_public_url(Some("https://auth.example.com".into())).with_key_lives(LIVES), hand)
     }
 
     async fn keys(issuer: &Issuer) -> SigningKeysRecord {
@@ -236,11 +290,13 @@ mod tests {
         let store = Arc::new(Memory::new());
         let (one, two) = (issuer(Arc::clone(&store)).0, issuer(Arc::clone(&store)).0);
         // Both have seen that there are none.
-        let (first, second) = tokio::join!(one.tend_signing_keys(LIVES), two.tend_signing_keys(LIVES));
+        let (first, second) = tokio::join!(one.tend_signing_keys(), two.tend_signing_keys());
         first.unwrap();
         second.unwrap();
         let made = keys(&one).await;
-        let absent = one.put_signing_keys(None, &two.first_signing_keys(one.clock.now()).unwrap()).await;
+        let absent = one
+            .put_signing_keys(&By::doorward(), ROTATE, None, two.first_signing_keys(one.clock.now()).unwrap())
+            .await;
         assert!(matches!(absent, Err(Refusal::Raced)));
         assert_eq!(keys(&two).await, made);
         assert!(made.staged.id != made.primary.id && made.secondary.is_empty());
@@ -252,16 +308,16 @@ mod tests {
     #[tokio::test]
     async fn a_rotation_breaks_no_token() {
         let (issuer, hand) = issuer(Arc::new(Memory::new()));
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         let before = keys(&issuer).await;
         let old = mint(&issuer, "all").await.token;
         hand.advance(DAY - Duration::from_secs(1));
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         assert_eq!(keys(&issuer).await, before, "not before its time");
 
         hand.advance(Duration::from_secs(1));
         let token = mint(&issuer, "all").await.token;
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         let after = keys(&issuer).await;
         assert_eq!(after.primary.id, before.staged.id);
         assert_eq!(after.secondary.iter().map(|key| &*key.id).collect::<Vec<_>>(), [&*before.primary.id]);
@@ -278,10 +334,10 @@ mod tests {
 
         // Until its last token has ended, and then it is gone.
         hand.advance(Duration::from_secs(3600 + 300));
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         assert_eq!(keys(&issuer).await.secondary.len(), 1);
         hand.advance(Duration::from_secs(1));
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         assert!(keys(&issuer).await.secondary.is_empty());
     }
 
@@ -291,7 +347,7 @@ mod tests {
         let (issuer, hand) = issuer(Arc::clone(&store));
         let without = issuer.mint(Uuid::from_u128(7), &["all".into()], Duration::from_secs(60)).await;
         assert!(matches!(without, Err(Refusal::NotFound { .. })), "there are no keys yet");
-        issuer.tend_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
         let Minted { token, expires_at, .. } = mint(&issuer, "all").await;
         assert_eq!(expires_at, Timestamp::from_unix(1_800_003_600));
         let refused = |expected: Refused, outcome: Result<Uuid, NotProven>| {
@@ -305,7 +361,7 @@ mod tests {
         refused(Refused::Signature, issuer.whose(&forged, "all").await);
         // Of another Doorward, which calls itself the same.
         let (other, _) = super::tests::issuer(Arc::new(Memory::new()));
-        other.tend_signing_keys(LIVES).await.unwrap();
+        other.tend_signing_keys().await.unwrap();
         let foreign = mint(&other, "all").await.token;
         refused(Refused::UnknownKey, issuer.whose(foreign.as_bytes(), "all").await);
         hand.advance(Duration::from_secs(3600 + 30));
@@ -323,8 +379,8 @@ mod tests {
     #[tokio::test]
     async fn anyone_can_verify_with_the_key_set_that_is_published() {
         let (issuer, _) = issuer(Arc::new(Memory::new()));
-        issuer.tend_signing_keys(LIVES).await.unwrap();
-        issuer.rotate_signing_keys(LIVES).await.unwrap();
+        issuer.tend_signing_keys().await.unwrap();
+        issuer.rotate_signing_keys(&By::doorward(), true).await.unwrap();
         let published = jwks(&keys(&issuer).await);
         assert_eq!(published["keys"].as_array().unwrap().len(), 3);
         assert!(!published.to_string().contains("\"d\""), "{published}");
@@ -335,6 +391,41 @@ mod tests {
         let claims = crate::domain::jwt::verify(token.as_bytes(), &rules, &set).unwrap();
         let names: Vec<_> = claims.members.keys().map(String::as_str).collect();
         assert_eq!(names, ["aud", "exp", "iat", "iss", "jti", "sub"]);
+    }
+
+    #[tokio::test]
+    async fn a_rotation_by_hand_waits_until_others_know_the_key_and_a_revocation_does_not() {
+        let by = By::doorward();
+        let (issuer, hand) = issuer(Arc::new(Memory::new()));
+        assert!(matches!(issuer.rotate_signing_keys(&by, true).await, Err(Refusal::NotFound { .. })));
+        issuer.tend_signing_keys().await.unwrap();
+        let first = keys(&issuer).await;
+        let of_first = mint(&issuer, "all").await.token;
+        hand.advance(Duration::from_secs(599));
+        let early = issuer.rotate_signing_keys(&by, false).await;
+        assert!(matches!(early, Err(Refusal::Invalid { field: "now", .. })));
+        hand.advance(Duration::from_secs(1));
+        let second = issuer.rotate_signing_keys(&by, false).await.unwrap().value;
+        assert_eq!((&second.primary.id, &second.secondary[0].id), (&first.staged.id, &first.primary.id));
+        issuer.whose(of_first.as_bytes(), "all").await.unwrap();
+
+        // Each where it stands, and its tokens with it.
+        let refused = |outcome: Result<Uuid, NotProven>| {
+            assert!(matches!(outcome, Err(NotProven::Refused(Refused::UnknownKey))), "{outcome:?}");
+        };
+        let of_second = mint(&issuer, "all").await.token;
+        issuer.revoke_signing_key(&by, &first.primary.id).await.unwrap();
+        refused(issuer.whose(of_first.as_bytes(), "all").await);
+        issuer.whose(of_second.as_bytes(), "all").await.unwrap();
+        let third = issuer.revoke_signing_key(&by, &second.primary.id).await.unwrap().value;
+        assert_eq!((&third.primary.id, third.secondary.len()), (&second.staged.id, 0));
+        refused(issuer.whose(of_second.as_bytes(), "all").await);
+        let of_third = mint(&issuer, "all").await.token;
+        let fourth = issuer.revoke_signing_key(&by, &third.staged.id).await.unwrap().value;
+        assert_eq!((fourth.primary == third.primary, fourth.staged == third.staged), (true, false));
+        issuer.whose(of_third.as_bytes(), "all").await.unwrap();
+        let gone = issuer.revoke_signing_key(&by, &third.staged.id).await;
+        assert!(matches!(gone, Err(Refusal::NotFound { .. })));
     }
 
     #[test]

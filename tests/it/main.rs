@@ -66,6 +66,7 @@ mod schemathesis;
 mod secrets;
 mod shadow;
 mod shared_store;
+mod signing_keys;
 mod straight;
 mod tables;
 mod tls;

@@ -13,7 +13,7 @@ use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::grpc::Health;
-use crate::issue::{Issuer, KeyLives, Reach};
+use crate::issue::{Issuer, Reach};
 use crate::replica::{self, Replica, Usage};
 use crate::store::Store;
 use crate::telemetry::{Readiness, Standing, Telemetry};
@@ -106,12 +106,7 @@ pub(super) async fn finish_deletions(issuer: Arc<Issuer>, replica: Arc<Replica>,
 
 /// Keeps the keys that JWTs are signed with young, for as long as the process lives. Warns once, until
 /// it goes well again.
-pub(super) async fn tend_signing_keys(
-    issuer: Arc<Issuer>,
-    lives: KeyLives,
-    replica: Arc<Replica>,
-    clock: Clock,
-) {
+pub(super) async fn tend_signing_keys(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
     let mut failing = false;
     let mut applied = replica.applied();
     // The sender lives as long as the replica, which is ours.
@@ -119,7 +114,7 @@ pub(super) async fn tend_signing_keys(
     loop {
         let mut pause = AGAIN;
         if replica.trust(clock.boottime()).is_ok() {
-            match issuer.tend_signing_keys(lives).await {
+            match issuer.tend_signing_keys().await {
                 Ok(()) => (failing, pause) = (false, TENDED),
                 Err(error) if !failing => {
                     warn!(%error, "the signing keys could not be looked after; tokens of the ones there are stay good");

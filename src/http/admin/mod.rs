@@ -22,6 +22,7 @@ mod objects;
 mod openapi;
 mod page;
 mod shape;
+mod signing_keys;
 mod status;
 mod store;
 mod tag;
@@ -82,6 +83,9 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(audit::list_audit))
         .route(Everything, routes!(audit::verify_audit))
         .route(Everything, routes!(import::import))
+        .route(Everything, routes!(signing_keys::list_signing_keys))
+        .route(Everything, routes!(signing_keys::rotate_signing_keys))
+        .route(Everything, routes!(signing_keys::revoke_signing_key))
         .route(Everything, routes!(status::status))
         .route(Everything, routes!(store::back_up))
         .merge(kong())

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -19,7 +18,7 @@ use super::{Auth, from_fn_with_state, router};
 use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::http::Peer;
-use crate::issue::{Issuer, KeyLives};
+use crate::issue::Issuer;
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 
@@ -44,18 +43,17 @@ async fn ask(router: Router, request: http::request::Builder, body: &str) -> (u1
 
 #[tokio::test]
 async fn the_key_set_is_there_for_everybody_once_there_are_keys() {
-    let lives = KeyLives { signs: Duration::from_secs(86_400), tokens: Duration::from_secs(3_600) };
     for (public_url, keys) in [(None, false), (None, true), (Some("https://auth.example.com"), false)] {
         let auth = auth(public_url);
         if keys {
-            auth.issuer.tend_signing_keys(lives).await.unwrap();
+            auth.issuer.tend_signing_keys().await.unwrap();
         }
         let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
         assert_eq!((status, body["code"].as_str()), (404, Some("not_found")), "{body}");
         assert_eq!(headers["cache-control"], "no-store", "an absent key set is not remembered");
     }
     let auth = auth(Some("https://auth.example.com"));
-    auth.issuer.tend_signing_keys(lives).await.unwrap();
+    auth.issuer.tend_signing_keys().await.unwrap();
     let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
     assert_eq!((status, body["keys"].as_array().unwrap().len()), (200, 2), "{body}");
     assert_eq!(headers["content-type"], "application/jwk-set+json");
