@@ -9,13 +9,13 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::api_key::ApiKey;
+use super::compiled::by_id;
 use super::fault::{Fault, quoted};
 use super::headers::Headers;
 use super::jwt::Jwt;
 use super::names::Names;
 use super::place::{At, Place};
 use super::static_token::StaticToken;
-use super::stored::by_id;
 use crate::domain;
 use crate::domain::authentication::Combine;
 use crate::domain::issuer::Issuer;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::authentication::Surroundings;
+use super::compiled::by_id;
 use super::directory::Directory;
 use super::fault::{Fault, quoted};
 use super::groups::check_group;
@@ -11,7 +12,6 @@ use super::lists::{find_all, read_all};
 use super::names::Names;
 use super::place::At;
 use super::services::path;
-use super::stored::by_id;
 use crate::domain::deployment;
 use crate::domain::role::RoleDemand;
 

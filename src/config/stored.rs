@@ -1,82 +1,25 @@
-//! What the store holds of policy: the same words as in the file, and the same faults.
+//! What the store holds of policy, behind what the file says: the same words, and the same faults.
 //!
 //! Whatever is wrong is one object's: that object is left out, so that nobody passes by it, and with
 //! it all that cannot be understood without it. The file, and what has nothing to do with it, stay.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::decode::decode;
-use super::deployments::{Deployment, planned};
+use super::Config;
+use super::compiled::Compiled;
+use super::deployments::planned;
 use super::fault::{Fault, Faults};
-use super::group::Group;
-use super::id::Id;
-use super::infrastructures::Infrastructure;
-use super::names::Names;
-use super::node::{Node, path_of};
-use super::permissions::Permission;
+use super::object::{Body, Kind, Object, Wrong, wrong};
 use super::place::{At, Place};
 use super::policy::{self, Resolved};
-use super::projects::Project;
-use super::roles::Role;
-use super::services::Service;
 use super::versions::Version;
-use super::{Config, directory::Directory};
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::verifier::{Peppers, Verifier};
-
-/// The kinds of object that the file or the store may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    Permission,
-    Role,
-    Project,
-    Group,
-    Infrastructure,
-    Service,
-    Version,
-    Deployment,
-}
-
-/// An object that the store holds, read.
-#[derive(Debug)]
-pub struct Object {
-    pub id: Uuid,
-    /// Objects are counted as they are made: the older one stands where two contradict each other.
-    pub sequence: u64,
-    /// Whose version it is.
-    pub service: Option<Uuid>,
-    /// In which places of this object are told from those of others, see [`Place::Object`].
-    serial: u32,
-    json: Value,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    Permission(Permission),
-    Role(Role),
-    Project(Project),
-    Group(Group),
-    Infrastructure(Infrastructure),
-    Service(Box<Service>),
-    Version(Box<Version>),
-    Deployment(Box<Deployment>),
-}
-
-/// What is wrong with an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// Which of its values: `rules[0].paths`; empty for the whole.
-    pub path: String,
-    pub why: String,
-}
 
 /// What every catalog begins with: the file's words, and the verifiers of its keys.
 pub struct Basis {
@@ -96,141 +39,6 @@ pub struct Declared {
     pub service: Option<Uuid>,
     /// As one would write it, without its id.
     pub settings: Value,
-}
-
-/// What came of the file and the store, besides the catalog.
-pub struct Compiled {
-    refused: HashMap<Uuid, Vec<Wrong>>,
-    names: Names,
-}
-
-static SERIAL: AtomicU32 = AtomicU32::new(0);
-
-impl Kind {
-    pub const ALL: [Self; 8] = [
-        Self::Permission,
-        Self::Role,
-        Self::Project,
-        Self::Group,
-        Self::Infrastructure,
-        Self::Service,
-        Self::Version,
-        Self::Deployment,
-    ];
-
-    /// In the singular. Stored: never rename.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Permission => "permission",
-            Self::Role => "role",
-            Self::Project => "project",
-            Self::Group => "group",
-            Self::Infrastructure => "infrastructure",
-            Self::Service => "service",
-            Self::Version => "version",
-            Self::Deployment => "deployment",
-        }
-    }
-
-    pub fn of(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-}
-
-impl Object {
-    /// Reads what was written or stored as the settings of this object.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is not as such settings have to be.
-    pub fn read(kind: Kind, id: Uuid, json: Value) -> Result<Self, Wrong> {
-        // Two billion reads are more than a process makes; and then places only point elsewhere.
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed) & (u32::MAX >> 1);
-        let tree = Node::of_json(&json, serial);
-        let given = Some(At { value: Id(id), place: tree.place });
-        let body = match kind {
-            Kind::Permission => decode(&tree).map(|it| Body::Permission(Permission { id: given, ..it })),
-            Kind::Role => decode(&tree).map(|it| Body::Role(Role { id: given, ..it })),
-            Kind::Project => decode(&tree).map(|it| Body::Project(Project { id: given, ..it })),
-            Kind::Group => decode(&tree).map(|it| Body::Group(Group { id: given, ..it })),
-            Kind::Infrastructure => {
-                decode(&tree).map(|it| Body::Infrastructure(Infrastructure { id: given, ..it }))
-            }
-            Kind::Service => decode(&tree).map(|it| Body::Service(Box::new(Service { id: given, ..it }))),
-            Kind::Version => decode(&tree).map(|it| Body::Version(Box::new(Version { id: given, ..it }))),
-            Kind::Deployment => {
-                decode(&tree).map(|it| Body::Deployment(Box::new(Deployment { id: given, ..it })))
-            }
-        };
-        let body = body.map_err(|fault| wrong(&json, &fault))?;
-        Ok(Self { id, sequence: 0, service: None, serial, json, body })
-    }
-
-    /// The same as whose version it is, and as the how manieth it was made.
-    #[must_use]
-    pub fn placed(self, service: Option<Uuid>, sequence: u64) -> Self {
-        Self { service, sequence, ..self }
-    }
-
-    pub fn kind(&self) -> Kind {
-        match self.body {
-            Body::Permission(_) => Kind::Permission,
-            Body::Role(_) => Kind::Role,
-            Body::Project(_) => Kind::Project,
-            Body::Group(_) => Kind::Group,
-            Body::Infrastructure(_) => Kind::Infrastructure,
-            Body::Service(_) => Kind::Service,
-            Body::Version(_) => Kind::Version,
-            Body::Deployment(_) => Kind::Deployment,
-        }
-    }
-
-    /// What it is called; deployments are called by what they are made of.
-    pub fn name(&self) -> Option<&str> {
-        Some(match &self.body {
-            Body::Permission(it) => &it.name,
-            Body::Role(it) => &it.name,
-            Body::Project(it) => &it.name,
-            Body::Group(it) => &it.name,
-            Body::Infrastructure(it) => &it.name,
-            Body::Service(it) => &it.name,
-            Body::Version(it) => &it.name,
-            Body::Deployment(_) => return None,
-        })
-    }
-
-    /// Its settings as they were written.
-    pub fn json(&self) -> &Value {
-        &self.json
-    }
-
-    /// Where its settings were changed only in what a default says, this is the same; without its id.
-    pub fn settings(&self) -> Value {
-        let mut settings = match &self.body {
-            Body::Permission(it) => serde_json::to_value(it),
-            Body::Role(it) => serde_json::to_value(it),
-            Body::Project(it) => serde_json::to_value(it),
-            Body::Group(it) => serde_json::to_value(it),
-            Body::Infrastructure(it) => serde_json::to_value(it),
-            Body::Service(it) => serde_json::to_value(it),
-            Body::Version(it) => serde_json::to_value(it),
-            Body::Deployment(it) => serde_json::to_value(it),
-        }
-        .unwrap_or_default();
-        if let Value::Object(map) = &mut settings {
-            map.remove("id");
-        }
-        settings
-    }
-}
-
-/// A fault of an object, told by path.
-fn wrong(json: &Value, fault: &Fault) -> Wrong {
-    let path = match fault.place {
-        Some(Place::Object { value, .. }) => path_of(json, value),
-        _ => String::new(),
-    };
-    Wrong { path, why: fault.said() }
 }
 
 impl Basis {
@@ -413,134 +221,4 @@ fn refuse(objects: &[&Object], blamed: HashMap<Uuid, Vec<Wrong>>, refused: &mut 
     for (id, wrong) in blamed {
         refused.entry(id).or_default().extend(wrong);
     }
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.path[..] {
-            "" => formatter.write_str(&self.why),
-            path => write!(formatter, "{path}: {}", self.why),
-        }
-    }
-}
-
-impl Compiled {
-    /// The objects that are left out, and why.
-    pub fn refused(&self) -> &HashMap<Uuid, Vec<Wrong>> {
-        &self.refused
-    }
-
-    /// Notes that an object is left out that was never compiled.
-    pub fn refuse(&mut self, id: Uuid, wrong: Wrong) {
-        self.refused.entry(id).or_default().push(wrong);
-    }
-
-    /// The object of that kind, in the file or usable in the store, by name or id: a deployment's name
-    /// is `orders/production`, a version's `orders/v1`.
-    pub fn find(&self, kind: Kind, reference: &str) -> Option<Uuid> {
-        self.directory(kind).lookup(reference)
-    }
-
-    pub fn name(&self, kind: Kind, id: &Uuid) -> Option<&str> {
-        self.directory(kind).name_of_id(id)
-    }
-
-    /// Why this reference is none.
-    pub fn unknown(&self, kind: Kind, reference: &str) -> String {
-        self.directory(kind).dangling(&At::assumed(reference.to_owned())).said()
-    }
-
-    /// A consumer that the file declares.
-    pub fn declared_consumer(&self, reference: &str) -> Option<Uuid> {
-        self.names.consumers.lookup(reference)
-    }
-
-    /// Writes ids where the settings name other objects, so that they go on meaning the same ones. What
-    /// is unknown stays as it is, for the compilation to complain about.
-    pub fn refer_by_id(&self, object: &mut Object) {
-        let names = &self.names;
-        match &mut object.body {
-            Body::Permission(_) | Body::Project(_) | Body::Group(_) => {}
-            Body::Role(role) => role.implies.iter_mut().for_each(|it| by_id(it, &names.roles)),
-            Body::Infrastructure(it) => it.grants = by_ids(std::mem::take(&mut it.grants), &names.groups),
-            Body::Service(service) => {
-                service.authentication.refer_by_id(names);
-                service.rules.iter_mut().for_each(|rule| rule.refer_by_id(names));
-                service.grants = by_ids(std::mem::take(&mut service.grants), &names.groups);
-            }
-            Body::Version(version) => version.policy.refer_by_id(names),
-            Body::Deployment(deployment) => {
-                if let Some(version) = &mut deployment.version
-                    && let Some(service) = names.services.name_of(&deployment.service)
-                    && let Some(id) = names.versions.lookup(&format!("{service}/{}", version.value))
-                {
-                    version.value = id.to_string();
-                }
-                by_id(&mut deployment.service, &names.services);
-                by_id(&mut deployment.infrastructure, &names.infrastructures);
-                if let Some(parts) = &mut deployment.r#override {
-                    parts.refer_by_id(names);
-                }
-            }
-        }
-    }
-
-    fn directory(&self, kind: Kind) -> &Directory {
-        let names = &self.names;
-        match kind {
-            Kind::Permission => &names.permissions,
-            Kind::Role => &names.roles,
-            Kind::Project => &names.projects,
-            Kind::Group => &names.groups,
-            Kind::Infrastructure => &names.infrastructures,
-            Kind::Service => &names.services,
-            Kind::Version => &names.versions,
-            Kind::Deployment => &names.deployments,
-        }
-    }
-}
-
-pub(super) fn by_id(reference: &mut At<String>, directory: &Directory) {
-    if let Some(id) = directory.lookup(reference) {
-        reference.value = id.to_string();
-    }
-}
-
-fn by_ids<P>(grants: super::Grants<P>, groups: &Directory) -> super::Grants<P> {
-    let entry = |(mut group, privileges): (At<String>, Vec<P>)| {
-        by_id(&mut group, groups);
-        (group, privileges)
-    };
-    grants.into_iter().map(entry).collect()
-}
-
-/// The settings of an object of this kind, as JSON Schema: names and plain types, without what is inside.
-pub fn object_schema(kind: Kind) -> Value {
-    let whole = match kind {
-        Kind::Permission => schemars::schema_for!(Permission),
-        Kind::Role => schemars::schema_for!(Role),
-        Kind::Project => schemars::schema_for!(Project),
-        Kind::Group => schemars::schema_for!(Group),
-        Kind::Infrastructure => schemars::schema_for!(Infrastructure),
-        Kind::Service => schemars::schema_for!(Service),
-        Kind::Version => schemars::schema_for!(Version),
-        Kind::Deployment => schemars::schema_for!(Deployment),
-    };
-    let whole = whole.to_value();
-    let mut properties = serde_json::Map::new();
-    for (name, property) in whole["properties"].as_object().into_iter().flatten() {
-        // Ids stand beside the settings, and versions are objects of their own.
-        if name == "id" || (name == "versions" && kind == Kind::Service) {
-            continue;
-        }
-        let mut kept = json!({});
-        for keyword in ["type", "description"] {
-            if let Some(value) = property.get(keyword) {
-                kept[keyword] = value.clone();
-            }
-        }
-        properties.insert(name.clone(), kept);
-    }
-    let required = whole.get("required").cloned().unwrap_or_else(|| json!([]));
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }

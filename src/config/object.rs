@@ -1,0 +1,237 @@
+//! An object of policy, wherever it is: what kinds there are, and how the settings of one are read.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::decode::decode;
+use super::deployments::Deployment;
+use super::fault::Fault;
+use super::group::Group;
+use super::id::Id;
+use super::infrastructures::Infrastructure;
+use super::node::{Node, path_of};
+use super::permissions::Permission;
+use super::place::{At, Place};
+use super::projects::Project;
+use super::roles::Role;
+use super::services::Service;
+use super::versions::Version;
+
+/// The kinds of object that the file or the store may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Permission,
+    Role,
+    Project,
+    Group,
+    Infrastructure,
+    Service,
+    Version,
+    Deployment,
+}
+
+/// An object that the store holds, read.
+#[derive(Debug)]
+pub struct Object {
+    pub id: Uuid,
+    /// Objects are counted as they are made: the older one stands where two contradict each other.
+    pub sequence: u64,
+    /// Whose version it is.
+    pub service: Option<Uuid>,
+    /// In which places of this object are told from those of others, see [`Place::Object`].
+    pub(super) serial: u32,
+    pub(super) json: Value,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Permission(Permission),
+    Role(Role),
+    Project(Project),
+    Group(Group),
+    Infrastructure(Infrastructure),
+    Service(Box<Service>),
+    Version(Box<Version>),
+    Deployment(Box<Deployment>),
+}
+
+/// What is wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which of its values: `rules[0].paths`; empty for the whole.
+    pub path: String,
+    pub why: String,
+}
+
+static SERIAL: AtomicU32 = AtomicU32::new(0);
+
+impl Kind {
+    pub const ALL: [Self; 8] = [
+        Self::Permission,
+        Self::Role,
+        Self::Project,
+        Self::Group,
+        Self::Infrastructure,
+        Self::Service,
+        Self::Version,
+        Self::Deployment,
+    ];
+
+    /// In the singular. Stored: never rename.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Permission => "permission",
+            Self::Role => "role",
+            Self::Project => "project",
+            Self::Group => "group",
+            Self::Infrastructure => "infrastructure",
+            Self::Service => "service",
+            Self::Version => "version",
+            Self::Deployment => "deployment",
+        }
+    }
+
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+impl Object {
+    /// Reads what was written or stored as the settings of this object.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is not as such settings have to be.
+    pub fn read(kind: Kind, id: Uuid, json: Value) -> Result<Self, Wrong> {
+        // Two billion reads are more than a process makes; and then places only point elsewhere.
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed) & (u32::MAX >> 1);
+        let tree = Node::of_json(&json, serial);
+        let given = Some(At { value: Id(id), place: tree.place });
+        let body = match kind {
+            Kind::Permission => decode(&tree).map(|it| Body::Permission(Permission { id: given, ..it })),
+            Kind::Role => decode(&tree).map(|it| Body::Role(Role { id: given, ..it })),
+            Kind::Project => decode(&tree).map(|it| Body::Project(Project { id: given, ..it })),
+            Kind::Group => decode(&tree).map(|it| Body::Group(Group { id: given, ..it })),
+            Kind::Infrastructure => {
+                decode(&tree).map(|it| Body::Infrastructure(Infrastructure { id: given, ..it }))
+            }
+            Kind::Service => decode(&tree).map(|it| Body::Service(Box::new(Service { id: given, ..it }))),
+            Kind::Version => decode(&tree).map(|it| Body::Version(Box::new(Version { id: given, ..it }))),
+            Kind::Deployment => {
+                decode(&tree).map(|it| Body::Deployment(Box::new(Deployment { id: given, ..it })))
+            }
+        };
+        let body = body.map_err(|fault| wrong(&json, &fault))?;
+        Ok(Self { id, sequence: 0, service: None, serial, json, body })
+    }
+
+    /// The same as whose version it is, and as the how manieth it was made.
+    #[must_use]
+    pub fn placed(self, service: Option<Uuid>, sequence: u64) -> Self {
+        Self { service, sequence, ..self }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self.body {
+            Body::Permission(_) => Kind::Permission,
+            Body::Role(_) => Kind::Role,
+            Body::Project(_) => Kind::Project,
+            Body::Group(_) => Kind::Group,
+            Body::Infrastructure(_) => Kind::Infrastructure,
+            Body::Service(_) => Kind::Service,
+            Body::Version(_) => Kind::Version,
+            Body::Deployment(_) => Kind::Deployment,
+        }
+    }
+
+    /// What it is called; deployments are called by what they are made of.
+    pub fn name(&self) -> Option<&str> {
+        Some(match &self.body {
+            Body::Permission(it) => &it.name,
+            Body::Role(it) => &it.name,
+            Body::Project(it) => &it.name,
+            Body::Group(it) => &it.name,
+            Body::Infrastructure(it) => &it.name,
+            Body::Service(it) => &it.name,
+            Body::Version(it) => &it.name,
+            Body::Deployment(_) => return None,
+        })
+    }
+
+    /// Its settings as they were written.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// Where its settings were changed only in what a default says, this is the same; without its id.
+    pub fn settings(&self) -> Value {
+        let mut settings = match &self.body {
+            Body::Permission(it) => serde_json::to_value(it),
+            Body::Role(it) => serde_json::to_value(it),
+            Body::Project(it) => serde_json::to_value(it),
+            Body::Group(it) => serde_json::to_value(it),
+            Body::Infrastructure(it) => serde_json::to_value(it),
+            Body::Service(it) => serde_json::to_value(it),
+            Body::Version(it) => serde_json::to_value(it),
+            Body::Deployment(it) => serde_json::to_value(it),
+        }
+        .unwrap_or_default();
+        if let Value::Object(map) = &mut settings {
+            map.remove("id");
+        }
+        settings
+    }
+}
+
+/// A fault of an object, told by path.
+pub(super) fn wrong(json: &Value, fault: &Fault) -> Wrong {
+    let path = match fault.place {
+        Some(Place::Object { value, .. }) => path_of(json, value),
+        _ => String::new(),
+    };
+    Wrong { path, why: fault.said() }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path[..] {
+            "" => formatter.write_str(&self.why),
+            path => write!(formatter, "{path}: {}", self.why),
+        }
+    }
+}
+
+/// The settings of an object of this kind, as JSON Schema: names and plain types, without what is inside.
+pub fn object_schema(kind: Kind) -> Value {
+    let whole = match kind {
+        Kind::Permission => schemars::schema_for!(Permission),
+        Kind::Role => schemars::schema_for!(Role),
+        Kind::Project => schemars::schema_for!(Project),
+        Kind::Group => schemars::schema_for!(Group),
+        Kind::Infrastructure => schemars::schema_for!(Infrastructure),
+        Kind::Service => schemars::schema_for!(Service),
+        Kind::Version => schemars::schema_for!(Version),
+        Kind::Deployment => schemars::schema_for!(Deployment),
+    };
+    let whole = whole.to_value();
+    let mut properties = serde_json::Map::new();
+    for (name, property) in whole["properties"].as_object().into_iter().flatten() {
+        // Ids stand beside the settings, and versions are objects of their own.
+        if name == "id" || (name == "versions" && kind == Kind::Service) {
+            continue;
+        }
+        let mut kept = json!({});
+        for keyword in ["type", "description"] {
+            if let Some(value) = property.get(keyword) {
+                kept[keyword] = value.clone();
+            }
+        }
+        properties.insert(name.clone(), kept);
+    }
+    let required = whole.get("required").cloned().unwrap_or_else(|| json!([]));
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
