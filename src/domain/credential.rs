@@ -60,6 +60,19 @@ pub enum Presented<'a> {
     Key(Cow<'a, [u8]>),
 }
 
+/// For methods that take what a place holds as it stands: an empty text is nothing.
+impl<'a> From<Found<'a>> for Presented<'a> {
+    fn from(found: Found<'a>) -> Self {
+        match found {
+            Found::Absent | Found::Unusable => Self::Nothing,
+            Found::Text(text) if text.is_empty() => Self::Nothing,
+            Found::Text(text) => Self::Key(text),
+            Found::Many => Self::Duplicate,
+            Found::Disguised => Self::Disguised,
+        }
+    }
+}
+
 impl Presented<'_> {
     fn name(&self) -> &'static str {
         match self {
@@ -109,12 +122,7 @@ impl StaticToken {
         for header in &self.headers {
             let presented = match header.as_str() {
                 "authorization" => bearer_key(request),
-                header => match find_header(request, header) {
-                    Found::Absent | Found::Unusable => Presented::Nothing,
-                    Found::Text(text) if text.is_empty() => Presented::Nothing,
-                    Found::Text(text) => Presented::Key(text),
-                    Found::Many | Found::Disguised => Presented::Duplicate,
-                },
+                header => find_header(request, header).into(),
             };
             witness.saw(|| Step::Looked {
                 method: "static_token",
@@ -157,14 +165,8 @@ impl Jwt {
         let cookies = self.cookies.iter().map(|name| (name, Place::Cookie, cookie::find(request, name)));
         let parameters = self.query.iter().map(|name| (name, Place::Query, in_query(name)));
         for (name, place, found) in cookies.chain(parameters) {
-            let presented = match found {
-                Found::Absent | Found::Unusable => Presented::Nothing,
-                Found::Text(text) if text.is_empty() => Presented::Nothing,
-                Found::Text(text) => Presented::Key(text),
-                Found::Many => Presented::Duplicate,
-                Found::Disguised => Presented::Disguised,
-            };
-            if saw(name, place, presented.clone()) != Presented::Nothing {
+            let presented = saw(name, place, found.into());
+            if presented != Presented::Nothing {
                 return presented;
             }
         }

@@ -1,23 +1,16 @@
 //! The admin API does what it says of itself: schemathesis makes requests of its description, good ones
 //! and bad ones, and finds no 5xx, no status that is not described and no answer of another form.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::admin::{admin_key, ask};
+use crate::rig::tools;
 use crate::world::{HOUSE, start_doorward};
 
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
-
-fn schemathesis() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools.sh");
-    let found = Command::new(script).arg("schemathesis").stderr(Stdio::inherit()).output().unwrap();
-    assert!(found.status.success(), "no schemathesis");
-    String::from_utf8(found.stdout).unwrap().trim().to_owned()
-}
 
 #[test]
 fn the_admin_api_is_as_it_is_described_with_and_without_a_key() {
@@ -34,7 +27,7 @@ fn the_admin_api_is_as_it_is_described_with_and_without_a_key() {
     let description = folder.path().join("openapi.json");
     std::fs::write(&description, described.to_string()).unwrap();
 
-    let program = schemathesis();
+    let program = tools::program("schemathesis").unwrap_or_else(|message| panic!("{message}"));
     let url = format!("http://{}", doorward.admin_address());
     let bearer = format!("Authorization: Bearer {key}");
     for header in [Some(&bearer), None] {

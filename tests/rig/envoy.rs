@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Outcome;
 use super::http1::{request, send};
 use super::process::Process;
 use super::wait::until;
+use super::{Outcome, tools};
 
 /// Running, with its listeners by name.
 pub struct Envoy {
@@ -21,21 +21,6 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Where Envoy is; `tests/tools.sh` finds it or installs it.
-    ///
-    /// # Errors
-    ///
-    /// What the script says.
-    pub fn program() -> Outcome<PathBuf> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools.sh");
-        let output =
-            Command::new(script).arg("envoy").output().map_err(|e| format!("{script} cannot be run: {e}"))?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
-    }
-
     /// Starts Envoy with the text of a configuration, YAML or JSON, and waits until it is live: its
     /// clusters have been checked, its listeners are open. `folder` takes its files.
     ///
@@ -43,7 +28,7 @@ impl Envoy {
     ///
     /// Its last words.
     pub fn start(folder: &Path, config: &str, concurrency: u32) -> Outcome<Self> {
-        let program = Self::program()?;
+        let program = tools::program("envoy")?;
         let file = written(folder, config)?;
         let admin_file = folder.join("envoy.admin");
         let mut command = Command::new(program);
@@ -65,7 +50,7 @@ impl Envoy {
     /// Envoy would not start with it.
     pub fn validate(folder: &Path, config: &str) -> Outcome<()> {
         let file = written(folder, config)?;
-        let output = Command::new(Self::program()?)
+        let output = Command::new(tools::program("envoy")?)
             .args(["--mode", "validate", "--log-level", "warning", "-c"])
             .arg(&file)
             .output()

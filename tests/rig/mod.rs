@@ -10,6 +10,7 @@ pub mod process;
 pub mod proxy;
 pub mod redis;
 pub mod sample;
+pub mod tools;
 pub mod wait;
 pub mod wiring;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use redis::{Connection, FromRedisValue};
 
-use super::Outcome;
 use super::process::{Process, Signal};
 use super::wait::until;
+use super::{Outcome, tools};
 
 /// Ended when dropped, however it was left.
 pub struct Redis {
@@ -23,21 +23,6 @@ pub struct Redis {
 const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 impl Redis {
-    /// The program, found or installed by `tests/tools.sh`.
-    ///
-    /// # Errors
-    ///
-    /// There is none and it cannot be installed.
-    pub fn program() -> Outcome<PathBuf> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools.sh");
-        let output = Command::new(&script).arg("redis").output();
-        let output = output.map_err(|e| format!("{} cannot be run: {e}", script.display()))?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).trim().into())
-    }
-
     /// Starts one in `folder` with `options` beside those that make it durable.
     ///
     /// # Errors
@@ -107,7 +92,7 @@ impl Redis {
     ///
     /// Its last words.
     pub fn resume(&mut self) -> Outcome<()> {
-        let mut command = Command::new(Self::program()?);
+        let mut command = Command::new(tools::program("redis")?);
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"]);
         command.arg(&self.folder).args(DURABLE).args(&self.options);
         let mut process = Process::start("Redis", command, &self.folder.join("redis.log"))?;
@@ -190,7 +175,7 @@ impl Sentinel {
             of.port
         );
         std::fs::write(&file, config).map_err(|e| format!("{}: {e}", file.display()))?;
-        let mut command = Command::new(Redis::program()?);
+        let mut command = Command::new(tools::program("redis")?);
         command.arg(&file).arg("--sentinel");
         let process = Process::start("Sentinel", command, &folder.join("sentinel.log"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));

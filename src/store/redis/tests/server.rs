@@ -1,5 +1,8 @@
 //! A Redis of one test.
 
+#[path = "../../../../tests/rig/tools.rs"]
+mod tools;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -138,14 +141,8 @@ pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Found or installed by `tests/tools.sh`, as for the integration tests.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools.sh");
-    let output = Command::new(script).arg("redis").output();
-    let output = output.unwrap_or_else(|error| panic!("{script} cannot be run: {error}"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().into()
-});
+static PROGRAM: LazyLock<PathBuf> =
+    LazyLock::new(|| tools::program("redis").unwrap_or_else(|message| panic!("{message}")));
 
 /// `None` where it ends at once.
 fn spawn(folder: &TempDir, port: u16, arguments: &[String]) -> Option<Child> {
