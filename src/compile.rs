@@ -4,6 +4,7 @@
 //! needs, and swapped whole; an object that cannot be used is left out and reported.
 
 mod edition;
+mod effective;
 mod shown;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,5 +109,59 @@ fn report(before: &Edition, after: &Edition) {
     }
     if before.refused().is_empty() && !after.refused().is_empty() {
         warn!(objects = after.refused().len(), "stored objects are left out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::channel;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::domain::verifier::Pepper;
+    use crate::store::record::ObjectRecord;
+
+    fn infrastructure(number: u128) -> Arc<ObjectRecord> {
+        Arc::new(ObjectRecord {
+            id: Uuid::from_u128(number),
+            kind: "infrastructure".into(),
+            settings: format!(r#"{{"name":"i{number}"}}"#),
+            service: None,
+            owner: None,
+            tags: Vec::new(),
+            created_at: Timestamp::from_unix(0),
+            updated_at: Timestamp::from_unix(0),
+            sequence: 1,
+        })
+    }
+
+    /// However long it takes: here it takes until whoever decides has looked at everything.
+    #[test]
+    fn a_catalog_that_is_being_made_holds_up_nobody_who_decides() {
+        let compiler = Arc::new(Compiler::of_nothing(&Peppers::new(vec![Pepper::new(&[1; 32])])));
+        let (begun, has_begun) = channel();
+        let (looked, has_looked) = channel::<()>();
+        let making = std::thread::spawn({
+            let compiler = Arc::clone(&compiler);
+            move || {
+                compiler.make(|before| {
+                    begun.send(()).unwrap();
+                    has_looked.recv().unwrap();
+                    let objects = BTreeMap::from([(Uuid::from_u128(1), infrastructure(1))]);
+                    before.with_stored(crate::replica::Stored { guard: None, objects })
+                });
+            }
+        });
+        has_begun.recv().unwrap();
+        assert!(compiler.catalog().load().deployments().is_empty(), "checks have the one before");
+        assert_eq!(compiler.edition().objects().len(), 0);
+        looked.send(()).unwrap();
+        making.join().unwrap();
+        assert_eq!(compiler.edition().objects().len(), 1);
     }
 }

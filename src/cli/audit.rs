@@ -1,7 +1,7 @@
 //! `doorward audit list|verify`.
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::door::Door;
 use super::{Common, Failure, cell, table};
@@ -16,6 +16,12 @@ pub enum Command {
     /// Look for entries that were removed, changed or moved
     #[command(after_help = "Example: doorward audit verify")]
     Verify,
+    /// List the chains of entries: each instance that ever wrote has its own
+    #[command(after_help = "Example: doorward audit chains")]
+    Chains,
+    /// End the chain of an instance that is gone: one that is whole, and was not written to for a day
+    #[command(after_help = "Example: doorward audit retire 0196a1f0-0000-7000-8000-000000000001")]
+    Retire { chain: uuid::Uuid },
 }
 
 #[derive(clap::Args)]
@@ -44,6 +50,8 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     match command {
         Command::List(asked) => list(common, &asked),
         Command::Verify => verify(common),
+        Command::Chains => chains(common),
+        Command::Retire { chain } => retire(common, chain),
     }
 }
 
@@ -85,6 +93,24 @@ fn entries(rows: &[Value]) -> String {
         })
         .collect();
     table(&columns, &rows)
+}
+
+fn chains(common: &Common) -> Result<(), Failure> {
+    let found = Door::open(common)?.get("/audit/chains")?;
+    common.print(&found["data"], |rows| {
+        let columns = ["id", "own", "first", "last", "newest"];
+        let row = |row: &Value| {
+            let newest = Moment(Timestamp::from_unix(row["at"].as_i64().unwrap_or_default())).to_string();
+            vec![cell(&row["id"]), cell(&row["own"]), cell(&row["first"]), cell(&row["last"]), newest]
+        };
+        let rows: Vec<_> = rows.as_array().into_iter().flatten().map(row).collect();
+        table(&columns, &rows)
+    })
+}
+
+fn retire(common: &Common, chain: uuid::Uuid) -> Result<(), Failure> {
+    Door::open(common)?.delete(&format!("/audit/chains/{chain}"))?;
+    common.print(&json!({ "retired": chain }), |_| format!("the chain {chain} is ended\n"))
 }
 
 fn verify(common: &Common) -> Result<(), Failure> {

@@ -97,7 +97,10 @@ impl Door {
     }
 
     fn remote(common: &Common, url: &str) -> Result<Self, Failure> {
-        Ok(Self { runtime: super::runtime()?, way: Way::Remote(Remote::new(url, common.ca.as_deref())?) })
+        Ok(Self {
+            runtime: super::runtime()?,
+            way: Way::Remote(Remote::new(url, common.ca.as_deref(), common.identity.as_deref())?),
+        })
     }
 
     fn open_with(

@@ -59,7 +59,14 @@ impl Failure {
 }
 
 #[derive(Parser)]
-#[command(name = "doorward", version, about, disable_help_subcommand = true)]
+#[command(
+    name = "doorward",
+    version,
+    about,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 refused or not found, 2 wrong usage or configuration, 3 no server or store to \
+                  talk to.\nExample: doorward --config doorward.yaml"
+)]
 struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -80,6 +87,9 @@ pub struct Common {
     /// Authorities, in PEM, one of which must have signed the certificate of an `https` server
     #[arg(long, global = true, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// A certificate and its key, in PEM, for an `https` server that asks for one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
     /// How answers are printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -119,8 +129,10 @@ impl Networks {
 #[derive(Subcommand)]
 enum Command {
     /// Run the server (the default)
+    #[command(after_help = "Example: doorward serve --config /etc/doorward/doorward.yaml")]
     Serve(serve::Arguments),
     /// Check the configuration file and say what is wrong with it
+    #[command(after_help = "Example: doorward validate --config doorward.yaml")]
     Validate,
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
@@ -174,13 +186,13 @@ enum Command {
     #[command(subcommand)]
     AdminKey(admin_key::Command),
     /// As `admin-key create`
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example: doorward admin-key-create")]
     AdminKeyCreate(admin_key::Create),
     /// As `admin-key list`
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example: doorward admin-keys-list")]
     AdminKeysList,
     /// As `admin-key delete`
-    #[command(hide = true)]
+    #[command(hide = true, after_help = "Example: doorward admin-key-delete dw_admin_0123456789ab")]
     AdminKeyDelete(admin_key::Delete),
     /// List, rotate and revoke what Doorward's own JWTs are signed with
     #[command(subcommand)]
@@ -201,12 +213,14 @@ enum Command {
     #[command(after_help = "Example: doorward completions bash > /etc/bash_completion.d/doorward")]
     Completions { shell: clap_complete::Shell },
     /// Print the version
+    #[command(after_help = "Example: doorward version")]
     Version,
 }
 
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// The JSON Schema of the configuration file
+    #[command(after_help = "Example: doorward config schema > doorward.schema.json")]
     Schema,
     /// The settings in force, without secrets, and where each comes from
     #[command(after_help = "Example: doorward config show --effective orders/production")]
@@ -238,7 +252,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Config(ConfigCommand::Schema) => config::schema()?,
         Command::Config(ConfigCommand::Show { effective }) => {
-            return config::show(&common.read(&[]), effective.as_deref(), as_json);
+            return config::show(common, &common.read(&[]), effective.as_deref(), as_json);
         }
         Command::Explain(arguments) => explain::run(common, *arguments)?,
         Command::Bench(arguments) => bench::run(common, *arguments)?,
@@ -413,6 +427,60 @@ mod tests {
     use std::os::unix::ffi::OsStringExt as _;
 
     use super::*;
+
+    /// Every command that does something, by the words that lead to it.
+    fn leaves(command: &clap::Command, path: &[String]) -> Vec<(Vec<String>, clap::Command)> {
+        let path: Vec<String> = path.iter().cloned().chain([command.get_name().to_owned()]).collect();
+        let below = command.get_subcommands().flat_map(|below| leaves(below, &path));
+        let below: Vec<_> = below.collect();
+        if below.is_empty() { vec![(path, command.clone())] } else { below }
+    }
+
+    /// As a shell splits a line, up to where it sends the output elsewhere.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for letter in line.chars().chain([' ']) {
+            match (letter, quote) {
+                (_, Some(open)) if letter == open => quote = None,
+                (_, None) if letter == '\'' || letter == '"' => quote = Some(letter),
+                (' ' | '\n', None) if !word.is_empty() => words.push(std::mem::take(&mut word)),
+                (' ' | '\n', None) => {}
+                ('>' | '<' | '|', None) => break,
+                _ => word.push(letter),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_each_is_one_of_that_command() {
+        let all = leaves(&Arguments::command(), &[]);
+        assert!(all.len() >= 60, "{}", all.len());
+        for (path, command) in all {
+            let name = path.join(" ");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.split_once("Example: ").map_or("", |(_, examples)| examples);
+            let lines = examples.lines().map(|line| line.trim().trim_start_matches("Example: "));
+            let examples: Vec<&str> = lines.filter(|line| line.starts_with("doorward ")).collect();
+            assert!(!examples.is_empty(), "`{name} --help` has no example");
+            assert!(command.get_about().is_some(), "`{name}` says nothing of itself");
+            for example in examples {
+                let parsed = Arguments::command().try_get_matches_from(words(example));
+                let parsed = parsed.unwrap_or_else(|error| panic!("{name}: {example}\n{error}"));
+                let (mut found, mut at) = (vec!["doorward".to_owned()], &parsed);
+                while let Some((below, matches)) = at.subcommand() {
+                    found.push(below.to_owned());
+                    at = matches;
+                }
+                assert_eq!(found, path, "{example}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_clap_is_told_of_commands_is_sound() {
+        Arguments::command().debug_assert();
+    }
 
     #[test]
     fn a_variable_that_is_no_text_stops_nobody() {

@@ -25,7 +25,7 @@ impl Remote {
     ///
     /// [`Failure::Usage`] for what is no URL of a listener, without a key, and for `https` without the
     /// authority of its certificate: the key must not be told to anybody else.
-    pub(super) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str, ca: Option<&Path>, identity: Option<&Path>) -> Result<Self, Failure> {
         let place = health::place(url).ok_or_else(|| {
             Failure::Usage(format!("found `--url {url}`, expected the admin listener: http://127.0.0.1:8001"))
         })?;
@@ -40,7 +40,11 @@ impl Remote {
         bearer.set_sensitive(true);
         let tls = match (place.tls, ca) {
             (false, _) => None,
-            (true, Some(ca)) => Some(Tls::new(Some(ca), None).map_err(Failure::Usage)?),
+            (true, Some(ca)) => {
+                // One file has both.
+                let pair = identity.map(|file| (file, file));
+                Some(Tls::new(Some(ca), pair).map_err(Failure::Usage)?)
+            }
             (true, None) => {
                 let message = "an https URL needs `--ca FILE`: the authority of that listener's certificate";
                 return Err(Failure::Usage(message.into()));

@@ -136,10 +136,10 @@ impl Stored {
 }
 
 fn read(record: &ObjectRecord) -> Result<Object, Wrong> {
-    let whole = |why: String| Wrong { path: String::new(), why };
     let kind = Kind::of(&record.kind)
-        .ok_or_else(|| whole("it is of a kind that this version of Doorward does not know".to_owned()))?;
-    let settings = serde_json::from_str(&record.settings).map_err(|error| whole(error.to_string()))?;
+        .ok_or_else(|| Wrong::of_whole("it is of a kind that this version of Doorward does not know"))?;
+    let settings =
+        serde_json::from_str(&record.settings).map_err(|error| Wrong::of_whole(error.to_string()))?;
     Ok(Object::read(kind, record.id, settings)?.placed(record.service, record.sequence))
 }
 

@@ -37,8 +37,9 @@ impl Compiled {
     }
 
     /// Why this reference is none.
-    pub fn unknown(&self, kind: Kind, reference: &str) -> String {
-        self.directory(kind).dangling(&At::assumed(reference.to_owned())).said()
+    pub fn unknown(&self, kind: Kind, reference: &str) -> Wrong {
+        let fault = self.directory(kind).dangling(&At::assumed(reference.to_owned()));
+        Wrong { brief: fault.brief().map(str::to_owned), ..Wrong::of_whole(fault.said()) }
     }
 
     /// A consumer that the file declares.

@@ -89,7 +89,8 @@ impl Directory {
             _ => format!("expected a name or id from `{}`", self.list),
         };
         let message = format!("unknown {} {}, {expected}", self.kind, quoted(reference));
-        Fault::new(reference.place, message).hint(reference, names)
+        let brief = format!("unknown {} {}", self.kind, quoted(reference));
+        Fault::new(reference.place, message).briefly(brief).hint(reference, names)
     }
 }
 

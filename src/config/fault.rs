@@ -21,8 +21,10 @@ pub(super) struct Fault {
     /// `None`: not known yet; whoever knows fills it in.
     pub place: Option<Place>,
     pub message: String,
+    /// The same for whoever may not know what else there is; `None`: the message names nothing else.
+    brief: Option<String>,
     /// What was found, and what may have been meant by it.
-    hint: Option<(String, String)>,
+    hint: Option<Box<(String, String)>>,
     excerpt: Excerpt,
 }
 
@@ -67,7 +69,7 @@ impl Fault {
     }
 
     fn somewhere(message: String) -> Self {
-        Self { place: None, message, hint: None, excerpt: Excerpt::Line }
+        Self { place: None, message, brief: None, hint: None, excerpt: Excerpt::Line }
     }
 
     /// A fault of which the value must not be shown, for it may be a secret.
@@ -77,14 +79,24 @@ impl Fault {
 
     /// Adds `did you mean …` where one of `known` is close to `found`.
     pub(super) fn hint<'a>(mut self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        self.hint = closest(found, known).map(|meant| (found.to_owned(), meant.to_owned()));
+        self.hint = closest(found, known).map(|meant| Box::new((found.to_owned(), meant.to_owned())));
         self
+    }
+
+    /// Adds what is said where the message, or its hint, would tell of other objects.
+    pub(super) fn briefly(mut self, brief: impl Into<String>) -> Self {
+        self.brief = Some(brief.into());
+        self
+    }
+
+    pub(super) fn brief(&self) -> Option<&str> {
+        self.brief.as_deref()
     }
 
     /// What is wrong, and what may have been meant, where there is no line to show.
     pub(super) fn said(&self) -> String {
         match &self.hint {
-            Some((_, meant)) => format!("{}; did you mean `{meant}`?", self.message),
+            Some(hint) => format!("{}; did you mean `{}`?", self.message, hint.1),
             None => self.message.clone(),
         }
     }
@@ -181,14 +193,14 @@ pub(super) fn choice(words: &[&str]) -> String {
 
 impl Source {
     pub(super) fn report(&self, fault: Fault) -> Remark {
-        let Fault { place, mut message, hint, excerpt } = fault;
+        let Fault { place, mut message, hint, excerpt, .. } = fault;
         let remark = match place.unwrap_or_default() {
             Place::Default => Remark { file: self.file.clone(), ..Remark::bare() },
             Place::Object { .. } => Remark::bare(),
             Place::Overlay(index) => {
                 let overlay = self.overlays.get(index as usize);
-                if let Some((found, meant)) = hint {
-                    let meant = overlay.map_or_else(|| meant.clone(), |it| it.corrected(&found, &meant));
+                if let Some((found, meant)) = hint.as_deref() {
+                    let meant = overlay.map_or_else(|| meant.clone(), |it| it.corrected(found, meant));
                     message += &format!("; did you mean `{meant}`?");
                 }
                 let file = overlay.map(|overlay| overlay.origin.clone());
@@ -202,7 +214,7 @@ impl Source {
                 ..Remark::bare()
             },
         };
-        if let Some((_, meant)) = hint {
+        if let Some((_, meant)) = hint.as_deref() {
             message += &format!("; did you mean `{meant}`?");
         }
         Remark { message, ..remark }

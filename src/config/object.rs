@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::decode::decode;
@@ -65,6 +65,8 @@ pub struct Wrong {
     /// Which of its values: `rules[0].paths`; empty for the whole.
     pub path: String,
     pub why: String,
+    /// The same for whoever may not know what else there is; `None`: it names nothing else.
+    pub brief: Option<String>,
 }
 
 static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -193,7 +195,23 @@ pub(super) fn wrong(json: &Value, fault: &Fault) -> Wrong {
         Some(Place::Object { value, .. }) => path_of(json, value),
         _ => String::new(),
     };
-    Wrong { path, why: fault.said() }
+    Wrong { brief: fault.brief().map(str::to_owned), ..Wrong::at(path, fault.said()) }
+}
+
+impl Wrong {
+    pub fn at(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into(), brief: None }
+    }
+
+    pub fn of_whole(why: impl Into<String>) -> Self {
+        Self::at("", why)
+    }
+
+    /// Without the names of other objects.
+    #[must_use]
+    pub fn discreet(self) -> Self {
+        Self { why: self.brief.unwrap_or(self.why), path: self.path, brief: None }
+    }
 }
 
 impl fmt::Display for Wrong {
@@ -203,35 +221,4 @@ impl fmt::Display for Wrong {
             path => write!(formatter, "{path}: {}", self.why),
         }
     }
-}
-
-/// The settings of an object of this kind, as JSON Schema: names and plain types, without what is inside.
-pub fn object_schema(kind: Kind) -> Value {
-    let whole = match kind {
-        Kind::Permission => schemars::schema_for!(Permission),
-        Kind::Role => schemars::schema_for!(Role),
-        Kind::Project => schemars::schema_for!(Project),
-        Kind::Group => schemars::schema_for!(Group),
-        Kind::Infrastructure => schemars::schema_for!(Infrastructure),
-        Kind::Service => schemars::schema_for!(Service),
-        Kind::Version => schemars::schema_for!(Version),
-        Kind::Deployment => schemars::schema_for!(Deployment),
-    };
-    let whole = whole.to_value();
-    let mut properties = serde_json::Map::new();
-    for (name, property) in whole["properties"].as_object().into_iter().flatten() {
-        // Ids stand beside the settings, and versions are objects of their own.
-        if name == "id" || (name == "versions" && kind == Kind::Service) {
-            continue;
-        }
-        let mut kept = json!({});
-        for keyword in ["type", "description"] {
-            if let Some(value) = property.get(keyword) {
-                kept[keyword] = value.clone();
-            }
-        }
-        properties.insert(name.clone(), kept);
-    }
-    let required = whole.get("required").cloned().unwrap_or_else(|| json!([]));
-    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }

@@ -245,5 +245,9 @@ pub(super) fn clashing(config: &Config, clash: &Clash) -> Fault {
         place_of(first).describe(),
         clash.path
     );
-    Fault::new(place_of(second), message)
+    let brief = format!(
+        "another one answers to {host} and the path `{}` already; give this one other `hosts` or `paths`",
+        clash.path
+    );
+    Fault::new(place_of(second), message).briefly(brief)
 }

@@ -91,7 +91,7 @@ fn entry(out: &mut String, depth: usize, key: &str, value: &Value, path: &str, l
 
 /// A value on one line: JSON, which is YAML too once everything is escaped that is not printable
 /// there (YAML 1.2 section 5.1) or could disguise the line.
-pub(super) fn flow(value: &Value) -> String {
+pub fn flow(value: &Value) -> String {
     let mut line = String::new();
     for letter in value.to_string().chars() {
         // What is not ASCII stands in strings alone, and there an escape says the same.

@@ -126,7 +126,7 @@ impl Basis {
         parts.keys.extend(self.verifiers.iter().copied().zip(keys));
         let catalog = Catalog::new(parts).expect("the file alone was compiled before");
         let why = "it cannot be told what is wrong; no stored object is used";
-        let wrong = || vec![Wrong { path: String::new(), why: why.to_owned() }];
+        let wrong = || vec![Wrong::of_whole(why)];
         (catalog, Compiled { refused: objects.iter().map(|it| (it.id, wrong())).collect(), names })
     }
 
@@ -215,7 +215,7 @@ fn refuse(objects: &[&Object], blamed: HashMap<Uuid, Vec<Wrong>>, refused: &mut 
     for object in objects.iter().filter(|it| blamed.contains_key(&it.id)) {
         if let (Some(service), Some(name)) = (object.service, object.name()) {
             let why = format!("its version `{name}` cannot be used");
-            refused.entry(service).or_default().push(Wrong { path: String::new(), why });
+            refused.entry(service).or_default().push(Wrong::of_whole(why));
         }
     }
     for (id, wrong) in blamed {

@@ -216,113 +216,192 @@ impl Caller {
 mod tests {
     use super::Access::{Allowed, Forbidden, Hidden};
     use super::*;
+    use {InfrastructurePrivilege as I, ServicePrivilege as S};
 
     const MAKER: ConsumerId = Uuid::from_u128(1);
     const OTHER: ConsumerId = Uuid::from_u128(2);
 
-    fn consumer(id: ConsumerId, groups: &[&str]) -> Caller {
-        Caller::Consumer { id, groups: groups.iter().map(|group| (*group).to_owned()).collect() }
+    fn consumer(id: ConsumerId, groups: &str) -> Caller {
+        Caller::Consumer { id, groups: groups.split_whitespace().map(str::to_owned).collect() }
+    }
+
+    fn grant<P>(group: &str, privilege: P) -> Grant<P> {
+        Grant { group: group.to_owned(), privileges: vec![privilege] }
     }
 
     /// A group of its own for each privilege, so that a caller has what its groups are called.
-    fn service() -> Vec<Grant<ServicePrivilege>> {
-        let grant = |privilege: ServicePrivilege| Grant {
-            group: format!("s-{}", privilege.name()),
-            privileges: vec![privilege],
-        };
-        ServicePrivilege::ALL.map(grant).into()
+    fn service() -> Vec<Grant<S>> {
+        S::ALL.map(|it| grant(&format!("s-{}", it.name()), it)).into()
     }
 
-    fn infrastructure() -> Vec<Grant<InfrastructurePrivilege>> {
-        let grant = |privilege: InfrastructurePrivilege| Grant {
-            group: format!("i-{}", privilege.name()),
-            privileges: vec![privilege],
-        };
-        InfrastructurePrivilege::ALL.map(grant).into()
+    fn infrastructure() -> Vec<Grant<I>> {
+        I::ALL.map(|it| grant(&format!("i-{}", it.name()), it)).into()
     }
 
-    /// The sentences of the Dataiku document about services and infrastructures.
+    /// What the callers of the table are asked about.
+    struct World {
+        service: Vec<Grant<S>>,
+        /// Another one, with grants of its own.
+        public: Vec<Grant<S>>,
+        development: Vec<Grant<I>>,
+        production: Vec<Grant<I>>,
+    }
+
+    /// Every sentence of the Dataiku document about privileges, and who hears what by it.
     #[test]
     #[rustfmt::skip] // A table is read by its columns.
-    fn privileges_of_groups_are_what_the_document_says() {
-        let (on_service, on_infrastructure) = (service(), infrastructure());
-        let on_service = OnService { owner: Some(MAKER), grants: &on_service };
-        let on_infrastructure = OnInfrastructure { grants: &on_infrastructure };
-        use {InfrastructurePrivilege as I, ServicePrivilege as S};
-        let check = |groups: &[&str], asked: Asked<'_>, expected: Access| {
-            assert_eq!(decide(&consumer(OTHER, groups), asked), expected, "{groups:?} {asked:?}");
+    fn every_sentence_of_the_document_about_privileges_holds() {
+        let world = World {
+            service: service(),
+            public: vec![grant("everybody", S::Read), grant("scientists", S::Deploy), grant("devops", S::Deploy)],
+            development: [vec![grant("scientists", I::Deploy), grant("devops", I::Deploy)], infrastructure()].concat(),
+            production: vec![grant("everybody", I::View), grant("devops", I::Deploy)],
         };
-        let (on, at) = (|it| Asked::Service(it, on_service), |it| Asked::Infrastructure(it, on_infrastructure));
-        let (read, deploy) = (Asked::ReadDeployment(on_service, on_infrastructure), Asked::Deploy(on_service, on_infrastructure));
+        let service = OnService { owner: Some(MAKER), grants: &world.service };
+        let public = OnService { owner: None, grants: &world.public };
+        let development = OnInfrastructure { grants: &world.development };
+        let production = OnInfrastructure { grants: &world.production };
+        let makers = ["makers".to_owned(), "builders".to_owned()];
+        let make = Asked::CreateService { groups: &makers };
+        let (on, at) = (|it| Asked::Service(it, service), |it| Asked::Infrastructure(it, development));
+        let read = Asked::ReadDeployment(service, development);
+        let deploy = Asked::Deploy(service, development);
 
-        //    groups                      asked                 heard
-        check(&[],                        on(S::Read),          Hidden);
-        check(&[],                        on(S::Admin),         Hidden);
-        check(&["s-read"],                on(S::Read),          Allowed);
-        check(&["s-read"],                on(S::Write),         Forbidden);
-        check(&["s-read"],                on(S::Deploy),        Forbidden);
-        check(&["s-read"],                on(S::Admin),         Forbidden);
-        check(&["s-write"],               on(S::Read),          Allowed);
-        check(&["s-write"],               on(S::Write),         Allowed);
-        check(&["s-write"],               on(S::Deploy),        Forbidden);
-        check(&["s-deploy"],              on(S::Read),          Allowed);
-        check(&["s-deploy"],              on(S::Deploy),        Allowed);
-        check(&["s-deploy"],              on(S::Write),         Forbidden);
-        check(&["s-deploy"],              on(S::Admin),         Forbidden);
-        check(&["s-admin"],               on(S::Write),         Allowed);
-        check(&["s-admin"],               on(S::Deploy),        Allowed);
-        check(&["s-admin"],               on(S::Admin),         Allowed);
-        check(&["i-admin"],               on(S::Read),          Hidden);
-        check(&["i-view"],                at(I::View),          Allowed);
-        check(&["i-view"],                at(I::Deploy),        Forbidden);
-        check(&["i-deploy"],              at(I::View),          Allowed);
-        check(&["i-deploy"],              at(I::Admin),         Forbidden);
-        check(&["i-admin"],               at(I::Deploy),        Allowed);
-        check(&["i-admin"],               at(I::Admin),         Allowed);
-        check(&["s-admin"],               at(I::View),          Hidden);
-        // "read" on the service and "view" on the infrastructure.
-        check(&["s-read"],                read,                 Hidden);
-        check(&["i-view"],                read,                 Hidden);
-        check(&["s-read", "i-view"],      read,                 Allowed);
-        check(&["s-write", "i-deploy"],   read,                 Allowed);
-        // "deploy" on both.
-        check(&["s-deploy"],              deploy,               Hidden);
-        check(&["s-deploy", "i-view"],    deploy,               Forbidden);
-        check(&["s-read", "i-deploy"],    deploy,               Forbidden);
-        check(&["s-write", "i-deploy"],   deploy,               Forbidden);
-        check(&["s-deploy", "i-deploy"],  deploy,               Allowed);
-        check(&["s-admin", "i-admin"],    deploy,               Allowed);
-        check(&["s-admin", "i-admin"],    Asked::Everything,    Forbidden);
-    }
-
-    #[test]
-    fn the_owner_may_do_everything_with_the_service_and_nothing_with_the_infrastructure() {
-        let on = OnService { owner: Some(MAKER), grants: &[] };
-        let maker = consumer(MAKER, &[]);
-        for privilege in ServicePrivilege::ALL {
-            assert_eq!(decide(&maker, Asked::Service(privilege, on)), Allowed);
+        type Row<'r> = (&'r str, &'r [(&'r str, Asked<'r>, Access)]);
+        let table: &[Row<'_>] = &[
+            // A caller is whose groups these are; `owner` is who made the service.
+            ("the admin API is for admin keys, and whoever has none has no administrative right", &[
+                ("s-admin i-admin makers",   Asked::Everything, Forbidden),
+                ("owner",                    Asked::Everything, Forbidden),
+            ]),
+            ("permissions are by group, on services and on infrastructures", &[
+                ("",                         on(S::Read),       Hidden),
+                ("",                         at(I::View),       Hidden),
+                ("s-admin",                  at(I::View),       Hidden),
+                ("i-admin",                  on(S::Read),       Hidden),
+                ("s-READ",                   on(S::Read),       Hidden),
+            ]),
+            ("there are no permissions on deployments: details are read with `read` on both sides", &[
+                ("s-read i-view",            read,              Allowed),
+                ("s-read",                   read,              Hidden),
+                ("i-view",                   read,              Hidden),
+                ("s-admin",                  read,              Hidden),
+                ("owner",                    read,              Hidden),
+                ("owner i-view",             read,              Allowed),
+            ]),
+            ("a deployment is created with `deploy` on both sides", &[
+                ("s-deploy i-deploy",        deploy,            Allowed),
+                ("s-deploy i-view",          deploy,            Forbidden),
+                ("s-read i-deploy",          deploy,            Forbidden),
+                ("s-deploy",                 deploy,            Hidden),
+                ("i-deploy",                 deploy,            Hidden),
+                ("s-admin i-admin",          deploy,            Allowed),
+                ("owner i-deploy",           deploy,            Allowed),
+            ]),
+            ("some services are public while some are restricted even from viewing", &[
+                ("everybody",                Asked::Service(S::Read, public),  Allowed),
+                ("everybody",                on(S::Read),       Hidden),
+            ]),
+            ("scientists deploy to development, and only devops to production", &[
+                ("scientists",               Asked::Deploy(public, development), Allowed),
+                ("scientists everybody",     Asked::Deploy(public, production),  Forbidden),
+                ("scientists",               Asked::Deploy(public, production),  Hidden),
+                ("devops",                   Asked::Deploy(public, production),  Allowed),
+                ("devops",                   Asked::Deploy(public, development), Allowed),
+            ]),
+            ("infrastructures are made by global administrators alone", &[
+                ("i-admin makers",           Asked::Everything, Forbidden),
+            ]),
+            ("any number of groups may be granted access to an infrastructure", &[
+                ("scientists",               at(I::Deploy),     Allowed),
+                ("devops",                   at(I::Deploy),     Allowed),
+                ("i-view",                   at(I::View),       Allowed),
+            ]),
+            ("view: the infrastructure, and its deployments with `read` on the service", &[
+                ("i-view",                   at(I::View),       Allowed),
+                ("i-view s-read",            read,              Allowed),
+                ("i-view",                   at(I::Deploy),     Forbidden),
+                ("i-view",                   at(I::Admin),      Forbidden),
+            ]),
+            ("deploy on an infrastructure: create, update, switch deployments, with `deploy` on the service", &[
+                ("i-deploy s-deploy",        deploy,            Allowed),
+                ("i-deploy s-write",         deploy,            Forbidden),
+                ("i-deploy",                 at(I::View),       Allowed),
+                ("i-deploy",                 at(I::Admin),      Forbidden),
+            ]),
+            ("admin of an infrastructure: its settings, including permissions", &[
+                ("i-admin",                  at(I::Admin),      Allowed),
+                ("i-admin",                  at(I::Deploy),     Allowed),
+                ("i-admin",                  at(I::View),       Allowed),
+                ("i-admin",                  Asked::Infrastructure(I::View, production), Hidden),
+            ]),
+            ("services are created by whoever has the global privilege, at the level of groups", &[
+                ("makers",                   make,              Allowed),
+                ("builders",                 make,              Allowed),
+                ("s-admin i-admin",          make,              Forbidden),
+                ("",                         make,              Forbidden),
+                ("makers",                   on(S::Read),       Hidden),
+            ]),
+            ("who creates a service owns it, with full access", &[
+                ("owner",                    on(S::Read),       Allowed),
+                ("owner",                    on(S::Write),      Allowed),
+                ("owner",                    on(S::Deploy),     Allowed),
+                ("owner",                    on(S::Admin),      Allowed),
+                ("owner",                    Asked::Service(S::Read, public), Hidden),
+            ]),
+            ("the owner, or a group with `admin`, grants access to any number of groups", &[
+                ("owner",                    on(S::Admin),      Allowed),
+                ("s-admin",                  on(S::Admin),      Allowed),
+                ("s-read s-write s-deploy",  on(S::Admin),      Forbidden),
+            ]),
+            ("read: the service, its keys, and its deployments with `view` on the infrastructure", &[
+                ("s-read",                   on(S::Read),       Allowed),
+                ("s-read i-view",            read,              Allowed),
+                ("s-read",                   on(S::Write),      Forbidden),
+                ("s-read",                   on(S::Deploy),     Forbidden),
+            ]),
+            ("write: versions of the service", &[
+                ("s-write",                  on(S::Write),      Allowed),
+                ("s-write",                  on(S::Read),       Allowed),
+                ("s-write",                  on(S::Deploy),     Forbidden),
+                ("s-write i-deploy",         deploy,            Forbidden),
+            ]),
+            ("deploy on a service: create, update, switch deployments, with `deploy` on the infrastructure", &[
+                ("s-deploy i-deploy",        deploy,            Allowed),
+                ("s-deploy i-view",          deploy,            Forbidden),
+                ("s-deploy",                 on(S::Read),       Allowed),
+                ("s-deploy",                 on(S::Write),      Forbidden),
+            ]),
+            ("admin of a service: its settings, permissions, and its end", &[
+                ("s-admin",                  on(S::Admin),      Allowed),
+                ("s-admin",                  on(S::Write),      Allowed),
+                ("s-admin",                  on(S::Deploy),     Allowed),
+                ("s-admin",                  on(S::Read),       Allowed),
+                ("s-admin",                  Asked::Service(S::Read, public), Hidden),
+            ]),
+        ];
+        for (sentence, cases) in table {
+            for (groups, asked, expected) in *cases {
+                let id = if groups.contains("owner") { MAKER } else { OTHER };
+                assert_eq!(decide(&consumer(id, groups), *asked), *expected, "{sentence}: {groups:?} {asked:?}");
+                // Each key has full rights; there is nothing finer.
+                assert_eq!(decide(&Caller::AdminKey(OTHER), *asked), Allowed, "{asked:?}");
+            }
         }
-        let nobody = OnInfrastructure { grants: &[] };
-        assert_eq!(decide(&maker, Asked::Deploy(on, nobody)), Hidden);
-        // Where nobody made it, nobody's id is the owner's.
+    }
+
+    #[test]
+    fn where_nobody_made_a_service_nobody_is_its_owner() {
         let orphan = OnService { owner: None, grants: &[] };
-        assert_eq!(decide(&maker, Asked::Service(ServicePrivilege::Read, orphan)), Hidden);
+        assert_eq!(decide(&consumer(Uuid::nil(), ""), Asked::Service(S::Read, orphan)), Hidden);
     }
 
     #[test]
-    fn services_are_made_by_groups_with_the_global_privilege() {
-        let groups = ["makers".to_owned()];
-        let asked = Asked::CreateService { groups: &groups };
-        assert_eq!(decide(&consumer(OTHER, &["makers"]), asked), Allowed);
-        assert_eq!(decide(&consumer(OTHER, &["others"]), asked), Forbidden);
-    }
-
-    #[test]
-    fn admin_keys_and_the_socket_may_do_everything() {
-        for caller in [Caller::Socket, Caller::AdminKey(OTHER), Caller::Doorward] {
+    fn the_socket_and_doorward_itself_may_do_everything() {
+        for caller in [Caller::Socket, Caller::Doorward] {
             let on = OnService { owner: None, grants: &[] };
             assert_eq!(decide(&caller, Asked::Everything), Allowed);
-            assert_eq!(decide(&caller, Asked::Service(ServicePrivilege::Admin, on)), Allowed);
+            assert_eq!(decide(&caller, Asked::Service(S::Admin, on)), Allowed);
         }
     }
 }

@@ -161,7 +161,8 @@ impl Problem {
     /// What programs go by. A code is API; it is not renamed.
     fn code(&self) -> &'static str {
         match self {
-            Self::NotFound | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey) => "not_found",
+            Self::NotFound
+            | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey | Refusal::Hidden) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::InvalidSize(_) | Self::InvalidOffset | Self::InvalidOptions { .. } | Self::Query(_) => {
                 "invalid_query"
@@ -174,7 +175,7 @@ impl Problem {
             Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
             Self::Unauthenticated => "missing_credential",
             Self::Unauthorized => "invalid_credential",
-            Self::Forbidden => "permission_denied",
+            Self::Forbidden | Self::Refused(Refusal::Forbidden) => "permission_denied",
             Self::Throttled => "throttled",
             Self::Refused(Refusal::Stale) => "stale",
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",
@@ -240,6 +241,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
                 "fields": { "id": id },
             }),
         ),
+        Refusal::Hidden => Problem::NotFound.face(),
+        Refusal::Forbidden => Problem::Forbidden.face(),
         Refusal::Stale => (StatusCode::PRECONDITION_FAILED, json!({ "message": message })),
         Refusal::OwnedByFile { .. } | Refusal::Raced | Refusal::InUse { .. } | Refusal::Full { .. } => {
             (StatusCode::CONFLICT, json!({ "message": message }))

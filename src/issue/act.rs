@@ -35,7 +35,6 @@ pub(super) struct Act<'b> {
 }
 
 impl By {
-    /// `request_id` where it is one that may stand in a log; else a new one.
     pub fn new(caller: Caller, request_id: Option<&str>) -> Self {
         Self { caller, request_id: self::request_id(request_id), operation: None, condition: None }
     }

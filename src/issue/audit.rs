@@ -7,6 +7,7 @@
 //! Records carry the ring's MAC besides, so that nobody without the ring writes a chain anew.
 
 mod list;
+mod retire;
 mod verify;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 pub use self::list::{AuditFilter, AuditPage, Offset};
+pub use self::retire::ChainStanding;
 pub use self::verify::{Finding, Verdict};
 use super::{Act, delete};
 use crate::domain::time::Timestamp;

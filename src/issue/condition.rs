@@ -39,12 +39,12 @@ impl<T> From<(T, u64)> for Seen<T> {
 
 impl By {
     /// For what is about to be made: nothing is there that could be as the caller has seen it.
-    pub(super) fn expects_nothing(&self) -> Result<(), Refusal> {
+    pub(in crate::issue) fn expects_nothing(&self) -> Result<(), Refusal> {
         self.condition.map_or(Ok(()), |_| Err(Refusal::Stale))
     }
 
     /// For what depends on more than the write itself holds against.
-    pub(super) fn still_takes(&self, revision: u64) -> Result<(), Refusal> {
+    pub(in crate::issue) fn still_takes(&self, revision: u64) -> Result<(), Refusal> {
         match self.condition {
             Some(Condition::Never) => Err(Refusal::Stale),
             Some(Condition::Revision(asked)) if asked != revision => Err(Refusal::Stale),

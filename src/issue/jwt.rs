@@ -81,7 +81,8 @@ impl Issuer {
         let keys = keys.ok_or(NotProven::Refused(Refused::UnknownKey))?;
         let claims = jwt::verify(token, &rules, &keys.set).map_err(NotProven::Refused)?;
         claims.judge(&rules, self.clock.now()).map_err(NotProven::Refused)?;
-        if !claims.is_for_any(&[audience]) {
+        // One that opens something else as well is shown to others, who could bring it here.
+        if claims.audiences != [audience] {
             return Err(NotProven::Refused(Refused::Audience));
         }
         claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))

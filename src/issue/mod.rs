@@ -34,7 +34,7 @@ pub use self::act::{By, LONGEST_REQUEST_ID, request_id};
 pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
 pub use self::attempts::Attempts;
 use self::audit::{Appended, Chain, Event};
-pub use self::audit::{AuditFilter, AuditPage, Finding, Offset, Verdict};
+pub use self::audit::{AuditFilter, AuditPage, ChainStanding, Finding, Offset, Verdict};
 pub use self::basics::{BasicChange, NewBasic};
 pub use self::condition::{Condition, Seen};
 pub use self::consumers::{ConsumerChange, NewConsumer, Owner};
@@ -45,7 +45,9 @@ pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
 pub use self::memberships::{Member, MembershipChange, NewMembership};
-pub use self::objects::{InProject, Named, Naming, ObjectLimits, Sides, Written, creators};
+pub use self::objects::{
+    InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,
+};
 use self::password::Hashing;
 pub use self::password::Password;
 pub use self::signing_keys::KeyLives;
@@ -54,6 +56,7 @@ use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::Wrong;
 use crate::domain::catalog::Catalog;
+use crate::domain::rights::{Access, Asked, Caller, decide};
 use crate::replica::Replica;
 use crate::store::record::OwnerRecord;
 use crate::store::ring::Ring;
@@ -128,6 +131,12 @@ pub enum Refusal {
     InUse { by: String, why: String },
     #[error("there are {most} objects already, which is all that `limits.objects` allows")]
     Full { most: usize },
+    /// Whoever asks may not know that it is there.
+    #[error("there is no such thing")]
+    Hidden,
+    /// It may be seen, and that is all.
+    #[error("you have no right to do that here")]
+    Forbidden,
     /// Somebody else changed the same record at the same moment.
     #[error("it was changed by someone else at the same moment; try again")]
     Raced,
@@ -326,6 +335,18 @@ const LONGEST_LABEL: usize = 256;
 
 fn told(wrong: &[Wrong]) -> String {
     wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Refusal {
+    /// The same without the names of what its hearer may not know of.
+    fn told_to(self, caller: &Caller) -> Self {
+        match self {
+            Self::Faulty(wrong) if decide(caller, Asked::Everything) != Access::Allowed => {
+                Self::Faulty(wrong.into_iter().map(Wrong::discreet).collect())
+            }
+            other => other,
+        }
+    }
 }
 
 impl From<StoreError> for Refusal {

@@ -1,6 +1,7 @@
 //! Objects of policy: made, changed and ended. Each write is judged together with all that there is, so
 //! that no two that contradict each other are ever both written.
 
+mod access;
 mod grants;
 mod keys;
 mod project_roles;
@@ -11,16 +12,19 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub use self::grants::{Sides, creators};
+pub use self::access::{Need, access, access_to_make};
+pub use self::grants::Sides;
+use self::grants::creators;
 pub use self::keys::Naming;
 pub use self::project_roles::InProject;
 use self::write::{Judged, Plan, Use};
-use super::{By, Done, Issuer, Refusal, check_label};
+use super::{By, Done, Issuer, Refusal, check_tags};
 use crate::compile::{Edition, Shown};
 use crate::config::{Kind, Object, Wrong};
 use crate::domain::rights::Caller;
 use crate::domain::time::Timestamp;
 use crate::store::record::ObjectRecord;
+use crate::store::{Name, Table};
 
 /// How many objects there may be, and how large.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,15 @@ impl Issuer {
         Ok(self.compiler.edition())
     }
 
+    /// The number of the change that wrote an object as it is shown here; `None` where the file declares
+    /// it, and where it is another one by now or the store does not say.
+    pub async fn revision_of(&self, shown: &Shown) -> Option<u64> {
+        let record = shown.record.as_ref()?;
+        let stored = self.store.read(Table::Object, &Name::of(&shown.id)).await.ok()??;
+        let same = ObjectRecord::decode(&stored.payload).is_ok_and(|read| read == **record);
+        same.then_some(stored.revision)
+    }
+
     /// Makes an object. `owner` is the consumer who does, where one does.
     ///
     /// # Errors
@@ -115,10 +128,14 @@ impl Issuer {
         let new = New { kind, service, id: random, owner: owner(by), now: self.clock.now() };
         let plan = move |edition: &Edition| {
             let record = match edition.find(kind, service.as_ref(), &name) {
-                None => new.record(edition, &written)?,
+                None => {
+                    let record = new.record(edition, &written)?;
+                    called_by_path(edition, &record, &name)?;
+                    record
+                }
                 Some(found) => {
                     let before = stored(&found)?;
-                    let tags = written.tags.clone();
+                    let tags = check_tags(&written.tags)?;
                     let next = changed(edition, &before, written.settings.clone())?;
                     ObjectRecord { tags, updated_at: new.now, ..next }
                 }
@@ -177,7 +194,7 @@ impl Issuer {
             let before = stored(&found)?;
             let (mut settings, mut tags) = (found.settings.clone(), before.tags.clone());
             change(&mut settings, &mut tags)?;
-            check_tags(&tags)?;
+            let tags = check_tags(&tags)?;
             let record = ObjectRecord { tags, updated_at: now, ..changed(edition, &before, settings)? };
             let unless_used = renamed_role(edition, &record);
             Ok(Plan { subject: record.id, put: vec![record], unless_used, ..Plan::default() })
@@ -230,8 +247,8 @@ impl Issuer {
             *name = match self.consumer(name).await {
                 Ok(record) => record.id.to_string(),
                 Err(Refusal::NotFound { .. }) => {
-                    let why = "there is no consumer of this name or id".to_owned();
-                    return Err(Refusal::Faulty(vec![Wrong { path, why }]));
+                    let why = "there is no consumer of this name or id";
+                    return Err(Refusal::Faulty(vec![Wrong::at(path, why)]));
                 }
                 Err(refusal) => return Err(refusal),
             };
@@ -252,7 +269,7 @@ struct New {
 
 impl New {
     fn record(&self, edition: &Edition, written: &Written) -> Result<ObjectRecord, Refusal> {
-        check_tags(&written.tags)?;
+        let tags = check_tags(&written.tags)?;
         let Self { kind, service, id, owner, now } = *self;
         if let Some(service) = &service {
             let found = edition.show(Kind::Service, service);
@@ -271,13 +288,22 @@ impl New {
             settings: settings.to_string(),
             service,
             owner,
-            tags: written.tags.clone(),
+            tags,
             created_at: now,
             updated_at: now,
             sequence: edition.guard().map_or(1, |guard| guard.writes + 1),
         })
-        .and_then(|record| free(edition, record))
     }
+}
+
+/// A deployment is called by what it is made of: the path names it, or its id.
+fn called_by_path(edition: &Edition, record: &ObjectRecord, path: &str) -> Result<(), Refusal> {
+    let name = edition.name_of(record);
+    if record.kind == Kind::Deployment.name() && Uuid::try_parse(path).is_err() && name != path {
+        let why = format!("the path calls it `{path}`, its service and infrastructure make it `{name}`");
+        return Err(Refusal::Faulty(vec![Wrong::of_whole(why)]));
+    }
+    Ok(())
 }
 
 /// The same record with other settings.
@@ -288,7 +314,7 @@ fn changed(
 ) -> Result<ObjectRecord, Refusal> {
     let kind = Kind::of(&before.kind).ok_or_else(|| absent(Kind::Service, &before.id.to_string()))?;
     let settings = understood(edition, kind, before.id, settings)?.to_string();
-    free(edition, ObjectRecord { settings, ..before.clone() })
+    Ok(ObjectRecord { settings, ..before.clone() })
 }
 
 /// What was written, understood, with ids for all that it refers to.
@@ -298,8 +324,7 @@ fn understood(
     id: Uuid,
     mut settings: Map<String, Value>,
 ) -> Result<Value, Refusal> {
-    let faulty =
-        |path: &str, why: &str| Refusal::Faulty(vec![Wrong { path: path.to_owned(), why: why.to_owned() }]);
+    let faulty = |path: &str, why: &str| Refusal::Faulty(vec![Wrong::at(path, why)]);
     // What the whole object is called by is not written in it.
     if settings.contains_key("id") {
         return Err(faulty("id", "cannot be changed"));
@@ -321,11 +346,11 @@ fn understood(
 }
 
 /// Refuses a name that another object has.
-fn free(edition: &Edition, record: ObjectRecord) -> Result<ObjectRecord, Refusal> {
+fn check_free(edition: &Edition, record: &ObjectRecord) -> Result<(), Refusal> {
     let kind = Kind::of(&record.kind).unwrap_or(Kind::Service);
-    let name = edition.name_of(&record);
+    let name = edition.name_of(record);
     match edition.find(kind, record.service.as_ref(), &name).filter(|found| found.id != record.id) {
-        None => Ok(record),
+        None => Ok(()),
         Some(Shown { record: None, .. }) => Err(Refusal::OwnedByFile { what: kind.name(), name }),
         Some(_) => Err(Refusal::Taken { what: kind.name(), name }),
     }
@@ -355,10 +380,6 @@ fn show(kind: Kind, done: Done<Judged>) -> Result<Done<Shown>, Refusal> {
     let Judged { subject, edition } = &done.value;
     let shown = edition.show(kind, subject).ok_or_else(|| absent(kind, &subject.to_string()))?;
     Ok(done.map(|_| shown))
-}
-
-fn check_tags(tags: &[String]) -> Result<(), Refusal> {
-    tags.iter().try_for_each(|tag| check_label("tags", tag))
 }
 
 /// Ids that derive from names are the file's: nobody makes an object that a later file would take for

@@ -90,7 +90,7 @@ fn wrong_keys_are_refused_alike_and_put_together_in_the_audit_log() {
     let face = |key: &str| {
         let reply = ask(doorward.admin_address(), key, "GET", "/consumers", b"");
         let mut headers = reply.headers.clone();
-        headers.retain(|(name, _)| name != "date");
+        headers.retain(|(name, _)| name != "date" && name != "x-request-id");
         (reply.status, headers, reply.text())
     };
     let expected = face("x");
@@ -278,15 +278,4 @@ fn status_and_description_are_there_for_admin_keys() {
         assert!(described["paths"][path].is_object(), "{path} is not described");
     }
     assert_eq!(ask(to, "", "GET", "/openapi.json", b"").status, 401);
-}
-
-#[test]
-fn completions_are_printed_for_shells() {
-    let folder = tempfile::tempdir().unwrap();
-    let setup = crate::world::setup(folder.path());
-    for shell in ["bash", "zsh", "fish"] {
-        let output = setup.run(&["completions", shell]).unwrap();
-        assert!(output.status.success());
-        assert!(String::from_utf8_lossy(&output.stdout).contains("admin-key"), "{shell}");
-    }
 }

@@ -312,9 +312,63 @@ fn a_file_that_takes_a_stored_objects_place_shuts_that_one_alone_and_says_so() {
         (metric(&world, "doorward_objects_refused").as_deref() == Some("2")).then_some(())
     });
     assert!(world.doorward.output().contains("a stored object is left out"), "the log says why");
+    let objects = call(&world, "GET", "/status", Value::Null, 200)["objects"].clone();
+    assert_eq!((&objects["stored"], &objects["refused"]), (&json!(5), &json!(2)), "{objects}");
+    let why = objects["why"].as_array().unwrap();
+    let service = why.iter().find(|row| row["kind"] == "service").unwrap();
+    assert!(
+        service["name"] == "one" && service["wrong"][0]["why"].as_str().unwrap().contains("two services"),
+        "{objects}"
+    );
     world.doorward.setup().write(HOUSE).unwrap();
     world.doorward.signal(Signal::HUP).unwrap();
     eventually("it is back", || (world.get("/one", &[]).status == 200).then_some(()));
+}
+
+#[test]
+fn the_policy_that_results_is_shown_wherever_its_parts_are() {
+    let world = World::new();
+    call(&world, "POST", "/infrastructures", json!({"name": "production"}), 201);
+    call(&world, "POST", "/groups", json!({"name": "gold"}), 201);
+    let shop = json!({"name": "shop", "paths": ["/shop"], "authentication": {"any": ["api_key"]}, "mode": "shadow",
+        "groups": {"allow": ["gold"]}});
+    call(&world, "POST", "/services", shop, 201);
+    for (name, mode) in [("v1", "enforce"), ("v2", "shadow")] {
+        let policy = json!({"mode": mode, "networks": {"deny": ["192.0.2.1"]}});
+        call(&world, "POST", "/services/shop/versions", json!({"name": name, "policy": policy}), 201);
+    }
+    let deployment = json!({"service": "shop", "infrastructure": "production", "version": "v1", "hosts": ["a.example"],
+        "override": {"groups": null}});
+    call(&world, "POST", "/deployments", deployment, 201);
+    let told = world.command(&["config", "show", "--effective", "shop/production"]);
+    let policy = &told["policy"];
+    let origin = |key: &str| told["origins"][key].as_str();
+    assert_eq!(told["deployment"], "shop/production");
+    assert_eq!((&policy["service"], &policy["infrastructure"]), (&json!("shop"), &json!("production")));
+    assert_eq!(
+        (&policy["hosts"], origin("hosts")),
+        (&json!(["a.example"]), Some("deployment shop/production, in the store"))
+    );
+    assert_eq!((&policy["paths"], origin("paths")), (&json!(["/shop"]), Some("service shop, in the store")));
+    assert_eq!((&policy["mode"], origin("mode")), (&json!("enforce"), Some("version v1, in the store")));
+    assert_eq!(
+        (&policy["groups"], origin("groups")),
+        (&Value::Null, Some("override of shop/production, in the store"))
+    );
+    assert_eq!((&policy["rules"], &policy["path"]), (&json!([]), &json!("strict")));
+    // The latest version, where none is named.
+    call(&world, "PATCH", "/deployments/shop%2Fproduction", json!({"version": null}), 200);
+    let told = world.command(&["config", "show", "--effective", "shop/production"]);
+    assert_eq!(
+        (&told["policy"]["mode"], &told["origins"]["mode"]),
+        (&json!("shadow"), &json!("version v2, in the store"))
+    );
+    // What the file declares is told from the file, with its lines.
+    let told = world.command(&["config", "show", "--effective", "orders"]);
+    assert!(told["origins"]["paths"].as_str().unwrap().starts_with("service, "), "{told}");
+    let unknown =
+        world.doorward.command(&["config", "show", "--effective", "nowhere/production"]).unwrap_err();
+    assert!(unknown.contains("nowhere/production"), "{unknown}");
 }
 
 #[test]

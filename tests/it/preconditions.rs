@@ -77,7 +77,24 @@ fn one_of_each(api: &Api) -> Vec<(String, Value, Value)> {
         let nested = format!("{path}/{}", made.json()["id"].as_str().unwrap());
         all.push((nested, tags("c"), tags("d")));
     }
+    for (list, body) in objects() {
+        let made = make(&format!("/{list}"), body);
+        all.push((at(&made, list), tags("a"), tags("b")));
+    }
     all
+}
+
+/// One of each kind that policy is made of, in an order in which each has what it needs.
+fn objects() -> Vec<(&'static str, Value)> {
+    vec![
+        ("permissions", json!({"name": "buy"})),
+        ("roles", json!({"name": "buyer"})),
+        ("projects", json!({"name": "market"})),
+        ("groups", json!({"name": "devs"})),
+        ("infrastructures", json!({"name": "production"})),
+        ("services", json!({"name": "shop", "paths": ["/shop"], "authentication": {"any": ["api_key"]}})),
+        ("deployments", json!({"service": "shop", "infrastructure": "production"})),
+    ]
 }
 
 #[test]
@@ -100,7 +117,10 @@ fn every_answer_that_shows_one_object_has_its_tag_and_each_change_another() {
     let admin = api.expect(201, "POST", "/admin-keys", None, json!({}));
     let path = format!("/admin-keys/{}", admin.json()["id"].as_str().unwrap());
     assert_eq!(api.tag(&path), tag_of(&admin));
-    for path in ["/consumers", "/key-auths", "/consumers/alice"] {
+    let version =
+        api.expect(201, "POST", "/services/shop/versions", None, json!({"name": "v1", "policy": {}}));
+    assert_eq!(api.tag("/services/shop/versions/v1"), tag_of(&version));
+    for path in ["/consumers", "/key-auths", "/consumers/alice", "/services", "/services/orders"] {
         let reply = api.expect(200, "GET", path, None, Value::Null);
         assert_eq!(reply.header("etag"), None, "{path}: a list, or what the file declares");
     }
@@ -162,6 +182,9 @@ fn a_put_with_a_condition_makes_nothing_anew() {
         ("/consumers/carol/acls/gold".to_owned(), json!({})),
         ("/consumers/carol/basic-auth/erin".to_owned(), json!({"password": "correct horse"})),
         ("/consumers/carol/jwt/erin".to_owned(), json!({})),
+        ("/groups/new".to_owned(), json!({})),
+        (format!("/groups/{id}"), json!({"name": "new"})),
+        ("/services/new".to_owned(), json!({"authentication": "none"})),
     ] {
         for condition in ["*", &tag, "\"1\""] {
             api.expect(412, "PUT", &path, Some(condition), body.clone());
@@ -208,6 +231,34 @@ fn of_two_writers_with_the_same_tag_exactly_one_succeeds() {
         (change.join().unwrap().status, end.join().unwrap().status)
     });
     assert!(matches!((changed, ended), (200, 412) | (404 | 412, 204)), "{changed} {ended}");
+}
+
+/// A grant is a setting of the service, and a version has a state of its own.
+#[test]
+fn grants_and_versions_heed_the_tag_of_what_they_change() {
+    let api = Api::start();
+    objects()
+        .into_iter()
+        .for_each(|(list, body)| drop(api.expect(201, "POST", &format!("/{list}"), None, body)));
+    let grant = "/services/shop/grants/devs";
+    let seen = api.tag("/services/shop");
+    let read = json!({"privileges": ["read"]});
+    let put = tag_of(&api.expect(200, "PUT", grant, Some(&seen), read.clone()));
+    assert_eq!((api.tag(grant), api.tag("/services/shop")), (put.clone(), put.clone()));
+    api.expect(412, "PUT", grant, Some(&seen), read);
+    api.expect(412, "DELETE", grant, Some(&seen), Value::Null);
+    api.expect(204, "DELETE", grant, Some(&put), Value::Null);
+
+    let version =
+        api.expect(201, "POST", "/services/shop/versions", None, json!({"name": "v1", "policy": {}}));
+    let path = "/services/shop/versions/v1";
+    api.expect(412, "DELETE", path, Some("\"1\""), Value::Null);
+    api.expect(204, "DELETE", path, Some(&tag_of(&version)), Value::Null);
+
+    // Who has a role where has no state of its own: a condition that would not be heeded is refused.
+    api.expect(201, "POST", "/consumers", None, json!({"username": "carol"}));
+    let refused = api.expect(400, "PUT", "/projects/market/users/carol/roles/buyer", Some("*"), Value::Null);
+    assert!(refused.json()["fields"]["If-Match"].is_string(), "{}", refused.text());
 }
 
 #[test]

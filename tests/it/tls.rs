@@ -402,3 +402,72 @@ fn files_that_cannot_be_used_keep_the_server_from_starting() {
     }
     assert!(setup.run(&["config", "show"]).unwrap().status.success(), "which reads no key");
 }
+
+/// The admin API asks for a certificate, and then for a key: the one stands for the machine, the other for
+/// the right.
+#[tokio::test]
+async fn the_admin_api_asks_for_a_certificate_and_then_for_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("tls"));
+    let foreign = Authority::new(&folder.path().join("foreign"));
+    let (own, operators, strange) =
+        (authority.issue("own"), authority.issue("operator"), foreign.issue("operator"));
+    let client_ca = format!(", client_ca: {}", authority.ca().display());
+    let config = house(&format!("admin: {}", own.setting(&client_ca)));
+    let doorward = start_doorward(&folder.path().join("doorward"), &config);
+    let (key, _) = crate::admin::admin_key(&doorward);
+    let to = doorward.admin_address();
+
+    let asked = async |client: Arc<ClientConfig>, bearer: &str| -> Result<u16, String> {
+        let talk = async {
+            let stream = tokio::net::TcpStream::connect(to).await?;
+            let name = ServerName::try_from(NAME).unwrap();
+            let mut stream = TlsConnector::from(client).connect(name, stream).await?;
+            let bearer = format!("Bearer {bearer}");
+            let headers = [("Authorization", bearer.as_str()), ("Connection", "close")];
+            stream.write_all(&request("GET", "/consumers", &headers, b"")).await?;
+            let mut answer = Vec::new();
+            // The end may come without a farewell; what was answered is there.
+            match stream.read_to_end(&mut answer).await {
+                Err(error) if answer.is_empty() => Err(error),
+                _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
+            }
+        };
+        let answer: String = talk.await.map_err(|error: std::io::Error| error.to_string())?;
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(answer)
+    };
+    let with = |pair: Option<&Pair>| authority.client(pair, &["http/1.1"]);
+    assert_eq!(asked(with(Some(&operators)), &key).await, Ok(200));
+    assert_eq!(asked(with(Some(&operators)), "dw_admin_nobodys").await, Ok(401), "a certificate is no key");
+    assert_eq!(
+        asked(authority.client(Some(&operators), &[]), &key).await,
+        Ok(200),
+        "no word about protocols"
+    );
+    for (case, client) in [
+        ("no certificate", with(None)),
+        ("a foreign one", with(Some(&strange))),
+        ("another trust", foreign.client(Some(&operators), &["http/1.1"])),
+        ("another protocol", authority.client(Some(&operators), &["h2"])),
+    ] {
+        let found = asked(client, &key).await;
+        assert!(found.is_err(), "{case}: {found:?}");
+    }
+    let plain = send(to, &request("GET", "/consumers", &[("Connection", "close")], b""));
+    assert!(plain.is_err(), "plain text");
+
+    // Commands from elsewhere, with the pair in one file.
+    let identity = folder.path().join("identity.pem");
+    let pair = [&operators.certificate, &operators.key].map(|path| std::fs::read_to_string(path).unwrap());
+    std::fs::write(&identity, pair.concat()).unwrap();
+    let elsewhere = setup(&folder.path().join("elsewhere")).with("DOORWARD_ADMIN_KEY", &key);
+    elsewhere.write("{}").unwrap();
+    let url = format!("https://localhost:{}", to.port());
+    let (ca, identity) = (authority.ca().display().to_string(), identity.display().to_string());
+    let run = |more: &[&str]| {
+        elsewhere.run(&[&["consumer", "list", "--url", &url], more].concat()).unwrap().status.code()
+    };
+    assert_eq!(run(&["--ca", &ca, "--identity", &identity]), Some(0));
+    assert_eq!(run(&["--ca", &ca]), Some(3), "the server asks for a certificate");
+    assert_eq!(run(&["--identity", &identity]), Some(2), "whom to believe is not said");
+}

@@ -58,8 +58,13 @@ pub(super) fn list(path: &str, rows: Vec<Value>, last: Option<Uuid>, size: usize
 
 /// One object, and in which state it is.
 pub(super) fn shown<T>(seen: &Seen<T>, body: impl Serialize) -> Response {
+    tagged(Some(seen.revision), body)
+}
+
+/// The same of what may have no state of its own: the file declares it.
+pub(super) fn tagged(revision: Option<u64>, body: impl Serialize) -> Response {
     let mut response = axum::Json(body).into_response();
-    response.headers_mut().extend(etag(seen.revision).map(|tag| (ETAG, tag)));
+    response.headers_mut().extend(revision.and_then(etag).map(|tag| (ETAG, tag)));
     response
 }
 

@@ -1,16 +1,18 @@
 //! `/audit`: who changed what.
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{LONGEST_PAGE, PAGE};
+use super::answer::{LONGEST_PAGE, PAGE, written};
 use crate::domain::time::Timestamp;
 use crate::http::problem::Problem;
-use crate::issue::{AuditFilter, Finding, Offset};
+use crate::issue::{AuditFilter, By, ChainStanding, Finding, Offset};
 use crate::store::record::AuditEntry;
 
 #[derive(Deserialize, IntoParams)]
@@ -129,6 +131,46 @@ pub(super) async fn verify_audit(State(admin): State<Admin>) -> Result<axum::Jso
         entries: verdict.entries,
         findings: verdict.findings.into_iter().map(finding).collect(),
     }))
+}
+
+/// A chain of entries that one instance writes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChainRow {
+    id: Uuid,
+    /// Whether this instance writes to it.
+    own: bool,
+    /// The oldest entry that is kept, and the newest.
+    first: u64,
+    last: u64,
+    /// When the newest entry was written, in seconds since the Unix epoch.
+    at: i64,
+}
+
+/// Every chain of the audit log.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChainRows {
+    data: Vec<ChainRow>,
+    next: Option<String>,
+}
+
+/// The chains, one or two of each instance that ever wrote.
+#[utoipa::path(get, path = "/audit/chains", tag = "audit", responses((status = 200, body = ChainRows)))]
+pub(super) async fn list_chains(State(admin): State<Admin>) -> Result<axum::Json<ChainRows>, Problem> {
+    let row = |ChainStanding { id, own, first, last, at }| ChainRow { id, own, first, last, at: at.unix() };
+    let data = admin.issuer.chains().await?.into_iter().map(row).collect();
+    Ok(axum::Json(ChainRows { data, next: None }))
+}
+
+/// Ends the chain of an instance that is gone.
+#[utoipa::path(delete, path = "/audit/chains/{chain}", tag = "audit", params(("chain" = Uuid, Path)), responses((status = 204)))]
+pub(super) async fn retire_chain(
+    State(admin): State<Admin>,
+    by: By,
+    Path(chain): Path<String>,
+) -> Result<Response, Problem> {
+    let chain = Uuid::try_parse(&chain).map_err(|_| Problem::NotFound)?;
+    let done = admin.issuer.retire_chain(&by, chain).await?;
+    Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
 fn offset(text: &str) -> Result<Offset, Problem> {

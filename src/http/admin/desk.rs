@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{shape, tag};
+use super::tag;
 use crate::domain::rights::{Access, Asked, Caller, decide};
 use crate::http::everywhere;
 use crate::http::problem::Problem;
@@ -94,7 +94,7 @@ impl Desk<()> {
         if let Some(issuer) = issuer {
             router = router.layer(from_fn_with_state(issuer, everywhere::wait));
         }
-        (router.layer(from_fn(shape::ours)), openapi)
+        (router, openapi)
     }
 }
 
@@ -128,12 +128,12 @@ impl Rights {
 
     /// For lists: whether it is shown.
     pub fn access(&self, asked: Asked<'_>) -> Access {
-        self.asked.store(true, Ordering::Relaxed);
-        decide(&self.caller, asked)
+        decide(self.asking(), asked)
     }
 
-    /// Who asks.
-    pub fn caller(&self) -> &Caller {
+    /// Who asks, for whoever decides what that caller may have.
+    pub fn asking(&self) -> &Caller {
+        self.asked.store(true, Ordering::Relaxed);
         &self.caller
     }
 

@@ -13,13 +13,14 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Method};
 use tokio::sync::Semaphore;
 
+use super::shape::{self, RequestId};
+
 use crate::domain::rights::Caller;
 use crate::http::Peer;
 use crate::http::problem::Problem;
 use crate::issue::{Attempts, By, Issuer, Unknowing};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the TCP listener asks.
 #[derive(Clone)]
@@ -68,18 +69,19 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
 
 /// Behind the socket, and for commands in process.
 pub fn socket(router: Router) -> Router {
-    router.layer(from_fn(async |mut request: Request, next: Next| match by(Caller::Socket, &request) {
+    let door = from_fn(async |mut request: Request, next: Next| match by(Caller::Socket, &request) {
         Ok(by) => {
             request.extensions_mut().insert(by);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
-    }))
+    });
+    router.layer(door).layer(from_fn(shape::ours))
 }
 
 /// Behind the TCP listener.
 pub fn tcp(router: Router, doorkeeper: Doorkeeper) -> Router {
-    router.layer(from_fn_with_state(doorkeeper, admit))
+    router.layer(from_fn_with_state(doorkeeper, admit)).layer(from_fn(shape::ours))
 }
 
 async fn admit(
@@ -118,7 +120,8 @@ async fn refuse(doorkeeper: &Doorkeeper, from: IpAddr, problem: Problem) -> Resp
 
 /// Who calls, in a request that may have a name of its own.
 fn by(caller: Caller, request: &Request) -> Result<By, Problem> {
-    let by = By::new(caller, request_id(request.headers()));
+    let request_id = request.extensions().get().map(|RequestId(id)| &id[..]);
+    let by = By::new(caller, request_id);
     let mut names = request.headers().get_all(IDEMPOTENCY_KEY).into_iter();
     let Some(name) = names.next().filter(|_| request.method() == Method::POST) else { return Ok(by) };
     let is_one =
@@ -129,8 +132,4 @@ fn by(caller: Caller, request: &Request) -> Result<By, Problem> {
         why: "must be one value of 1 to 255 visible ASCII characters".into(),
     })?;
     Ok(by.named(&format!("{} {}", request.method(), request.uri().path()), name))
-}
-
-fn request_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(REQUEST_ID)?.to_str().ok()
 }

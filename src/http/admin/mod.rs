@@ -82,6 +82,8 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(admin_keys::show_admin_key, admin_keys::delete_admin_key))
         .route(Everything, routes!(audit::list_audit))
         .route(Everything, routes!(audit::verify_audit))
+        .route(Everything, routes!(audit::list_chains))
+        .route(Everything, routes!(audit::retire_chain))
         .route(Everything, routes!(import::import))
         .route(Everything, routes!(signing_keys::list_signing_keys))
         .route(Everything, routes!(signing_keys::rotate_signing_keys))

@@ -1,6 +1,6 @@
 //! `/services`, `/deployments` and so on: objects of policy, all with the same verbs.
 
-mod describe;
+pub(super) mod describe;
 mod grants;
 mod keys;
 mod project_roles;
@@ -8,21 +8,21 @@ mod rows;
 mod versions;
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use self::describe::{Collection, One, described};
+use self::describe::{Collection, One, Route, described};
 use self::rows::{Listed, Listing, Seen, row, written_by};
-use super::answer::written;
+use super::answer::{tagged, written};
 use super::{Admin, Desk, Right, Rights};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::rights::{Access, Asked, InfrastructurePrivilege, ServicePrivilege};
+use crate::domain::rights::{Access, Asked};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, Named, Sides, creators};
+use crate::issue::{By, Named, Need, access, access_to_make};
 
 /// The kinds that have lists of their own, and where those are.
 const LISTS: [(Kind, &str); 7] = [
@@ -83,6 +83,8 @@ pub(super) fn desk() -> Desk<Admin> {
         let path = format!("/{list}/{{{}}}", kind.name());
         desk = desk.route(right, described(&One { kind, path, replaced: true }, one));
     }
+    let path = "/deployments/{deployment}/effective".to_owned();
+    let desk = desk.route(Right::ByObject, described(&Route::Effective { path }, get(effective)));
     desk.merge(versions::desk()).merge(grants::desk()).merge(keys::desk()).merge(project_roles::desk())
 }
 
@@ -108,7 +110,7 @@ async fn create(
 ) -> Result<Response, Problem> {
     let written_one = written_by(body)?;
     let edition = admin.issuer.edition().await?;
-    ask_to_make(&rights, &edition, kind, &written_one.settings)?;
+    granted(access_to_make(rights.asking(), &edition, (kind, None), &written_one.settings))?;
     let done = admin.issuer.create_object(&by, kind, None, written_one).await?;
     let edition = admin.issuer.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
@@ -118,7 +120,19 @@ async fn create(
 async fn show(admin: Admin, rights: Rights, named: Named) -> Result<Response, Problem> {
     let edition = admin.issuer.edition().await?;
     let shown = found(&rights, &edition, &named, Need::See)?;
-    Ok(axum::Json(row(&seen(&rights, &edition, &shown))).into_response())
+    let revision = admin.issuer.revision_of(&shown).await;
+    Ok(tagged(revision, row(&seen(&rights, &edition, &shown))))
+}
+
+/// What the deployment comes to, and who says so.
+async fn effective(
+    State(admin): State<Admin>,
+    rights: Rights,
+    Path(name): Path<String>,
+) -> Result<axum::Json<Value>, Problem> {
+    let edition = admin.issuer.edition().await?;
+    let shown = found(&rights, &edition, &named(Kind::Deployment, name), Need::See)?;
+    edition.effective(&shown).map(axum::Json).ok_or(Problem::NotFound)
 }
 
 async fn replace(
@@ -130,10 +144,15 @@ async fn replace(
     rows::without_what_we_add(named.kind, &mut body);
     let written_one = written_by(body)?;
     let edition = admin.issuer.edition().await?;
-    match edition.find(named.kind, None, &named.name) {
-        Some(shown) => ask(&rights, &edition, &shown, Need::Change)?,
-        None => ask_to_make(&rights, &edition, named.kind, &written_one.settings)?,
-    }
+    let caller = rights.asking();
+    granted(match edition.find(named.kind, None, &named.name) {
+        Some(shown) => access(caller, &edition, &shown, Need::Change),
+        // Whoever may not make it is told what is told of one that is there and may not be seen.
+        None => match access_to_make(caller, &edition, (named.kind, None), &written_one.settings) {
+            Access::Allowed => Access::Allowed,
+            Access::Hidden | Access::Forbidden => Access::Hidden,
+        },
+    })?;
     let done = admin.issuer.replace_object(&by, named, written_one).await?;
     let edition = admin.issuer.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
@@ -162,100 +181,27 @@ async fn delete(admin: Admin, rights: Rights, (named, by): (Named, By)) -> Resul
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
-/// What somebody wants with an object.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Need {
-    See,
-    Change,
-    End,
-}
-
 /// The object, where the caller may have that of it.
 fn found(rights: &Rights, edition: &Edition, named: &Named, need: Need) -> Result<Shown, Problem> {
     let found = edition.find(named.kind, named.service.as_ref(), &named.name).ok_or(Problem::NotFound)?;
-    ask(rights, edition, &found, need)?;
+    granted(access(rights.asking(), edition, &found, need))?;
     Ok(found)
 }
 
-fn ask(rights: &Rights, edition: &Edition, shown: &Shown, need: Need) -> Result<(), Problem> {
-    match access(rights, edition, shown, need) {
+fn may_see(rights: &Rights, edition: &Edition, shown: &Shown) -> bool {
+    access(rights.asking(), edition, shown, Need::See) == Access::Allowed
+}
+
+fn granted(access: Access) -> Result<(), Problem> {
+    match access {
         Access::Allowed => Ok(()),
         Access::Hidden => Err(Problem::NotFound),
         Access::Forbidden => Err(Problem::Forbidden),
     }
 }
 
-fn may_see(rights: &Rights, edition: &Edition, shown: &Shown) -> bool {
-    access(rights, edition, shown, Need::See) == Access::Allowed
-}
-
-/// The one place that says which right is needed for what.
-fn access(rights: &Rights, edition: &Edition, shown: &Shown, need: Need) -> Access {
-    match shown.kind {
-        Kind::Permission | Kind::Role | Kind::Project | Kind::Group => rights.access(Asked::Everything),
-        Kind::Service | Kind::Version => {
-            let service = shown.service.unwrap_or(shown.id);
-            let sides = Sides::of(edition, Some(&service), None);
-            let privilege = match (shown.kind, need) {
-                (_, Need::See) => ServicePrivilege::Read,
-                (Kind::Version, _) => ServicePrivilege::Write,
-                (_, Need::Change | Need::End) => ServicePrivilege::Admin,
-            };
-            rights.access(Asked::Service(privilege, sides.on_service()))
-        }
-        Kind::Infrastructure => {
-            let sides = Sides::of(edition, None, Some(&shown.id));
-            let privilege = match need {
-                Need::See => InfrastructurePrivilege::View,
-                Need::Change | Need::End => InfrastructurePrivilege::Admin,
-            };
-            let asked = rights.access(Asked::Infrastructure(privilege, sides.on_infrastructure()));
-            match (need, asked) {
-                // They are made by admin keys alone, and so they are ended.
-                (Need::End, Access::Allowed) => rights.access(Asked::Everything),
-                (_, asked) => asked,
-            }
-        }
-        Kind::Deployment => {
-            let (service, infrastructure) = edition.sides(shown);
-            let sides = Sides::of(edition, service.as_ref(), infrastructure.as_ref());
-            let (service, infrastructure) = (sides.on_service(), sides.on_infrastructure());
-            rights.access(match need {
-                Need::See => Asked::ReadDeployment(service, infrastructure),
-                Need::Change | Need::End => Asked::Deploy(service, infrastructure),
-            })
-        }
-    }
-}
-
-fn ask_to_make(
-    rights: &Rights,
-    edition: &Edition,
-    kind: Kind,
-    settings: &Map<String, Value>,
-) -> Result<(), Problem> {
-    match kind {
-        Kind::Permission
-        | Kind::Role
-        | Kind::Project
-        | Kind::Group
-        | Kind::Infrastructure
-        | Kind::Version => rights.ask(Asked::Everything),
-        Kind::Service => rights.ask(Asked::CreateService { groups: &creators(edition) }),
-        Kind::Deployment => {
-            let side = |key: &str, kind: Kind| {
-                edition.compiled().find(kind, settings.get(key).and_then(Value::as_str)?)
-            };
-            let service = side("service", Kind::Service);
-            let infrastructure = side("infrastructure", Kind::Infrastructure);
-            let sides = Sides::of(edition, service.as_ref(), infrastructure.as_ref());
-            rights.ask(Asked::Deploy(sides.on_service(), sides.on_infrastructure()))
-        }
-    }
-}
-
 /// What a caller sees of an object: to whom else it is open is for those who may grant.
 fn seen<'s>(rights: &Rights, edition: &Edition, shown: &'s Shown) -> Seen<'s> {
-    let grants = access(rights, edition, shown, Need::Change) == Access::Allowed;
-    Seen { shown, grants }
+    let grants = access(rights.asking(), edition, shown, Need::Change) == Access::Allowed;
+    Seen { shown, grants, all: rights.access(Asked::Everything) == Access::Allowed }
 }

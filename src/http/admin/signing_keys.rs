@@ -51,7 +51,7 @@ pub(super) async fn list_signing_keys(
 
 /// Has the staged key sign from now on, and stages a new one. Every token stays good.
 #[utoipa::path(post, path = "/signing-keys/rotate", tag = "signing keys", request_body = RotationBody,
-    responses((status = 200, body = SigningKeyPage)))]
+    responses((status = 200, body = SigningKeyPage), (status = 404, description = "There are none yet")))]
 pub(super) async fn rotate_signing_keys(
     State(admin): State<Admin>,
     by: By,

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Admin;
+use crate::compile::Edition;
 use crate::http::problem::Problem;
 use crate::store::{Epoch, Instance};
 
@@ -22,6 +23,33 @@ pub(super) struct Status {
     /// Whether all instances that live decide with the same catalog.
     catalogs_agree: bool,
     instances: Vec<InstanceRow>,
+    /// Objects of policy that the store holds.
+    objects: ObjectsRow,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ObjectsRow {
+    stored: usize,
+    /// How many of them are left out, so that whatever they would allow is denied.
+    refused: usize,
+    /// What is wrong with the first hundred of those.
+    why: Vec<RefusedRow>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct RefusedRow {
+    id: Uuid,
+    /// `service` and so on.
+    kind: String,
+    name: String,
+    wrong: Vec<WrongRow>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct WrongRow {
+    /// Which of its settings: `rules[0].paths`; empty for the whole.
+    path: String,
+    why: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -43,6 +71,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<axum::Json<Stat
     let standing = admin.issuer.standing().await?;
     let mut live = standing.instances.iter().filter(|(_, live)| *live).map(|(it, _)| it.beat.catalog);
     let first = live.next();
+    let objects = objects(&*admin.issuer.edition().await?);
     let catalogs_agree = live.all(|catalog| Some(catalog) == first);
     Ok(axum::Json(Status {
         epoch: standing.epoch.map(told),
@@ -51,7 +80,27 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<axum::Json<Stat
         alarm: standing.alarm,
         catalogs_agree,
         instances: standing.instances.into_iter().map(row).collect(),
+        objects,
     }))
+}
+
+/// Told at once: nobody reads more.
+const MOST_TOLD: usize = 100;
+
+fn objects(edition: &Edition) -> ObjectsRow {
+    let refused = edition.refused();
+    let mut ids: Vec<&Uuid> = refused.keys().collect();
+    ids.sort_unstable();
+    let told = |id: &Uuid| {
+        let (kind, name) = edition.describe(id);
+        let wrong = refused[id].iter().map(|it| WrongRow { path: it.path.clone(), why: it.why.clone() });
+        RefusedRow { id: *id, kind: kind.to_owned(), name, wrong: wrong.collect() }
+    };
+    ObjectsRow {
+        stored: edition.objects().len(),
+        refused: refused.len(),
+        why: ids.into_iter().take(MOST_TOLD).map(told).collect(),
+    }
 }
 
 fn row((Instance { beat, silent }, live): (Instance, bool)) -> InstanceRow {

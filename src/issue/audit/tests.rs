@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::rights::Caller;
+use crate::domain::time::Timestamp;
 use crate::issue::{AuditFilter, By, Issuer, NewConsumer, Refusal};
 use crate::store::memory::Memory;
 use crate::store::record::{AuditEntry, AuditHead};
@@ -60,9 +61,13 @@ impl Bench {
 }
 
 fn issuer(store: &Arc<Memory>, instance: Uuid, kept: u64) -> Issuer {
+    issuer_at(store, instance, kept, Clock::system())
+}
+
+fn issuer_at(store: &Arc<Memory>, instance: Uuid, kept: u64, clock: Clock) -> Issuer {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-    Issuer::new(store.clone(), Arc::new(ring), Clock::system(), catalog).with_audit(instance, kept)
+    Issuer::new(store.clone(), Arc::new(ring), clock, catalog).with_audit(instance, kept)
 }
 
 fn entry(number: u64) -> Name {
@@ -182,4 +187,60 @@ async fn pages_go_through_the_chains_of_all_instances_in_order() {
     }
     assert_eq!(seen.len(), 900, "none is left out");
     assert!(seen.windows(2).all(|pair| pair[0] > pair[1]), "the newest first, and none twice");
+}
+
+/// The chain of an instance that is gone, and another instance, so many hours later.
+async fn left_behind(entries: u64, hours: u64) -> (Bench, Issuer) {
+    let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_000_000));
+    let store = Arc::new(Memory::new());
+    let gone = issuer_at(&store, INSTANCE, 10_000, clock.clone());
+    let bench = Bench { store: Arc::clone(&store), issuer: gone };
+    for number in 0..entries {
+        bench.makes(&format!("c{number}")).await;
+    }
+    hand.advance(std::time::Duration::from_secs(hours * 3600));
+    let other = issuer_at(&store, Uuid::from_u128(8), 10_000, clock);
+    (bench, other)
+}
+
+fn socket() -> By {
+    By::new(Caller::Socket, None)
+}
+
+#[tokio::test]
+async fn the_chain_of_an_instance_that_is_gone_is_ended_and_that_is_in_the_log() {
+    // More than go at once.
+    let (bench, other) = left_behind(1_203, 25).await;
+    let chains = other.chains().await.unwrap();
+    let told: Vec<_> = chains.iter().map(|it| (it.id, it.own, it.first, it.last)).collect();
+    assert_eq!(told, [(INSTANCE, false, 1, 1_203)]);
+    other.retire_chain(&socket(), INSTANCE).await.unwrap();
+    let left = other.chains().await.unwrap();
+    assert_eq!(left.iter().map(|it| (it.id, it.own)).collect::<Vec<_>>(), [(Uuid::from_u128(8), true)]);
+    let verdict = other.verify_audit().await.unwrap();
+    assert_eq!((verdict.findings.len(), verdict.entries), (0, 3), "each part of it has its entry");
+    let page = other.audit(&AuditFilter::default(), None, 10).await.unwrap();
+    assert!(
+        page.entries.iter().all(|entry| entry.action == "audit.retire" && entry.object == Some(INSTANCE))
+    );
+    assert!(matches!(other.retire_chain(&socket(), INSTANCE).await, Err(Refusal::NotFound { .. })));
+    // An instance that was only silent begins anew.
+    bench.makes("again").await;
+    let verdict = other.verify_audit().await.unwrap();
+    assert_eq!((verdict.findings.len(), verdict.chains), (0, 2));
+}
+
+#[tokio::test]
+async fn a_chain_that_may_be_needed_stays() {
+    let stays = async |issuer: &Issuer, chain: Uuid, why: &str| {
+        let refusal = issuer.retire_chain(&socket(), chain).await.map(|done| done.value).unwrap_err();
+        assert!(matches!(refusal, Refusal::InUse { .. }) && refusal.to_string().contains(why), "{refusal}");
+    };
+    let (bench, other) = left_behind(3, 23).await;
+    stays(&other, INSTANCE, "within the last day").await;
+    stays(&bench.issuer, INSTANCE, "it writes to this chain").await;
+    let (bench, other) = left_behind(3, 25).await;
+    bench.tamper(entry(2), Effect::Delete).await;
+    stays(&other, INSTANCE, "is missing").await;
+    assert_eq!(bench.findings().await.len(), 1, "nothing of it is gone");
 }

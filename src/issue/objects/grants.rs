@@ -44,7 +44,7 @@ impl Sides {
 }
 
 /// The names of the groups whose members may make services.
-pub fn creators(edition: &Edition) -> Vec<String> {
+pub(super) fn creators(edition: &Edition) -> Vec<String> {
     let may = |group: &Shown| {
         let privileges = group.settings.get("privileges").and_then(Value::as_array);
         privileges.is_some_and(|all| all.contains(&json!("create_service")))
@@ -113,7 +113,7 @@ impl Issuer {
             return invalid(format!("expected some of {}", known.join(", ")));
         }
         let edition = self.edition().await?;
-        let id = group_of(&edition, group)?.to_string();
+        let id = group_of(&edition, group).map_err(|refusal| refusal.told_to(&by.caller))?.to_string();
         self.change_object(by, on, move |settings, _| {
             let grants = settings.entry("grants").or_insert_with(|| json!({}));
             if let Some(grants) = grants.as_object_mut() {
@@ -133,7 +133,7 @@ impl Issuer {
         let edition = self.edition().await?;
         let found = find(&edition, &on)?;
         stored(&found)?;
-        self.granted(&edition, &found, group)?;
+        self.granted(&edition, &found, group).map_err(|refusal| refusal.told_to(&by.caller))?;
         let id = group_of(&edition, group)?.to_string();
         self.change_object(by, on, move |settings, _| {
             let grants = settings.get_mut("grants").and_then(Value::as_object_mut);
@@ -147,7 +147,10 @@ impl Issuer {
 }
 
 fn group_of(edition: &Edition, group: &str) -> Result<Uuid, Refusal> {
-    let unknown = || Refusal::Invalid { field: "group", why: edition.compiled().unknown(Kind::Group, group) };
+    let unknown = || {
+        let unknown = edition.compiled().unknown(Kind::Group, group);
+        Refusal::Faulty(vec![Wrong { path: "group".to_owned(), ..unknown }])
+    };
     edition.compiled().find(Kind::Group, group).ok_or_else(unknown)
 }
 
@@ -159,11 +162,11 @@ pub(super) fn check_known(edition: &Edition, settings: &Value) -> Result<(), Ref
         let wrong = if edition.compiled().find(Kind::Group, group).is_none() {
             edition.compiled().unknown(Kind::Group, group)
         } else if privileges.as_array().is_some_and(Vec::is_empty) {
-            "is granted nothing; leave it out".to_owned()
+            Wrong::of_whole("is granted nothing; leave it out")
         } else {
             continue;
         };
-        return Err(Refusal::Faulty(vec![Wrong { path: format!("grants.{group}"), why: wrong }]));
+        return Err(Refusal::Faulty(vec![Wrong { path: format!("grants.{group}"), ..wrong }]));
     }
     Ok(())
 }

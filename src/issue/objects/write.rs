@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::ObjectLimits;
+use super::{ObjectLimits, access, check_free};
 use crate::compile::Edition;
 use crate::config::Wrong;
 use crate::domain::consumer::Consumer;
+use crate::domain::rights::Caller;
 use crate::issue::{By, Done, Issuer, OWN_APPLIER, Refusal};
 use crate::replica::Stored;
 use crate::store::record::{ConsumerRecord, GuardRecord, ObjectRecord};
@@ -50,7 +51,17 @@ const TRIES: usize = 8;
 const RUN: usize = 1000;
 
 impl Issuer {
+    /// Writes what is planned, where its caller may and it is good beside everything else.
     pub(super) async fn write_policy(
+        &self,
+        by: &By,
+        action: &'static str,
+        planner: Planner,
+    ) -> Result<Done<Judged>, Refusal> {
+        self.write_plan(by, action, planner).await.map_err(|refusal| refusal.told_to(&by.caller))
+    }
+
+    async fn write_plan(
         &self,
         by: &By,
         action: &'static str,
@@ -59,15 +70,23 @@ impl Issuer {
         for _ in 0..TRIES {
             let Some((edition, expect)) = self.edition_to_change().await? else { continue };
             let (planner, limits) = (Arc::clone(&planner), self.object_limits);
-            let before = Arc::clone(&edition);
-            // A catalog is made to see what comes of it: not where others wait.
-            let planned = tokio::task::spawn_blocking(move || {
+            let (before, caller) = (Arc::clone(&edition), by.caller.clone());
+            // Not where others wait.
+            let (plan, before) = aside(move || {
                 let plan = planner(&before)?;
-                let judged = judge(&before, &plan, limits)?;
-                Ok::<_, Refusal>((plan, judged))
-            });
-            let died = |_| Refusal::Store(StoreError::Unavailable("judging a change broke off".into()));
-            let (plan, judged) = planned.await.map_err(died)??;
+                access::check(&caller, &before, &plan)?;
+                Ok((plan, before))
+            })
+            .await?;
+            self.check_condition(by, &plan).await?;
+            let caller = by.caller.clone();
+            let (plan, judged) = aside(move || {
+                plan.put.iter().try_for_each(|record| check_free(&before, record))?;
+                // A catalog is made to see what comes of it.
+                let judged = judge(&before, &plan, (limits, &caller))?;
+                Ok((plan, judged))
+            })
+            .await?;
             for used in &plan.unless_used {
                 self.check_unused(used).await?;
             }
@@ -85,6 +104,18 @@ impl Issuer {
             }
         }
         Err(Refusal::Raced)
+    }
+
+    /// Whoever has not seen what is there is told that first, whatever else is wrong; the write itself holds
+    /// against the condition once more.
+    async fn check_condition(&self, by: &By, plan: &Plan) -> Result<(), Refusal> {
+        if by.condition.is_none() {
+            return Ok(());
+        }
+        match self.store.read(Table::Object, &Name::of(&plan.subject)).await? {
+            Some(stored) => by.still_takes(stored.revision),
+            None => by.expects_nothing(),
+        }
     }
 
     /// All of policy as the store has it, and what must still hold when a change of it is written. `None`
@@ -172,6 +203,14 @@ impl Issuer {
     }
 }
 
+/// On a thread that nobody waits for but who asks.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let died = |_| Refusal::Store(StoreError::Unavailable("judging a change broke off".into()));
+    tokio::task::spawn_blocking(work).await.map_err(died)?
+}
+
 fn steps(edition: &Edition, plan: &Plan) -> Vec<Step> {
     let step = |id: &Uuid, effect: Effect| {
         let expect = if edition.stored(id).is_some() { Expect::Present } else { Expect::Absent };
@@ -189,7 +228,11 @@ pub(super) fn next_guard(edition: &Edition, expect: Expect) -> Step {
 }
 
 /// What comes of a plan, if it is good.
-fn judge(before: &Edition, plan: &Plan, limits: ObjectLimits) -> Result<Judged, Refusal> {
+fn judge(
+    before: &Edition,
+    plan: &Plan,
+    (limits, caller): (ObjectLimits, &Caller),
+) -> Result<Judged, Refusal> {
     for record in &plan.put {
         if record.settings.len() > limits.bytes {
             let why = format!(
@@ -197,7 +240,7 @@ fn judge(before: &Edition, plan: &Plan, limits: ObjectLimits) -> Result<Judged, 
                 record.settings.len(),
                 limits.bytes
             );
-            return Err(Refusal::Faulty(vec![Wrong { path: String::new(), why }]));
+            return Err(Refusal::Faulty(vec![Wrong::of_whole(why)]));
         }
     }
     let after = before.with(&plan.put, &plan.gone);
@@ -212,6 +255,10 @@ fn judge(before: &Edition, plan: &Plan, limits: ObjectLimits) -> Result<Judged, 
     let lost = after.refused().iter().filter(|(id, _)| !before.refused().contains_key(*id));
     let age = |id: &Uuid| before.stored(id).map(|stored| stored.record.sequence);
     if let Some((id, wrong)) = lost.min_by_key(|(id, _)| (age(id), **id)) {
+        if !access::sees(caller, before, id) {
+            let by = "something that you may not see".to_owned();
+            return Err(Refusal::InUse { by, why: "ask who administers it".to_owned() });
+        }
         let (kind, name) = before.describe(id);
         let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });

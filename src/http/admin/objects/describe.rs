@@ -3,10 +3,9 @@
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem, Paths};
-use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::router::UtoipaMethodRouter;
 
-use crate::config::{Kind, object_schema};
+use crate::config::{Kind, ObjectSchemas, object_schemas};
 use crate::http::admin::Admin;
 
 /// A list of objects: `GET` and `POST`.
@@ -27,6 +26,7 @@ pub(super) enum Route {
     Grant { path: String },
     Keys { path: String },
     Sample { path: String },
+    Effective { path: String },
     ProjectRole { path: String },
 }
 
@@ -67,14 +67,24 @@ impl Describe for Collection {
 
     fn operations(&self) -> Vec<(HttpMethod, Value)> {
         let kind = self.kind.name();
-        let mut list = operation(self.kind, "list", &format!("{kind}s, page by page"), &[(200, page())]);
+        let mut list = operation(
+            self.kind,
+            "list",
+            &format!("{kind}s, page by page"),
+            &[(200, page(reference(self.kind, Said::Shown)))],
+        );
         list["parameters"] = json!([
             { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
             { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
             { "name": "tags", "in": "query", "required": false, "schema": { "type": "string" } },
         ]);
-        let mut make = operation(self.kind, "create", &format!("Makes a {kind}."), &[(201, any_object())]);
-        make["requestBody"] = body(written(self.kind, true));
+        let mut make = operation(
+            self.kind,
+            "create",
+            &format!("Makes a {kind}."),
+            &[(201, reference(self.kind, Said::Shown))],
+        );
+        make["requestBody"] = body(reference(self.kind, Said::Written));
         vec![(HttpMethod::Get, list), (HttpMethod::Post, make)]
     }
 }
@@ -86,8 +96,12 @@ impl Describe for One {
 
     fn operations(&self) -> Vec<(HttpMethod, Value)> {
         let name = self.kind.name();
-        let show =
-            operation(self.kind, "show", &format!("One {name}, by id or name."), &[(200, any_object())]);
+        let show = operation(
+            self.kind,
+            "show",
+            &format!("One {name}, by id or name."),
+            &[(200, reference(self.kind, Said::Shown))],
+        );
         let end = operation(
             self.kind,
             "delete",
@@ -97,11 +111,13 @@ impl Describe for One {
         let mut all = vec![(HttpMethod::Get, show), (HttpMethod::Delete, end)];
         if self.replaced {
             let said = format!("Replaces a {name}, or makes it.");
-            let mut replace = operation(self.kind, "replace", &said, &[(200, any_object())]);
-            replace["requestBody"] = body(written(self.kind, false));
+            let mut replace =
+                operation(self.kind, "replace", &said, &[(200, reference(self.kind, Said::Shown))]);
+            replace["requestBody"] = body(reference(self.kind, Said::Replaced));
             let said = format!("Changes settings of a {name}; null takes one away.");
-            let mut change = operation(self.kind, "change", &said, &[(200, any_object())]);
-            change["requestBody"] = body(any_object());
+            let mut change =
+                operation(self.kind, "change", &said, &[(200, reference(self.kind, Said::Shown))]);
+            change["requestBody"] = body(reference(self.kind, Said::Changed));
             all.extend([(HttpMethod::Put, replace), (HttpMethod::Patch, change)]);
         }
         all
@@ -114,6 +130,7 @@ impl Describe for Route {
             Self::Grant { path }
             | Self::Keys { path }
             | Self::Sample { path }
+            | Self::Effective { path }
             | Self::ProjectRole { path } => path,
         }
     }
@@ -148,7 +165,8 @@ impl Describe for Route {
                 ]
             }
             Self::Keys { .. } => {
-                let mut list = of("list", "The keys that name it, without their texts.", (200, page()));
+                let mut list =
+                    of("list", "The keys that name it, without their texts.", (200, page(key_row())));
                 list["parameters"] = json!([
                     { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
                     { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
@@ -156,7 +174,24 @@ impl Describe for Route {
                 vec![(HttpMethod::Get, list)]
             }
             Self::Sample { .. } => {
-                vec![(HttpMethod::Get, of("show", "A line for curl that calls it.", (200, any_object())))]
+                let sample = json!({
+                    "type": "object",
+                    "properties": { "curl": { "type": "string" } },
+                    "required": ["curl"],
+                });
+                vec![(HttpMethod::Get, of("show", "A line for curl that calls it.", (200, sample)))]
+            }
+            Self::Effective { .. } => {
+                let effective = json!({
+                    "type": "object",
+                    "properties": {
+                        "deployment": { "type": "string" },
+                        "policy": { "type": "object", "description": "What each key comes to" },
+                        "origins": { "type": "object", "description": "Who says so; absent: the default" },
+                    },
+                    "required": ["deployment", "policy", "origins"],
+                });
+                vec![(HttpMethod::Get, of("show", "The policy that results there.", (200, effective)))]
             }
             Self::ProjectRole { .. } => vec![
                 (HttpMethod::Put, of("give", "Gives a consumer a role in a project.", (204, Value::Null))),
@@ -188,38 +223,154 @@ fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
     json!({ "summary": said, "parameters": [], "responses": responses })
 }
 
-/// A schema that utoipa's types have no room for is given as any object, rather than nothing of the
-/// operation at all.
 fn body(schema: Value) -> Value {
-    let known = serde_json::from_value::<RefOr<Schema>>(schema.clone()).is_ok();
-    let schema = if known { schema } else { any_object() };
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
-fn page() -> Value {
+fn key_row() -> Value {
     json!({
         "type": "object",
         "properties": {
-            "data": { "type": "array", "items": { "type": "object" } },
+            "id": { "type": "string", "format": "uuid" },
+            "key": { "type": ["string", "null"], "description": "Its public name; null of a key from elsewhere" },
+            "consumer": {
+                "type": "object",
+                "properties": { "id": { "type": "string", "format": "uuid" } },
+                "required": ["id"],
+            },
+            "enabled": { "type": "boolean" },
+        },
+        "required": ["id", "key", "consumer", "enabled"],
+    })
+}
+
+fn page(row: Value) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "data": { "type": "array", "items": row },
             "next": { "type": ["string", "null"] },
-            "offset": { "type": "string" },
+            "offset": { "type": "string", "format": "uuid" },
         },
         "required": ["data", "next"],
     })
 }
 
-fn any_object() -> Value {
-    json!({ "type": "object" })
+/// An object in a body.
+#[derive(Clone, Copy)]
+enum Said {
+    Shown,
+    /// To make one.
+    Written,
+    /// By a `PUT`: what was read may be sent back.
+    Replaced,
+    Changed,
 }
 
-/// What is written of an object, as far as a schema without references can say it.
-fn written(kind: Kind, with_id: bool) -> Value {
-    let mut schema = object_schema(kind);
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        properties.insert("tags".to_owned(), json!({ "type": "array", "items": { "type": "string" } }));
-        if with_id {
-            properties.insert("id".to_owned(), json!({ "type": "string", "format": "uuid" }));
+fn reference(kind: Kind, said: Said) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{}", schema_name(kind, said)) })
+}
+
+fn schema_name(kind: Kind, said: Said) -> String {
+    let name = match kind {
+        Kind::Permission => "Permission",
+        Kind::Role => "Role",
+        Kind::Project => "Project",
+        Kind::Group => "Group",
+        Kind::Infrastructure => "Infrastructure",
+        Kind::Service => "Service",
+        Kind::Version => "Version",
+        Kind::Deployment => "Deployment",
+    };
+    match said {
+        Said::Shown => format!("{name}Shown"),
+        Said::Written => format!("{name}Written"),
+        Said::Replaced => format!("{name}Replaced"),
+        Said::Changed => format!("{name}Changed"),
+    }
+}
+
+/// The schemas that operations refer to, from the same source as `doorward config schema`. utoipa's types
+/// have no room for some of it, so they are put into the document when it is text.
+pub(in crate::http::admin) fn schemas() -> Map<String, Value> {
+    let ObjectSchemas { kinds, definitions } = object_schemas("/components/schemas");
+    let mut all = definitions;
+    for (kind, settings) in kinds {
+        for said in [Said::Shown, Said::Written, Said::Replaced, Said::Changed] {
+            all.insert(schema_name(kind, said), schema(kind, said, settings.clone()));
         }
     }
+    all
+}
+
+/// The settings, and what stands beside them.
+fn schema(kind: Kind, said: Said, mut schema: Value) -> Value {
+    let mut properties = schema["properties"].as_object().cloned().unwrap_or_default();
+    // Versions are objects of their own.
+    properties.remove("versions");
+    properties.insert("id".to_owned(), json!({ "type": "string", "format": "uuid" }));
+    properties.insert("tags".to_owned(), json!({ "type": "array", "items": { "type": "string" } }));
+    let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+    match said {
+        Said::Shown => {
+            let added = added(kind);
+            // Where the file lists no deployments, a service is one as it is.
+            required.retain(|name| name != "infrastructure");
+            required.extend(["id", "tags"].map(Value::from));
+            required.extend(added.keys().cloned().map(Value::from));
+            properties.extend(added);
+        }
+        Said::Written => {}
+        Said::Replaced => {
+            // The path names it.
+            required.retain(|name| name != "name");
+            properties.extend(added(kind));
+        }
+        Said::Changed => {
+            required.clear();
+            properties.remove("id");
+            for property in properties.values_mut() {
+                *property = json!({ "anyOf": [property.take(), { "type": "null" }] });
+            }
+        }
+    }
+    schema["properties"] = Value::Object(properties);
+    schema["required"] = Value::Array(required);
     schema
+}
+
+/// What an answer has besides the settings.
+fn added(kind: Kind) -> Map<String, Value> {
+    let moment = json!({ "type": ["integer", "null"], "description": "Seconds since the Unix epoch" });
+    let wrong = json!({
+        "type": "object",
+        "properties": { "path": { "type": "string" }, "why": { "type": "string" } },
+        "required": ["path", "why"],
+    });
+    let mut added = json!({
+        "owner": { "type": ["string", "null"], "format": "uuid", "description": "The consumer who made it" },
+        "created_at": moment,
+        "updated_at": moment,
+        "declared_in_file": { "type": "boolean", "description": "Changed in the configuration file alone" },
+        "refused": {
+            "type": ["array", "null"],
+            "items": wrong,
+            "description": "Why it is left out, so that nobody passes by it; null where it is not",
+        },
+    });
+    match kind {
+        Kind::Deployment => {
+            added["name"] = json!({ "type": "string", "description": "`<service>/<infrastructure>`" });
+        }
+        Kind::Version => added["service"] = json!({ "type": ["string", "null"], "format": "uuid" }),
+        Kind::Permission
+        | Kind::Role
+        | Kind::Project
+        | Kind::Group
+        | Kind::Infrastructure
+        | Kind::Service => {}
+    }
+    let mut added = added.as_object().cloned().unwrap_or_default();
+    added.values_mut().for_each(|property| property["readOnly"] = json!(true));
+    added
 }

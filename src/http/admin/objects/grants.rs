@@ -1,20 +1,20 @@
 //! `/services/{service}/grants/{group}` and the same of infrastructures: what groups may do with them.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::describe::{Route, described};
-use super::{Need, found, named};
+use super::{found, named};
 use crate::config::Kind;
-use crate::http::admin::answer::written;
+use crate::http::admin::answer::{tagged, written};
 use crate::http::admin::{Admin, Desk, Right, Rights};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::By;
+use crate::issue::{By, Need};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +54,9 @@ async fn show(
     let edition = admin.issuer.edition().await?;
     let on = found(&rights, &edition, &named(kind, name), Need::Change)?;
     let privileges = admin.issuer.granted(&edition, &on, &group)?;
-    Ok(axum::Json(json!({ "privileges": privileges })).into_response())
+    // A grant is a setting of what it is on, and changes with it.
+    let revision = admin.issuer.revision_of(&on).await;
+    Ok(tagged(revision, json!({ "privileges": privileges })))
 }
 
 async fn grant(

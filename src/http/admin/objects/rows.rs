@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::compile::Shown;
-use crate::config::Kind;
+use crate::config::{Kind, Wrong};
 use crate::http::admin::answer::{LONGEST_PAGE, PAGE};
 use crate::http::problem::Problem;
 use crate::issue::{Refusal, Written};
@@ -18,12 +18,14 @@ pub(super) struct Seen<'s> {
     pub(super) shown: &'s Shown,
     /// Whether it is told what groups may do with it.
     pub(super) grants: bool,
+    /// Whether the caller may know what else there is.
+    pub(super) all: bool,
 }
 
 /// What an answer has besides the settings; nobody writes it.
 const ADDED: [&str; 5] = ["owner", "created_at", "updated_at", "declared_in_file", "refused"];
 
-pub(super) fn row(Seen { shown, grants }: &Seen<'_>) -> Value {
+pub(super) fn row(Seen { shown, grants, all }: &Seen<'_>) -> Value {
     let mut row = shown.settings.clone();
     if !grants {
         row.remove("grants");
@@ -39,8 +41,7 @@ pub(super) fn row(Seen { shown, grants }: &Seen<'_>) -> Value {
         | Kind::Infrastructure
         | Kind::Service => {}
     }
-    let wrong: Vec<Value> =
-        shown.refused.iter().map(|wrong| json!({ "path": wrong.path, "why": wrong.why })).collect();
+    let wrong: Vec<Value> = shown.refused.iter().map(|wrong| refused(wrong, *all)).collect();
     let record = shown.record.as_ref();
     row.insert("tags".to_owned(), json!(record.map_or(&[][..], |record| &record.tags)));
     row.insert("owner".to_owned(), json!(record.and_then(|record| record.owner)));
@@ -49,6 +50,11 @@ pub(super) fn row(Seen { shown, grants }: &Seen<'_>) -> Value {
     row.insert("declared_in_file".to_owned(), json!(record.is_none()));
     row.insert("refused".to_owned(), if wrong.is_empty() { Value::Null } else { Value::Array(wrong) });
     Value::Object(row)
+}
+
+fn refused(wrong: &Wrong, all: bool) -> Value {
+    let why = wrong.brief.as_ref().filter(|_| !all).unwrap_or(&wrong.why);
+    json!({ "path": wrong.path, "why": why })
 }
 
 /// What somebody wrote of an object.

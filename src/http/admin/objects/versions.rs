@@ -1,22 +1,21 @@
 //! `/services/{service}/versions`: policies that come with a service's versions.
 
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::describe::{Collection, One, described};
-use super::rows::{Listed, Listing, Seen, row, written_by};
-use super::{Need, found};
+use super::rows::{Listed, Listing, row, written_by};
+use super::{found, granted, named, seen};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::rights::{Asked, ServicePrivilege};
-use crate::http::admin::answer::written;
+use crate::http::admin::answer::{tagged, written};
 use crate::http::admin::{Admin, Desk, Right, Rights};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, Named, Sides};
+use crate::issue::{By, Named, Need, access_to_make};
 
 pub(super) fn desk() -> Desk<Admin> {
     let kind = Kind::Version;
@@ -36,17 +35,9 @@ pub(super) fn desk() -> Desk<Admin> {
         )
 }
 
-/// The service, where the caller may read it, or upload to it.
-fn service(
-    rights: &Rights,
-    edition: &Edition,
-    name: String,
-    privilege: ServicePrivilege,
-) -> Result<Shown, Problem> {
-    let service = edition.find(Kind::Service, None, &name).ok_or(Problem::NotFound)?;
-    let sides = Sides::of(edition, Some(&service.id), None);
-    rights.ask(Asked::Service(privilege, sides.on_service()))?;
-    Ok(service)
+/// The service, where the caller may read it.
+fn service(rights: &Rights, edition: &Edition, name: String) -> Result<Shown, Problem> {
+    found(rights, edition, &named(Kind::Service, name), Need::See)
 }
 
 async fn list(
@@ -57,11 +48,11 @@ async fn list(
 ) -> Result<Response, Problem> {
     let listed = Listed::of(listing)?;
     let edition = admin.issuer.edition().await?;
-    let service = service(&rights, &edition, name, ServicePrivilege::Read)?;
+    let service = service(&rights, &edition, name)?;
     let mut all = edition.list(Kind::Version);
     all.retain(|version| version.service == Some(service.id) && listed.takes(version));
     let path = format!("/services/{}/versions", service.id);
-    Ok(listed.page(&path, &all, |shown| row(&Seen { shown, grants: false })))
+    Ok(listed.page(&path, &all, |shown| row(&seen(&rights, &edition, shown))))
 }
 
 async fn upload(
@@ -72,10 +63,12 @@ async fn upload(
     Body(body): Body<Map<String, Value>>,
 ) -> Result<Response, Problem> {
     let edition = admin.issuer.edition().await?;
-    let service = service(&rights, &edition, name, ServicePrivilege::Write)?;
+    let service = service(&rights, &edition, name)?;
+    let of_it = (Kind::Version, Some(&service.id));
+    granted(access_to_make(rights.asking(), &edition, of_it, &body))?;
     let version = written_by(body)?;
     let done = admin.issuer.create_object(&by, Kind::Version, Some(service.id), version).await?;
-    let row = row(&Seen { shown: &done.value, grants: false });
+    let row = row(&seen(&rights, &edition, &done.value));
     Ok(written(StatusCode::CREATED, &done, Some(row)))
 }
 
@@ -85,10 +78,11 @@ async fn show(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let edition = admin.issuer.edition().await?;
-    let service = service(&rights, &edition, name, ServicePrivilege::Read)?;
+    let service = service(&rights, &edition, name)?;
     let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
     let shown = found(&rights, &edition, &named, Need::See)?;
-    Ok(axum::Json(row(&Seen { shown: &shown, grants: false })).into_response())
+    let revision = admin.issuer.revision_of(&shown).await;
+    Ok(tagged(revision, row(&seen(&rights, &edition, &shown))))
 }
 
 async fn delete(
@@ -98,8 +92,9 @@ async fn delete(
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let edition = admin.issuer.edition().await?;
-    let service = service(&rights, &edition, name, ServicePrivilege::Write)?;
+    let service = service(&rights, &edition, name)?;
     let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
+    found(&rights, &edition, &named, Need::End)?;
     let done = admin.issuer.delete_object(&by, named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }

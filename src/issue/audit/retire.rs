@@ -1,0 +1,90 @@
+//! Chains of instances that are gone: they stay, and stay verifiable, until somebody ends them.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::domain::time::Timestamp;
+use crate::issue::{BATCH, By, Done, Issuer, Refusal, delete};
+use crate::store::record::{AuditEntry, AuditHead};
+use crate::store::{Effect, Expect, Name, Step, Table};
+
+/// Where a chain stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainStanding {
+    pub id: Uuid,
+    /// Whether this instance writes to it.
+    pub own: bool,
+    /// The oldest entry that is kept, and the newest.
+    pub first: u64,
+    pub last: u64,
+    /// When the newest entry was written.
+    pub at: Timestamp,
+}
+
+/// For so long nobody may have written to a chain that is ended. An instance that lives and was silent
+/// begins anew with its next entry.
+const SILENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Issuer {
+    /// Every chain, in order of ids.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn chains(&self) -> Result<Vec<ChainStanding>, Refusal> {
+        let standing = |(id, head): (Uuid, AuditHead)| ChainStanding {
+            id,
+            own: self.is_own(&id),
+            first: head.first,
+            last: head.number,
+            at: head.at,
+        };
+        Ok(self.audit_chains().await?.into_iter().map(standing).collect())
+    }
+
+    fn is_own(&self, chain: &Uuid) -> bool {
+        [&self.changes, &self.attempts].iter().any(|own| own.id == *chain)
+    }
+
+    /// Ends a chain that is whole and that nobody has written to for a day. Its oldest entries go first, so
+    /// that at each moment what is left is whole.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`]; [`Refusal::InUse`] says why it stays.
+    pub async fn retire_chain(&self, by: &By, chain: Uuid) -> Result<Done<Uuid>, Refusal> {
+        let in_use = |by: &str, why: &str| Err(Refusal::InUse { by: by.to_owned(), why: why.to_owned() });
+        if self.is_own(&chain) {
+            return in_use("this instance", "it writes to this chain");
+        }
+        let verdict = self.verify_audit().await?;
+        if let Some(finding) = verdict.findings.iter().find(|finding| finding.chain == chain) {
+            let why = format!("entry {}: {}; it is kept as it is", finding.number, finding.why);
+            return in_use("whoever looks into what was done to it", &why);
+        }
+        loop {
+            let record = self.store.read(Table::Audit, &Name::of(&chain)).await?;
+            let absent = || Refusal::NotFound { what: "audit chain", name: chain.to_string() };
+            let record = record.ok_or_else(absent)?;
+            let head = AuditHead::decode(&record.payload)?;
+            let silent = self.clock.now().unix().saturating_sub(head.at.unix());
+            if u64::try_from(silent).unwrap_or(0) < SILENT.as_secs() {
+                return in_use("its instance", "something was written to it within the last day");
+            }
+            let next = head.number.min(head.first + BATCH as u64 - 1) + 1;
+            let is_last = next > head.number;
+            let left = AuditHead { first: next, ..head };
+            let effect = if is_last { Effect::Delete } else { Effect::Put(left.encode()) };
+            let expect = Expect::Revision(record.revision);
+            let mut steps = vec![Step { table: Table::Audit, name: Name::of(&chain), expect, effect }];
+            steps.extend(
+                (head.first..next).map(|number| delete(Table::Audit, AuditEntry::name(&chain, number))),
+            );
+            let done = self.write(by.does("audit.retire", chain), steps, chain).await?;
+            if is_last {
+                return Ok(done);
+            }
+        }
+    }
+}
