@@ -1,21 +1,22 @@
 //! `doorward serve`: puts the parts together, and takes them apart in order.
 
+mod listeners;
+mod process;
 mod signals;
 mod watch;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+pub(super) use self::listeners::addresses_file;
+use self::listeners::{Listeners, announce, bind};
+use self::process::{keep_memory_private, raise_file_limit, start_log};
 use self::signals::Ends;
 use self::watch::{
     Ready, count_instances, finish_deletions, tell_uses, tend_signing_keys, told_or_broken, watch_replica,
@@ -26,17 +27,17 @@ use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
 use crate::compile::Compiler;
-use crate::config::{self, Basis, Config, Endpoint, Loaded};
+use crate::config::{self, Basis, Config, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
 use crate::http::{Peer, explain, status};
 use crate::issue::{Attempts, Issuer, self_test};
 use crate::issuers::{Issuers, Pool};
-use crate::reload::{Reloader, levels};
+use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
-use crate::server::{Certificates, Guests, Listener, OwnersOnly, Settings, serve};
-use crate::telemetry::log::{self, Format, Log};
+use crate::server::{Certificates, OwnersOnly, Settings, serve};
+use crate::telemetry::log::Log;
 use crate::telemetry::{Readiness, Telemetry};
 
 #[derive(clap::Args, Default)]
@@ -115,42 +116,6 @@ struct Parts<'l> {
     backing: Backing,
     clock: Clock,
     log: &'l Log,
-}
-
-/// Has no crash write our memory to a file (core(5)), and no other process of the same user read it
-/// (ptrace(2), `/proc/<pid>/mem`): there are secrets in it.
-fn keep_memory_private() -> rustix::io::Result<()> {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
-}
-
-/// Allows ourselves as many descriptors as we may: the soft limit is mostly 1024, for programs that
-/// use select(2), and `limits.connections` is ten times that.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, soft = limit.current, "the limit of open files could not be raised");
-    }
-}
-
-fn start_log(config: &Config, clock: &Clock) -> Result<Log, Failure> {
-    let format = match config.log.format {
-        config::LogFormat::Json => Format::Json,
-        config::LogFormat::Text => {
-            Format::Text { colours: std::io::IsTerminal::is_terminal(&std::io::stdout()) }
-        }
-    };
-    let log = log::init(format, &levels(config), clock.clone(), std::io::stdout())
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    // The default hook prints to stderr as it pleases; this line is escaped like any other.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        error!(place, "a panic; what it interrupted is refused");
-    }));
-    Ok(log)
 }
 
 fn open_store(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Backing, Failure> {
@@ -438,93 +403,8 @@ const FIRST_EDITION: std::time::Duration = std::time::Duration::from_secs(2);
 /// For answers of the admin and status listeners that are still under way at the end.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
-struct Listeners {
-    grpc: Listener,
-    auth: Guests,
-    admin_socket: Listener,
-    admin: Guests,
-    status: Guests,
-}
-
-async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners, Failure> {
-    let grpc = match &config.listen.grpc.value {
-        Endpoint::Unix(path) => Listener::unix(&config.data_dir().join(path), CHECK_SOCKET_MODE).await,
-        Endpoint::Tcp(address) => Listener::tcp(resolve(&address.to_string()).await?).await,
-    };
-    let guests = async |name: &str, address: &config::Address| {
-        let listener = TcpListener::bind(address.to_string()).await.map_err(|error| {
-            Failure::Unreachable(format!("cannot listen on {address}: {error}; see `listen.{name}`"))
-        })?;
-        Ok(Guests::new(listener, certificates.of(name)))
-    };
-    Ok(Listeners {
-        grpc: grpc.map_err(cannot_bind("listen.grpc"))?.with_tls(certificates.of("grpc")),
-        admin_socket: Listener::unix(&config.admin_socket(), ADMIN_SOCKET_MODE)
-            .await
-            .map_err(cannot_bind("listen.admin_socket"))?,
-        auth: guests("auth", &config.listen.auth.value)
-            .await?
-            .at_most(config.limits.auth_connections.value as usize),
-        admin: guests("admin", &config.listen.admin.value).await?,
-        status: guests("status", &config.listen.status.value).await?,
-    })
-}
-
-/// Whoever may reach the file may ask; Envoy often runs as another user.
-const CHECK_SOCKET_MODE: u32 = 0o666;
-
-/// Whoever may open the file has full rights.
-const ADMIN_SOCKET_MODE: u32 = 0o600;
-
-async fn resolve(address: &str) -> Result<SocketAddr, Failure> {
-    tokio::net::lookup_host(address)
-        .await
-        .ok()
-        .and_then(|mut found| found.next())
-        .ok_or_else(|| Failure::Unreachable(format!("`{address}` (listen.grpc) has no address")))
-}
-
-/// The listener's own words, and the setting that says where it is to listen.
-fn cannot_bind(setting: &'static str) -> impl Fn(std::io::Error) -> Failure {
-    move |error| Failure::Unreachable(format!("{error}; see `{setting}`"))
-}
-
 fn cannot_listen(error: std::io::Error) -> Failure {
     Failure::Unreachable(error.to_string())
-}
-
-/// Says where we listen: in the log, and in a file for whoever chose port 0.
-fn announce(config: &Config, listeners: &Listeners) {
-    let of = |guests: &Guests| {
-        axum::serve::Listener::local_addr(guests).map(|address| address.to_string()).unwrap_or_default()
-    };
-    let (status, auth, admin) = (of(&listeners.status), of(&listeners.auth), of(&listeners.admin));
-    let (grpc, admin_socket) = (listeners.grpc.to_string(), listeners.admin_socket.to_string());
-    info!(grpc, auth, status, admin, admin_socket, version = env!("CARGO_PKG_VERSION"), "listening");
-    let addresses = json!({
-        "grpc": grpc,
-        "auth": auth,
-        "status": status,
-        "admin": admin,
-        "admin_socket": admin_socket,
-        "pid": std::process::id(),
-    });
-    let path = addresses_file(config);
-    if let Err(error) = write_whole(&path, &addresses.to_string()) {
-        warn!(%error, path = %path.display(), "the addresses could not be written down");
-    }
-}
-
-/// Where a running server says which ports it has taken.
-pub(super) fn addresses_file(config: &Config) -> PathBuf {
-    config.data_dir().join("doorward.addresses")
-}
-
-/// Whoever reads the file finds all of it or the one before.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("addresses.new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
 }
 
 fn limits(config: &Config) -> Limits {
