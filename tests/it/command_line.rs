@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::rig::process::Signal;
 use crate::rig::redis::free_port;
 use crate::rig::wait::eventually;
@@ -284,4 +286,39 @@ fn the_health_command_tells_a_running_server_from_none() {
     assert!(doorward.setup().run(&["health"]).unwrap().status.success());
     doorward.process().kill();
     assert!(!doorward.setup().run(&["health"]).unwrap().status.success());
+}
+
+#[test]
+fn an_issuer_whose_keys_are_in_a_file_keeps_no_command_from_its_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuer = r#"
+issuers:
+  a: {issuer: "https://a.example", audiences: [b], algorithms: [HS256], jwks_file: keys.jwks}
+services:
+  - {name: tokens, paths: [/tokens], authentication: {any: [jwt: {issuer: a}]}}
+"#;
+    let set = json!({ "keys": [{ "kty": "oct", "k": "A".repeat(43) }] });
+    std::fs::write(folder.path().join("keys.jwks"), set.to_string()).unwrap();
+    let mut doorward = start_doorward(folder.path(), &HOUSE.replace("\nservices:\n", issuer));
+    let made = key(&doorward, "alice", &[]);
+    for server in ["running", "gone"] {
+        // Where a server runs, who asks need not be able to read the file.
+        if server == "running" {
+            std::fs::rename(folder.path().join("keys.jwks"), folder.path().join("kept")).unwrap();
+        }
+        command(&doorward, &["key", "show", &made.1]);
+        command(&doorward, &["key", "list"]);
+        command(&doorward, &["consumer", "list"]);
+        command(&doorward, &["service", "list"]);
+        command(&doorward, &["admin-key", "list"]);
+        command(&doorward, &["audit", "list"]);
+        if server == "running" {
+            command(&doorward, &["explain", "https://api.example/public"]);
+            assert!(doorward.setup().run(&["health"]).unwrap().status.success());
+            doorward.process().kill();
+        }
+    }
+    command(&doorward, &["key", "revoke", &made.1]);
+    std::fs::rename(folder.path().join("kept"), folder.path().join("keys.jwks")).unwrap();
+    command(&doorward, &["explain", "https://api.example/public"]);
 }
