@@ -77,11 +77,14 @@ impl Seen {
         }
     }
 
-    /// Notes how far the store was seen, and writes it when a second has passed since the last time.
+    /// Notes how far the store was seen, and writes it when a second has passed since the last time, also
+    /// where that time it failed.
     pub(super) fn note(&mut self, epoch: Epoch, now: Duration) {
         self.now = Some(epoch);
         let due = self.written.is_none() || now.saturating_sub(self.wrote_at) >= PAUSE;
-        if self.written == self.now || !due {
+        // Nobody waits for whoever is writing, here neither.
+        let failed = self.file.try_lock().is_ok_and(|file| file.failed);
+        if !due || self.written == self.now && !failed {
             return;
         }
         (self.written, self.wrote_at) = (self.now, now);
@@ -92,12 +95,15 @@ impl Seen {
     }
 }
 
-/// At the end, whatever is not yet in the file: what was asked for last may still wait for a thread,
-/// and would be forgotten with the runtime, or come after the file has another writer.
+/// At the end, whatever is not yet in the file: what was asked for last may have failed, or still wait
+/// for a thread, and would be forgotten with the runtime, or come after the file has another writer.
 impl Drop for Seen {
     fn drop(&mut self) {
-        let waits = self.file.lock().unwrap_or_else(PoisonError::into_inner).turn < self.turns;
-        if let Some(now) = self.now.filter(|now| waits || self.written != Some(*now)) {
+        let missing = {
+            let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.failed || file.turn < self.turns
+        };
+        if let Some(now) = self.now.filter(|now| missing || self.written != Some(*now)) {
             write(&self.file, self.turns + 1, now);
         }
     }
@@ -143,6 +149,35 @@ mod tests {
         write(&file, 1, at(0));
         assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
         write(&file, 3, at(4));
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(4)));
+    }
+
+    #[test]
+    fn a_write_that_failed_is_made_again_also_where_nothing_changes_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("later/doorward.seen");
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let _entered = runtime.enter();
+        // Whoever waited for the one thread comes before this.
+        let settled = || runtime.block_on(tokio::task::spawn_blocking(|| ())).unwrap();
+        let at = |number| Epoch { store: Uuid::nil(), term: 1, number };
+        let mut seen = Seen::read(path.clone());
+        seen.note(at(3), PAUSE);
+        settled();
+        assert!(!path.exists());
+        fs::create_dir(folder.path().join("later")).unwrap();
+        seen.note(at(3), PAUSE * 3 / 2);
+        settled();
+        assert!(!path.exists(), "not at once");
+        seen.note(at(3), PAUSE * 2);
+        settled();
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
+
+        fs::remove_dir_all(folder.path().join("later")).unwrap();
+        seen.note(at(4), PAUSE * 3);
+        settled();
+        fs::create_dir(folder.path().join("later")).unwrap();
+        drop(seen);
         assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(4)));
     }
 
