@@ -14,8 +14,10 @@ use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::compile::Compiler;
-use crate::config::{Basis, Config, Faults, Loaded};
+use crate::config::{Basis, Config, Faults, Loaded, Remark};
+use crate::domain::issuer::algorithms;
 use crate::domain::verifier::Peppers;
+use crate::issue::self_test;
 use crate::issuers::Issuers;
 use crate::server::Certificates;
 use crate::telemetry::Telemetry;
@@ -103,8 +105,8 @@ impl Reloader {
                 true
             }
             Err(faults) => {
-                for fault in faults.remarks() {
-                    error!(cause, fault = %fault.line(), "the configuration is not taken");
+                for fault in faults {
+                    error!(cause, fault, "the configuration is not taken");
                 }
                 error!(cause, "the configuration before stays in force");
                 false
@@ -132,12 +134,18 @@ impl Reloader {
         }
     }
 
-    fn read(&self) -> Result<Basis, Faults> {
-        let loaded = (self.load)()?;
+    fn read(&self) -> Result<Basis, Vec<String>> {
+        let lines = |faults: Faults| faults.remarks().iter().map(Remark::line).collect::<Vec<_>>();
+        let loaded = (self.load)().map_err(lines)?;
         for warning in &loaded.warnings {
             warn!(warning = %warning.line(), "the configuration is taken with a warning");
         }
-        Basis::new(loaded.config, &self.peppers)
+        let basis = Basis::new(loaded.config, &self.peppers).map_err(lines)?;
+        // Those in use have been tested before.
+        let known = algorithms(self.compiler.edition().catalog().issuers());
+        let new = algorithms(&basis.issuers()).difference(&known).copied().collect::<Vec<_>>();
+        self_test(new).map_err(|broken| vec![broken.to_string()])?;
+        Ok(basis)
     }
 }
 

@@ -28,6 +28,7 @@ use crate::check::Checker;
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::{self, Basis, Config, Loaded};
+use crate::domain::issuer::algorithms;
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
@@ -350,15 +351,7 @@ fn signature_threads(
     config: &Config,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Pool, Failure> {
-    let mut algorithms: Vec<_> =
-        catalog.issuers().iter().flat_map(|issuer| issuer.rules.algorithms.iter().copied()).collect();
-    algorithms.sort_unstable();
-    algorithms.dedup();
-    self_test(&algorithms).map_err(|algorithm| {
-        Failure::Unreachable(format!(
-            "{algorithm} does not work on this machine: a good signature was refused, or a bad one taken"
-        ))
-    })?;
+    self_test(algorithms(catalog.issuers())).map_err(|broken| Failure::Unreachable(broken.to_string()))?;
     // Half of the processors: forged tokens cannot take the other half from the checks.
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
     let waiting = config.limits.signatures_waiting.value as usize;

@@ -1,5 +1,6 @@
 //! Who signs JWTs that are believed, and where the keys to verify them with come from.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,11 @@ pub struct FetchLimits {
 pub const OURS: &str = "doorward";
 /// The same for those that consumers sign themselves.
 pub const CONSUMERS: &str = "consumers";
+
+/// How the tokens of these issuers may be signed.
+pub fn algorithms(issuers: &[Arc<Issuer>]) -> BTreeSet<Algorithm> {
+    issuers.iter().flat_map(|issuer| issuer.rules.algorithms.iter().copied()).collect()
+}
 
 impl Issuer {
     /// A consumer that signs its own tokens, which name it by `key`.

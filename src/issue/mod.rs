@@ -40,7 +40,7 @@ pub use self::condition::{Condition, Seen};
 pub use self::consumers::{ConsumerChange, NewConsumer, Owner};
 pub use self::everywhere::Reach;
 pub use self::import::{Outcome, Run};
-pub use self::jws::{SigningKey, self_test};
+pub use self::jws::{Broken, SigningKey, self_test};
 pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};

@@ -630,7 +630,7 @@ fn j17_a_claim_is_no_reason_before_the_signature_is_good() {
 
 #[test]
 fn j20_signing_and_verifying_are_tested_for_every_algorithm() {
-    assert_eq!(crate::issue::self_test(&Algorithm::ALL), Ok(()));
+    assert_eq!(crate::issue::self_test(Algorithm::ALL), Ok(()));
 }
 
 #[test]
