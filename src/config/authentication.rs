@@ -14,7 +14,7 @@ use super::fault::{Fault, quoted};
 use super::headers::Headers;
 use super::jwt::Jwt;
 use super::names::Names;
-use super::place::{At, Place};
+use super::place::At;
 use super::static_token::StaticToken;
 use crate::domain;
 use crate::domain::authentication::Combine;
@@ -59,8 +59,6 @@ pub(super) struct Surroundings<'c> {
     pub issuers: &'c [Arc<Issuer>],
     pub faults: &'c mut Vec<Fault>,
     pub warnings: &'c mut Vec<Fault>,
-    /// Headers that claims are told under, in lower case, and where that is said.
-    pub claim_headers: Vec<(String, Place)>,
 }
 
 impl At<Authentication> {

@@ -6,8 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fault::Fault;
-use super::place::At;
+use super::fault::{Fault, listed, quoted};
+use super::place::{At, Place};
 use super::scalar::{Scalar, scalar};
 use crate::domain::headers::IdentityHeaders;
 
@@ -40,6 +40,14 @@ pub struct Headers {
     pub project_name: At<HeaderName>,
     /// Default: `x-roles`.
     pub roles: At<HeaderName>,
+    /// Those that `claims` of a JWT may be told under, whatever the service. At most 32, each with at most
+    /// three `-`, `_` and `.`. Default: none.
+    #[serde(skip_serializing_if = "nothing")]
+    pub claims: At<Vec<At<HeaderName>>>,
+}
+
+fn nothing(claims: &At<Vec<At<HeaderName>>>) -> bool {
+    claims.is_empty()
 }
 
 /// A header's name in lower case; not one that the connection, the proxy or the application live by.
@@ -68,8 +76,9 @@ const FRAMING: [&str; 17] = [
 ];
 
 /// Names by which proxies tell each other of the request.
-const PROXY: [&str; 6] = [
+const PROXY: [&str; 7] = [
     "forwarded",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -77,9 +86,50 @@ const PROXY: [&str; 6] = [
     "x-request-id",
 ];
 
+/// Names that browsers, clients and their libraries send for the application to read, besides those of
+/// [`FAMILIES`].
+const REQUEST: [&str; 26] = [
+    "accept",
+    "baggage",
+    "cache-control",
+    "date",
+    "dnt",
+    "from",
+    "idempotency-key",
+    "last-event-id",
+    "origin",
+    "pragma",
+    "prefer",
+    "priority",
+    "range",
+    "referer",
+    "signature",
+    "signature-input",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-csrf-token",
+    "x-forwarded-prefix",
+    "x-http-method-override",
+    "x-hub-signature",
+    "x-hub-signature-256",
+    "x-real-ip",
+    "x-requested-with",
+];
+
+/// How names begin that the web, gRPC and Envoy go on adding to.
+const FAMILIES: [&str; 9] =
+    ["accept-", "access-control-", "content-", "grpc-", "if-", "sec-", "x-amz-", "x-b3-", "x-envoy-"];
+
 /// The most `-`, `_` and `.` of a name: each makes three times as many look-alikes, all of which
 /// stand in an answer where the asker shows us only some headers.
 const MOST_MARKS: usize = 6;
+
+/// The same of a name for claims: there may be many of these.
+const MOST_MARKS_OF_CLAIMS: usize = 3;
+
+/// The most names for claims: every answer sets or removes each of them.
+const MOST_CLAIMS: usize = 32;
 
 /// How an upstream may see a name: many read `X_User`, `x.user` and `X-User` as one (CGI's
 /// `HTTP_X_USER`).
@@ -125,14 +175,15 @@ impl Default for Headers {
             project_id: assumed(project_id),
             project_name: assumed(project_name),
             roles: assumed(roles),
+            claims: At::assumed(Vec::new()),
         }
     }
 }
 
 impl Headers {
-    /// Every setting with its name.
-    pub(super) fn all(&self) -> [(&'static str, &At<HeaderName>); 12] {
-        [
+    /// Every name with its setting.
+    fn all(&self) -> impl Iterator<Item = (&'static str, &At<HeaderName>)> {
+        let known = [
             ("consumer_id", &self.consumer_id),
             ("consumer_custom_id", &self.consumer_custom_id),
             ("consumer_username", &self.consumer_username),
@@ -145,16 +196,51 @@ impl Headers {
             ("project_id", &self.project_id),
             ("project_name", &self.project_name),
             ("roles", &self.roles),
-        ]
+        ];
+        known.into_iter().chain(self.claims.iter().map(|name| ("claims", name)))
     }
 
     /// Whether an upstream may take that name for one of these.
     pub(super) fn claim(&self, name: &str) -> bool {
         let name = folded(name);
-        self.all().iter().any(|(_, header)| folded(&header.0) == name)
+        self.all().any(|(_, header)| folded(&header.0) == name)
+    }
+
+    /// The header that claims are told under by this name.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none: the store cannot declare any, since each is taken from the requests to every
+    /// service.
+    pub(super) fn of_claims(&self, name: &str, place: Place) -> Result<String, Fault> {
+        let found = self.claims.iter().find(|header| header.0.eq_ignore_ascii_case(name));
+        found.map(|header| header.0.clone()).ok_or_else(|| {
+            let known: Vec<&str> = self.claims.iter().map(|header| header.0.as_str()).collect();
+            let has = match known.as_slice() {
+                [] => "has none".to_owned(),
+                known => format!("has {}", listed(known)),
+            };
+            let message = format!(
+                "the header {} is not declared: claims are told under those of `headers.claims` in the file, which {has}",
+                quoted(name)
+            );
+            Fault::new(place, message).hint(name, known)
+        })
     }
 
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
+        if self.claims.len() > MOST_CLAIMS {
+            let message =
+                format!("`headers.claims` has {} names, expected at most {MOST_CLAIMS}", self.claims.len());
+            faults.push(Fault::new(self.claims.place, message));
+        }
+        for name in self.claims.iter().filter(|name| name.marks() > MOST_MARKS_OF_CLAIMS) {
+            let message = format!(
+                "`headers.claims` has `{}`, expected names with at most {MOST_MARKS_OF_CLAIMS} of `-`, `_` and `.`",
+                name.0
+            );
+            faults.push(Fault::new(name.place, message));
+        }
         let mut taken: HashMap<String, (&str, &At<HeaderName>)> = HashMap::new();
         for (setting, header) in self.all() {
             if let Some((other, first)) = taken.insert(folded(&header.0), (setting, header)) {
@@ -182,9 +268,14 @@ impl Headers {
             project_id: name(&self.project_id),
             project_name: name(&self.project_name),
             roles: name(&self.roles),
-            // Of the services, which the catalog has.
-            claims: Vec::new(),
+            claims: self.claims.iter().map(name).collect(),
         }
+    }
+}
+
+impl HeaderName {
+    fn marks(&self) -> usize {
+        self.0.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count()
     }
 }
 
@@ -201,13 +292,11 @@ impl Scalar for HeaderName {
         // Of RFC 9110's tokens those that every upstream takes, and that an answer of ours may hold.
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let name = text.to_ascii_lowercase();
-        let marks = name.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
         let ours = folded(&name);
-        let taken = FRAMING.contains(&ours.as_str())
-            || PROXY.contains(&ours.as_str())
-            || ["x-envoy-", "grpc-", "sec-"].iter().any(|prefix| ours.starts_with(prefix));
-        (!name.is_empty() && name.len() <= 128 && marks <= MOST_MARKS && name.bytes().all(token) && !taken)
-            .then_some(Self(name))
+        let taken = [&FRAMING[..], &PROXY, &REQUEST].iter().any(|names| names.contains(&ours.as_str()))
+            || FAMILIES.iter().any(|start| ours.starts_with(start));
+        let plain = !name.is_empty() && name.len() <= 128 && name.bytes().all(token);
+        Some(Self(name)).filter(|name| plain && !taken && name.marks() <= MOST_MARKS)
     }
 
     fn schema() -> schemars::Schema {

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::authentication::Surroundings;
 use super::fault::{Fault, quoted};
-use super::headers::{HeaderName, folded};
 use super::place::{At, Place};
-use super::scalar::Scalar;
 use crate::domain::authentication;
 use crate::domain::issuer::{CONSUMERS, OURS};
 
@@ -57,8 +55,8 @@ pub struct Claims {
     /// Roles that the caller has, besides the consumer's: a list for each project, by its name or id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<At<ClaimPath>>,
-    /// What the upstream is told besides: headers by their names, each with a claim. A text, a number,
-    /// `true` or `false`, or a list of them. No client can write these headers, whatever the service.
+    /// What the upstream is told besides: headers of `headers.claims`, each with a claim. A text, a number,
+    /// `true` or `false`, or a list of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, At<ClaimPath>>,
 }
@@ -103,18 +101,14 @@ impl Claims {
     fn headers(&self, around: &mut Surroundings<'_>) -> Vec<(String, Vec<String>)> {
         let mut told: Vec<(String, Vec<String>)> = Vec::new();
         for (name, claim) in &self.headers {
-            let wrong = if HeaderName::parse(name).is_none() {
-                format!("cannot be told claims, expected {}", HeaderName::EXPECTED)
-            } else if around.headers.claim(name) {
-                "is, but for case and dashes, a header that tells who called; choose another".to_owned()
-            } else if told.iter().any(|(other, _)| folded(other) == folded(name)) {
-                "stands in `headers` twice: case, `_`, `.` and `-` make no difference".to_owned()
-            } else {
-                around.claim_headers.push((name.to_ascii_lowercase(), claim.place));
-                told.push((name.to_ascii_lowercase(), claim.0.clone()));
-                continue;
-            };
-            around.faults.push(Fault::new(claim.place, format!("the header {} {wrong}", quoted(name))));
+            match around.headers.of_claims(name, claim.place) {
+                Err(fault) => around.faults.push(fault),
+                Ok(header) if told.iter().any(|(other, _)| *other == header) => {
+                    let message = format!("the header {} stands in `headers` twice", quoted(name));
+                    around.faults.push(Fault::new(claim.place, message));
+                }
+                Ok(header) => told.push((header, claim.0.clone())),
+            }
         }
         told
     }

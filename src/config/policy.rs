@@ -9,12 +9,10 @@ use super::consumers::Identities;
 use super::deployments::{Planned, planned};
 use super::directory::Directory;
 use super::fault::{Fault, listed, quoted};
-use super::headers::folded;
 use super::names::Names;
 use super::place::Place;
 use super::services::Service;
 use super::{caution, grants, issuers, roles, services};
-use crate::domain::authentication::Method;
 use crate::domain::catalog::{Clash, Parts};
 use crate::domain::deployment::{Deployment, Policy};
 use crate::domain::key::KeyFacts;
@@ -46,10 +44,8 @@ pub(super) fn resolve(config: &Config) -> Resolved {
         issuers: &issuers,
         faults: &mut faults,
         warnings: &mut warnings,
-        claim_headers: Vec::new(),
     };
     parts.deployments = deployments(config, &mut around);
-    claim_headers(&parts.deployments, &mut around);
     let keys = consumers(config, &mut around, &mut parts);
     let mut told = HashSet::new();
     warnings.retain(|warning| told.insert((warning.place, warning.message.clone())));
@@ -149,17 +145,6 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
             deployment
         })
         .collect()
-}
-
-/// A header that is told of a token, whatever the service, is none that a key may stand in: it would be
-/// taken away.
-fn claim_headers(deployments: &[Deployment], around: &mut Surroundings<'_>) {
-    let methods = deployments.iter().flat_map(|it| it.policy.authentication.methods());
-    let taken: HashSet<String> = methods.flat_map(Method::headers).map(folded).collect();
-    for (name, place) in around.claim_headers.iter().filter(|(name, _)| taken.contains(&folded(name))) {
-        let message = format!("the header {} cannot be told claims: keys are looked for in it", quoted(name));
-        around.faults.push(Fault::new(*place, message));
-    }
 }
 
 fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>) -> Deployment {

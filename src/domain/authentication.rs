@@ -63,20 +63,6 @@ impl Method {
     }
 }
 
-impl Method {
-    /// Those that it looks for its credential in, besides `authorization` and `cookie`.
-    pub fn headers(&self) -> Vec<&str> {
-        match self {
-            Self::ApiKey(api_key) => {
-                let in_header = api_key.names.iter().filter(|name| name.places.contains(&Place::Header));
-                in_header.map(|name| name.header.as_str()).collect()
-            }
-            Self::StaticToken(static_token) => static_token.headers.iter().map(String::as_str).collect(),
-            Self::Jwt(_) => Vec::new(),
-        }
-    }
-}
-
 /// Kuroco's static access token: a key that names this service, in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StaticToken {

@@ -3,12 +3,12 @@
 mod places;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::authentication::{ConsumerBy, Method};
+use super::authentication::ConsumerBy;
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
@@ -100,14 +100,13 @@ impl Catalog {
             consumers,
             keys,
             declared_keys,
-            mut headers,
+            headers,
             trusted,
             roles,
             projects,
             issuers,
         } = parts;
-        headers.claims = claim_headers(&deployments);
-        let header_shapes = Shapes::of(&headers);
+        let header_shapes = Shapes::of(headers.names());
         let look_alikes = headers.names().flat_map(headers::spellings).collect();
         let named = |name: fn(&Consumer) -> Option<&String>| {
             let names = consumers.values().filter_map(|it| Some((name(it)?.clone(), it.id)));
@@ -369,17 +368,6 @@ fn is_canonical(host: &str) -> bool {
         before = byte;
     }
     plain && before != b'.'
-}
-
-/// The headers that claims of JWTs are told under, each once.
-fn claim_headers(deployments: &[Deployment]) -> Vec<String> {
-    let methods = deployments.iter().flat_map(|it| it.policy.authentication.methods());
-    let names = methods.flat_map(|method| match method {
-        Method::Jwt(jwt) => jwt.claims.headers.as_slice(),
-        Method::ApiKey(_) | Method::StaticToken(_) => &[],
-    });
-    let names: BTreeSet<_> = names.map(|(name, _)| name.clone()).collect();
-    names.into_iter().collect()
 }
 
 #[cfg(test)]

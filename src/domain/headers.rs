@@ -33,7 +33,7 @@ pub struct IdentityHeaders {
     pub project_id: String,
     pub project_name: String,
     pub roles: String,
-    /// Those that claims of JWTs are told under, of whatever deployment: wherever a client may write one,
+    /// Those that claims of JWTs may be told under, at whatever deployment: wherever a client may write one,
     /// some upstream may believe it.
     pub claims: Vec<String>,
 }
@@ -78,6 +78,7 @@ pub enum Value<'a> {
     Plain(Cow<'a, str>),
     /// Bytes outside visible ASCII as percent escapes, and `%` too, so that no two values become one.
     Text(&'a str),
+    /// Commas too: they stand between the items.
     Texts(&'a [String]),
     Id(Uuid),
     /// Those of `had` that were `given`; `None`: all.
@@ -89,6 +90,9 @@ pub enum Value<'a> {
 
 /// The longest value of an identity header, in bytes. A longer one is never cut: the request is denied.
 pub const LONGEST_VALUE: usize = 1024;
+
+/// The same of all that an answer sets, names and values.
+const LONGEST_TOGETHER: usize = 8 << 10;
 
 /// Says that Envoy let a request pass because we did not answer; no client may claim it.
 const FAILED_OPEN: &str = "x-envoy-auth-failure-mode-allowed";
@@ -162,10 +166,15 @@ fn vouch<'a>(
     names: &'a IdentityHeaders,
 ) -> Result<(), Denial> {
     let consumer = principal.and_then(Principal::consumer);
+    let mut left = LONGEST_TOGETHER;
     let mut tell = |name: &'a str, value: Option<Value<'a>>| {
         match value.map(|value| (value.len(), value)) {
             None | Some((0, _)) => mutations.remove.push(Cow::Borrowed(name)),
-            Some((1..=LONGEST_VALUE, value)) => mutations.set.push((name, value)),
+            Some((length @ 1..=LONGEST_VALUE, value)) => {
+                let why = "the identity headers would be longer than 8 KiB together";
+                left = left.checked_sub(name.len() + length).ok_or(Denial::Internal { why })?;
+                mutations.set.push((name, value));
+            }
             Some(_) => {
                 return Err(Denial::Internal { why: "an identity header would be longer than 1 KiB" });
             }
@@ -216,14 +225,14 @@ fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, r
     }
 }
 
-/// A bit for each identity header's name, by its length and how its last byte is folded: most headers
+/// A bit for each of some headers' names, by its length and how its last byte is folded: most headers
 /// of a request are of no such shape, and then need no other look.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Shapes(u64);
 
 impl Shapes {
-    pub fn of(headers: &IdentityHeaders) -> Self {
-        Self(headers.names().fold(0, |shapes, name| shapes | Self::bit(name.as_bytes())))
+    pub fn of<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        Self(names.fold(0, |shapes, name| shapes | Self::bit(name.as_bytes())))
     }
 
     /// False only where `header` looks like none of the names.
@@ -326,7 +335,7 @@ impl Value<'_> {
     pub fn len(&self) -> usize {
         match self {
             Self::Plain(text) => text.len(),
-            Self::Text(text) => written_length(text),
+            Self::Text(text) => written_length(text, plain),
             Self::Texts(texts) => list_length(*texts),
             Self::Id(_) => Hyphenated::LENGTH,
             Self::Permissions { .. } => {
@@ -342,8 +351,8 @@ impl Value<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Plain(text) => out.extend_from_slice(text.as_bytes()),
-            Self::Text(text) => escape(text, out),
-            Self::Texts(texts) => list(texts.iter(), out, |text, out| escape(text, out)),
+            Self::Text(text) => escape(text, out, plain),
+            Self::Texts(texts) => list(texts.iter(), out, |text, out| escape(text, out, plain_in_list)),
             Self::Id(id) => write_id(id, out),
             Self::Permissions { .. } => list(self.ids(), out, write_id),
         }
@@ -392,9 +401,9 @@ pub fn write_id(id: &Uuid, out: &mut Vec<u8>) {
     out.extend_from_slice(id.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]).as_bytes());
 }
 
-fn escape(text: &str, out: &mut Vec<u8>) {
+fn escape(text: &str, out: &mut Vec<u8>, plain: impl Fn(u8) -> bool) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    if text.bytes().all(plain) {
+    if text.bytes().all(&plain) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -411,14 +420,18 @@ fn plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'%'
 }
 
-fn written_length(text: &str) -> usize {
+fn plain_in_list(byte: u8) -> bool {
+    plain(byte) && byte != b','
+}
+
+fn written_length(text: &str, plain: impl Fn(u8) -> bool) -> usize {
     text.bytes().map(|byte| if plain(byte) { 1 } else { 3 }).sum()
 }
 
 /// Bytes that a list takes in an identity header, so that one that is too long can be told before
 /// requests are denied for it.
 pub fn list_length<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> usize {
-    let written = |item: T| written_length(item.as_ref()) + BETWEEN.len();
+    let written = |item: T| written_length(item.as_ref(), plain_in_list) + BETWEEN.len();
     items.into_iter().map(written).sum::<usize>().saturating_sub(BETWEEN.len())
 }
 
@@ -457,7 +470,7 @@ mod tests {
             let other: String = name.chars().map(|letter| if letter == '-' { with.next().unwrap_or(letter) } else { letter }).collect();
             let other = if capital { other.to_ascii_uppercase() } else { other };
             prop_assert!(other == name || looks_like(other.as_bytes(), name.as_bytes()));
-            prop_assert!(Shapes::of(&headers).may_have(other.as_bytes()));
+            prop_assert!(Shapes::of(headers.names()).may_have(other.as_bytes()));
         }
 
         #[test]

@@ -17,7 +17,7 @@ use crate::check::{Decision, Metadata, Outcome};
 use crate::domain::client::Client;
 use crate::domain::credential::Challenge;
 use crate::domain::denial::{Denial, Notice};
-use crate::domain::headers::{Mutations, Value, write_id};
+use crate::domain::headers::{Mutations, Shapes, Value, write_id};
 
 /// The gRPC message frame of the answer: flag, length, `CheckResponse`.
 pub fn render(decision: &Decision<'_>) -> Bytes {
@@ -60,9 +60,10 @@ mod field {
 struct Unsendable(&'static str);
 
 fn allow(mutations: &Mutations<'_>, metadata: &Metadata<'_>) -> Result<Bytes, Unsendable> {
-    let removed = |name: &str| mutations.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name));
+    let set = Shapes::of(mutations.set.iter().map(|(name, _)| *name));
+    let is_set = |removed: &str| mutations.set.iter().any(|(name, _)| removed.eq_ignore_ascii_case(name));
     // Askers differ in which of the two they do first.
-    if cfg!(debug_assertions) && mutations.set.iter().any(|(name, _)| removed(name)) {
+    if mutations.remove.iter().any(|removed| set.may_have(removed.as_bytes()) && is_set(removed)) {
         return Err(Unsendable("a header both set and removed"));
     }
     let mut vouched = Ok(());
@@ -401,6 +402,18 @@ mod tests {
         assert_eq!(ok.headers_to_remove, ["x-consumer-username", "x_consumer_id"]);
         assert_eq!(ok.query_parameters_to_remove, ["apikey"]);
         assert!(ok.query_parameters_to_set.is_empty() && ok.response_headers_to_add.is_empty());
+    }
+
+    #[test]
+    fn an_allow_that_sets_and_removes_one_name_is_a_denial() {
+        for removed in ["x-tenant", "X-Tenant"] {
+            let (code, denied) = denied(answer(Outcome::Allow(Mutations {
+                set: smallvec![("x-other", "o".into()), ("x-tenant", "t".into())],
+                remove: smallvec!["x_tenant".into(), removed.into()],
+                ..Mutations::default()
+            })));
+            assert_eq!((code, denied.status.unwrap().code), (13, 500), "{removed}");
+        }
     }
 
     #[test]

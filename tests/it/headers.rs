@@ -20,10 +20,10 @@ pub(crate) const OURS: [&str; 12] = [
     "x-roles",
 ];
 
-type Change = fn(&mut Wiring);
+pub(crate) type Change = fn(&mut Wiring);
 
 /// How Envoy may hand over headers and take ours.
-fn wirings() -> [(&'static str, Change); 4] {
+pub(crate) fn wirings() -> [(&'static str, Change); 4] {
     [
         ("map", |_| {}),
         ("raw", |wiring| wiring.raw_headers = true),

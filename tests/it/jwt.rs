@@ -27,7 +27,7 @@ const FAMILIES: [Algorithm; 6] = [
     Algorithm::EdDsa,
 ];
 
-fn key(id: &str, algorithm: Algorithm) -> SigningKey {
+pub(crate) fn key(id: &str, algorithm: Algorithm) -> SigningKey {
     SigningKey::generate(id.to_owned(), algorithm).unwrap()
 }
 
@@ -56,7 +56,7 @@ fn jwk(key: &SigningKey) -> Value {
     jwk
 }
 
-fn jwks(keys: &[&SigningKey]) -> String {
+pub(crate) fn jwks(keys: &[&SigningKey]) -> String {
     json!({ "keys": keys.iter().map(|key| jwk(key)).collect::<Vec<_>>() }).to_string()
 }
 
@@ -64,11 +64,11 @@ fn now() -> i64 {
     doorward::clock::Clock::system().now().unix()
 }
 
-fn claims(issuer: &str) -> Value {
+pub(crate) fn claims(issuer: &str) -> Value {
     json!({"iss": issuer, "sub": "alice@example", "aud": ["other", "orders"], "exp": now() + 600})
 }
 
-fn bearer(token: &str) -> String {
+pub(crate) fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
@@ -205,6 +205,7 @@ fn with_issuer(issuer: &Issuer) -> World {
         r#"
 listen: {{grpc: "127.0.0.1:0", status: "127.0.0.1:0"}}
 permissions: [{{name: read}}]
+headers: {{claims: [X-Tenant, X-Scope]}}
 issuers:
   accounts:
     {{issuer: "https://accounts.example", audiences: [orders], algorithms: [EdDSA], jwks_url: "http://{}/jwks"}}
@@ -234,7 +235,7 @@ fn patiently(what: &str, look: impl FnMut() -> Option<()>) {
     until(what, Duration::from_secs(60), look).unwrap_or_else(|message| panic!("{message}"));
 }
 
-const ACCOUNTS: &str = "https://accounts.example";
+pub(crate) const ACCOUNTS: &str = "https://accounts.example";
 
 fn known(world: &World, token: &str) -> Reply {
     world.get("/orders", &[("Authorization", &bearer(token))])
@@ -347,7 +348,7 @@ fn a_token_is_found_where_it_may_stand_and_says_who_comes() {
         assert_eq!((seen.header("x_tenant"), seen.header("x.scope")), (None, None), "{target}");
         (seen.header("x-tenant").map(str::to_owned), seen.header("x-scope").map(str::to_owned))
     };
-    let both = (Some("Stra%C3%9Fe%207".to_owned()), Some("a, 7, true".to_owned()));
+    let both = (Some("Stra%C3%9Fe%207".to_owned()), Some("a, b%2Cc, 7, true".to_owned()));
     assert_eq!(ask("/orders", "Authorization", &bearer(&told)), both);
     assert_eq!(ask("/orders", "Authorization", &bearer(&token)), (None, None));
     assert_eq!(ask("/orders", "apikey", ALICE), (None, None));

@@ -32,6 +32,7 @@ mod authority;
 mod bad_bodies;
 mod bench;
 mod bodies;
+mod claim_headers;
 mod command_line;
 mod commands;
 mod cost;

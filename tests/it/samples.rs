@@ -54,6 +54,8 @@ fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
     let seen = get("/orders/1", &[("apikey", ALICE), ("x-consumer-id", "evil")]).seen().expect("allowed");
     assert_eq!(seen.all("x-consumer-username"), ["alice"]);
     assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{:?}", seen.headers);
+    let seen = get("/public", &[("X-Tenant", "evil")]).seen().expect("public");
+    assert!(seen.all("x-tenant").is_empty(), "nobody asked to have it removed but Envoy");
     assert_eq!(get("/orders", &[]).status, 401);
     assert_eq!(get("/public", &[("x_consumer_id", "evil")]).status, 400, "underscores");
     assert_eq!(get("/public/..%2forders", &[]).status, 400, "escaped slashes");

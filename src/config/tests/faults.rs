@@ -136,6 +136,14 @@ fn wrong_settings_say_what_was_expected() {
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
     check("headers: {user_id: x+id}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x+id`");
     check("headers: {user_id: x-a-b-c-d-e-f-g}",    "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `x-a-b-c-d-e-f-g`");
+    check("headers: {claims: [User-Agent]}",        "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `User-Agent`");
+    check("headers: {claims: [X_Forwarded-Client-Cert]}", "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `X_Forwarded-Client-Cert`");
+    check("headers: {claims: [If-None-Match]}",     "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `If-None-Match`");
+    check("headers: {claims: [x-a-b-c-d]}",         "1:20: `headers.claims` has `x-a-b-c-d`, expected names with at most 3 of `-`, `_` and `.`");
+    check("headers: {claims: [X-Tenant, x_tenant]}","1:30: `headers.claims` and `headers.claims` are both `x_tenant`: case, `_`, `.` and `-` make no difference");
+    let many: Vec<_> = (0..33).map(|at| format!("c{at}")).collect();
+    check(&format!("headers: {{claims: [{}]}}", many.join(", ")), "1:19: `headers.claims` has 33 names, expected at most 32");
+    check("headers: {claims: [x.user.id]}",         "1:20: `headers.claims` and `headers.user_id` are both `x.user.id`: case, `_`, `.` and `-` make no difference");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
     check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");

@@ -24,7 +24,11 @@ struct Shelf {
 
 impl Shelf {
     fn new() -> Self {
-        Self { basis: Basis::new(good(FILE), &peppers()).ok().unwrap(), objects: Vec::new() }
+        Self::beside(FILE)
+    }
+
+    fn beside(file: &str) -> Self {
+        Self { basis: Basis::new(good(file), &peppers()).ok().unwrap(), objects: Vec::new() }
     }
 
     fn put(&mut self, number: u128, kind: Kind, json: Value) -> &mut Self {
@@ -245,4 +249,26 @@ fn references_become_ids() {
     let production = derived("infrastructure", "production");
     assert_eq!(deployment, json!({"service": id(3), "infrastructure": production, "version": id(4)}));
     assert_eq!(named(Kind::Role, json!({"name": "b", "implies": ["admin"]}))["implies"], json!([id(1)]));
+}
+
+#[test]
+fn a_header_that_the_file_takes_for_claims_costs_one_stored_object_and_no_other() {
+    let file = format!(
+        "{FILE}issuers:\n  a: {{issuer: b, audiences: [c], algorithms: [RS256], jwks_url: \"https://a.example/k\"}}\n"
+    );
+    let mut shelf = Shelf::beside(&format!("{file}headers: {{claims: [X-Thing]}}\n"));
+    let service = |name: &str, method: Value| json!({"name": name, "authentication": {"any": [method]}});
+    let key = |name: &str| json!({"api_key": {"names": [name], "in": ["header"]}});
+    let jwt = |header: &str| json!({"jwt": {"issuer": "a", "claims": {"headers": {header: "t"}}}});
+    shelf.put(1, Kind::Service, service("key", key("X_Thing")));
+    shelf.put(2, Kind::Service, service("other-key", key("X-Other")));
+    shelf.put(3, Kind::Service, service("claim", jwt("x-thing")));
+    shelf.put(4, Kind::Service, service("other-claim", jwt("X-Other")));
+    shelf.check(
+        &["own"],
+        &[
+            "1: authentication.any[0].api_key.names[0]: the name `X_Thing` is, but for case and dashes, a header that tells the upstream who called; choose another",
+            "4: authentication.any[0].jwt.claims.headers.X-Other: the header `X-Other` is not declared: claims are told under those of `headers.claims` in the file, which has `x-thing`",
+        ],
+    );
 }

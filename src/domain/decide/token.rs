@@ -185,8 +185,7 @@ fn plain_values(value: &Value) -> Vec<String> {
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     };
     match value {
-        // A comma within an item would make two of it.
-        Value::Array(all) => all.iter().filter_map(plain).filter(|item| !item.contains(',')).collect(),
+        Value::Array(all) => all.iter().filter_map(plain).collect(),
         one => plain(one).into_iter().collect(),
     }
 }
