@@ -398,7 +398,7 @@ fn metadata<'a>(
         mode: deployment.map_or(Mode::Enforce, |deployment| deployment.policy.mode).name(),
         consumer: consumer.map(|consumer| consumer.id),
         username: consumer.and_then(|consumer| consumer.username.as_deref()),
-        groups: consumer.map_or(&[], |consumer| &consumer.groups),
+        groups: consumer.map_or(&[], |consumer| &consumer.given.groups),
         credential,
         client: trail.client,
         method: trail.method,

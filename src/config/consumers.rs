@@ -1,6 +1,7 @@
 //! Whom the file declares.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use super::networks::Networks;
 use super::place::{At, Place};
 use super::roles::{self, RolesByProject};
 use crate::domain;
+use crate::domain::consumer::Given;
 use crate::domain::headers::{LONGEST_VALUE, list_length};
 
 /// A person, a team or a machine. Read-only in the admin API.
@@ -131,14 +133,16 @@ impl At<Consumer> {
         let networks = self.networks.as_ref();
         domain::consumer::Consumer {
             id: self.id(),
-            username: self.username.as_ref().map(|name| name.value.clone()),
-            custom_id: self.custom_id.as_ref().map(|name| name.value.clone()),
-            groups: self.groups.iter().map(|group| group.value.clone()).collect(),
-            permissions: granted,
-            roles: roles::grants(&self.roles, names, faults),
-            networks: networks
-                .map(|networks| networks.resolve(networks.place, faults, warnings))
-                .unwrap_or_default(),
+            username: self.username.as_ref().map(|name| name.value.as_str().into()),
+            custom_id: self.custom_id.as_ref().map(|name| name.value.as_str().into()),
+            given: Arc::new(Given {
+                groups: self.groups.iter().map(|group| group.value.clone()).collect(),
+                permissions: granted,
+                roles: roles::grants(&self.roles, names, faults),
+                networks: networks
+                    .map(|networks| networks.resolve(networks.place, faults, warnings))
+                    .unwrap_or_default(),
+            }),
             enabled: self.enabled,
         }
     }

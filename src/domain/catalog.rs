@@ -108,13 +108,13 @@ impl Catalog {
         } = parts;
         let header_shapes = Shapes::of(headers.names());
         let look_alikes = headers.names().flat_map(headers::spellings).collect();
-        let named = |name: fn(&Consumer) -> Option<&String>| {
-            let names = consumers.values().filter_map(|it| Some((name(it)?.clone(), it.id)));
+        let named = |name: fn(&Consumer) -> Option<&str>| {
+            let names = consumers.values().filter_map(|it| Some((name(it)?.to_owned(), it.id)));
             names.collect::<HashMap<_, _>>()
         };
         let mut catalog = Self {
-            by_username: named(|consumer| consumer.username.as_ref()),
-            by_custom_id: named(|consumer| consumer.custom_id.as_ref()),
+            by_username: named(|consumer| consumer.username.as_deref()),
+            by_custom_id: named(|consumer| consumer.custom_id.as_deref()),
             deployments,
             services,
             permissions,

@@ -193,7 +193,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let consumer = self.world.directory.consumer(anonymous)?;
         match consumer {
             Some(consumer) if consumer.enabled => {
-                let username = || consumer.username.clone();
+                let username = || consumer.username.as_deref().map(str::to_owned);
                 self.witness.saw(|| Step::Anonymous { consumer: anonymous, username: username() });
                 Ok(Proof::anonymous(consumer))
             }

@@ -135,7 +135,7 @@ pub fn longest_cover(prefixes: &[String], path: &[u8]) -> Option<usize> {
 }
 
 /// What a key may open: a service wherever it is deployed, or one deployment of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Opens {
     pub service: ServiceId,
     pub infrastructure: Option<InfrastructureId>,

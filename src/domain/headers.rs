@@ -181,16 +181,16 @@ fn vouch<'a>(
         }
         Ok(())
     };
-    let text = |text: Option<&'a String>| text.map(|text| Value::Text(text));
+    let text = |text: Option<&'a str>| text.map(Value::Text);
     tell(&names.consumer_id, consumer.map(|consumer| Value::Id(consumer.id)))?;
-    tell(&names.consumer_custom_id, text(consumer.and_then(|consumer| consumer.custom_id.as_ref())))?;
-    tell(&names.consumer_username, text(consumer.and_then(|consumer| consumer.username.as_ref())))?;
-    tell(&names.consumer_groups, consumer.map(|consumer| Value::Texts(&consumer.groups)))?;
+    tell(&names.consumer_custom_id, text(consumer.and_then(|consumer| consumer.custom_id.as_deref())))?;
+    tell(&names.consumer_username, text(consumer.and_then(|consumer| consumer.username.as_deref())))?;
+    tell(&names.consumer_groups, consumer.map(|consumer| Value::Texts(&consumer.given.groups)))?;
     let (anonymous, credential, permissions, claims) = match principal {
         None | Some(Principal::Nobody) => (None, None, None, &[][..]),
         Some(Principal::Anonymous(_)) => (Some("true".into()), None, None, &[][..]),
         Some(Principal::Proven { consumer, credential, given, claims }) => {
-            let (had, given) = (consumer.permissions.as_slice(), given.as_deref());
+            let (had, given) = (consumer.given.permissions.as_slice(), given.as_deref());
             (None, Some(credential.into()), Some(Value::Permissions { had, given }), claims.as_slice())
         }
     };

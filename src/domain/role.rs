@@ -16,7 +16,7 @@ pub struct Project {
 }
 
 /// A role that somebody has in a project.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RoleGrant {
     pub project: ProjectId,
     pub role: String,

@@ -63,7 +63,7 @@ impl Issuer {
         let declared = self.catalog.load().consumers().get(&id).cloned();
         let stored = || self.replica.as_ref().and_then(|replica| replica.consumer(id));
         let consumer = declared.or_else(stored).filter(|consumer| consumer.enabled);
-        Ok(consumer.map(|consumer| Caller::Consumer { id, groups: consumer.groups.clone() }))
+        Ok(consumer.map(|consumer| Caller::Consumer { id, groups: consumer.given.groups.clone() }))
     }
 
     /// # Errors

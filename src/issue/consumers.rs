@@ -264,14 +264,16 @@ impl Issuer {
             return Err(Refusal::Invalid { field: "username", why });
         }
         let catalog = self.catalog.load();
-        let same = |ours: &Option<String>, theirs: &Option<String>| ours.is_some() && ours == theirs;
+        let same = |ours: &Option<String>, theirs: &Option<Box<str>>| {
+            ours.is_some() && ours.as_deref() == theirs.as_deref()
+        };
         let declared = catalog.consumers().values().find(|declared| {
             same(&it.username, &declared.username)
                 || same(&it.custom_id, &declared.custom_id)
                 || it.id == declared.id
         });
         if let Some(declared) = declared {
-            let name = declared.username.clone().unwrap_or_else(|| declared.id.to_string());
+            let name = declared.username.as_deref().map_or_else(|| declared.id.to_string(), str::to_owned);
             return Err(Refusal::OwnedByFile { what: "consumer", name });
         }
         let groups = it.groups.iter().map(|membership| membership.group.as_str());

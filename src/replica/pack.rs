@@ -12,7 +12,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::tables::{Key, Limits, Tables};
-use crate::domain::consumer::Consumer;
+use crate::domain::consumer::{Consumer, Given};
 use crate::domain::time::Timestamp;
 use crate::store::record::{
     AdminKeyRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
@@ -288,13 +288,13 @@ impl<'p> Rest<'p> {
 
 /// Without what checks do not need.
 fn record_of(consumer: &Consumer) -> ConsumerRecord {
-    let Consumer { id, username, custom_id, groups, permissions, roles, networks, enabled } =
-        consumer.clone();
+    let Consumer { id, username, custom_id, given, enabled } = consumer.clone();
+    let Given { groups, permissions, roles, networks } = Given::clone(&given);
     let never = Timestamp::from_unix(0);
     ConsumerRecord {
         id,
-        username,
-        custom_id,
+        username: username.map(String::from),
+        custom_id: custom_id.map(String::from),
         tags: Vec::new(),
         email: None,
         groups: groups.into_iter().map(|group| Membership::plain(&id, group, never)).collect(),

@@ -7,6 +7,7 @@ mod limits;
 mod names;
 mod objects;
 mod shards;
+mod shared;
 mod signers;
 mod signing_keys;
 
@@ -24,12 +25,13 @@ use self::names::{Kind, Names};
 use self::objects::Objects;
 pub use self::objects::Stored;
 pub(super) use self::shards::hash_of_id;
+use self::shared::Shared;
 use self::signers::Signers;
 pub use self::signing_keys::SigningKeys;
 use super::Holdings;
 use super::apply::Fact;
 use crate::domain::authentication::ConsumerBy;
-use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::consumer::{Consumer, ConsumerId, Given};
 use crate::domain::key::KeyFacts;
 use crate::domain::verifier::Verifier;
 use crate::store::record::{AdminKeyRecord, GuardRecord, ObjectRecord, SigningKeysRecord};
@@ -39,6 +41,8 @@ use crate::store::record::{AdminKeyRecord, GuardRecord, ObjectRecord, SigningKey
 pub(super) struct Tables {
     keys: Keys,
     consumers: Consumers,
+    /// What consumers were given.
+    given: Shared<Given>,
     names: Names,
     signing_keys: ArcSwapOption<SigningKeys>,
     admin_keys: AdminKeys,
@@ -110,10 +114,7 @@ impl Tables {
     }
 
     pub(super) fn put_consumer(&self, mut consumer: Consumer) {
-        // It stays for long, and what it was decoded into has room to spare.
-        consumer.groups.shrink_to_fit();
-        consumer.permissions.shrink_to_fit();
-        consumer.roles.shrink_to_fit();
+        consumer.given = self.given.share(consumer.given);
         if let Some(before) = self.consumers.get(&consumer.id) {
             self.names.release(&before);
         }

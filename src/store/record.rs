@@ -17,7 +17,7 @@ pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use super::proto;
 use super::seal::Sealed;
 use super::{StoreError, Table};
-use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::consumer::{Consumer, ConsumerId, Given};
 use crate::domain::deployment::Opens;
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::network::{NetworkSet, Networks};
@@ -211,12 +211,14 @@ impl From<ConsumerRecord> for Consumer {
     fn from(record: ConsumerRecord) -> Self {
         Self {
             id: record.id,
-            username: record.username,
-            custom_id: record.custom_id,
-            groups: record.groups.into_iter().map(|membership| membership.group).collect(),
-            permissions: record.permissions,
-            roles: record.roles,
-            networks: record.networks,
+            username: record.username.map(String::into_boxed_str),
+            custom_id: record.custom_id.map(String::into_boxed_str),
+            given: Arc::new(Given {
+                groups: record.groups.into_iter().map(|membership| membership.group).collect(),
+                permissions: record.permissions,
+                roles: record.roles,
+                networks: record.networks,
+            }),
             enabled: record.enabled,
         }
     }
@@ -596,7 +598,7 @@ mod tests {
         assert_eq!(*facts.permissions.unwrap(), [id(5)]);
         let unbound = KeyFacts::from(KeyRecord { opens: None, permissions: None, ..key() });
         assert!(unbound.opens.is_none() && unbound.permissions.is_none());
-        assert_eq!(Consumer::from(consumer()).groups, ["g", "h"]);
+        assert_eq!(Consumer::from(consumer()).given.groups, ["g", "h"]);
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod keys;
 mod kong;
 mod login;
 mod many_networks;
+mod memory;
 mod metadata;
 mod model;
 mod objects;

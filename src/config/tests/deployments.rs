@@ -114,9 +114,11 @@ fn who_has_what_is_in_the_catalog() {
     let project = &catalog.projects()[0];
     assert_eq!(project.domain_id.unwrap().simple().to_string(), "327373ec52974577a79a5e26b26c27e9");
     let alice = &catalog.consumers()[&derived("consumer", "alice")];
-    assert_eq!(alice.roles, [RoleGrant { project: project.id, role: "admin".to_owned() }]);
-    assert!(catalog.roles().satisfy(&alice.roles, &RoleDemand { role: "member".to_owned(), project: None }));
-    assert!(alice.networks.admits("192.0.2.1".parse().ok()).is_err());
+    assert_eq!(alice.given.roles, [RoleGrant { project: project.id, role: "admin".to_owned() }]);
+    assert!(
+        catalog.roles().satisfy(&alice.given.roles, &RoleDemand { role: "member".to_owned(), project: None })
+    );
+    assert!(alice.given.networks.admits("192.0.2.1".parse().ok()).is_err());
     assert!(catalog.trusted().unix() && catalog.trusted().networks().len() == 1);
     let key = catalog.keys().next().unwrap();
     assert!(key.networks.as_ref().unwrap().admits("192.0.2.1".parse().ok()).is_err());
@@ -177,8 +179,8 @@ consumers:
             (&orders.policy.rules[0].roles[..], &orders.policy.rules[0].permissions),
             (&asked[..], &vec![id(0)])
         );
-        assert_eq!(alice.roles, [RoleGrant { project: id(3), role: "admin".to_owned() }]);
-        assert!(catalog.roles().satisfy(&alice.roles, &asked[1]), "a role that is implied by its id");
+        assert_eq!(alice.given.roles, [RoleGrant { project: id(3), role: "admin".to_owned() }]);
+        assert!(catalog.roles().satisfy(&alice.given.roles, &asked[1]), "a role that is implied by its id");
         let opens = key.opens.as_deref().unwrap();
         assert!(matches!(opens, [it] if it.infrastructure == Some(id(4)) && it.includes(orders)));
         assert_eq!(with_ids, key.id == given(8));

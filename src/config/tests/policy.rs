@@ -37,7 +37,7 @@ fn names_become_ids() {
     assert_eq!(orders.paths, ["/orders"]);
     assert_eq!(open.policy.authentication, authentication::Authentication::None);
     let alice = &catalog.consumers()[&derived("consumer", "alice")];
-    assert_eq!(alice.permissions, catalog.permissions().iter().map(|it| it.id).collect::<Vec<_>>());
+    assert_eq!(alice.given.permissions, catalog.permissions().iter().map(|it| it.id).collect::<Vec<_>>());
     assert!(catalog.consumers().contains_key(&derived("consumer-custom-id", "42")));
     let authentication::Authentication::Required { anonymous, .. } = &mixed.policy.authentication else {
         panic!("not public")

@@ -23,7 +23,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 
     /// The networks of the consumer and of the key itself.
     fn admit_credential(&mut self, proof: &Proof) -> Result<(), Denial> {
-        self.admit_from("consumer", &proof.consumer.networks)?;
+        self.admit_from("consumer", &proof.consumer.given.networks)?;
         let of_key = proof.key.as_ref().and_then(|key| key.networks.as_deref());
         of_key.map_or(Ok(()), |networks| self.admit_from("key", networks))
     }
@@ -63,7 +63,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         self.witness.saw(|| Step::Groups {
             list,
             of: of.clone(),
-            caller: proof.map_or_else(Vec::new, |proof| proof.consumer.groups.clone()),
+            caller: proof.map_or_else(Vec::new, |proof| proof.consumer.given.groups.clone()),
             outcome: outcome(&admitted),
         });
         admitted
@@ -116,7 +116,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let roles = self.world.catalog.roles();
         let permitted = rule.permissions.iter().all(|permission| proof.has(permission))
             && (rule.roles.is_empty()
-                || rule.roles.iter().any(|demand| roles.satisfy(&proof.consumer.roles, demand)));
+                || rule.roles.iter().any(|demand| roles.satisfy(&proof.consumer.given.roles, demand)));
         if permitted { Ok(()) } else { Err(Denial::PermissionDenied) }
     }
 }
@@ -125,12 +125,12 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
 /// groups, is an anonymous consumer without groups: both are told to prove themselves, as Kong has it.
 fn named(proof: Option<&Proof>, before_groups: bool) -> Result<&Proof, Denial> {
     proof
-        .filter(|proof| proof.is_proven() || !before_groups || !proof.consumer.groups.is_empty())
+        .filter(|proof| proof.is_proven() || !before_groups || !proof.consumer.given.groups.is_empty())
         .ok_or(Denial::MissingCredential)
 }
 
 fn is_in_one(proof: &Proof, of: &[String]) -> bool {
-    proof.consumer.groups.iter().any(|group| of.contains(group))
+    proof.consumer.given.groups.iter().any(|group| of.contains(group))
 }
 
 fn outcome(result: &Result<(), Denial>) -> Outcome {

@@ -48,7 +48,7 @@ impl Proof {
     /// What the consumer may do and the key was given: rights never grow by way of a credential.
     pub(super) fn has(&self, permission: &PermissionId) -> bool {
         let given = self.key.as_ref().and_then(|key| key.permissions.as_ref());
-        self.consumer.permissions.contains(permission)
+        self.consumer.given.permissions.contains(permission)
             && given.is_none_or(|permissions| permissions.contains(permission))
     }
 
@@ -116,7 +116,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             method: name,
             key: credential.as_ref().and_then(CredentialName::id),
             consumer: consumer.as_ref().map(|consumer| consumer.id),
-            username: consumer.as_ref().and_then(|consumer| consumer.username.clone()),
+            username: consumer.as_ref().and_then(|consumer| consumer.username.as_deref().map(str::to_owned)),
             outcome,
         });
         proof

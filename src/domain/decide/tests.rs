@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::authentication::{ApiKey, ConsumerBy, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
+use crate::domain::consumer::Given;
 use crate::domain::credential::Challenge;
 use crate::domain::denial::Unproven;
 use crate::domain::deployment::{Groups, Mode, Opens, Reading, Rule};
@@ -94,10 +95,11 @@ fn consumer(id: Uuid, username: &str, enabled: bool) -> (ConsumerId, Arc<Consume
         id,
         username: Some(username.into()),
         custom_id: None,
-        groups: vec!["gold".into(), "eu west".into()],
-        permissions: vec![READ, WRITE],
-        roles: Vec::new(),
-        networks: Networks::default(),
+        given: Arc::new(Given {
+            groups: vec!["gold".into(), "eu west".into()],
+            permissions: vec![READ, WRITE],
+            ..Given::default()
+        }),
         enabled,
     };
     (id, Arc::new(consumer))
@@ -189,7 +191,7 @@ fn request<'a>(target: &'a str, lines: &[&'a str]) -> Request<'a> {
 fn outcome(catalog: &Catalog, memory: &Memory, request: &Request<'_>) -> String {
     let peppers = peppers();
     let world = World { catalog, peppers: &peppers, directory: memory, now: NOW };
-    let username = |consumer: &Consumer| consumer.username.clone().unwrap_or_default();
+    let username = |consumer: &Consumer| consumer.username.as_deref().unwrap_or_default().to_owned();
     match decide(world, request).verdict {
         Ok(Verdict::Allow(grant)) => match &grant.principal {
             Principal::Nobody => "nobody".into(),

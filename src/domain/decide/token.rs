@@ -10,11 +10,11 @@ use super::prove::Proof;
 use super::{Case, Refusal};
 use crate::domain::authentication::Jwt;
 use crate::domain::catalog::Catalog;
-use crate::domain::consumer::Consumer;
+use crate::domain::consumer::{Consumer, Given};
 use crate::domain::denial::{Denial, Unproven};
 use crate::domain::issuer::{Issuer, Keys, Signer};
 use crate::domain::jwt::{self, Claims, EVERY_SERVICE, Refused};
-use crate::domain::permission::PermissionId;
+use crate::domain::network::Networks;
 use crate::domain::principal::{CredentialName, Told};
 use crate::domain::role::RoleGrant;
 use crate::domain::step::Witness;
@@ -112,8 +112,8 @@ impl<W: Witness> Case<'_, '_, '_, W> {
             }
             None => Arc::new(undeclared(issuer, claims)),
         };
-        let given = Given::of(jwt, claims, self.world.catalog);
-        Ok(if given.is_nothing() { consumer } else { Arc::new(given.to(&consumer)) })
+        let given = given_by(jwt, claims, self.world.catalog);
+        Ok(if given == Given::default() { consumer } else { Arc::new(on_top(&consumer, given)) })
     }
 }
 
@@ -122,51 +122,41 @@ fn undeclared(issuer: &Issuer, claims: &Claims) -> Consumer {
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.rules.issuer.as_bytes());
     Consumer {
         id: Uuid::new_v5(&namespace, claims.subject.as_bytes()),
-        custom_id: Some(claims.subject.clone()),
+        custom_id: Some(claims.subject.as_str().into()),
         enabled: true,
         ..Consumer::default()
     }
 }
 
 /// What claims give a caller.
-struct Given {
-    groups: Vec<String>,
-    permissions: Vec<PermissionId>,
-    roles: Vec<RoleGrant>,
+fn given_by(jwt: &Jwt, claims: &Claims, catalog: &Catalog) -> Given {
+    let at = |path: &Option<Vec<String>>| path.as_ref().and_then(|path| claims.at(path));
+    // What could not stand in a list of a header is no name of a group.
+    let plain = |name: &&str| !name.contains(',') && !name.chars().any(char::is_control);
+    let groups = at(&jwt.claims.groups).map(words).unwrap_or_default();
+    let permissions = at(&jwt.claims.permissions).map(words).unwrap_or_default();
+    let permission = |name: &str| {
+        let is = |id: &Uuid| Uuid::try_parse(name).is_ok_and(|wanted| wanted == *id);
+        let mut declared = catalog.permissions().iter();
+        declared.find(|one| one.name == name || is(&one.id)).map(|one| one.id)
+    };
+    Given {
+        groups: groups.into_iter().filter(plain).map(str::to_owned).collect(),
+        permissions: permissions.into_iter().filter_map(permission).collect(),
+        roles: at(&jwt.claims.roles).map(|roles| grants(roles, catalog)).unwrap_or_default(),
+        networks: Networks::default(),
+    }
 }
 
-impl Given {
-    fn of(jwt: &Jwt, claims: &Claims, catalog: &Catalog) -> Self {
-        let at = |path: &Option<Vec<String>>| path.as_ref().and_then(|path| claims.at(path));
-        // What could not stand in a list of a header is no name of a group.
-        let plain = |name: &&str| !name.contains(',') && !name.chars().any(char::is_control);
-        let groups = at(&jwt.claims.groups).map(words).unwrap_or_default();
-        let permissions = at(&jwt.claims.permissions).map(words).unwrap_or_default();
-        let permission = |name: &str| {
-            let is = |id: &Uuid| Uuid::try_parse(name).is_ok_and(|wanted| wanted == *id);
-            let mut declared = catalog.permissions().iter();
-            declared.find(|one| one.name == name || is(&one.id)).map(|one| one.id)
-        };
-        Self {
-            groups: groups.into_iter().filter(plain).map(str::to_owned).collect(),
-            permissions: permissions.into_iter().filter_map(permission).collect(),
-            roles: at(&jwt.claims.roles).map(|roles| grants(roles, catalog)).unwrap_or_default(),
-        }
-    }
-
-    fn is_nothing(&self) -> bool {
-        self.groups.is_empty() && self.permissions.is_empty() && self.roles.is_empty()
-    }
-
-    fn to(self, consumer: &Consumer) -> Consumer {
-        let mut consumer = consumer.clone();
-        consumer.groups.extend(self.groups);
-        let mut told = BTreeSet::new();
-        consumer.groups.retain(|group| told.insert(group.clone()));
-        consumer.permissions.extend(self.permissions);
-        consumer.roles.extend(self.roles);
-        consumer
-    }
+/// The consumer with all that it was given, and this.
+fn on_top(consumer: &Consumer, more: Given) -> Consumer {
+    let mut given = Given::clone(&consumer.given);
+    given.groups.extend(more.groups);
+    let mut told = BTreeSet::new();
+    given.groups.retain(|group| told.insert(group.clone()));
+    given.permissions.extend(more.permissions);
+    given.roles.extend(more.roles);
+    Consumer { given: Arc::new(given), ..consumer.clone() }
 }
 
 /// What the upstream is told of these claims: texts, numbers, `true` and `false`, and lists of them.

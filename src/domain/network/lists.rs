@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{MalformedNetwork, Network, NetworkSet, shown};
 
 /// The lists of a service, deployment, consumer or key. The default has none in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Networks {
     /// Where there is one, it names all who may pass: nobody, where it is empty.
     pub allow: Option<NetworkSet>,

@@ -8,7 +8,7 @@ use super::Network;
 ///
 /// Takes 8 bytes a range of IPv4 and 32 of IPv6; large sets have a directory, with which a range of
 /// IPv4 takes 16 at most.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct NetworkSet {
     v4: Box<[(u32, u32)]>,
     v6: Box<[(u128, u128)]>,

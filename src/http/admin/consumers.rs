@@ -212,9 +212,9 @@ fn declared_row(consumer: &Consumer) -> Value {
         "username": consumer.username,
         "custom_id": consumer.custom_id,
         "tags": null,
-        "groups": consumer.groups,
-        "permissions": consumer.permissions,
-        "networks": networks_row(&consumer.networks),
+        "groups": consumer.given.groups,
+        "permissions": consumer.given.permissions,
+        "networks": networks_row(&consumer.given.networks),
         "enabled": consumer.enabled,
         "declared_in_file": true,
     })

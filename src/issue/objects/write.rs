@@ -171,23 +171,23 @@ impl Issuer {
 
     async fn check_unused(&self, used: &Use) -> Result<(), Refusal> {
         let has = |consumer: &Consumer| match used {
-            Use::Permission(id) => consumer.permissions.contains(id),
-            Use::Project(id) => consumer.roles.iter().any(|grant| grant.project == *id),
-            Use::Role(name) => consumer.roles.iter().any(|grant| grant.role == *name),
+            Use::Permission(id) => consumer.given.permissions.contains(id),
+            Use::Project(id) => consumer.given.roles.iter().any(|grant| grant.project == *id),
+            Use::Role(name) => consumer.given.roles.iter().any(|grant| grant.role == *name),
         };
         let found = match &self.replica {
             Some(replica) => replica.find_consumer(has).map(|it| (it.id, it.username.clone())),
             None => self.find_stored_consumer(has).await?,
         };
         let Some((id, username)) = found else { return Ok(()) };
-        let by = format!("consumer `{}`", username.unwrap_or_else(|| id.to_string()));
+        let by = format!("consumer `{}`", username.map_or_else(|| id.to_string(), String::from));
         Err(Refusal::InUse { by, why: "has it".to_owned() })
     }
 
     async fn find_stored_consumer(
         &self,
         has: impl Fn(&Consumer) -> bool,
-    ) -> Result<Option<(Uuid, Option<String>)>, Refusal> {
+    ) -> Result<Option<(Uuid, Option<Box<str>>)>, Refusal> {
         let mut after: Option<Name> = None;
         loop {
             let run = self.store.scan(Table::Consumer, &[], after.as_ref(), RUN).await?;

@@ -7,8 +7,9 @@ use hashbrown::HashTable;
 use uuid::Uuid;
 
 use super::consumers::{Consumers, Held};
-use super::limits::{Limits, Shared, in_a_row};
+use super::limits::{Limits, in_a_row};
 use super::shards::{SHARD_BITS, SHARDS, hash_of_id, shard_of, shares};
+use super::shared::Shared;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
 use crate::domain::key::{KeyFacts, KeyId};
@@ -30,7 +31,7 @@ pub(in crate::replica) type Digest = [u8; 16];
 pub(super) struct Keys {
     shards: Box<[RwLock<Shard>]>,
     ids: Box<[Mutex<HashTable<Place>>]>,
-    limits: Shared,
+    limits: Shared<Limits>,
     weak: AtomicUsize,
     len: AtomicUsize,
 }
@@ -86,8 +87,8 @@ struct Row {
 }
 
 const ROW_BITS: u32 = 32 - SHARD_BITS;
-/// 32 rows are 1536 bytes, of which allocators have a size of their own.
-const PIECE: usize = 32;
+/// 16 rows are 768 bytes, of which allocators have a size of their own.
+const PIECE: usize = 16;
 
 impl Default for Keys {
     fn default() -> Self {

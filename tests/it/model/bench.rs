@@ -89,23 +89,24 @@ fn shown(decision: &Decision<'_>) -> String {
 
 fn consumer(it: &Consumer) -> Step {
     let known = product::consumer(it);
+    let given = Arc::unwrap_or_clone(known.given);
     let record = ConsumerRecord {
         id: known.id,
-        username: known.username,
+        username: known.username.map(String::from),
         custom_id: None,
         tags: Vec::new(),
         email: None,
-        groups: known
+        groups: given
             .groups
             .into_iter()
             .map(|group| Membership::plain(&known.id, group, Timestamp::from_unix(0)))
             .collect(),
-        permissions: known.permissions,
+        permissions: given.permissions,
         enabled: known.enabled,
         created_at: Timestamp::from_unix(0),
         updated_at: Timestamp::from_unix(0),
-        roles: known.roles,
-        networks: known.networks,
+        roles: given.roles,
+        networks: given.networks,
     };
     put(Table::Consumer, known.id, record.encode())
 }
@@ -123,7 +124,7 @@ fn key(it: &Key) -> Step {
         expires_at: known.expires_at,
         enabled: known.enabled,
         opens: known.opens.map(|opens| opens.to_vec()),
-        permissions: known.permissions.map(|permissions| permissions.to_vec()),
+        permissions: given.permissions.map(|permissions| permissions.to_vec()),
         created_at: Timestamp::from_unix(0),
         weak: false,
         networks: product::networks(&it.networks),

@@ -9,6 +9,7 @@ use doorward::domain;
 use doorward::domain::authentication::{ApiKey, Authentication, Combine, KeyName, Place, StaticToken};
 use doorward::domain::catalog::{Catalog, Clash, Parts};
 use doorward::domain::client::TrustedProxies;
+use doorward::domain::consumer::Given;
 use doorward::domain::deployment::{Groups, Mode, Opens, Reading};
 use doorward::domain::key::KeyFacts;
 use doorward::domain::permission::Permission;
@@ -156,12 +157,14 @@ pub fn consumer(it: &Consumer) -> domain::consumer::Consumer {
     };
     domain::consumer::Consumer {
         id: id("consumer", &it.name),
-        username: Some(it.name.clone()),
+        username: Some(it.name.as_str().into()),
         custom_id: None,
-        groups: it.groups.iter().cloned().collect(),
-        permissions: permissions(&it.permissions),
-        roles: it.roles.iter().map(grant).collect(),
-        networks: networks(&it.networks),
+        given: Arc::new(Given {
+            groups: it.groups.iter().cloned().collect(),
+            permissions: permissions(&it.permissions),
+            roles: it.roles.iter().map(grant).collect(),
+            networks: networks(&it.networks),
+        }),
         enabled: it.enabled,
     }
 }
