@@ -27,7 +27,7 @@ test: tools fmt-check lint doc ## Everything that has to pass: format, lints, do
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory fuzz
 
-bench: ## The figures beside those of other servers, into docs/benchmarks.md; ROUNDS=3 shortens, ARGS=saturated chooses
+bench: ## The figures beside those of other servers, into docs/benchmarks.md; ROUNDS=3 shortens, ARGS=saturated or ARGS=instances chooses
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 

@@ -37,9 +37,7 @@ impl Calls {
             Services::Whole => house::WHOLE.to_owned(),
             Services::Spread(_) => house::place(0),
         };
-        let message = check(&format!("{path}/20261129?page=2&sort=-created"), key.expose()).encode_to_vec();
-        let length = u32::try_from(message.len()).expect("a small message");
-        let frame = [&[0], &length.to_be_bytes()[..], &message].concat();
+        let frame = frame(&format!("{path}/20261129?page=2&sort=-created"), key.expose());
         let find = |text: &str| -> Vec<usize> {
             frame
                 .windows(text.len())
@@ -69,6 +67,13 @@ impl Calls {
         }
         &self.frame
     }
+}
+
+/// The gRPC frame of one call.
+pub(crate) fn frame(target: &str, key: &str) -> Vec<u8> {
+    let message = check(target, key).encode_to_vec();
+    let length = u32::try_from(message.len()).expect("a small message");
+    [&[0], &length.to_be_bytes()[..], &message].concat()
 }
 
 /// What a browser's request has beside its key and the four pseudo-headers.

@@ -18,6 +18,8 @@ pub(crate) struct Server {
 pub(crate) enum Core {
     Server,
     Caller,
+    /// Where more run than there are cores.
+    Any,
 }
 
 impl Core {
@@ -26,6 +28,7 @@ impl Core {
         match self {
             Self::Server => "0",
             Self::Caller => "1",
+            Self::Any => "0,1",
         }
     }
 }
@@ -111,4 +114,13 @@ pub(crate) fn spent(process: u32) -> Outcome<Duration> {
         nanoseconds += text.split(' ').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Its resident memory in bytes (proc(5), `statm`).
+pub(crate) fn resident(process: u32) -> Outcome<u64> {
+    let file = Path::new("/proc").join(process.to_string()).join("statm");
+    let statm = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).ok_or("statm has no number")?;
+    Ok(pages * 4096)
 }

@@ -145,7 +145,8 @@ pub(crate) fn networks() -> Vec<String> {
 /// The network of whoever calls.
 const CLIENT: &str = "203.0.113.0";
 
-pub(crate) fn catalog(services: Services) -> Outcome<Catalog> {
+/// As it stands in a file.
+pub(crate) fn policy(services: Services) -> String {
     let one = |name: &str, path: &str, networks: &[String]| {
         format!(
             "- {{name: {name}, hosts: [{HOST}], paths: [{path}], authentication: {{any: [api_key]}}, \
@@ -161,12 +162,15 @@ pub(crate) fn catalog(services: Services) -> Outcome<Catalog> {
             (0..services).map(|number| one(&format!("s{number:05}"), &place(number), &few)).collect()
         }
     };
-    let text = format!(
+    format!(
         "client_address: {{trusted_proxies: [10.0.0.0/8, 127.0.0.0/8]}}\n\
          permissions: [{{id: {PERMISSION}, name: order-management}}]\n\
          services:\n{services}"
-    );
-    let loaded = config::load_text(text).map_err(|faults| faults.to_string())?;
+    )
+}
+
+pub(crate) fn catalog(services: Services) -> Outcome<Catalog> {
+    let loaded = config::load_text(policy(services)).map_err(|faults| faults.to_string())?;
     loaded.config.catalog(&peppers()).map_err(|faults| faults.to_string())
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod connection;
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,11 @@ use crate::rig::Outcome;
 const CONNECTIONS: u32 = 4;
 /// Calls under way on each, at saturation.
 const STREAMS: usize = 32;
+
+/// And at a fixed rate at most: below the server's `limits.streams`.
+const UNDER_WAY: usize = 1000;
+/// How many have ended, where no more will.
+const BROKEN: usize = usize::MAX;
 
 /// What every answer has to be: `status.code`.
 pub(crate) type Expected = u8;
@@ -138,10 +144,18 @@ struct Pace {
 fn paced_line(target: Target, number: u32, pace: Pace) -> Outcome<Vec<Duration>> {
     let (mut sender, mut receiver) = connection::open(target.address)?;
     let mut calls = Calls::new(target.pick, number);
+    let ended = AtomicUsize::new(0);
     thread::scope(|scope| {
-        let sending = scope.spawn(move || {
+        let sending = scope.spawn(|| {
             for call in 0..pace.count {
                 wait_until(pace.due(call));
+                // Who is late is asked no more than it said it takes; the wait counts from when the call was due.
+                while call >= ended.load(Ordering::Relaxed).saturating_add(UNDER_WAY) {
+                    thread::sleep(Duration::from_micros(50));
+                }
+                if ended.load(Ordering::Relaxed) == BROKEN {
+                    break;
+                }
                 if !sender.call(calls.next()) {
                     return Err("the server takes no more bytes".to_owned());
                 }
@@ -150,17 +164,28 @@ fn paced_line(target: Target, number: u32, pace: Pace) -> Outcome<Vec<Duration>>
             Ok(())
         });
         let mut took = Vec::with_capacity(pace.count);
-        while took.len() < pace.count {
+        let mut receive = || {
             let mut wrong = None;
             receiver.receive(&mut |answer| {
                 // Streams are numbered 1, 3, 5 and so on in the order of the calls.
                 took.push(pace.due(answer.stream as usize / 2).elapsed());
                 wrong = wrong.or((answer.code != Some(target.expected)).then_some(answer.code));
             })?;
-            wrong.map_or(Ok(()), |found| Err(unlike(target.expected, found)))?;
+            ended.store(took.len(), Ordering::Relaxed);
+            wrong.map_or(Ok(took.len()), |found| Err(unlike(target.expected, found)))
+        };
+        let received = loop {
+            match receive() {
+                Ok(all) if all == pace.count => break Ok(()),
+                Ok(_) => {}
+                Err(why) => break Err(why),
+            }
+        };
+        if received.is_err() {
+            ended.store(BROKEN, Ordering::Relaxed);
         }
-        sending.join().map_err(|_| "a thread of the load died")??;
-        Ok(took)
+        let sent = sending.join().map_err(|_| "a thread of the load died")?;
+        received.and(sent).map(|()| took)
     })
 }
 

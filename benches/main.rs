@@ -9,6 +9,7 @@ mod deciding;
 mod envoy;
 mod house;
 mod imagined;
+mod instances;
 mod load;
 mod memory;
 mod micro;
@@ -63,6 +64,16 @@ enum Command {
     Paced {
         #[command(flatten)]
         length: Length,
+    },
+    /// Real instances over real stores: start, flood, revocations, changes
+    Instances {
+        /// The median of so many is told
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        #[arg(long, default_value_t = 1_000_000)]
+        keys: u64,
+        /// Only these
+        parts: Vec<instances::Part>,
     },
     /// Through a real Envoy
     Envoy {
@@ -125,6 +136,7 @@ fn run(command: Command) -> Outcome<()> {
             let servers = Servers::start(&paced::WHO.map(str::to_owned))?;
             show(paced::run(length.rounds, length.time(), &servers.variants)?);
         }
+        Command::Instances { rounds, keys, parts } => show(instances::run(rounds, keys, &parts)?),
         Command::Envoy { length } => {
             child::pin(child::Core::Caller);
             show(envoy::run(length.rounds, length.time())?);
@@ -141,6 +153,7 @@ fn run(command: Command) -> Outcome<()> {
             drop(servers);
             report.add("Through Envoy", envoy::run(length.rounds, length.time())?);
             report.add("Parts of a decision", micro::run()?);
+            report.add("Instances and their store", instances::run(length.rounds, 1_000_000, &[])?);
             report.write()?;
         }
         Command::Server(Server::Noop) => servers::noop()?,

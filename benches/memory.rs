@@ -10,6 +10,7 @@ use doorward::clock::Clock;
 use doorward::domain::network::Networks;
 use doorward::replica::Replica;
 
+use crate::child;
 use crate::house::{self, Services, Size};
 use crate::imagined::Imagined;
 use crate::rig::Outcome;
@@ -20,8 +21,6 @@ const LOOKUPS: u32 = 1_000_000;
 
 pub(crate) fn run(keys: u64) -> Outcome<(String, Vec<Aim>)> {
     let (mut rows, mut aims) = (Vec::new(), Vec::new());
-    // First what is small: it would find room in what the other has freed.
-    networks(&mut rows, &mut aims)?;
     replica(keys, &mut rows, &mut aims)?;
     Ok((table(&["what", "found"], &rows), aims))
 }
@@ -39,6 +38,8 @@ fn replica(keys: u64, rows: &mut Vec<Vec<String>>, aims: &mut Vec<Aim>) -> Outco
     let before = resident()?;
     let (replica, _) = load(&store)?;
     let bytes = resident()?.saturating_sub(before) as f64 / keys as f64;
+    // Before anything large is freed: it would find room there.
+    networks(rows, aims)?;
     let pick = |number: u32| house::mixed(number.into()) % keys;
     let hit = lookups(|number| house::verifier(house::text(pick(number)).expose()), &replica)?;
     let miss = lookups(|number| house::verifier(house::unknown(pick(number)).expose()), &replica)?;
@@ -73,9 +74,7 @@ fn lookups(
     let mut found = 0;
     let began = Instant::now();
     for verifier in &verifiers {
-        if let Some(facts) = replica.key(verifier)
-            && replica.consumer(facts.consumer).is_some()
-        {
+        if replica.key_and_consumer(verifier).is_some_and(|(_, consumer)| consumer.is_some()) {
             found += 1;
         }
     }
@@ -119,10 +118,6 @@ fn networks(rows: &mut Vec<Vec<String>>, aims: &mut Vec<Aim>) -> Outcome<()> {
     Ok(())
 }
 
-/// In bytes (proc(5), `statm`).
 fn resident() -> Outcome<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").map_err(|error| error.to_string())?;
-    let pages: u64 =
-        statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).ok_or("statm has no number")?;
-    Ok(pages * 4096)
+    child::resident(std::process::id())
 }

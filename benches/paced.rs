@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::load::paced;
 use crate::rig::Outcome;
-use crate::rounds::{Aim, interleaved, median, table};
+use crate::rounds::{Aim, interleaved, median, share, table};
 use crate::saturated::{FULL, NOOP, Variant};
 
 /// Checks a second.
@@ -20,10 +20,7 @@ pub(crate) fn run(rounds: usize, time: Duration, variants: &[Variant]) -> Outcom
     let variants: Vec<&Variant> = variants.iter().filter(|variant| WHO.contains(&variant.name)).collect();
     let measured = interleaved(rounds, &variants, |variant| {
         let took = paced(variant.target, (RATE, time)).map_err(|why| format!("{}: {why}", variant.name))?;
-        Ok(SHARES.map(|(_, share, _)| {
-            let at = (took.len() as f64 * share).ceil() as usize;
-            took[at.saturating_sub(1)].as_secs_f64() * 1e6
-        }))
+        Ok(SHARES.map(|(_, part, _)| share(&took, part).as_secs_f64() * 1e6))
     })?;
     let wait = |at: usize, share: usize| median(measured[at].iter().map(|round| round[share]));
     let rows: Vec<Vec<String>> = variants

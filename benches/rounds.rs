@@ -2,6 +2,7 @@
 
 use crate::rig::Outcome;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Measures each variant once a round, in turned order every second round; for each variant, what was
 /// measured.
@@ -31,6 +32,12 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
         0 => f64::NAN,
         length => (values[(length - 1) / 2] + values[length / 2]) / 2.0,
     }
+}
+
+/// Of sorted times, the one that so large a part of them does not exceed.
+pub(crate) fn share(sorted: &[Duration], part: f64) -> Duration {
+    let at = (sorted.len() as f64 * part).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// Rows under headings, as Markdown has them: to be read as it is, too.

@@ -1,0 +1,55 @@
+//! Real Doorwards over real stores: how soon they start, hear of revocations, and follow changes.
+
+mod changes;
+mod flood;
+mod revocations;
+mod shared;
+mod start;
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+
+use self::shared::Shared;
+use crate::child::{Core, pin};
+use crate::load::Expected;
+use crate::rig::Outcome;
+use crate::rounds::Aim;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    Start,
+    Flood,
+    Revocations,
+    Changes,
+}
+
+/// Starts take longer than other rounds.
+const STARTS: usize = 3;
+const ALLOW: Expected = 0;
+/// `grpc-status` UNAUTHENTICATED.
+const UNAUTHENTICATED: Expected = 16;
+
+pub(crate) fn run(rounds: usize, keys: u64, parts: &[Part]) -> Outcome<(String, Vec<Aim>)> {
+    let parts = if parts.is_empty() { Part::value_variants() } else { parts };
+    pin(Core::Any);
+    let shared = Shared::start(keys)?;
+    let consumers = shared.size.consumers();
+    let mut text =
+        format!("{keys} keys of {consumers} consumers in Redis, each with two groups and a permission.\n");
+    let mut aims = Vec::new();
+    for part in parts {
+        let (title, (found, more)) = match part {
+            Part::Start => ("Start", start::run(&shared, rounds.min(STARTS))?),
+            Part::Flood => ("A flood of unknown keys", flood::run(&shared)?),
+            Part::Revocations => ("Revocations", revocations::run(&shared)?),
+            Part::Changes => ("Following changes", changes::run(&shared, rounds)?),
+        };
+        pin(Core::Any);
+        eprintln!("{title}\n\n{found}");
+        let _ = write!(text, "\n### {title}\n\n{found}");
+        aims.extend(more);
+    }
+    Ok((text, aims))
+}
