@@ -114,6 +114,7 @@ impl Follower {
     /// the next heartbeat; meanwhile the lease runs.
     pub async fn run(mut self) {
         let mut pushed = self.store.pushed();
+        let mut decided = self.replica.decided();
         let mut beats = interval(self.settings.pace.heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
@@ -121,6 +122,10 @@ impl Follower {
             let followed = tokio::select! {
                 _ = beats.tick() => self.live().await,
                 Ok(()) = pushed.changed() => self.catch_up().await,
+                Ok(()) = decided.changed() => {
+                    self.settle();
+                    continue;
+                }
             };
             match followed {
                 Ok(()) if failing => {
@@ -206,17 +211,21 @@ impl Follower {
     /// Renews the lease as far as this instance decides by what the store had when it was asked. A catalog
     /// that is still being made is waited for, and vouched for from when the question was sent.
     fn renew(&mut self, sent: Duration, there: Epoch) {
-        let decided = self.replica.compiling.now();
-        let decides = |epoch: Epoch| decided.is_some_and(|decided| decided.reaches(epoch));
-        if decides(there) {
+        self.settle();
+        if self.replica.compiling.now().is_some_and(|decided| decided.reaches(there)) {
             self.replica.lease.renew(sent);
             self.owed = None;
-        } else if let Some((sent, _)) = self.owed.take_if(|(_, there)| decides(*there)) {
-            self.replica.lease.renew(sent);
-            self.owed = None;
-        }
-        if !decides(there) {
+        } else {
             self.owed.get_or_insert((sent, there));
+        }
+    }
+
+    /// Renews what was owed, where the catalog is there now.
+    fn settle(&mut self) {
+        let decided = self.replica.compiling.now();
+        let owed = self.owed.take_if(|(_, there)| decided.is_some_and(|decided| decided.reaches(*there)));
+        if let Some((sent, _)) = owed {
+            self.replica.lease.renew(sent);
         }
     }
 

@@ -256,6 +256,25 @@ async fn a_follower_that_lags_by_more_than_the_log_reads_a_snapshot_and_raises_n
 }
 
 #[tokio::test]
+async fn a_catalog_that_is_finished_renews_the_lease_before_the_next_heartbeat() {
+    let bench = Bench::new();
+    let follower = bench.follower_with(|settings| settings.pace.heartbeat = Duration::from_secs(3600));
+    let replica = Arc::clone(&follower.replica);
+    let mut wanted = replica.attach_compiler();
+    let following = tokio::spawn(follower.run());
+    wanted.changed().await.unwrap();
+    assert_eq!(replica.lease().renewed(), None);
+    replica.finish_compilation(replica.begin_compilation().1);
+    let renewed = async {
+        while replica.lease().renewed().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), renewed).await.unwrap();
+    following.abort();
+}
+
+#[tokio::test]
 async fn a_new_term_that_the_log_leads_to_is_taken_over_and_renews_the_lease() {
     let bench = Bench::new();
     let mut follower = bench.follower();
