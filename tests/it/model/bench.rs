@@ -124,7 +124,7 @@ fn key(it: &Key) -> Step {
         expires_at: known.expires_at,
         enabled: known.enabled,
         opens: known.opens.map(|opens| opens.to_vec()),
-        permissions: given.permissions.map(|permissions| permissions.to_vec()),
+        permissions: known.permissions.map(|permissions| permissions.to_vec()),
         created_at: Timestamp::from_unix(0),
         weak: false,
         networks: product::networks(&it.networks),
