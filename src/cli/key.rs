@@ -60,7 +60,14 @@ pub struct Create {
     /// Take a key of fewer than 16 bytes (guessable: it is logged and counted)
     #[arg(long, requires = "key")]
     insecure_allow_weak: bool,
-    /// Seconds until it ends; 0: never
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What a key is made with, and what of it can be changed.
+#[derive(clap::Args)]
+struct Settings {
+    /// Seconds from now until it ends; 0: never
     #[arg(long, conflicts_with = "expires_at", allow_negative_numbers = true)]
     ttl: Option<i64>,
     /// When it begins: 2026-01-31T00:00:00Z
@@ -69,10 +76,11 @@ pub struct Create {
     /// When it ends: 2026-12-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
-    /// A service or deployment that it opens, by name or id; may be repeated [default: all]
+    /// A service or deployment that it opens, by name or id; may be repeated [where none ever was named: all]
     #[arg(long = "service")]
     services: Vec<String>,
-    /// A permission that it has at most, by name or id; may be repeated [default: its consumer's]
+    /// A permission that it has at most, by name or id; may be repeated [where none ever was named: its
+    /// consumer's]
     #[arg(long = "permission")]
     permissions: Vec<String>,
     #[command(flatten)]
@@ -86,26 +94,8 @@ pub struct Create {
 pub struct Update {
     /// Its id or public name
     key: String,
-    /// Seconds from now until it ends; 0: never
-    #[arg(long, conflicts_with = "expires_at")]
-    ttl: Option<u32>,
-    /// When it begins: 2026-01-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    not_before: Option<String>,
-    /// When it ends: 2026-12-31T00:00:00Z
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
-    /// A service or deployment that it opens, by name or id; may be repeated
-    #[arg(long = "service")]
-    services: Vec<String>,
-    /// A permission that it has at most, by name or id; may be repeated
-    #[arg(long = "permission")]
-    permissions: Vec<String>,
     #[command(flatten)]
-    networks: Networks,
-    /// May be repeated
-    #[arg(long = "tag")]
-    tags: Vec<String>,
+    settings: Settings,
     /// It opens again
     #[arg(long, conflicts_with = "disable")]
     enable: bool,
@@ -153,7 +143,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 
 fn make(common: &Common, create: Create) -> Result<(), Failure> {
     let consumer = segment(&create.consumer);
-    let body = body(create)?;
+    let body = create.body()?;
     let made = Door::open_or_make(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
     shown_once(common, &made)
 }
@@ -166,8 +156,9 @@ fn shown_once(common: &Common, made: &Value) -> Result<(), Failure> {
     common.print(made, |made| format!("{}\n", cell(&made["key"])))
 }
 
-impl Update {
-    fn body(self) -> Result<Value, Failure> {
+impl Settings {
+    /// Only what was asked for: what is left out has the API's own meaning.
+    fn body(self) -> Result<Map<String, Value>, Failure> {
         let list = |list: Vec<String>| (!list.is_empty()).then(|| json!(list));
         let time = |time: Option<String>| time.as_deref().map(moment).transpose();
         let named = [
@@ -178,10 +169,17 @@ impl Update {
             ("permissions", list(self.permissions)),
             ("networks", self.networks.are_given().then(|| self.networks.body())),
             ("tags", list(self.tags)),
-            ("enabled", (self.enable || self.disable).then(|| json!(self.enable))),
         ];
-        let body: Map<String, Value> =
-            named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Ok(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+}
+
+impl Update {
+    fn body(self) -> Result<Value, Failure> {
+        let mut body = self.settings.body()?;
+        if self.enable || self.disable {
+            body.insert("enabled".to_owned(), json!(self.enable));
+        }
         if body.is_empty() {
             return Err(Failure::Usage("nothing is named that is to be different; see --help".into()));
         }
@@ -189,25 +187,18 @@ impl Update {
     }
 }
 
-/// Only what was asked for: what is left out has the API's own meaning.
-fn body(create: Create) -> Result<Value, Failure> {
-    let mut body = Map::new();
-    let mut put = |name: &str, value: Value| {
-        if !value.is_null() {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    put("id", json!(create.id));
-    put("key", json!(create.key.as_deref().map(|key| read_secret(key, "the key")).transpose()?));
-    put("ttl", json!(create.ttl));
-    put("not_before", json!(create.not_before.as_deref().map(moment).transpose()?));
-    put("expires_at", json!(create.expires_at.as_deref().map(moment).transpose()?));
-    put("tags", json!(create.tags));
-    put("services", json!((!create.services.is_empty()).then_some(create.services)));
-    put("permissions", json!((!create.permissions.is_empty()).then_some(create.permissions)));
-    put("networks", create.networks.body());
-    put("insecure_allow_weak", json!(create.insecure_allow_weak.then_some(true)));
-    Ok(Value::Object(body))
+impl Create {
+    fn body(self) -> Result<Value, Failure> {
+        let mut body = self.settings.body()?;
+        let key = self.key.as_deref().map(|key| read_secret(key, "the key")).transpose()?;
+        let named = [
+            ("id", self.id.map(|id| json!(id))),
+            ("key", key.map(|key| json!(key))),
+            ("insecure_allow_weak", self.insecure_allow_weak.then_some(Value::Bool(true))),
+        ];
+        body.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        Ok(Value::Object(body))
+    }
 }
 
 fn keys(rows: &[Value]) -> String {

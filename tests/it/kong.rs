@@ -121,6 +121,8 @@ fn consumers_are_made_read_replaced_changed_and_deleted_as_in_kong() {
     for (method, body) in [("PATCH", json!({"tags": ["x"]})), ("PUT", json!({})), ("DELETE", Value::Null)] {
         api.expect(409, method, "/consumers/alice", body);
     }
+    let told = api.call("OPTIONS", "/consumers", &Value::Null);
+    assert_eq!((told.status, told.header("allow")), (204, Some("GET,HEAD,POST")));
     assert_eq!(api.call("TRACE", "/consumers", &Value::Null).status, 405);
 }
 

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{Page, Paging, list, paging, shown, written};
+use super::answer::{shown, written};
+use super::page::{Asked, Page, Paging, Row};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{By, MadeAdminKey, NewAdminKey};
@@ -60,14 +61,18 @@ pub(super) async fn create_admin_key(
 }
 
 /// Admin keys, page by page.
-#[utoipa::path(get, path = "/admin-keys", tag = "admin keys", params(Page),
+#[utoipa::path(get, path = "/admin-keys", tag = "admin keys", params(Asked),
     responses((status = 200, body = AdminKeyPage)))]
-pub(super) async fn list_admin_keys(State(admin): State<Admin>, page: Paging) -> Result<Response, Problem> {
-    let (after, size) = paging(page)?;
-    let keys = admin.issuer.admin_keys(after, size + 1).await?;
-    let rows = keys.iter().take(size).map(|key| json!(row(key))).collect();
-    let last = keys.get(size - 1).filter(|_| keys.len() > size).map(|key| key.id);
-    Ok(list("/admin-keys", rows, last, size))
+pub(super) async fn list_admin_keys(State(admin): State<Admin>, asked: Paging) -> Result<Response, Problem> {
+    let page = Page::of(&asked?.0)?;
+    let (found, last) = page.read(|after, limit| admin.issuer.admin_keys(after, limit)).await?;
+    Ok(page.answer("/admin-keys", found.iter().map(|key| json!(row(key))).collect(), last))
+}
+
+impl Row for AdminKeyRecord {
+    fn id(&self) -> Uuid {
+        self.id
+    }
 }
 
 /// One admin key, by id, public name or text.

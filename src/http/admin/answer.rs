@@ -1,60 +1,17 @@
-//! The shapes of answers that all paths share: a page of a list, and what a write comes to.
+//! The shapes of answers that all paths share: one object, and what a write comes to.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
 use http::header::ETAG;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use utoipa::IntoParams;
-use uuid::Uuid;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::tag::etag;
 use crate::http::everywhere::WrittenAt;
-use crate::http::problem::Problem;
 use crate::issue::{Done, Seen};
-
-/// How many rows a page has, Kong's: 100 unless asked for 1 to 1000.
-pub(super) const PAGE: usize = 100;
-pub(super) const LONGEST_PAGE: usize = 1000;
 
 /// Where a write stands in the store's history: `<term>-<number>`.
 const EPOCH: HeaderName = HeaderName::from_static("doorward-epoch");
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Page {
-    /// Rows on a page, 1 to 1000.
-    #[param(minimum = 1, maximum = 1000)]
-    size: Option<usize>,
-    /// The `offset` of the page before.
-    offset: Option<Uuid>,
-}
-
-pub(super) type Paging = Result<Query<Page>, QueryRejection>;
-
-pub(super) fn paging(page: Paging) -> Result<(Option<Uuid>, usize), Problem> {
-    let Query(page) = page?;
-    let size = page.size.unwrap_or(PAGE);
-    if (1..=LONGEST_PAGE).contains(&size) {
-        Ok((page.offset, size))
-    } else {
-        Err(Problem::InvalidSize("size must be an integer between 1 and 1000"))
-    }
-}
-
-/// Kong's list: `offset` is absent on the last page, and `next` is null there.
-pub(super) fn list(path: &str, rows: Vec<Value>, last: Option<Uuid>, size: usize) -> Response {
-    let body = match last {
-        None => json!({ "data": rows, "next": null }),
-        Some(last) => {
-            json!({ "data": rows, "next": format!("{path}?offset={last}&size={size}"), "offset": last })
-        }
-    };
-    axum::Json(body).into_response()
-}
 
 /// One object, and in which state it is.
 pub(super) fn shown<T>(seen: &Seen<T>, body: impl Serialize) -> Response {

@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::Admin;
-use super::answer::{LONGEST_PAGE, PAGE, written};
+use super::answer::written;
+use super::page::{LONGEST_PAGE, PAGE};
 use crate::domain::time::Timestamp;
 use crate::http::problem::Problem;
 use crate::issue::{AuditFilter, By, ChainStanding, Finding, Offset};

@@ -9,6 +9,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
+use http::{Method, StatusCode};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
@@ -89,12 +90,20 @@ impl Desk<()> {
         let (router, openapi) = self.router.split_for_parts();
         let mut router = router
             .fallback(async || Problem::NotFound)
-            .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+            .method_not_allowed_fallback(other_method)
             .layer(DefaultBodyLimit::max(body_limit));
         if let Some(issuer) = issuer {
             router = router.layer(from_fn_with_state(issuer, everywhere::wait));
         }
         (router, openapi)
+    }
+}
+
+/// What a path does not take is refused, and with `OPTIONS` told; either way with `Allow`.
+async fn other_method(method: Method) -> Response {
+    match method {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => Problem::MethodNotAllowed.into_response(),
     }
 }
 

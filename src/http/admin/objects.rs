@@ -14,9 +14,10 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use self::describe::{Collection, One, Route, described};
-use self::rows::{Listed, Listing, Seen, row, written_by};
+use self::rows::{Seen, row, written_by};
 use super::answer::{tagged, written};
 use super::{Admin, Desk, Right, Rights};
+use super::page::{Page, Paging};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
 use crate::domain::rights::{Access, Asked};
@@ -42,8 +43,8 @@ pub(super) fn desk() -> Desk<Admin> {
             Kind::Permission | Kind::Role | Kind::Project | Kind::Group => Right::Everything,
             Kind::Infrastructure | Kind::Service | Kind::Version | Kind::Deployment => Right::ByObject,
         };
-        let all = get(move |State(admin): State<Admin>, rights: Rights, listing: Listing| {
-            list_all(admin, rights, kind, listing)
+        let all = get(move |State(admin): State<Admin>, rights: Rights, asked: Paging| {
+            list_all(admin, rights, kind, asked)
         })
         .post(
             move |State(admin): State<Admin>,
@@ -92,14 +93,16 @@ fn named(kind: Kind, name: String) -> Named {
     Named { kind, service: None, name }
 }
 
-async fn list_all(admin: Admin, rights: Rights, kind: Kind, listing: Listing) -> Result<Response, Problem> {
-    let listed = Listed::of(listing)?;
+async fn list_all(admin: Admin, rights: Rights, kind: Kind, asked: Paging) -> Result<Response, Problem> {
+    let page = Page::of(&asked?.0)?;
     let edition = admin.issuer.edition().await?;
     rights.nothing_to_ask();
     let list = LISTS.iter().find(|(it, _)| *it == kind).map_or("", |(_, list)| list);
     let mut all = edition.list(kind);
-    all.retain(|shown| listed.takes(shown) && may_see(&rights, &edition, shown));
-    Ok(listed.page(&format!("/{list}"), &all, |shown| row(&seen(&rights, &edition, shown))))
+    all.retain(|shown| may_see(&rights, &edition, shown));
+    let (some, last) = page.cut(&all);
+    let rows = some.into_iter().map(|shown| row(&seen(&rights, &edition, shown))).collect();
+    Ok(page.answer(&format!("/{list}"), rows, last))
 }
 
 async fn create(

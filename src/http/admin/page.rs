@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::answer::{LONGEST_PAGE, PAGE, segment};
+use super::answer::segment;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
+
+/// How many rows a page has, Kong's: 100 unless asked for 1 to 1000.
+pub(super) const PAGE: usize = 100;
+pub(super) const LONGEST_PAGE: usize = 1000;
 
 /// Rows that are looked through for those with the tags; a page may then have fewer than asked for, and
 /// still a next one.
@@ -54,7 +58,11 @@ struct Tags {
 /// A row of a list that can be filtered.
 pub(super) trait Row {
     fn id(&self) -> Uuid;
-    fn tags(&self) -> &[String];
+
+    /// Of what has none, none are asked for in vain.
+    fn tags(&self) -> &[String] {
+        &[]
+    }
 }
 
 impl Page {
@@ -103,6 +111,16 @@ impl Page {
                 return Ok((rows, after));
             }
         }
+    }
+
+    /// The page of a list that is there as a whole, in order of its ids.
+    pub(super) fn cut<'r, R: Row>(&self, all: &'r [R]) -> (Vec<&'r R>, Option<Uuid>) {
+        let begin = self.after.map_or(0, |after| all.partition_point(|row| row.id() <= after));
+        let fits = |row: &&R| self.tags.as_ref().is_none_or(|tags| tags.fit(row.tags()));
+        let mut fitting = all[begin..].iter().filter(fits);
+        let rows: Vec<&R> = fitting.by_ref().take(self.size).collect();
+        let last = rows.last().filter(|_| fitting.next().is_some()).map(|row| row.id());
+        (rows, last)
     }
 
     pub(super) fn is_filtered(&self) -> bool {
@@ -211,5 +229,28 @@ mod tests {
         assert_eq!(seen, tagged);
         assert!(pages >= 3, "no call looks through everything");
         assert_eq!(walk(2_500, "2", Some("t"), 500).await, ((1..=5).map(|it| it * 500).collect(), 3));
+    }
+
+    #[test]
+    fn a_list_that_is_there_as_a_whole_has_the_same_pages() {
+        let tags = |number| if number % 3 == 0 { vec!["t".to_owned()] } else { vec![] };
+        let all: Vec<Numbered> = (1..=10).map(|number| Numbered(number, tags(number))).collect();
+        for (size, tags, expected) in [
+            ("4", None, vec![vec![1, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 10]]),
+            ("5", None, vec![vec![1, 2, 3, 4, 5], vec![6, 7, 8, 9, 10]]),
+            ("2", Some("t"), vec![vec![3, 6], vec![9]]),
+            ("3", Some("t"), vec![vec![3, 6, 9]]),
+        ] {
+            let (mut pages, mut offset) = (Vec::new(), None);
+            loop {
+                let (rows, last) = page(Some(size), offset.as_deref(), tags).unwrap().cut(&all);
+                pages.push(rows.iter().map(|row| row.0).collect::<Vec<_>>());
+                match last {
+                    Some(last) => offset = Some(last.to_string()),
+                    None => break,
+                }
+            }
+            assert_eq!(pages, expected);
+        }
     }
 }

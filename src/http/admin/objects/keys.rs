@@ -12,7 +12,7 @@ use crate::compile::{Edition, Shown};
 use crate::config::Kind;
 use crate::domain::authentication::{Authentication, Method, Place};
 use crate::domain::deployment::Deployment;
-use crate::http::admin::answer::{PAGE, Paging, list, paging};
+use crate::http::admin::page::{PAGE, Page, Paging, Row};
 use crate::http::admin::{Admin, Desk, Right, Rights};
 use crate::http::problem::Problem;
 use crate::issue::{Naming, Need};
@@ -20,10 +20,11 @@ use crate::issue::{Naming, Need};
 pub(super) fn desk() -> Desk<Admin> {
     let mut desk = Desk::new();
     for (kind, list) in [(Kind::Service, "services"), (Kind::Deployment, "deployments")] {
-        let handlers =
-            get(move |State(admin): State<Admin>, rights: Rights, Path(name): Path<String>, page: Paging| {
-                list_keys(admin, rights, (kind, name), page)
-            });
+        let handlers = get(
+            move |State(admin): State<Admin>, rights: Rights, Path(name): Path<String>, asked: Paging| {
+                list_keys(admin, rights, (kind, name), asked)
+            },
+        );
         let path = format!("/{list}/{{{}}}/keys", kind.name());
         desk = desk.route(Right::ByObject, described(&Route::Keys { path }, handlers));
     }
@@ -46,20 +47,25 @@ async fn list_keys(
     admin: Admin,
     rights: Rights,
     (kind, name): (Kind, String),
-    page: Paging,
+    asked: Paging,
 ) -> Result<Response, Problem> {
-    let (after, size) = paging(page)?;
+    let page = Page::of(&asked?.0)?;
     let edition = admin.issuer.edition().await?;
     let shown = found(&rights, &edition, &named(kind, name), Need::See)?;
     let (service, on) = opened(&edition, &shown)?;
-    let keys = admin.issuer.keys_naming(service, on, (after, size + 1)).await?;
-    let rows = keys.iter().take(size).map(row).collect();
-    let last = keys.get(size - 1).filter(|_| keys.len() > size).map(|key| key.id);
+    let read = |after, limit| admin.issuer.keys_naming(service, on, (after, limit));
+    let (keys, last) = page.read(read).await?;
     let path = match kind {
         Kind::Deployment => format!("/deployments/{}/keys", shown.id),
         _ => format!("/services/{}/keys", shown.id),
     };
-    Ok(list(&path, rows, last, size))
+    Ok(page.answer(&path, keys.iter().map(row).collect(), last))
+}
+
+impl Row for Naming {
+    fn id(&self) -> Uuid {
+        self.id
+    }
 }
 
 fn row(key: &Naming) -> Value {

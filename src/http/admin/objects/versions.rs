@@ -7,11 +7,12 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::describe::{Collection, One, described};
-use super::rows::{Listed, Listing, row, written_by};
+use super::rows::{row, written_by};
 use super::{found, granted, named, seen};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
 use crate::http::admin::answer::{tagged, written};
+use crate::http::admin::page::{Page, Paging};
 use crate::http::admin::{Admin, Desk, Right, Rights};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
@@ -44,15 +45,17 @@ async fn list(
     State(admin): State<Admin>,
     rights: Rights,
     Path(name): Path<String>,
-    listing: Listing,
+    asked: Paging,
 ) -> Result<Response, Problem> {
-    let listed = Listed::of(listing)?;
+    let page = Page::of(&asked?.0)?;
     let edition = admin.issuer.edition().await?;
     let service = service(&rights, &edition, name)?;
     let mut all = edition.list(Kind::Version);
-    all.retain(|version| version.service == Some(service.id) && listed.takes(version));
+    all.retain(|version| version.service == Some(service.id));
     let path = format!("/services/{}/versions", service.id);
-    Ok(listed.page(&path, &all, |shown| row(&seen(&rights, &edition, shown))))
+    let (some, last) = page.cut(&all);
+    let rows = some.into_iter().map(|shown| row(&seen(&rights, &edition, shown))).collect();
+    Ok(page.answer(&path, rows, last))
 }
 
 async fn upload(
