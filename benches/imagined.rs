@@ -58,6 +58,10 @@ impl Store for Imagined {
         Err(imagined())
     }
 
+    async fn read_many(&self, _: Table, _: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        Err(imagined())
+    }
+
     async fn scan(&self, _: Table, _: &[u8], _: Option<&Name>, _: usize) -> Result<Vec<Record>, StoreError> {
         Err(imagined())
     }

@@ -125,7 +125,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             })
         }
         Command::Delete { consumer } => {
-            door.delete(&format!("/consumers/{}", segment(&consumer)))?;
+            door.delete_patiently(&format!("/consumers/{}", segment(&consumer)))?;
             common.print(&json!({ "deleted": consumer }), |_| format!("deleted consumer {consumer}\n"))
         }
     }

@@ -136,24 +136,29 @@ impl Door {
     }
 
     pub fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::POST, path, Some(body), Some(ANSWER))
+        self.call(Method::POST, path, Some(body.to_string()), Some(ANSWER))
     }
 
-    /// The same for what takes as long as the store is big.
-    pub fn post_patiently(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
+    /// The same for what takes as long as the store is big, or as there is much of it.
+    pub fn post_patiently(&mut self, path: &str, body: String) -> Result<Value, Failure> {
         self.call(Method::POST, path, Some(body), None)
     }
 
     pub fn put(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::PUT, path, Some(body), Some(ANSWER))
+        self.call(Method::PUT, path, Some(body.to_string()), Some(ANSWER))
     }
 
     pub fn patch(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::PATCH, path, Some(body), Some(ANSWER))
+        self.call(Method::PATCH, path, Some(body.to_string()), Some(ANSWER))
     }
 
     pub fn delete(&mut self, path: &str) -> Result<(), Failure> {
         self.call(Method::DELETE, path, None, Some(ANSWER)).map(drop)
+    }
+
+    /// The same for what takes as long as it has credentials.
+    pub fn delete_patiently(&mut self, path: &str) -> Result<(), Failure> {
+        self.call(Method::DELETE, path, None, None).map(drop)
     }
 
     /// Every row of a list, page by page.
@@ -194,7 +199,7 @@ impl Door {
         &mut self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
+        body: Option<String>,
         limit: Option<Duration>,
     ) -> Result<Value, Failure> {
         let request =
@@ -206,7 +211,7 @@ impl Door {
             Way::Socket(_) | Way::InProcess(_) => request.header(header::HOST, "doorward"),
         };
         let request = request
-            .body(Body::from(body.map_or_else(String::new, Value::to_string)))
+            .body(Body::from(body.unwrap_or_default()))
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let (status, bytes) = match &self.way {
             Way::Socket(socket) => self.runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 mod kong;
 
+use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use self::kong::{Document, LeftOut};
 use super::door::Door;
 use super::{Common, Failure};
+use crate::config::Config;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -33,8 +35,8 @@ pub struct Arguments {
     insecure_allow_weak: bool,
 }
 
-/// Objects that are sent in one call: some hundred kilobytes.
-const AT_ONCE: usize = 1_000;
+/// Objects that are sent in one call, where the body may be so large.
+const AT_ONCE: usize = 10_000;
 /// Passwords are hashed one by one, some 30 ms each.
 const PASSWORDS_AT_ONCE: usize = 50;
 
@@ -53,6 +55,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         progress: Progress::default(),
     };
     let parts = document.into_parts(arguments.insecure_allow_weak);
+        body_limit: body_limit(common)?,
     let names: Vec<String> = parts.consumers.iter().flat_map(kong::names).collect();
     import.send("consumers", &parts.consumers, AT_ONCE)?;
     import.announced = if arguments.dry_run { names } else { Vec::new() };
@@ -94,6 +97,14 @@ struct Import {
 }
 
 impl Import {
+    /// Bytes that a body may have.
+    body_limit: usize,
+}
+
+/// What the server takes; of one elsewhere, what it takes unless it is told otherwise.
+fn body_limit(common: &Common) -> Result<usize, Failure> {
+    let config = if common.url.is_some() { Config::default() } else { common.load()? };
+    Ok(config.limits.admin_body_bytes.value.bytes())
     fn send(
         &mut self,
         kind: &str,
@@ -101,14 +112,14 @@ impl Import {
         at_once: usize,
     ) -> Result<(), Failure> {
         let mut counts = Map::new();
-        for (number, some) in objects.chunks(at_once).enumerate() {
-            let mut body = json!({ "dry_run": self.dry_run, (kind): some });
-            if self.dry_run {
-                let wanted: Vec<String> = some.iter().filter_map(kong::Named::owner).collect();
-                let announced = self.announced.iter().filter(|name| wanted.contains(name));
-                body["announced"] = json!(announced.collect::<Vec<_>>());
-            }
-            let answer = self.door.post_patiently("/import", &body)?;
+        let rows: Vec<String> = objects.iter().map(row).collect();
+        let mut done = 0;
+        while done < objects.len() {
+            let (head, tail) = (self.head(kind, &objects[done..objects.len().min(done + at_once)]), "]}");
+            let room = self.body_limit.saturating_sub(head.len() + tail.len());
+            let count = fitting(&rows[done..], room).min(at_once);
+            let (some, bodies) = (&objects[done..done + count], &rows[done..done + count]);
+            let answer = self.door.post_patiently("/import", head + &bodies.join(",") + tail)?;
             let outcomes = answer[kind].as_array().map_or(&[][..], Vec::as_slice);
             for (object, outcome) in some.iter().zip(outcomes) {
                 let word = outcome.as_str().unwrap_or("refused");
@@ -118,7 +129,8 @@ impl Import {
                     self.refused.push(json!({ "what": object.called(), "why": why }));
                 }
             }
-            self.progress.show(kind, (number * at_once + some.len(), objects.len()));
+            done += count;
+            self.progress.show(kind, (done, objects.len()));
         }
         if !counts.is_empty() {
             self.report.insert(kind.to_owned(), Value::Object(counts));
@@ -128,6 +140,31 @@ impl Import {
 }
 
 /// On stderr: what is done is for people, what came of it is on stdout.
+
+    /// A body up to where the objects begin.
+    fn head(&self, kind: &str, objects: &[impl kong::Named]) -> String {
+        let mut announced = Vec::new();
+        if self.dry_run {
+            let wanted: HashSet<String> = objects.iter().filter_map(kong::Named::owner).collect();
+            announced.extend(self.announced.iter().filter(|name| wanted.contains(*name)));
+        }
+        let announced = json!(announced);
+        format!(r#"{{"dry_run":{},"announced":{announced},"{kind}":["#, self.dry_run)
+    }
+}
+
+fn row(object: &impl Serialize) -> String {
+    serde_json::to_string(object).expect("what was read as text is written as text")
+}
+
+/// How many of these, with commas between them, have so many bytes together; one at least.
+fn fitting(rows: &[String], room: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |row: &&String| {
+        bytes += row.len() + 1;
+        bytes <= room
+    };
+    rows.iter().take_while(fits).count().max(1)
 #[derive(Default)]
 struct Progress {
     /// Tenths of the kind that was shown last.
@@ -145,7 +182,7 @@ impl Progress {
             return;
         }
         let tenths = done * 10 / all.max(1);
-        if all > 10 * AT_ONCE && tenths != self.shown {
+        if all > AT_ONCE && tenths != self.shown {
             self.shown = tenths;
             let _ = writeln!(stderr, "{kind}: {done} of {all}");
         }

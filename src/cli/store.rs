@@ -43,7 +43,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     match command {
         Command::Backup { file } => {
             let file = absolute(&file)?;
-            Door::open(common)?.post_patiently("/store/backup", &json!({ "path": file }))?;
+            Door::open(common)?.post_patiently("/store/backup", json!({ "path": file }).to_string())?;
             common.print(&json!({ "backup": file }), |_| format!("wrote {}\n", file.display()))
         }
         Command::Restore { file } => {

@@ -474,7 +474,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::catalog::{Catalog, Parts};
-    use crate::issue::{BATCH, NewKey};
+    use crate::issue::NewKey;
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
     use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store, Uses};
@@ -486,6 +486,9 @@ mod tests {
     fn alice(id: Uuid) -> NewConsumer {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
     }
+
+    /// Keys that are ended by one write.
+    const TOGETHER: usize = 100;
 
     /// A store whose power goes after so many writes.
     struct Failing {
@@ -505,6 +508,14 @@ mod tests {
 
         async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
             self.store.read(table, name).await
+        }
+
+        fn most_steps(&self) -> usize {
+            3 * TOGETHER
+        }
+
+        async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+            self.store.read_many(table, names).await
         }
 
         async fn scan(
@@ -567,7 +578,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_deletion_that_is_cut_short_is_finished_at_the_next_start() {
-        const KEYS: usize = 2 * BATCH + 7;
+        const KEYS: usize = 2 * TOGETHER + 7;
         for writes in 0..4 {
             let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
             let issuer = issuer(store.clone());
@@ -600,7 +611,7 @@ mod tests {
         let issuer = issuer(store.clone());
         let id = Uuid::from_u128(7);
         issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        for number in 0..=BATCH {
+        for number in 0..=TOGETHER {
             issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
         }
         store.left.store(1, Ordering::SeqCst);

@@ -4,15 +4,15 @@ use uuid::Uuid;
 
 use super::consumers::claims;
 use super::memberships::joined;
-use super::owned::Owned;
-use super::{BATCH, By, Done, Issuer, Refusal, delete, unique};
+use super::owned::{Owned, owned_id};
+use super::{By, Done, Issuer, Refusal, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 impl Issuer {
     /// Deletes a consumer with all that it owns. Its credentials end with the first write, in which
-    /// the consumer itself goes and [`BATCH`] of them; where it has more, the write says so, and the
-    /// rest goes now, or with [`Issuer::finish_deletions`].
+    /// the consumer itself goes and as many of them as one write takes; where it has more, the write says
+    /// so, and the rest goes now, or with [`Issuer::finish_deletions`].
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Issuer {
     pub async fn finish_deletions(&self) -> Result<(), Refusal> {
         let by = By::doorward();
         loop {
-            let begun = self.store.scan(Table::Owned, DELETED.as_bytes(), None, BATCH).await?;
+            let begun = self.store.scan(Table::Owned, DELETED.as_bytes(), None, RUN).await?;
             if begun.is_empty() {
                 return Ok(());
             }
@@ -91,16 +91,19 @@ impl Issuer {
 
     /// What ends some of a consumer's credentials, and notes whether there are more.
     async fn ending_owned_by(&self, consumer: &ConsumerId) -> Result<Vec<Step>, Refusal> {
-        let (mut steps, mut left) = (Vec::new(), BATCH);
+        let (mut steps, mut left) = (Vec::new(), self.store.most_steps() / STEPS_OF_ONE);
         let mut more = false;
         for kind in Owned::ALL {
-            let owned = self.store.scan(Table::Owned, &kind.prefix(consumer), None, left + 1).await?;
+            let mut owned = self.store.scan(Table::Owned, &kind.prefix(consumer), None, left + 1).await?;
             more |= owned.len() > left;
-            let some = owned.len().min(left);
-            left -= some;
-            for owned in owned.into_iter().take(some) {
-                match self.store.read(kind.table(), &Name::of(&owned_id(&owned.name))).await? {
-                    Some(stored) => steps.extend(kind.ending(&stored)?),
+            owned.truncate(left);
+            left -= owned.len();
+            let names: Vec<Name> = owned.iter().map(|owned| Name::of(&owned_id(&owned.name))).collect();
+            let stored = self.store.read_many(kind.table(), names.clone()).await?;
+            let mut stored = stored.iter().peekable();
+            for (owned, name) in owned.into_iter().zip(names) {
+                match stored.next_if(|stored| stored.name == name) {
+                    Some(stored) => steps.extend(kind.ending(stored)?),
                     None => steps.push(delete(Table::Owned, owned.name)),
                 }
             }
@@ -112,10 +115,11 @@ impl Issuer {
     }
 }
 
-/// The second half of the name of an [`Table::Owned`] record.
-fn owned_id(name: &Name) -> Uuid {
-    Uuid::from_slice(name.0.get(16..).unwrap_or_default()).unwrap_or_default()
-}
+/// Consumers whose deletion was cut short are looked at so many at a time.
+const RUN: usize = 500;
+
+/// What it takes to end a credential: its record, its place among its owner's, and its text.
+const STEPS_OF_ONE: usize = 3;
 
 /// Owns the consumers that are deleted while credentials of theirs are still there. No consumer's id:
 /// made once, by chance. Never change it.

@@ -10,6 +10,7 @@ use super::owned::{Credential, not_without};
 use super::{
     Act, By, ConsumerChange, Issuer, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
 };
+use crate::clock::Clock;
 use crate::store::record::{ConsumerRecord, JwtRecord, KeyRecord};
 use crate::store::{Step, StoreError};
 
@@ -133,29 +134,40 @@ impl Issuer {
     ) -> Result<Vec<Outcome>, Refusal> {
         let mut outcomes = Vec::with_capacity(new.len());
         let mut made = Vec::new();
-        for (owner, new) in new {
+        for (owner, mut new) in new {
+            new.id.get_or_insert_with(|| in_order_of_time(&self.clock));
             let outcome = self.prepare_key(owner.id(), new).map(|(key, steps)| {
                 made.push(Prepared { at: outcomes.len(), owner, key, steps });
                 Outcome::Made
             });
             outcomes.push(outcome_of(outcome)?);
         }
-        if run == Run::Earnest {
-            let mut owners: HashMap<Uuid, Owner> = HashMap::new();
-            owners.extend(made.iter().map(|it| (it.owner.id(), it.owner)));
-            let mut steps: Vec<Step> = made.iter().flat_map(|it| it.steps.iter().cloned()).collect();
-            steps.extend(owners.into_values().filter_map(not_without));
-            match self.write(import(by, "key.import"), steps, ()).await {
-                Ok(_) => return Ok(outcomes),
-                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
-                Err(refusal) => return Err(refusal),
+        while !made.is_empty() {
+            let some = together(&made, self.store.most_steps());
+            let rest = made.split_off(some);
+            let some = std::mem::replace(&mut made, rest);
+            if run == Run::Earnest && self.import_together(by, &some).await? {
+                continue;
+            }
+            for it in some {
+                let at = it.at;
+                outcomes[at] = outcome_of(self.import_key(by, it, run).await)?;
             }
         }
-        for it in made {
-            let at = it.at;
-            outcomes[at] = outcome_of(self.import_key(by, it, run).await)?;
-        }
         Ok(outcomes)
+    }
+
+    /// Many in one write; `false` where one of them cannot be made, and so none was.
+    async fn import_together(&self, by: &By, made: &[Prepared]) -> Result<bool, Refusal> {
+        let mut owners: HashMap<Uuid, Owner> = HashMap::new();
+        owners.extend(made.iter().map(|it| (it.owner.id(), it.owner)));
+        let mut steps: Vec<Step> = made.iter().flat_map(|it| it.steps.iter().cloned()).collect();
+        steps.extend(owners.into_values().filter_map(not_without));
+        match self.write(import(by, "key.import"), steps, ()).await {
+            Ok(_) => Ok(true),
+            Err(Refusal::Store(StoreError::Conflict { .. })) => Ok(false),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// One by itself, where all together met with one that was there.
@@ -250,6 +262,28 @@ impl Issuer {
         };
         outcome_of(outcome)
     }
+}
+
+/// How many of these one write takes.
+fn together(made: &[Prepared], most_steps: usize) -> usize {
+    let mut steps = 0;
+    let fits = |it: &&Prepared| {
+        steps += it.steps.len();
+        steps <= most_steps
+    };
+    made.iter().take_while(fits).count().max(1)
+}
+
+/// An id of version 7. Of a million keys each goes behind the one before, in the store's trees too: random
+/// ids would have a page of its own written for every one of them.
+fn in_order_of_time(clock: &Clock) -> Uuid {
+    let millis = u64::try_from(clock.unix_millis()).unwrap_or_default();
+    let random = Uuid::new_v4().into_bytes();
+    // All but the two that say which version it is.
+    let mut rest = [0; 10];
+    rest[..6].copy_from_slice(&random[..6]);
+    rest[6..].copy_from_slice(&random[9..13]);
+    uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()
 }
 
 /// A key that is ready to be written.

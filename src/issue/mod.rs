@@ -150,9 +150,6 @@ pub enum Refusal {
 /// A writer waits this long for its own instance to know of the write.
 const OWN_APPLIER: Duration = Duration::from_secs(2);
 
-/// Owned records are deleted in batches of this many.
-const BATCH: usize = 500;
-
 /// Entries that a chain of the audit log keeps, unless told otherwise.
 const AUDIT_KEPT: u64 = 100_000;
 /// What others change at the same moment is looked at again so often.

@@ -76,6 +76,11 @@ impl Owned {
     }
 }
 
+/// Whose credential it is that a record of [`Table::Owned`] lists: the second half of its name.
+pub(super) fn owned_id(name: &Name) -> Uuid {
+    Uuid::from_slice(name.0.get(16..).unwrap_or_default()).unwrap_or_default()
+}
+
 /// What makes a credential.
 pub(super) fn making<C: Credential>(it: &C) -> Vec<Step> {
     let (id, consumer) = (it.id(), it.consumer());
@@ -174,12 +179,9 @@ impl Issuer {
     ) -> Result<Vec<C>, Refusal> {
         let after = after.map(|after| C::KIND.name(consumer, &after));
         let owned = self.store.scan(Table::Owned, &C::KIND.prefix(consumer), after.as_ref(), size).await?;
-        let mut found = Vec::with_capacity(owned.len());
-        for owned in owned {
-            let Some(id) = owned.name.0.get(16..).and_then(|id| Uuid::from_slice(id).ok()) else { continue };
-            found.extend(self.credential(&id).await?.map(|(it, _)| it));
-        }
-        Ok(found)
+        let names = owned.iter().map(|owned| Name::of(&owned_id(&owned.name))).collect();
+        let records = self.store.read_many(C::KIND.table(), names).await?;
+        Ok(records.iter().map(|record| C::decode(&record.payload)).collect::<Result<_, _>>()?)
     }
 
     pub(super) async fn make_credential<C: Credential>(

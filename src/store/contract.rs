@@ -45,6 +45,7 @@ holds_for_each!([
     same_operation_is_written_once,
     same_operation_at_the_same_time_is_written_once,
     writes_at_the_same_time_get_numbers_of_their_own,
+    many_are_read_in_the_order_of_their_names_and_without_those_that_are_not_there,
     scan_goes_by_name_within_the_prefix,
     snapshot_and_the_changes_after_it_are_of_one_moment_while_writes_go_on,
     snapshot_shows_the_tables_asked_for,
@@ -239,6 +240,25 @@ async fn writes_at_the_same_time_get_numbers_of_their_own(open: Open) {
     let logged: Vec<_> = next(&*subject.store, start, 1_000).await.iter().map(|c| c.number).collect();
     assert_eq!(logged, numbers);
     assert_eq!(all(&*subject.store, Table::Key).await.len(), 200);
+}
+
+async fn many_are_read_in_the_order_of_their_names_and_without_those_that_are_not_there(open: Open) {
+    let subject = open(MANY);
+    let store = &*subject.store;
+    let name = |number: u128| Name::of(&Uuid::from_u128(number));
+    let step = |number: u128| {
+        let effect = Effect::Put(number.to_be_bytes().to_vec());
+        Step { table: Table::Key, name: name(number), expect: Expect::Absent, effect }
+    };
+    store.write(batch((1..=600).map(step).collect::<Vec<_>>())).await.unwrap();
+    let names = (0..=601).rev().map(name).collect();
+    let found = store.read_many(Table::Key, names).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|record| (record.name, record.payload)).collect();
+    let expected: Vec<_> =
+        (1..=600_u128).rev().map(|number| (name(number), number.to_be_bytes().to_vec())).collect();
+    assert_eq!(found, expected);
+    assert_eq!(store.read_many(Table::Basic, vec![name(1)]).await.unwrap(), []);
+    assert_eq!(store.read_many(Table::Key, Vec::new()).await.unwrap(), []);
 }
 
 async fn scan_goes_by_name_within_the_prefix(open: Open) {

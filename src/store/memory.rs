@@ -102,6 +102,11 @@ impl Store for Memory {
         Ok(self.state().records.get(&(table, name.clone())).cloned())
     }
 
+    async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        let state = self.state();
+        Ok(names.into_iter().filter_map(|name| state.records.get(&(table, name)).cloned()).collect())
+    }
+
     async fn scan(
         &self,
         table: Table,

@@ -198,8 +198,16 @@ pub trait Store: Send + Sync + 'static {
     /// the same operation.
     async fn write(&self, batch: Batch) -> Result<Epoch, StoreError>;
 
+    /// How many steps a batch had best have at most: while it is written, nothing else is.
+    fn most_steps(&self) -> usize {
+        3_000
+    }
+
     /// The record, `None` where there is none.
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError>;
+
+    /// The records of these names, in their order; what is not there is left out.
+    async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError>;
 
     /// Up to `limit` records whose names begin with `prefix` and come after `after`, in order.
     async fn scan(

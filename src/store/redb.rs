@@ -222,6 +222,11 @@ impl Store for RedbStore {
         self.ask(|answer| Ask::Write(batch, answer)).await
     }
 
+    /// Of a commit the most is waiting for the disk: some 100 ms for so many.
+    fn most_steps(&self) -> usize {
+        30_000
+    }
+
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
         let name = name.clone();
         self.reading(move |transaction, ring| {
@@ -230,6 +235,22 @@ impl Store for RedbStore {
             };
             let value = records.get(&name.0[..]).map_err(refused)?;
             value.map(|value| record(ring, table, &name.0, value.value())).transpose()
+        })
+        .await
+    }
+
+    async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        self.reading(move |transaction, ring| {
+            let Some(records) = layout::read_records(transaction, table).map_err(refused)? else {
+                return Ok(Vec::new());
+            };
+            let mut found = Vec::with_capacity(names.len());
+            for name in &names {
+                if let Some(value) = records.get(&name.0[..]).map_err(refused)? {
+                    found.push(record(ring, table, &name.0, value.value())?);
+                }
+            }
+            Ok(found)
         })
         .await
     }

@@ -120,6 +120,10 @@ impl Store for RedisStore {
         reads::read(&self.reads, &self.ring, table, name).await
     }
 
+    async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        reads::read_many(&self.reads, &self.ring, table, names).await
+    }
+
     async fn scan(
         &self,
         table: Table,

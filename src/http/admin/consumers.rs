@@ -181,7 +181,9 @@ pub(super) async fn patch(call: &Call, named: &str, body: ConsumerBody) -> Resul
 /// Deletes a consumer and all that it owns.
 #[utoipa::path(delete, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_consumer(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    let done = call.issuer.delete_consumer(&call.by, &named).await?;
+    // It may take as long as there are keys, and goes on where whoever asked does not wait.
+    let deleting = tokio::spawn(async move { call.issuer.delete_consumer(&call.by, &named).await });
+    let done = deleting.await.map_err(|_| Problem::Internal)??;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

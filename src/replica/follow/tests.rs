@@ -55,6 +55,10 @@ impl Store for Fickle {
         self.inner.load_full().read(table, name).await
     }
 
+    async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        self.inner.load_full().read_many(table, names).await
+    }
+
     async fn scan(
         &self,
         table: Table,

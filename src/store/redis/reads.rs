@@ -23,6 +23,20 @@ pub(super) async fn read(
     found.map(|found| value::open(ring, table, name.clone(), &found)).transpose()
 }
 
+pub(super) async fn read_many(
+    link: &Arc<Link>,
+    ring: &Ring,
+    table: Table,
+    mut names: Vec<Name>,
+) -> Result<Vec<Record>, StoreError> {
+    let mut found = Vec::with_capacity(names.len());
+    while !names.is_empty() {
+        let rest = names.split_off(PAGE.min(names.len()));
+        found.extend(named(link, ring, table, std::mem::replace(&mut names, rest)).await?);
+    }
+    Ok(found)
+}
+
 pub(super) async fn scan(
     link: &Arc<Link>,
     ring: &Ring,
