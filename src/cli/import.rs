@@ -18,7 +18,7 @@ use crate::config::Config;
 #[derive(Subcommand)]
 pub enum Command {
     /// Kong's declarative file (`deck gateway dump`, `kong config db_export`): consumers, keys, groups,
-    /// basic-auth, JWT credentials
+    /// basic-auth, JWT credentials, and what plugins ask for of services that are here
     #[command(after_help = "Example: doorward import kong kong.yaml --dry-run\n\
                             Importing the same file again changes nothing.")]
     Kong(Arguments),
@@ -39,6 +39,8 @@ pub struct Arguments {
 const AT_ONCE: usize = 10_000;
 /// Passwords are hashed one by one, some 30 ms each.
 const PASSWORDS_AT_ONCE: usize = 50;
+/// A catalog is made with each.
+const POLICIES_AT_ONCE: usize = 50;
 
 /// Refusals that are printed one by one; of more only the number is told.
 const TOLD: usize = 100;
@@ -53,9 +55,9 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         report: Map::new(),
         refused: Vec::new(),
         progress: Progress::default(),
+        body_limit: body_limit(common)?,
     };
     let parts = document.into_parts(arguments.insecure_allow_weak);
-        body_limit: body_limit(common)?,
     let names: Vec<String> = parts.consumers.iter().flat_map(kong::names).collect();
     import.send("consumers", &parts.consumers, AT_ONCE)?;
     import.announced = if arguments.dry_run { names } else { Vec::new() };
@@ -63,6 +65,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     import.send("keys", &parts.keys, AT_ONCE)?;
     import.send("basics", &parts.basics, PASSWORDS_AT_ONCE)?;
     import.send("jwts", &parts.jwts, AT_ONCE)?;
+    import.send("plugins", &parts.plugins, POLICIES_AT_ONCE)?;
     import.progress.end();
     let refused = import.refused.len();
     let told = json!({
@@ -94,9 +97,6 @@ struct Import {
     report: Map<String, Value>,
     refused: Vec<Value>,
     progress: Progress,
-}
-
-impl Import {
     /// Bytes that a body may have.
     body_limit: usize,
 }
@@ -105,6 +105,9 @@ impl Import {
 fn body_limit(common: &Common) -> Result<usize, Failure> {
     let config = if common.url.is_some() { Config::default() } else { common.load()? };
     Ok(config.limits.admin_body_bytes.value.bytes())
+}
+
+impl Import {
     fn send(
         &mut self,
         kind: &str,
@@ -137,9 +140,6 @@ fn body_limit(common: &Common) -> Result<usize, Failure> {
         }
         Ok(())
     }
-}
-
-/// On stderr: what is done is for people, what came of it is on stdout.
 
     /// A body up to where the objects begin.
     fn head(&self, kind: &str, objects: &[impl kong::Named]) -> String {
@@ -165,6 +165,9 @@ fn fitting(rows: &[String], room: usize) -> usize {
         bytes <= room
     };
     rows.iter().take_while(fits).count().max(1)
+}
+
+/// On stderr: what is done is for people, what came of it is on stdout.
 #[derive(Default)]
 struct Progress {
     /// Tenths of the kind that was shown last.

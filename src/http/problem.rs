@@ -183,6 +183,7 @@ impl Problem {
             Self::Refused(Refusal::OwnedByFile { .. }) => "owned_by_file",
             Self::Refused(Refusal::Faulty(_)) => "invalid_field",
             Self::Refused(Refusal::InUse { .. }) => "in_use",
+            Self::Refused(Refusal::Contradiction(_)) => "contradiction",
             Self::Refused(Refusal::Full { .. }) => "full",
             Self::Refused(Refusal::Raced) => "raced",
             Self::Refused(Refusal::Replayed { .. }) => "replayed",
@@ -244,9 +245,11 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
         Refusal::Hidden => Problem::NotFound.face(),
         Refusal::Forbidden => Problem::Forbidden.face(),
         Refusal::Stale => (StatusCode::PRECONDITION_FAILED, json!({ "message": message })),
-        Refusal::OwnedByFile { .. } | Refusal::Raced | Refusal::InUse { .. } | Refusal::Full { .. } => {
-            (StatusCode::CONFLICT, json!({ "message": message }))
-        }
+        Refusal::OwnedByFile { .. }
+        | Refusal::Raced
+        | Refusal::InUse { .. }
+        | Refusal::Contradiction(_)
+        | Refusal::Full { .. } => (StatusCode::CONFLICT, json!({ "message": message })),
         Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Faulty(wrong) => schema_violations(wrong),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {

@@ -126,6 +126,9 @@ pub enum Refusal {
     /// Settings that are not as they would have to be in the file.
     #[error("{}", told(.0))]
     Faulty(Vec<Wrong>),
+    /// What is asked and what there is cannot both be.
+    #[error("{0}")]
+    Contradiction(String),
     /// Something else cannot do without it, or not with the change.
     #[error("it is needed by {by}: {why}")]
     InUse { by: String, why: String },

@@ -17,7 +17,7 @@ pub use self::grants::Sides;
 use self::grants::creators;
 pub use self::keys::Naming;
 pub use self::project_roles::InProject;
-use self::write::{Judged, Plan, Use};
+use self::write::{Judged, Plan, Planner, Use};
 use super::{By, Done, Issuer, Refusal, check_tags};
 use crate::compile::{Edition, Shown};
 use crate::config::{Kind, Object, Wrong};
@@ -185,22 +185,22 @@ impl Issuer {
         &self,
         by: &By,
         named: Named,
-        change: impl Fn(&mut Map<String, Value>, &mut Vec<String>) -> Result<(), Refusal> + Send + Sync + 'static,
+        change: impl Change,
     ) -> Result<Done<Shown>, Refusal> {
         let kind = named.kind;
-        let now = self.clock.now();
-        let plan = move |edition: &Edition| {
-            let found = find(edition, &named)?;
-            let before = stored(&found)?;
-            let (mut settings, mut tags) = (found.settings.clone(), before.tags.clone());
-            change(&mut settings, &mut tags)?;
-            let tags = check_tags(&tags)?;
-            let record = ObjectRecord { tags, updated_at: now, ..changed(edition, &before, settings)? };
-            let unless_used = renamed_role(edition, &record);
-            Ok(Plan { subject: record.id, put: vec![record], unless_used, ..Plan::default() })
-        };
-        let done = self.write_policy(by, action(kind, Verb::Change), Arc::new(plan)).await?;
+        let plan = changing(named, change, self.clock.now());
+        let done = self.write_policy(by, action(kind, Verb::Change), plan).await?;
         show(kind, done)
+    }
+
+    /// What [`change_object`](Self::change_object) would say; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub async fn try_object(&self, by: &By, named: Named, change: impl Change) -> Result<(), Refusal> {
+        let plan = changing(named, change, self.clock.now());
+        self.judge_policy(by, &plan).await.map(drop).map_err(|refusal| refusal.told_to(&by.caller))
     }
 
     /// Ends an object; a service with its versions. Whatever else is referred to stays.
@@ -255,6 +255,30 @@ impl Issuer {
         }
         Ok(())
     }
+}
+
+/// What becomes of an object's settings and tags.
+pub trait Change:
+    Fn(&mut Map<String, Value>, &mut Vec<String>) -> Result<(), Refusal> + Send + Sync + 'static
+{
+}
+
+impl<F> Change for F where
+    F: Fn(&mut Map<String, Value>, &mut Vec<String>) -> Result<(), Refusal> + Send + Sync + 'static
+{
+}
+
+fn changing(named: Named, change: impl Change, now: Timestamp) -> Planner {
+    Arc::new(move |edition: &Edition| {
+        let found = find(edition, &named)?;
+        let before = stored(&found)?;
+        let (mut settings, mut tags) = (found.settings.clone(), before.tags.clone());
+        change(&mut settings, &mut tags)?;
+        let tags = check_tags(&tags)?;
+        let record = ObjectRecord { tags, updated_at: now, ..changed(edition, &before, settings)? };
+        let unless_used = renamed_role(edition, &record);
+        Ok(Plan { subject: record.id, put: vec![record], unless_used, ..Plan::default() })
+    })
 }
 
 /// What an object that is made has besides its settings.

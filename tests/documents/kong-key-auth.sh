@@ -1,25 +1,12 @@
 #!/bin/sh
-# What Kong's document on key-auth prints, with other hosts and ports and an admin key added. A test runs
-# it: ADMIN and PROXY are addresses, ADMIN_KEY opens the one, ANSWERS is a folder for what comes back.
-set -eu
+# What Kong's document on key-auth prints, with other hosts and ports and an admin key added.
+. "$(dirname "$0")/curl.sh"
 
-# expect NAME STATUS CURL-ARGUMENT…
-expect() {
-    name=$1 status=$2
-    shift 2
-    found=$(curl -sS -o "$ANSWERS/$name" -w '%{http_code}' "$@")
-    if [ "$found" != "$status" ]; then
-        echo "$name: $found instead of $status: $(cat "$ANSWERS/$name")" >&2
-        exit 1
-    fi
-}
-admin() {
-    name=$1 status=$2
-    shift 2
-    expect "$name" "$status" -H "Authorization: Bearer $ADMIN_KEY" "$@"
-}
-# field NAME FIELD: the first text of that name in an answer.
-field() { sed -n "s/.*\"$2\":\"\([^\"]*\)\".*/\1/p" "$ANSWERS/$1" | head -n 1; }
+# What the document takes for granted: a service (of the same name here as its route), and the plugin on it.
+admin service 201 -X POST "http://$ADMIN/services" -d name=orders -d paths[]=/orders -d authentication=none
+deployed orders
+expect open 200 "http://$PROXY/orders"
+admin plugin 201 -X POST "http://$ADMIN/services/orders/plugins" -d name=key-auth -d config.key_in_body=true
 
 # Create a Consumer
 admin consumer 201 -X POST "http://$ADMIN/consumers/" --data "username=foo" --data "custom_id=c-1"
@@ -40,6 +27,16 @@ expect own 200 "http://$PROXY/orders" -H 'apikey: migrated-0123456789'
 # Request behavior matrix
 expect none 401 "http://$PROXY/orders"
 expect unknown 401 "http://$PROXY/orders" -H 'apikey: unknown-0123456789'
+
+# Disable a Key Location
+admin reports 201 -X POST "http://$ADMIN/services" -d name=reports -d paths[]=/reports -d authentication=none
+deployed reports
+admin disabled 201 -X POST "http://$ADMIN/routes/reports/plugins" \
+    --data "name=key-auth" \
+    --data "config.key_names=apikey" \
+    --data "config.key_in_query=false"
+expect not-in-query 401 "http://$PROXY/reports?apikey=$KEY"
+expect still-in-header 200 "http://$PROXY/reports" -H "apikey: $KEY"
 
 # Paginate through keys
 admin keys 200 -X GET "http://$ADMIN/key-auths"

@@ -1,16 +1,15 @@
 //! Kong's Admin API: paths, verbs, statuses and shapes as `kong-behaviour.md` 8 has them, over the socket.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::plugins::public;
 use crate::rig::doorward::Doorward;
 use crate::rig::http1::{Reply, request, send_to_socket};
 use crate::rig::process::Signal;
 use crate::rig::wait::eventually;
-use crate::rig::wiring::Body;
 use crate::world::{ALICE, HOUSE, World, start_doorward};
 
 /// The admin API of a server, over its socket.
@@ -121,9 +120,9 @@ fn consumers_are_made_read_replaced_changed_and_deleted_as_in_kong() {
     for (method, body) in [("PATCH", json!({"tags": ["x"]})), ("PUT", json!({})), ("DELETE", Value::Null)] {
         api.expect(409, method, "/consumers/alice", body);
     }
+    assert_eq!(api.call("TRACE", "/consumers", &Value::Null).status, 405);
     let told = api.call("OPTIONS", "/consumers", &Value::Null);
     assert_eq!((told.status, told.header("allow")), (204, Some("GET,HEAD,POST")));
-    assert_eq!(api.call("TRACE", "/consumers", &Value::Null).status, 405);
 }
 
 #[test]
@@ -552,64 +551,6 @@ fn bad_bodies_are_refused_by_field_and_store_nothing() {
     }
 }
 
-/// A service as the document has one, behind an Envoy that shows bodies.
-const AS_IN_THE_DOCUMENT: &str = "\
-services:
-  - name: orders
-    paths: [/orders]
-    authentication: {any: [{api_key: {names: [apikey], in: [header, query, body], hide: false}}]}
-";
-
-#[test]
-fn the_document_of_kong_runs_as_printed() {
-    let world = World::with(AS_IN_THE_DOCUMENT, |wiring| {
-        wiring.body =
-            Some(Body { max_request_bytes: 8192, allow_partial_message: false, pack_as_bytes: true });
-    });
-    let admin_key = world.command(&["admin-key", "create"])["key"].as_str().unwrap().to_owned();
-    let answers = tempfile::tempdir().unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/documents/kong-key-auth.sh");
-    let ran = Command::new("sh")
-        .arg(script)
-        .env("ADMIN", world.doorward.admin_address().to_string())
-        .env("PROXY", world.envoy.listener("main").to_string())
-        .env("ADMIN_KEY", &admin_key)
-        .env("ANSWERS", answers.path())
-        .output()
-        .unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-
-    let answer = |name: &str| -> Value {
-        serde_json::from_slice(&std::fs::read(answers.path().join(name)).unwrap()).unwrap()
-    };
-    // Every member that the document prints, of the type that it prints.
-    let keys = answer("keys");
-    assert!(keys["data"].as_array().unwrap().len() == 2 && keys["next"].is_null(), "{keys}");
-    for row in answer("keys-of")["data"].as_array().unwrap() {
-        assert!(
-            row["id"].is_string() && row["created_at"].is_u64() && row["consumer"]["id"].is_string(),
-            "{row}"
-        );
-        assert!(row["key"].is_string() || row["key"].is_null(), "{row}");
-    }
-    let owner = answer("owner-by-key");
-    assert_eq!(owner, answer("owner-by-id"));
-    assert!(owner["username"] == "foo" && owner["created_at"].is_u64() && owner["id"].is_string(), "{owner}");
-    let (made, seen) = (answer("consumer"), answer("in-header"));
-    let header = |name: &str| {
-        let headers = seen["headers"].as_array().unwrap();
-        headers
-            .iter()
-            .find(|header| header[0].as_str().is_some_and(|it| it.eq_ignore_ascii_case(name)))
-            .map(|it| it[1].clone())
-    };
-    assert_eq!(header("x-consumer-id"), Some(made["id"].clone()));
-    assert_eq!(header("x-consumer-username"), Some(json!("foo")));
-    assert_eq!(header("x-consumer-custom-id"), Some(json!("c-1")));
-    assert_eq!(header("x-credential-identifier"), Some(answer("key")["id"].clone()));
-    assert_eq!(header("x-anonymous-consumer"), None);
-}
-
 const DECLARED: &str = "\
 _format_version: '3.0'
 consumers:
@@ -622,7 +563,14 @@ consumers:
 keyauth_credentials:
 - {key: dave-0123456789-abcdef, consumer: dave}
 services:
-- {name: orders, url: http://orders.example}
+- name: billing
+  url: http://billing.example
+  plugins:
+  - {name: key-auth, config: {key_names: [apikey], key_in_query: false}}
+  - {name: acl, config: {allow: [gold]}}
+  - {name: rate-limiting, config: {minute: 5}}
+- {name: orders, plugins: [{name: acl, config: {allow: [gold]}}]}
+- {name: nowhere, plugins: [{name: key-auth}]}
 ";
 
 #[test]
@@ -641,9 +589,11 @@ fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
     let counts = |made: &str| {
         json!({
             "consumers": {made: 1}, "acls": {made: 1}, "keys": {made: 1, "refused": 2},
-            "basics": {made: 1}, "jwts": {made: 1},
+            "basics": {made: 1}, "jwts": {made: 1}, "plugins": {made: 2, "refused": 2},
         })
     };
+    let api = Api::of(&world.doorward);
+    public(&api, "billing");
 
     let (code, told) = import(&["--dry-run"]);
     assert_eq!(
@@ -653,22 +603,30 @@ fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
             &json!({
                 // Whether a key of a consumer that is not there yet may be made is seen when it is.
                 "consumers": {"made": 1}, "acls": {"made": 1}, "keys": {"made": 2, "refused": 1},
-                "basics": {"made": 1}, "jwts": {"made": 1},
+                "basics": {"made": 1}, "jwts": {"made": 1}, "plugins": {"made": 2, "refused": 2},
             })
         ),
         "{told}"
     );
-    assert!(told["left_out"][0]["what"] == "services (1)", "{told}");
+    let left_out: Vec<&str> =
+        told["left_out"].as_array().unwrap().iter().map(|it| it["what"].as_str().unwrap()).collect();
+    assert_eq!(left_out, ["plugin `rate-limiting` of service `billing`", "services (3)"]);
+    assert_eq!(api.expect(200, "GET", "/services/billing/plugins", Value::Null)["data"], json!([]));
     assert!(!opens("carol-0123456789-abcdef"));
 
     let (code, told) = import(&[]);
     assert_eq!((code, &told["objects"]), (Some(1), &counts("made")), "{told}");
     let refused = told["refused"].to_string();
-    assert!(
-        refused.contains("dave") && refused.contains("at least 16") && !refused.contains("short"),
-        "{refused}"
-    );
+    for expected in ["dave", "at least 16", "plugin `acl` of service `orders`", "service `nowhere`"] {
+        assert!(refused.contains(expected), "{refused}");
+    }
+    assert!(!refused.contains("short"), "{refused}");
     assert!(opens("carol-0123456789-abcdef"));
+    let carol = [("apikey", "carol-0123456789-abcdef")];
+    assert_eq!(world.get("/billing", &[]).status, 401);
+    assert_eq!(world.get("/billing", &carol).status, 200, "she is in the group");
+    assert_eq!(world.get("/billing?apikey=carol-0123456789-abcdef", &[]).status, 401);
+    assert_eq!(world.get("/billing", &[("apikey", ALICE)]).status, 403);
     let (_, told) = import(&[]);
     assert_eq!(told["objects"], counts("unchanged"), "{told}");
     let (code, told) = import(&["--insecure-allow-weak"]);
@@ -690,6 +648,11 @@ fn many_keys_are_imported_listed_and_deleted_while_checks_go_on() {
     std::fs::write(&file, format!("consumers:\n- username: many\n  keyauth_credentials:\n{keys}")).unwrap();
     let told = world.command(&["import", "kong", file.to_str().unwrap()]);
     assert_eq!(told["objects"]["keys"], json!({"made": KEYS}), "{told}");
+    let writes = |action: &str| {
+        let listed = world.command(&["audit", "list", "--action", action]);
+        listed.as_array().unwrap().len()
+    };
+    assert_eq!(writes("key.import"), 2, "ten thousand with each commit");
     let opens = |number: usize| {
         let text = format!("imported-key-of-many-{number:06}");
         world.get("/orders", &[("apikey", &text)]).status == 200
@@ -718,6 +681,7 @@ fn many_keys_are_imported_listed_and_deleted_while_checks_go_on() {
     let deleted = deleting.join().unwrap();
     assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
     assert!(passed > 0);
+    assert_eq!((writes("consumer.delete"), writes("consumer.end_credentials")), (1, 1));
     assert!(!opens(0) && !opens(KEYS - 1));
     let left = api.expect(200, "GET", "/key-auths", Value::Null);
     assert!(left["data"].as_array().unwrap().iter().all(|row| row["declared_in_file"] == true), "{left}");

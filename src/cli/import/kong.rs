@@ -1,10 +1,16 @@
 //! Kong's declarative file, as much of it as we take over.
 
+mod credentials;
+mod plugins;
+
 use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+use self::credentials::{Acl, Basic, Jwt, Key, Owner, called};
+use self::plugins::{NewPlugin, Plugin, Service};
 
 /// The whole file.
 #[derive(Default)]
@@ -14,6 +20,9 @@ pub(super) struct Document {
     acls: Vec<Acl>,
     basics: Vec<Basic>,
     jwts: Vec<Jwt>,
+    services: Vec<Service>,
+    routes: Vec<Service>,
+    plugins: Vec<Plugin>,
     /// What we do not know, and how many there are of it.
     others: Vec<(String, usize)>,
 }
@@ -25,6 +34,7 @@ pub(super) struct Parts {
     pub(super) keys: Vec<Key>,
     pub(super) basics: Vec<Basic>,
     pub(super) jwts: Vec<Jwt>,
+    pub(super) plugins: Vec<NewPlugin>,
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -39,7 +49,7 @@ pub(super) struct LeftOut {
 pub(super) trait Named {
     fn called(&self) -> String;
 
-    /// The consumer that it is of.
+    /// The consumer that it is of, or that it names.
     fn owner(&self) -> Option<String>;
 }
 
@@ -83,84 +93,6 @@ pub(super) struct NewConsumer {
     tags: Option<Vec<String>>,
 }
 
-/// A consumer as others name it.
-#[derive(Clone, Default, Serialize)]
-struct Owner {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_id: Option<String>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Key {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<String>>,
-    consumer: Option<Owner>,
-    #[serde(rename = "created_at", skip_serializing)]
-    _created_at: Option<IgnoredAny>,
-    #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
-    insecure_allow_weak: bool,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Acl {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    group: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<String>>,
-    consumer: Option<Owner>,
-    #[serde(rename = "created_at", skip_serializing)]
-    _created_at: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Basic {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    username: String,
-    password: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<String>>,
-    consumer: Option<Owner>,
-    #[serde(rename = "created_at", skip_serializing)]
-    _created_at: Option<IgnoredAny>,
-    /// Whether the password is its hash already.
-    #[serde(skip_serializing)]
-    skip_hash: Option<bool>,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Jwt {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    algorithm: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rsa_public_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Vec<String>>,
-    consumer: Option<Owner>,
-    #[serde(rename = "created_at", skip_serializing)]
-    _created_at: Option<IgnoredAny>,
-}
-
 impl Document {
     /// # Errors
     ///
@@ -185,12 +117,17 @@ impl Document {
     }
 
     pub(super) fn into_parts(self, allow_weak: bool) -> Parts {
-        let Self { consumers, keys, acls, basics, jwts, others } = self;
-        let mut parts = Parts { consumers: Vec::new(), acls, keys, basics, jwts, left_out: Vec::new() };
+        let Self { consumers, keys, acls, basics, jwts, services, routes, plugins, others } = self;
+        let mut left_out = Vec::new();
+        let known = [("services", services.len()), ("routes", plugins::routes(&services, &routes))];
+        let plugins = plugins::collect(services, routes, plugins, &mut left_out);
+        let mut parts = Parts { consumers: Vec::new(), acls, keys, basics, jwts, plugins, left_out };
         for consumer in consumers {
             parts.take(consumer);
         }
-        parts.left_out.extend(others.into_iter().map(|(name, count)| LeftOut {
+        let known = known.into_iter().filter(|(_, count)| *count > 0);
+        let others = known.map(|(name, count)| (name.to_owned(), count)).chain(others);
+        parts.left_out.extend(others.map(|(name, count)| LeftOut {
             why: why_left_out(&name).to_owned(),
             what: format!("{name} ({count})"),
         }));
@@ -253,31 +190,15 @@ pub(super) fn names(it: &NewConsumer) -> Vec<String> {
 fn why_left_out(name: &str) -> &'static str {
     match name {
         "services" | "routes" => {
-            "services are of your own `doorward.yaml`: hosts and paths come from Envoy's routes"
+            "make services here first: hosts and paths come from Envoy's routes. What their plugins ask \
+             for is carried over to the services of the same names"
         }
-        "plugins" => "policies are of the services in your own `doorward.yaml`",
+        "plugins" => "policies are of services, whoever calls them",
         "consumer_groups" | "groups" => {
             "groups that limit rates have no counterpart; `acls` are carried over"
         }
         "upstreams" | "targets" | "certificates" | "ca_certificates" | "snis" => "that is Envoy's",
         _ => "has no counterpart here",
-    }
-}
-
-fn called(owner: Option<&Owner>) -> String {
-    let name = owner.and_then(|it| it.username.as_ref().or(it.custom_id.as_ref()).or(it.id.as_ref()));
-    name.map_or_else(|| "nobody".to_owned(), |name| format!("consumer `{name}`"))
-}
-
-fn name_of(owner: Option<&Owner>) -> Option<String> {
-    owner.and_then(|it| it.username.clone().or_else(|| it.custom_id.clone()).or_else(|| it.id.clone()))
-}
-
-impl Basic {
-    fn is_hashed(&self) -> bool {
-        // `deck gateway dump` writes hashes and says nothing.
-        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        self.skip_hash == Some(true) || (self.password.len() == 40 && self.password.bytes().all(hex))
     }
 }
 
@@ -289,48 +210,6 @@ impl Named for NewConsumer {
 
     fn owner(&self) -> Option<String> {
         None
-    }
-}
-
-impl Named for Key {
-    fn called(&self) -> String {
-        let id = self.id.as_ref().map(|id| format!(" `{id}`")).unwrap_or_default();
-        format!("a key{id} of {}", called(self.consumer.as_ref()))
-    }
-
-    fn owner(&self) -> Option<String> {
-        name_of(self.consumer.as_ref())
-    }
-}
-
-impl Named for Acl {
-    fn called(&self) -> String {
-        format!("group `{}` of {}", self.group, called(self.consumer.as_ref()))
-    }
-
-    fn owner(&self) -> Option<String> {
-        name_of(self.consumer.as_ref())
-    }
-}
-
-impl Named for Basic {
-    fn called(&self) -> String {
-        format!("basic-auth `{}` of {}", self.username, called(self.consumer.as_ref()))
-    }
-
-    fn owner(&self) -> Option<String> {
-        name_of(self.consumer.as_ref())
-    }
-}
-
-impl Named for Jwt {
-    fn called(&self) -> String {
-        let key = self.key.as_ref().map(|key| format!(" `{key}`")).unwrap_or_default();
-        format!("a JWT credential{key} of {}", called(self.consumer.as_ref()))
-    }
-
-    fn owner(&self) -> Option<String> {
-        name_of(self.consumer.as_ref())
     }
 }
 
@@ -355,6 +234,9 @@ impl<'de> Deserialize<'de> for Document {
                         "acls" => document.acls = map.next_value()?,
                         "basicauth_credentials" => document.basics = map.next_value()?,
                         "jwt_secrets" => document.jwts = map.next_value()?,
+                        "services" => document.services = map.next_value()?,
+                        "routes" => document.routes = map.next_value()?,
+                        "plugins" => document.plugins = map.next_value()?,
                         // About the file itself.
                         name if name.starts_with('_') => drop(map.next_value::<IgnoredAny>()?),
                         _ => {
@@ -371,51 +253,6 @@ impl<'de> Deserialize<'de> for Document {
         }
 
         deserializer.deserialize_map(Members)
-    }
-}
-
-/// A name, an id, or a map with one of them.
-impl<'de> Deserialize<'de> for Owner {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = Owner;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(
-                    "a consumer: its username or id, or a map with `id`, `username` or `custom_id`",
-                )
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Owner, E> {
-                let name = Some(name.to_owned());
-                Ok(match name.as_deref().and_then(crate::issue::id_of) {
-                    Some(_) => Owner { id: name, ..Owner::default() },
-                    None => Owner { username: name, ..Owner::default() },
-                })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Owner, A::Error> {
-                let mut owner = Owner::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match &name[..] {
-                        "id" => owner.id = map.next_value()?,
-                        "username" => owner.username = map.next_value()?,
-                        "custom_id" => owner.custom_id = map.next_value()?,
-                        _ => {
-                            return Err(serde::de::Error::unknown_field(
-                                &name,
-                                &["id", "username", "custom_id"],
-                            ));
-                        }
-                    }
-                }
-                Ok(owner)
-            }
-        }
-
-        deserializer.deserialize_any(Either)
     }
 }
 
@@ -485,6 +322,7 @@ keyauth_credentials:
             [
                 "hmacauth_credentials (1) of consumer `alice`",
                 "services (1)",
+                "routes (1)",
                 "upstreams (1)",
                 "basic-auth `old` of consumer `alice`",
             ]

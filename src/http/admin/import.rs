@@ -12,6 +12,7 @@ use super::consumers::ConsumerBody;
 use super::given::{ConsumerNamed, owner};
 use super::jwts::JwtBody;
 use super::keys::KeyBody;
+use super::objects::plugins::{self, PluginBody};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{Outcome, Owner, Refusal, Run, Set};
@@ -32,6 +33,8 @@ pub(super) struct ImportBody {
     basics: Vec<BasicBody>,
     #[serde(default)]
     jwts: Vec<JwtBody>,
+    #[serde(default)]
+    plugins: Vec<PluginBody>,
     /// Whose credentials are told although a dry run makes nobody.
     #[serde(default)]
     announced: Vec<String>,
@@ -77,12 +80,17 @@ pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<R
             Told::Outcome(outcome) => outcome,
         });
     }
+    let mut policies = Vec::with_capacity(body.plugins.len());
+    for plugin in body.plugins {
+        policies.push(plugins::import(issuer, &call.by, plugin, (run, &body.announced)).await?);
+    }
     Ok(axum::Json(json!({
         "consumers": rows(&consumers),
         "acls": rows(&acls),
         "keys": rows(&keys),
         "basics": rows(&basics),
         "jwts": rows(&jwts),
+        "plugins": rows(&policies),
     }))
     .into_response())
 }

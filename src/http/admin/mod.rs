@@ -41,6 +41,7 @@ use utoipa_axum::routes;
 pub use self::answer::segment;
 pub use self::desk::{Desk, Right, Rights, Route};
 pub use self::door::{Doorkeeper, socket, tcp};
+pub use self::objects::plugins::plugin_names;
 use crate::clock::Clock;
 use crate::issue::Issuer;
 

@@ -3,6 +3,7 @@
 pub(super) mod describe;
 mod grants;
 mod keys;
+pub(super) mod plugins;
 mod project_roles;
 mod rows;
 mod versions;
@@ -16,8 +17,8 @@ use serde_json::{Map, Value};
 use self::describe::{Collection, One, Route, described};
 use self::rows::{Seen, row, written_by};
 use super::answer::{tagged, written};
-use super::{Admin, Desk, Right, Rights};
 use super::page::{Page, Paging};
+use super::{Admin, Desk, Right, Rights};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
 use crate::domain::rights::{Access, Asked};
@@ -85,8 +86,12 @@ pub(super) fn desk() -> Desk<Admin> {
         desk = desk.route(right, described(&One { kind, path, replaced: true }, one));
     }
     let path = "/deployments/{deployment}/effective".to_owned();
-    let desk = desk.route(Right::ByObject, described(&Route::Effective { path }, get(effective)));
-    desk.merge(versions::desk()).merge(grants::desk()).merge(keys::desk()).merge(project_roles::desk())
+    desk.route(Right::ByObject, described(&Route::Effective { path }, get(effective)))
+        .merge(versions::desk())
+        .merge(plugins::desk())
+        .merge(grants::desk())
+        .merge(keys::desk())
+        .merge(project_roles::desk())
 }
 
 fn named(kind: Kind, name: String) -> Named {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::time::Timestamp;
-use crate::issue::{BATCH, By, Done, Issuer, Refusal, delete};
+use crate::issue::{By, Done, Issuer, Refusal, delete};
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::{Effect, Expect, Name, Step, Table};
 
@@ -25,6 +25,9 @@ pub struct ChainStanding {
 /// For so long nobody may have written to a chain that is ended. An instance that lives and was silent
 /// begins anew with its next entry.
 const SILENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Entries that go with one write.
+const RUN: u64 = 500;
 
 impl Issuer {
     /// Every chain, in order of ids.
@@ -72,7 +75,7 @@ impl Issuer {
             if u64::try_from(silent).unwrap_or(0) < SILENT.as_secs() {
                 return in_use("its instance", "something was written to it within the last day");
             }
-            let next = head.number.min(head.first + BATCH as u64 - 1) + 1;
+            let next = head.number.min(head.first + RUN - 1) + 1;
             let is_last = next > head.number;
             let left = AuditHead { first: next, ..head };
             let effect = if is_last { Effect::Delete } else { Effect::Put(left.encode()) };

@@ -44,6 +44,14 @@ pub(super) struct Judged {
     pub(super) edition: Edition,
 }
 
+/// A plan that can be written as it is, if nothing else is written before.
+pub(super) struct Ready {
+    steps: Vec<Step>,
+    judged: Judged,
+    /// Comes last.
+    guard: Step,
+}
+
 /// How often a write is tried while others write too.
 const TRIES: usize = 8;
 
@@ -68,31 +76,11 @@ impl Issuer {
         planner: Planner,
     ) -> Result<Done<Judged>, Refusal> {
         for _ in 0..TRIES {
-            let Some((edition, expect)) = self.edition_to_change().await? else { continue };
-            let (planner, limits) = (Arc::clone(&planner), self.object_limits);
-            let (before, caller) = (Arc::clone(&edition), by.caller.clone());
-            // Not where others wait.
-            let (plan, before) = aside(move || {
-                let plan = planner(&before)?;
-                access::check(&caller, &before, &plan)?;
-                Ok((plan, before))
-            })
-            .await?;
-            self.check_condition(by, &plan).await?;
-            let caller = by.caller.clone();
-            let (plan, judged) = aside(move || {
-                plan.put.iter().try_for_each(|record| check_free(&before, record))?;
-                // A catalog is made to see what comes of it.
-                let judged = judge(&before, &plan, (limits, &caller))?;
-                Ok((plan, judged))
-            })
-            .await?;
-            for used in &plan.unless_used {
-                self.check_unused(used).await?;
-            }
-            let mut steps = steps(&edition, &plan);
-            steps.push(next_guard(&edition, expect));
-            let act = by.does(action, plan.subject);
+            let Some(Ready { mut steps, judged, guard }) = self.judge_policy(by, &planner).await? else {
+                continue;
+            };
+            steps.push(guard);
+            let act = by.does(action, judged.subject);
             match self.write(act, steps, judged).await {
                 Err(Refusal::Store(StoreError::Conflict { table: Table::Object, .. })) => {}
                 written => {
@@ -104,6 +92,34 @@ impl Issuer {
             }
         }
         Err(Refusal::Raced)
+    }
+
+    /// Plans, and sees what comes of it. `None` where everything changed while we looked.
+    pub(super) async fn judge_policy(&self, by: &By, planner: &Planner) -> Result<Option<Ready>, Refusal> {
+        let Some((edition, expect)) = self.edition_to_change().await? else { return Ok(None) };
+        let (planner, limits) = (Arc::clone(planner), self.object_limits);
+        let (before, caller) = (Arc::clone(&edition), by.caller.clone());
+        // Not where others wait.
+        let (plan, before) = aside(move || {
+            let plan = planner(&before)?;
+            access::check(&caller, &before, &plan)?;
+            Ok((plan, before))
+        })
+        .await?;
+        self.check_condition(by, &plan).await?;
+        let caller = by.caller.clone();
+        let (plan, judged) = aside(move || {
+            plan.put.iter().try_for_each(|record| check_free(&before, record))?;
+            // A catalog is made to see what comes of it.
+            let judged = judge(&before, &plan, (limits, &caller))?;
+            Ok((plan, judged))
+        })
+        .await?;
+        for used in &plan.unless_used {
+            self.check_unused(used).await?;
+        }
+        let (steps, guard) = (steps(&edition, &plan), next_guard(&edition, expect));
+        Ok(Some(Ready { steps, judged, guard }))
     }
 
     /// Whoever has not seen what is there is told that first, whatever else is wrong; the write itself holds

@@ -2,9 +2,11 @@
 
 use axum::routing::MethodRouter;
 use serde_json::{Map, Value, json};
+use utoipa::PartialSchema;
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem, Paths};
 use utoipa_axum::router::UtoipaMethodRouter;
 
+use super::plugins::PluginBody;
 use crate::config::{Kind, ObjectSchemas, object_schemas};
 use crate::http::admin::Admin;
 
@@ -28,6 +30,8 @@ pub(super) enum Route {
     Sample { path: String },
     Effective { path: String },
     ProjectRole { path: String },
+    Plugins { path: String },
+    Plugin { path: String },
 }
 
 /// Something that can be described: its path and its operations.
@@ -73,11 +77,7 @@ impl Describe for Collection {
             &format!("{kind}s, page by page"),
             &[(200, page(reference(self.kind, Said::Shown)))],
         );
-        list["parameters"] = json!([
-            { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
-            { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
-            { "name": "tags", "in": "query", "required": false, "schema": { "type": "string" } },
-        ]);
+        list["parameters"] = paging();
         let mut make = operation(
             self.kind,
             "create",
@@ -131,7 +131,9 @@ impl Describe for Route {
             | Self::Keys { path }
             | Self::Sample { path }
             | Self::Effective { path }
-            | Self::ProjectRole { path } => path,
+            | Self::ProjectRole { path }
+            | Self::Plugins { path }
+            | Self::Plugin { path } => path,
         }
     }
 
@@ -167,11 +169,37 @@ impl Describe for Route {
             Self::Keys { .. } => {
                 let mut list =
                     of("list", "The keys that name it, without their texts.", (200, page(key_row())));
-                list["parameters"] = json!([
-                    { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
-                    { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
-                ]);
+                list["parameters"] = paging();
                 vec![(HttpMethod::Get, list)]
+            }
+            Self::Plugins { .. } => {
+                let mut list =
+                    of("list", "What of Kong's plugins its policy has.", (200, page(plugin_row())));
+                list["parameters"] = paging();
+                let mut make = of("create", "Makes a plugin part of the policy.", (201, plugin_row()));
+                make["requestBody"] = body(schema_of::<PluginBody>());
+                vec![(HttpMethod::Get, list), (HttpMethod::Post, make)]
+            }
+            Self::Plugin { .. } => {
+                let named = |verb: &str, said: &str, answer: (u16, Value)| {
+                    let mut operation = of(verb, said, answer);
+                    operation["operationId"] = json!(format!("{verb}_one_of_{about}"));
+                    operation
+                };
+                let written = |verb: &str, said: &str| {
+                    let mut operation = named(verb, said, (200, plugin_row()));
+                    operation["requestBody"] = body(schema_of::<PluginBody>());
+                    operation
+                };
+                vec![
+                    (HttpMethod::Get, named("show", "A plugin, by id or name.", (200, plugin_row()))),
+                    (HttpMethod::Put, written("replace", "Replaces a plugin, or makes it.")),
+                    (HttpMethod::Patch, written("change", "Changes what is sent of a plugin.")),
+                    (
+                        HttpMethod::Delete,
+                        named("delete", "Takes a plugin out of the policy.", (204, Value::Null)),
+                    ),
+                ]
             }
             Self::Sample { .. } => {
                 let sample = json!({
@@ -225,6 +253,38 @@ fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
 
 fn body(schema: Value) -> Value {
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
+}
+
+fn paging() -> Value {
+    json!([
+        { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
+        { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
+        { "name": "tags", "in": "query", "required": false, "schema": { "type": "string" } },
+    ])
+}
+
+/// Of a type that refers to no other.
+fn schema_of<T: PartialSchema>() -> Value {
+    serde_json::to_value(T::schema()).unwrap_or_default()
+}
+
+fn plugin_row() -> Value {
+    let reference = json!({ "type": ["object", "null"], "properties": { "id": { "type": "string" } } });
+    json!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string", "format": "uuid" },
+            "name": { "type": "string" },
+            "config": { "type": "object" },
+            "enabled": { "type": "boolean" },
+            "protocols": { "type": "array", "items": { "type": "string" } },
+            "service": reference,
+            "route": reference,
+            "created_at": { "type": ["integer", "null"] },
+            "updated_at": { "type": ["integer", "null"] },
+        },
+        "required": ["id", "name", "config", "enabled", "protocols", "service", "route"],
+    })
 }
 
 fn key_row() -> Value {
