@@ -153,8 +153,9 @@ pub(super) fn desk() -> Desk<Admin> {
         });
         let path = format!("/{}s/{{{}}}/plugins", root.word(), root.word());
         let each = format!("{path}/{{plugin}}");
-        desk = desk.route(Right::ByObject, described(&Route::Plugins { path }, all));
-        desk = desk.route(Right::ByObject, described(&Route::Plugin { path: each }, one));
+        // Kong's paths, and what they name of consumers, are for admin keys.
+        desk = desk.route(Right::Everything, described(&Route::Plugins { path }, all));
+        desk = desk.route(Right::Everything, described(&Route::Plugin { path: each }, one));
     }
     desk
 }
