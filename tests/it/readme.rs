@@ -48,6 +48,7 @@ fn the_start_in_the_readme_ends_in_a_protected_api() {
         .args(["-c", &script])
         .current_dir(root)
         .env("PATH", path)
+        .env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0")
         .env("DOORWARD_LISTEN__AUTH", "127.0.0.1:0")
         .stdin(Stdio::null())
         .output()
