@@ -16,7 +16,7 @@ pub(crate) const PERMISSION: &str = "01968c91-8789-7288-a337-f0e398711aac";
 
 pub(crate) const HOST: &str = "api.example.com";
 const NETWORKS: usize = 1000;
-const CONSUMERS: u64 = 100_000;
+const KEYS_EACH: u64 = 10;
 
 /// What a server is given to decide with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub(crate) enum Services {
 }
 
 impl Size {
-    /// As many as there are, or one each.
+    /// Each of them has so many keys.
     pub(crate) fn consumers(self) -> u64 {
-        self.keys.min(CONSUMERS)
+        self.keys.div_ceil(KEYS_EACH)
     }
 }
 

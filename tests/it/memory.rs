@@ -10,7 +10,7 @@ use crate::imagined::Imagined;
 /// Of consumers with two groups and a permission, ten keys each.
 const KEYS: u64 = 100_000;
 
-/// As the allocator was asked; what it rounds up comes on top, some hundredths (`make bench ARGS=memory`).
+/// As the allocator was asked. What it rounds up, and what it leaves between, comes on top: `make bench ARGS=memory`.
 #[test]
 fn a_key_takes_at_most_a_hundred_bytes() {
     let store = Imagined::new(Size { keys: KEYS, services: Services::Whole });
