@@ -7,6 +7,7 @@
 
 mod connection;
 mod guests;
+mod http1;
 mod listener;
 mod owners_only;
 mod tls;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use guests::Guests;
+pub use http1::serve_http;
 pub use listener::Listener;
 pub use owners_only::OwnersOnly;
 pub use tls::{Certificates, Tls};

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch::{Receiver, Sender};
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -32,12 +32,12 @@ use crate::domain::issuer::algorithms;
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
-use crate::http::{Peer, explain, status};
+use crate::http::{explain, status};
 use crate::issue::{Attempts, Issuer, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
-use crate::server::{Certificates, OwnersOnly, Settings, serve};
+use crate::server::{Certificates, OwnersOnly, Settings, serve, serve_http};
 use crate::telemetry::log::Log;
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -243,7 +243,7 @@ fn serve_until_told(
             .map_err(|faults| Failure::Usage(faults.to_string()))?;
         let ends = Ends::listen().map_err(cannot_listen)?;
         let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
-        let listeners = bind(&config, &certificates).await?;
+        let listeners = bind(&config, &certificates, &compiler.catalog()).await?;
         // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
         // handling the signal, it would end the process.
         let _beyond_size = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()));
@@ -304,19 +304,12 @@ fn serve_until_told(
         let settings = settings(&config);
         telemetry.watch_connections(Arc::clone(&settings.open));
         let mut http = JoinSet::new();
-        let stopped = |mut stopping: Receiver<bool>| async move {
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        let socket = axum::serve(OwnersOnly(admin_socket), admin::socket(admin.clone()));
-        http.spawn(socket.with_graceful_shutdown(stopped(stopping.clone())).into_future());
-        let admin = admin::tcp(admin, doorkeeper).into_make_service_with_connect_info::<Peer>();
-        let admin = axum::serve(admin_listener, admin);
-        http.spawn(admin.with_graceful_shutdown(stopped(stopping.clone())).into_future());
-        let auth = axum::serve(auth_listener, auth.into_make_service_with_connect_info::<Peer>());
-        http.spawn(auth.with_graceful_shutdown(stopped(stopping.clone())).into_future());
+        let socket = admin::socket(admin.clone());
+        http.spawn(serve_http(OwnersOnly(admin_socket), socket, stopping.clone()));
+        http.spawn(serve_http(admin_listener, admin::tcp(admin, doorkeeper), stopping.clone()));
+        http.spawn(serve_http(auth_listener, auth, stopping.clone()));
         let status = status::router(Arc::clone(&telemetry), Arc::clone(&readiness));
-        let status = axum::serve(status_listener, status);
-        http.spawn(status.with_graceful_shutdown(stopped(stopping)).into_future());
+        http.spawn(serve_http(status_listener, status, stopping));
 
         // Objects of the store may be stricter than what the file alone would say: it is given a moment.
         let _ = tokio::time::timeout(FIRST_EDITION, replica.decided().wait_for(Option::is_some)).await;

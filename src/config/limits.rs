@@ -48,7 +48,9 @@ pub struct Limits {
     pub admin_body_bytes: At<Size>,
     /// The body of a request to `listen.auth`. `1KiB` to `1MiB`. Default: `16KiB`.
     pub auth_body_bytes: At<Size>,
-    /// Connections to `listen.auth` at once; one more is closed at once. Default: 1024.
+    /// Connections to `listen.auth` at once; one more is closed at once. An address that is no trusted
+    /// proxy (`client_address.trusted_proxies`), or an IPv6 network of 64 bits, has a quarter of them at most.
+    /// Default: 1024.
     pub auth_connections: At<u32>,
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.

@@ -11,6 +11,7 @@ use crate::domain::jwt::{self, Refused, Rules};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Fault;
 use crate::replica::SigningKeys;
+use crate::store::StoreError;
 
 /// A token that was just made.
 pub struct Minted {
@@ -93,10 +94,21 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] where there is none: without `public_url`, and until the first keys were
-    /// made; the store's.
+    /// made; the store's, also while nobody knows whether there are some.
     pub async fn key_set(&self) -> Result<Value, Refusal> {
-        let keys = self.signing_keys().await?.filter(|_| self.public_url.is_some()).ok_or_else(absent)?;
-        Ok(jwks(&keys.record))
+        if self.public_url.is_none() {
+            return Err(absent());
+        }
+        match (self.signing_keys().await?, &self.replica) {
+            // What was read last stays true for whoever verifies, lease or not.
+            (Some(keys), _) => Ok(jwks(&keys.record)),
+            (None, Some(replica)) => {
+                let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
+                replica.trust(self.clock.boottime()).map_err(unknown)?;
+                Err(absent())
+            }
+            (None, None) => Err(absent()),
+        }
     }
 
     /// Those of the replica where there is one.

@@ -1,69 +1,79 @@
 //! The connections of the HTTP listeners: whoever reaches the port may open them, so they are few and
 //! short. What they hold, descriptors above all, checks need too.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
 
+use super::http1::Entrance;
 use super::tls::{Stream, Tls};
+use crate::domain::catalog::Catalog;
 use crate::http::Peer;
 
 /// Accepts so many connections at once, each for so long; one more is closed at once.
 pub struct Guests {
     listener: TcpListener,
     tls: Option<Tls>,
-    places: Arc<Semaphore>,
+    /// Says who is a proxy that many others stand behind.
+    catalog: Arc<ArcSwap<Catalog>>,
+    places: Arc<Places>,
     stay: Duration,
 }
 
 /// Of the status and the admin listener: probes and scrapers are a handful.
 const PLACES: usize = 64;
-/// Several times what a probe or a scrape takes; who keeps a connection open opens another.
+/// For the head of the first request, a handshake included; whoever asks has more ([`Peer`]).
 const STAY: Duration = Duration::from_secs(15);
-/// With every key that a connection to the admin listener has shown, and every whole request to the
-/// auth listener: longer than any call takes.
-const STAY_OF_KNOWN: Duration = Duration::from_secs(120);
 /// After an `accept` that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Guests {
     /// With TLS where there is some.
-    pub fn new(listener: TcpListener, tls: Option<Tls>) -> Self {
-        Self { listener, tls, places: Arc::new(Semaphore::new(PLACES)), stay: STAY }
+    pub fn new(listener: TcpListener, tls: Option<Tls>, catalog: Arc<ArcSwap<Catalog>>) -> Self {
+        Self { listener, tls, catalog, places: Arc::new(Places::new(PLACES)), stay: STAY }
     }
 
     /// So many of them at once.
     #[must_use]
     pub fn at_most(self, places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), ..self }
+        Self { places: Arc::new(Places::new(places)), ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_at_most(self, stay: Duration) -> Self {
+        Self { stay, ..self }
+    }
+
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    fn admit(&self, address: IpAddr) -> Option<Guest> {
+        let address = address.to_canonical();
+        let trusted = self.catalog.load().trusted().networks().contains(address);
+        let place = Places::take(&self.places, (!trusted).then_some(address))?;
+        Some(Guest { peer: Peer::new(address, trusted), stay: self.stay, _place: place })
     }
 }
 
-impl axum::serve::Listener for Guests {
-    type Io = Guest;
-    type Addr = SocketAddr;
+impl Entrance for Guests {
+    type Stream = Stream;
 
-    async fn accept(&mut self) -> (Guest, SocketAddr) {
+    async fn next(&mut self) -> (Stream, Option<Guest>) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                        let leaves = Box::pin(tokio::time::sleep(self.stay));
-                        let stream = Stream::new(stream, self.tls.as_ref());
-                        let peer = Peer { address: address.ip(), admitted: Arc::default() };
-                        let stay = STAY_OF_KNOWN;
-                        return (Guest { stream, leaves, stay, peer, _place: place }, address);
+                    if let Some(guest) = self.admit(address.ip()) {
+                        return (Stream::new(stream, self.tls.as_ref()), Some(guest));
                     }
                 }
                 Err(error) => {
@@ -73,70 +83,91 @@ impl axum::serve::Listener for Guests {
             }
         }
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 }
 
-impl Connected<IncomingStream<'_, Guests>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Guests>) -> Self {
-        stream.io().peer.clone()
-    }
-}
-
-/// A connection that ends when its time is over, unless it has shown a key meanwhile.
+/// Somebody who has a place for a time.
 pub struct Guest {
-    stream: Stream,
-    leaves: Pin<Box<Sleep>>,
+    pub(super) peer: Peer,
     stay: Duration,
-    peer: Peer,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Guest {
-    fn is_late(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.leaves.as_mut().poll(context).is_ready() {
-            if !self.peer.admitted.swap(false, Ordering::Relaxed) {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+    /// Ready when the time is over.
+    pub(super) async fn leaves(&self) {
+        tokio::time::sleep(self.stay).await;
+        while let Some(more) = self.peer.takes_more() {
+            tokio::time::sleep(more).await;
+        }
+    }
+}
+
+/// How many connections there are. One peer has a quarter of them at most, so that no stranger keeps
+/// everybody out; behind a trusted proxy there are many.
+struct Places {
+    all: usize,
+    of_one: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<IpAddr, usize>,
+}
+
+impl Places {
+    fn new(all: usize) -> Self {
+        Self { all, of_one: all.div_ceil(4), taken: Mutex::default() }
+    }
+
+    /// For a stranger with this address, or for a proxy that is trusted.
+    fn take(places: &Arc<Self>, stranger: Option<IpAddr>) -> Option<Place> {
+        let stranger = stranger.map(network);
+        let mut taken = places.taken();
+        if taken.all == places.all {
+            return None;
+        }
+        if let Some(network) = stranger {
+            let by = taken.by.entry(network).or_default();
+            if *by == places.of_one {
+                return None;
             }
-            self.leaves = Box::pin(tokio::time::sleep(self.stay));
+            *by += 1;
         }
-        Poll::Pending
+        taken.all += 1;
+        Some(Place { places: Arc::clone(places), stranger })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl AsyncRead for Guest {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.is_late(context) {
-            Poll::Ready(late) => Poll::Ready(late),
-            Poll::Pending => Pin::new(&mut self.stream).poll_read(context, buffer),
-        }
+/// Whoever has an IPv6 address has a network of 64 bits to choose from.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
-impl AsyncWrite for Guest {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.is_late(context) {
-            Poll::Ready(late) => Poll::Ready(late.map(|()| 0)),
-            Poll::Pending => Pin::new(&mut self.stream).poll_write(context, bytes),
+/// Free again when dropped.
+struct Place {
+    places: Arc<Places>,
+    stranger: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(Entry::Occupied(mut by)) = self.stranger.map(|network| taken.by.entry(network)) {
+            *by.get_mut() -= 1;
+            if *by.get() == 0 {
+                by.remove();
+            }
         }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -144,43 +175,45 @@ impl AsyncWrite for Guest {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use axum::Router;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-
     use super::*;
 
-    async fn asked(address: SocketAddr) -> String {
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let mut answer = String::new();
-        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-        // A connection that is closed at once may be gone before we have written.
-        if stream.write_all(request).await.is_ok() {
-            let _ = stream.read_to_string(&mut answer).await;
-        }
-        answer
+    fn address(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
     }
 
-    #[tokio::test]
-    async fn silent_guests_leave_and_are_never_too_many() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stay = Duration::from_millis(300);
-        let guests = Guests { listener, tls: None, places: Arc::new(Semaphore::new(2)), stay };
-        let router = Router::new().route("/", get(async || "here"));
-        let server = tokio::spawn(axum::serve(guests, router).into_future());
+    #[test]
+    fn no_stranger_has_more_than_a_quarter_of_the_places() {
+        let places = Arc::new(Places::new(8));
+        let take = |stranger| Places::take(&places, stranger);
+        let first: Vec<_> = (0..2).map(|_| take(address("192.0.2.1")).unwrap()).collect();
+        assert!(take(address("192.0.2.1")).is_none());
+        let second = [take(address("2001:db8::1")).unwrap(), take(address("2001:db8::2:1")).unwrap()];
+        assert!(take(address("2001:db8::3")).is_none(), "a network of 64 bits is one stranger");
+        let third = take(address("2001:db8:0:1::1")).unwrap();
+        drop(first);
+        assert!(take(address("192.0.2.1")).is_some(), "free again");
+        drop((second, third));
+        let taken = places.taken();
+        assert_eq!((taken.all, taken.by.len()), (0, 0), "nothing is left of who is gone");
+    }
 
-        assert!(asked(address).await.ends_with("here"));
-        // Until the place of the one before is free again.
-        tokio::time::sleep(stay).await;
-        let mut silent =
-            [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        assert_eq!(asked(address).await, "", "a third is not let in");
-        for guest in &mut silent {
-            assert_eq!(guest.read(&mut [0]).await.unwrap_or(0), 0, "sent away");
-        }
-        assert!(asked(address).await.ends_with("here"), "there is room again");
-        server.abort();
+    #[test]
+    fn a_trusted_proxy_may_have_all_places_and_nobody_more() {
+        let places = Arc::new(Places::new(8));
+        let mut proxy: Vec<_> = (0..8).map(|_| Places::take(&places, None).unwrap()).collect();
+        assert!(Places::take(&places, None).is_none());
+        assert!(Places::take(&places, address("192.0.2.1")).is_none());
+        assert!(places.taken().by.is_empty(), "who is turned away leaves nothing behind");
+        proxy.pop();
+        assert!(Places::take(&places, address("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn where_there_is_one_place_it_is_anybodys() {
+        let places = Arc::new(Places::new(1));
+        let stranger = Places::take(&places, address("192.0.2.1")).unwrap();
+        assert!(Places::take(&places, None).is_none());
+        drop(stranger);
+        assert!(Places::take(&places, None).is_some());
     }
 }

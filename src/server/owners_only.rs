@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 
 use super::Listener;
+use super::guests::Guest;
+use super::http1::Entrance;
 
 /// Accepts connections of processes that run as our own user, or as root.
 pub struct OwnersOnly(pub Listener);
@@ -13,14 +15,14 @@ pub struct OwnersOnly(pub Listener);
 /// After an `accept` that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-impl axum::serve::Listener for OwnersOnly {
-    type Io = UnixStream;
-    type Addr = ();
+impl Entrance for OwnersOnly {
+    type Stream = UnixStream;
 
-    async fn accept(&mut self) -> (UnixStream, ()) {
+    /// An owner may stay.
+    async fn next(&mut self) -> (UnixStream, Option<Guest>) {
         loop {
             match self.0.accept_unix().await.and_then(of_owner) {
-                Ok(Some(stream)) => return (stream, ()),
+                Ok(Some(stream)) => return (stream, None),
                 Ok(None) => tracing::warn!("another user's process was turned away from the admin socket"),
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the admin socket failed");
@@ -28,10 +30,6 @@ impl axum::serve::Listener for OwnersOnly {
                 }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -144,7 +144,7 @@ fn handshakes(files: &TlsFiles) -> Arc<ServerConfig> {
 
 /// A connection. Where it is TLS, whoever first reads or writes makes the handshake, as far as the
 /// other end lets him: so one that says nothing holds up nobody but itself.
-pub(super) enum Stream {
+pub enum Stream {
     Plain(TcpStream),
     Shaking(Handshake),
     Tls(Box<TlsStream<TcpStream>>),
@@ -230,7 +230,7 @@ impl AsyncWrite for Stream {
 }
 
 /// A handshake under way.
-pub(super) struct Handshake {
+pub struct Handshake {
     accepting: Pin<Box<Timeout<Accept<TcpStream>>>>,
     listener: &'static str,
     /// `None`: the other end was gone already.

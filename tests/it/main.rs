@@ -75,6 +75,7 @@ mod shadow;
 mod shared_store;
 mod signing_keys;
 mod straight;
+mod strangers;
 mod tables;
 mod tls;
 mod undecided;

@@ -363,6 +363,29 @@ fn the_status_listener_speaks_tls_and_the_health_command_asks_it() {
     assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0, "cut off");
 }
 
+#[tokio::test]
+async fn the_auth_listener_speaks_http1_over_tls_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("tls"));
+    let config = house(&format!("auth: {}", authority.issue("own").setting("")));
+    let doorward = start_doorward(&folder.path().join("doorward"), &config);
+    let auth = doorward.auth_address();
+    let get = async |protocol: &str| -> std::io::Result<String> {
+        let stream = tokio::net::TcpStream::connect(auth).await?;
+        let connector = TlsConnector::from(authority.client(None, &[protocol]));
+        let mut stream = connector.connect(ServerName::try_from(NAME).unwrap(), stream).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    let answer = get("http/1.1").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    let error = get("h2").await.unwrap_err().to_string();
+    assert!(error.contains("NoApplicationProtocol"), "{error}");
+    assert!(send(auth, &request("GET", "/", &[("Connection", "close")], b"")).is_err(), "plain text");
+}
+
 #[test]
 fn a_status_listener_that_asks_for_certificates_is_asked_with_one() {
     let folder = tempfile::tempdir().unwrap();

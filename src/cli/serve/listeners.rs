@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::cli::Failure;
 use crate::config::{self, Config, Endpoint};
+use crate::domain::catalog::Catalog;
 use crate::server::{Certificates, Guests, Listener};
 
 /// Where we listen, before anybody is answered.
@@ -20,7 +23,11 @@ pub(super) struct Listeners {
     pub(super) status: Guests,
 }
 
-pub(super) async fn bind(config: &Config, certificates: &Certificates) -> Result<Listeners, Failure> {
+pub(super) async fn bind(
+    config: &Config,
+    certificates: &Certificates,
+    catalog: &Arc<ArcSwap<Catalog>>,
+) -> Result<Listeners, Failure> {
     let grpc = match &config.listen.grpc.value {
         Endpoint::Unix(path) => Listener::unix(&config.data_dir().join(path), CHECK_SOCKET_MODE).await,
         Endpoint::Tcp(address) => Listener::tcp(resolve(&address.to_string()).await?).await,
@@ -29,7 +36,7 @@ pub(super) async fn bind(config: &Config, certificates: &Certificates) -> Result
         let listener = TcpListener::bind(address.to_string()).await.map_err(|error| {
             Failure::Unreachable(format!("cannot listen on {address}: {error}; see `listen.{name}`"))
         })?;
-        Ok(Guests::new(listener, certificates.of(name)))
+        Ok(Guests::new(listener, certificates.of(name), Arc::clone(catalog)))
     };
     Ok(Listeners {
         grpc: grpc.map_err(cannot_bind("listen.grpc"))?.with_tls(certificates.of("grpc")),
@@ -65,9 +72,7 @@ fn cannot_bind(setting: &'static str) -> impl Fn(std::io::Error) -> Failure {
 
 /// Says where we listen: in the log, and in a file for whoever chose port 0.
 pub(super) fn announce(config: &Config, listeners: &Listeners) {
-    let of = |guests: &Guests| {
-        axum::serve::Listener::local_addr(guests).map(|address| address.to_string()).unwrap_or_default()
-    };
+    let of = |guests: &Guests| guests.local_addr().map(|address| address.to_string()).unwrap_or_default();
     let (status, auth, admin) = (of(&listeners.status), of(&listeners.auth), of(&listeners.admin));
     let (grpc, admin_socket) = (listeners.grpc.to_string(), listeners.admin_socket.to_string());
     info!(grpc, auth, status, admin, admin_socket, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -92,7 +92,7 @@ async fn admit(
 ) -> Response {
     match doorkeeper.caller(request.headers()).await {
         Ok(caller) => {
-            peer.may_stay();
+            peer.is_known();
             let by = match by(caller, &request) {
                 Ok(by) => by,
                 Err(problem) => return problem.into_response(),

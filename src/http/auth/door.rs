@@ -1,5 +1,6 @@
 //! What is common to all requests and answers of `listen.auth`.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
@@ -51,11 +53,14 @@ pub(super) async fn admit(
     let id = visitor.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(visitor.clone());
-    let response = match whole(request, auth.body_limit).await {
+    let response = match whole(request, auth.body_limit, ARRIVAL).await {
         Ok(request) => {
-            peer.may_stay();
-            tokio::spawn(next.run(request)).await.unwrap_or_else(|panic| {
-                error!(%panic, "a request to listen.auth was not answered");
+            if peer.trusted {
+                peer.is_known();
+            }
+            // Why is not told here: what a panic says may hold a secret.
+            tokio::spawn(next.run(request)).await.unwrap_or_else(|_| {
+                error!(request_id = id, "a request to listen.auth was not answered");
                 Problem::Internal.into_response()
             })
         }
@@ -73,14 +78,18 @@ pub(super) async fn admit(
 }
 
 /// The request with its body in memory.
-async fn whole(request: Request, limit: usize) -> Result<Request, Problem> {
+async fn whole(request: Request, limit: usize, arrival: Duration) -> Result<Request, Problem> {
     let (head, body) = request.into_parts();
     let late = |_| Problem::Body(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".into());
-    let bytes = timeout(ARRIVAL, to_bytes(body, limit)).await.map_err(late)?;
-    let bytes = bytes.map_err(|_| {
-        let message = "the body is larger than `limits.auth_body_bytes`, or did not arrive whole";
-        Problem::Body(StatusCode::PAYLOAD_TOO_LARGE, message.into())
-    })?;
+    let bytes = timeout(arrival, to_bytes(body, limit)).await.map_err(late)?;
+    let bytes =
+        bytes.map_err(|error| match error.source().is_some_and(|why| why.is::<LengthLimitError>()) {
+            true => Problem::Body(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than `limits.auth_body_bytes`".into(),
+            ),
+            false => Problem::Body(StatusCode::BAD_REQUEST, "the body did not arrive whole".into()),
+        })?;
     Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
@@ -109,7 +118,48 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+    use http_body::Frame;
+
     use super::*;
+
+    /// A body of which no more comes: its sender is gone, or only silent.
+    struct Stuck {
+        gone: bool,
+    }
+
+    impl http_body::Body for Stuck {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            match self.gone {
+                true => Poll::Ready(Some(Err(io::ErrorKind::UnexpectedEof.into()))),
+                false => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_late_large_or_cut_off_is_told_apart() {
+        let check = async |body: Body, expected: u16| {
+            let soon = Duration::from_millis(10);
+            let problem = whole(Request::new(body), 3, soon).await.map(drop).unwrap_err();
+            assert_eq!(problem.into_response().status().as_u16(), expected);
+        };
+        check(Body::new(Stuck { gone: false }), 408).await;
+        check(Body::new(Stuck { gone: true }), 400).await;
+        check(Body::from("four"), 413).await;
+        let request = whole(Request::new(Body::from("all")), 3, ARRIVAL).await.unwrap();
+        assert_eq!(to_bytes(request.into_body(), 3).await.unwrap(), "all");
+    }
 
     #[test]
     fn the_client_is_found_behind_trusted_proxies_and_nowhere_else() {

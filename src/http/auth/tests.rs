@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -19,19 +20,29 @@ use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::http::Peer;
 use crate::issue::Issuer;
+use crate::replica::Replica;
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
+use crate::telemetry::log::{self, Capture, Format};
 
 fn auth(public_url: Option<&str>) -> Auth {
+    auth_with(public_url, None)
+}
+
+fn auth_with(public_url: Option<&str>, replica: Option<Replica>) -> Auth {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
     let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), Arc::clone(&catalog))
         .with_public_url(public_url.map(str::to_owned));
+    let issuer = match replica {
+        Some(replica) => issuer.with_replica(Arc::new(replica)),
+        None => issuer,
+    };
     Auth { issuer: Arc::new(issuer), catalog, body_limit: 100 }
 }
 
 fn somebody() -> MockConnectInfo<Peer> {
-    MockConnectInfo(Peer { address: IpAddr::from([192, 0, 2, 1]), admitted: Arc::default() })
+    MockConnectInfo(Peer::new(IpAddr::from([192, 0, 2, 1]), false))
 }
 
 async fn ask(router: Router, request: http::request::Builder, body: &str) -> (u16, HeaderMap, Value) {
@@ -61,6 +72,29 @@ async fn the_key_set_is_there_for_everybody_once_there_are_keys() {
 }
 
 #[tokio::test]
+async fn a_key_set_that_is_not_known_yet_is_unavailable_and_not_absent() {
+    let clock = Clock::system();
+    let check = async |replica: Replica, expected: (u16, &str)| {
+        let auth = auth_with(Some("https://auth.example.com"), Some(replica));
+        let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
+        assert_eq!((status, body["code"].as_str().unwrap()), expected, "{body}");
+        assert_eq!(headers["cache-control"], "no-store");
+    };
+    check(Replica::new(Duration::from_secs(10)), (503, "unavailable")).await;
+    check(Replica::of_no_store(&clock), (404, "not_found")).await;
+}
+
+#[tokio::test]
+async fn whoever_is_trusted_may_stay_after_a_request_and_no_stranger() {
+    for trusted in [false, true] {
+        let peer = Peer::new(IpAddr::from([192, 0, 2, 1]), trusted);
+        let router = router(auth(None)).layer(MockConnectInfo(peer.clone()));
+        router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(peer.takes_more().is_some(), trusted);
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_answered_is_a_problem_with_the_id_of_its_request() {
     let check = async |method: &str, path: &str, body: &str, status: u16, code: &str| {
         let request = Request::builder().method(method).uri(path).header("x-request-id", "abc-1");
@@ -78,13 +112,19 @@ async fn what_is_not_answered_is_a_problem_with_the_id_of_its_request() {
 }
 
 #[tokio::test]
-async fn a_panic_is_one_refused_request() {
+async fn a_panic_is_one_refused_request_and_what_it_says_is_not_logged() {
     let auth = auth(None);
     let panics = Router::new()
         .route("/panics", post(async || -> &'static str { panic!("as it is told to") }))
         .route("/works", get(async || "fine"))
         .layer(from_fn_with_state(auth, super::door::admit));
+    let log = Capture::default();
+    let (subscriber, _levels) =
+        log::subscriber(Format::Json, &"debug".parse().unwrap(), Clock::system(), log.clone());
+    let _logging = tracing::subscriber::set_default(subscriber);
     let (status, _, problem) = ask(panics.clone(), Request::post("/panics"), "").await;
     assert_eq!((status, problem["code"].as_str()), (500, Some("internal")));
     assert_eq!(ask(panics, Request::get("/works"), "").await.0, 200);
+    let log = log.text();
+    assert!(log.contains("was not answered") && !log.contains("as it is told to"), "{log}");
 }

@@ -1,0 +1,74 @@
+//! The HTTP listeners, and whoever reaches them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::rig::http1::{Connection, request, send};
+use crate::rig::wait::eventually;
+use crate::world::{HOUSE, start_doorward};
+
+/// What comes back until the connection is closed.
+fn said(mut stream: impl Read + Write, bytes: &[u8]) -> String {
+    // Who is refused before he has said all is not heard to the end.
+    let _ = stream.write_all(bytes);
+    let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => said.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => panic!("not closed: {said:?}"),
+            Err(_) => break,
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
+
+#[test]
+fn no_http_listener_speaks_http2_or_reads_a_head_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let line = format!("cookie: {}\r\n", "x".repeat(2000));
+    let endless = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", line.repeat(50));
+    let check = |listener: &str, ask: &dyn Fn(&[u8]) -> String| {
+        let answer = ask(preface);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{listener}: {answer:?}");
+        let answer = ask(endless.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{listener}: {answer:?}");
+        let answer = ask(b"GET /nothing HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{listener}: {answer:?}");
+    };
+    for (listener, address) in [
+        ("auth", doorward.auth_address()),
+        ("admin", doorward.admin_address()),
+        ("status", doorward.status_address()),
+    ] {
+        check(listener, &|bytes| {
+            let stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(PATIENCE).unwrap();
+            said(stream, bytes)
+        });
+    }
+    check("admin_socket", &|bytes| {
+        let stream = UnixStream::connect(folder.path().join("doorward.sock")).unwrap();
+        stream.set_read_timeout(PATIENCE).unwrap();
+        said(stream, bytes)
+    });
+}
+
+#[test]
+fn the_auth_listener_has_as_many_connections_as_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), &format!("limits: {{auth_connections: 1}}\n{HOUSE}"));
+    let auth = doorward.auth_address();
+    let mut first = Connection::open(auth).unwrap();
+    assert_eq!(first.exchange(&request("GET", "/", &[], b"")).unwrap().status, 404);
+    let ask = || send(auth, &request("GET", "/", &[("Connection", "close")], b""));
+    assert!(ask().is_err(), "one more is closed at once");
+    drop(first);
+    eventually("there is a place again", || ask().ok().filter(|reply| reply.status == 404));
+}
