@@ -1,8 +1,9 @@
 //! A store of the house's keys and consumers, each of which exists while it is looked at.
 
 use bytes::Bytes;
+use doorward::domain::time::Timestamp;
 use doorward::store::{
-    Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, Uses,
+    Batch, Beat, Changes, Count, Counted, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, Uses,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -83,6 +84,10 @@ impl Store for Imagined {
     }
 
     async fn uses(&self, _: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        Err(imagined())
+    }
+
+    async fn count(&self, _: &[Count], _: Timestamp) -> Result<Vec<Counted>, StoreError> {
         Err(imagined())
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::domain::authentication::{Authentication, ConsumerBy};
@@ -20,14 +21,15 @@ use crate::domain::headers::{Mutations, mutate, unvouched};
 use crate::domain::issuer::{Issuer, Keys, Signer};
 use crate::domain::jwt::{self, KeySet, Refused};
 use crate::domain::key::{KeyFacts, KeyId};
+use crate::domain::password::{self, Account, Login, Mark};
 use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::request::Request;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
-use crate::issuers::{Answer, Issuers, Pool};
-pub use crate::issuers::{Done, Waiting, Work};
+use crate::issuers::{self, Answer, Issuers, Pool};
+use crate::passwords::{self, Passwords};
 use crate::replica::{Replica, Usage};
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
 
@@ -86,11 +88,40 @@ pub struct Checker {
     issuers: Arc<Issuers>,
     /// Who verifies signatures; `None`: whoever asks.
     pool: Option<Pool>,
+    passwords: Arc<Passwords>,
     on_fault: OnFault,
 }
 
-/// How often one check may be decided anew because a signature was verified: no deployment asks for more.
-pub const MOST_SIGNATURES: usize = 8;
+/// What a check cannot know without arithmetic that takes a while.
+pub enum Work {
+    Signature(issuers::Work),
+    Password(Box<passwords::Work>),
+}
+
+/// What came of it.
+pub enum Done {
+    Signature(issuers::Done),
+    Password(passwords::Done),
+}
+
+/// Work that is done in its turn.
+pub enum Waiting {
+    Signature(issuers::Waiting),
+    Password(oneshot::Receiver<passwords::Done>),
+}
+
+impl Waiting {
+    /// `None` where nothing comes of it: too many were before it, or it has panicked.
+    pub async fn done(self) -> Option<Done> {
+        match self {
+            Self::Signature(waiting) => waiting.await.ok().map(Done::Signature),
+            Self::Password(waiting) => waiting.await.ok().map(Done::Password),
+        }
+    }
+}
+
+/// How often one check may be decided anew because something was verified: no deployment asks for more.
+pub const MOST_WORK: usize = 8;
 
 /// Seconds after which a caller may try again where Doorward could not decide: a failover of the
 /// store takes a few.
@@ -115,8 +146,9 @@ impl Checker {
         let issuers = Issuers::new(clock.clone(), Arc::clone(&telemetry), None, 0);
         issuers.follow(catalog.load().issuers());
         let (issuers, pool, usage) = (Arc::new(issuers), None, Arc::default());
+        let passwords = Arc::new(Passwords::default());
         let on_fault = OnFault::default();
-        Self { catalog, peppers, replica, clock, telemetry, usage, issuers, pool, on_fault }
+        Self { catalog, peppers, replica, clock, telemetry, usage, issuers, pool, passwords, on_fault }
     }
 
     /// Has every use of a key counted there.
@@ -129,12 +161,17 @@ impl Checker {
         Self { issuers, pool: Some(pool), ..self }
     }
 
+    /// With threads for passwords.
+    pub fn with_passwords(self, passwords: Arc<Passwords>) -> Self {
+        Self { passwords, ..self }
+    }
+
     pub fn with_on_fault(self, on_fault: OnFault) -> Self {
         Self { on_fault, ..self }
     }
 
     /// Decides one request and hands the decision to `render`, whatever happens: a panic while
-    /// deciding becomes the denial `internal`. A signature is verified on the way: for whoever has no
+    /// deciding becomes the denial `internal`. What has to be verified is, on the way: for whoever has no
     /// other checks to think of.
     pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         let inquiry = Inquiry { done: &[], at_once: true };
@@ -149,7 +186,7 @@ impl Checker {
     ///
     /// # Errors
     ///
-    /// Nothing is decided yet, because a signature has to be verified: have it done
+    /// Nothing is decided yet, because a signature or a password has to be verified: have it done
     /// ([`Checker::verify`]), and ask again with what came of it among `done`.
     pub fn attempt<T>(
         &self,
@@ -172,11 +209,12 @@ impl Checker {
         }
     }
 
-    /// Has a signature verified, in its turn; `None` where too many wait already.
+    /// Has a signature verified or a password hashed, in its turn; `None` where too many wait already.
     pub fn verify(&self, work: Work) -> Option<Waiting> {
-        match &self.pool {
-            Some(pool) => pool.submit(work),
-            None => Some(work.done_already()),
+        match (work, &self.pool) {
+            (Work::Signature(work), Some(pool)) => pool.submit(work).map(Waiting::Signature),
+            (Work::Signature(work), None) => Some(Waiting::Signature(work.done_already())),
+            (Work::Password(work), _) => self.passwords.work(work).ok().map(Waiting::Password),
         }
     }
 
@@ -221,17 +259,18 @@ impl Checker {
             catalog: &catalog,
             replica: &self.replica,
             issuers: &self.issuers,
+            passwords: &self.passwords,
             boottime: began.boottime,
             now: began.now,
             inquiry,
-            unverified: Cell::new(None),
+            undone: Cell::new(None),
         };
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let Decided { verdict, trail } =
             catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
                 .unwrap_or_else(|_| panicked());
         // Whatever came out: it was decided without knowing what was presented.
-        if let Some(work) = known.unverified.take() {
+        if let Some(work) = known.undone.take() {
             return Err(work);
         }
         // What the store has a part in is only as good as what is known of the store.
@@ -434,15 +473,23 @@ struct Known<'k> {
     catalog: &'k Catalog,
     replica: &'k Replica,
     issuers: &'k Issuers,
+    passwords: &'k Passwords,
     /// CLOCK_BOOTTIME, pinned for the whole check.
     boottime: Duration,
     now: Timestamp,
     inquiry: Inquiry<'k>,
-    /// The first signature that was asked about and is not verified.
-    unverified: Cell<Option<Work>>,
+    /// The first signature or password that was asked about and is not verified.
+    undone: Cell<Option<Work>>,
 }
 
-/// What to do about signatures that are not verified yet.
+impl Known<'_> {
+    fn leave_undone(&self, work: Work) {
+        let first = self.undone.take().unwrap_or(work);
+        self.undone.set(Some(first));
+    }
+}
+
+/// What to do about signatures and passwords that are not verified yet.
 #[derive(Clone, Copy)]
 struct Inquiry<'k> {
     /// What was verified for this very check.
@@ -492,6 +539,40 @@ impl Directory for Known<'_> {
         Ok(self.replica.signer(key))
     }
 
+    fn account(&self, username: &str) -> Result<Option<Arc<Account>>, Fault> {
+        if let Some(account) = self.catalog.account(username) {
+            return Ok(Some(Arc::clone(account)));
+        }
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.account(username))
+    }
+
+    fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> password::Known {
+        let done = self.inquiry.done.iter().filter_map(|done| match done {
+            Done::Password(done) => Some(done),
+            Done::Signature(_) => None,
+        });
+        match self.passwords.ask(account, presented, done) {
+            Ok(known) => known,
+            Err(work) if self.inquiry.at_once => {
+                let done = self.passwords.run(*work);
+                self.passwords.ask(account, presented, [&done]).unwrap_or(password::Known::Wrong)
+            }
+            Err(work) => {
+                self.leave_undone(Work::Password(work));
+                password::Known::Unhashed
+            }
+        }
+    }
+
+    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
+        if self.catalog.password_stands(consumer, mark) {
+            return Ok(true);
+        }
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.password_stands(consumer, mark))
+    }
+
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {
         let loaded = match &issuer.keys {
             Keys::Read(_) | Keys::Published(_) => match self.issuers.loaded(issuer) {
@@ -511,13 +592,16 @@ impl Directory for Known<'_> {
                 }
             }
         };
-        let done = match loaded.ask(issuer, token, self.now, self.inquiry.done) {
+        let done = self.inquiry.done.iter().filter_map(|done| match done {
+            Done::Signature(done) => Some(done),
+            Done::Password(_) => None,
+        });
+        let done = match loaded.ask(issuer, token, self.now, done) {
             Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),
             Answer::Refused(refused) => return Ok(Token::Refused(refused)),
             Answer::Unverified(work) if self.inquiry.at_once => work.run(),
             Answer::Unverified(work) => {
-                let first = self.unverified.take().unwrap_or(work);
-                self.unverified.set(Some(first));
+                self.leave_undone(Work::Signature(work));
                 return Ok(Token::Unverified);
             }
         };

@@ -161,19 +161,19 @@ impl Loaded {
 
     /// What this token says, as far as that is known. `done` is what was verified for this very
     /// check, and counts like what is remembered.
-    pub fn ask(
+    pub fn ask<'d>(
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         token: &[u8],
         now: Timestamp,
-        done: &[Done],
+        done: impl IntoIterator<Item = &'d Done>,
     ) -> Answer {
         if token.len() > issuer.rules.longest {
             return Answer::Refused(Refused::TooLong);
         }
         let fingerprint = Sha256::digest(token).into();
         let is_this = |one: &&Done| one.fingerprint == fingerprint && one.issuer.name == issuer.name;
-        if let Some(done) = done.iter().find(is_this) {
+        if let Some(done) = done.into_iter().find(is_this) {
             return match &done.found {
                 Ok(claims) => Answer::Genuine(Arc::clone(claims)),
                 Err(refused) => Answer::Refused(*refused),

@@ -5,6 +5,7 @@
 //! * [`config`] — what the operator wrote.
 //! * [`store`] — where records live; [`replica`] — what this instance knows of them.
 //! * [`issuers`] — other issuers' keys, and what was verified with them.
+//! * [`passwords`] — which are taken, and whether one that is presented is right.
 //! * [`check`] — the shell of one decision; [`explain`] — the same for a request that is only described,
 //!   every step told.
 //! * [`cases`] — described requests beside a policy, and what is expected of them.
@@ -27,6 +28,7 @@ pub mod grpc;
 pub mod http;
 pub mod issue;
 pub mod issuers;
+pub mod passwords;
 pub mod reload;
 pub mod replica;
 pub mod server;

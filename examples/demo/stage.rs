@@ -68,6 +68,7 @@ impl Stage {
                 ("admin", ports.envoy_admin.to_string()),
                 ("listener", ports.envoy.to_string()),
                 ("doorward", doorward.grpc().port().to_string()),
+                ("auth", doorward.auth_address().port().to_string()),
                 ("upstream", echo.address().port().to_string()),
             ],
         )?;

@@ -134,12 +134,12 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
         checker.attempt(&request, done, |decision| matches!(decision.outcome, Outcome::Allow(_)))
     };
     let Err(work) = ask(&token, &[]) else { panic!("nobody has verified it") };
-    let done = checker.verify(work).unwrap().await.unwrap();
+    let done = checker.verify(work).unwrap().done().await.unwrap();
     assert_eq!(ask(&token, &[done]).ok(), Some(true));
     assert_eq!(ask(&token, &[]).ok(), Some(true), "it is remembered");
     // What was verified for one token says nothing of another.
     let Err(work) = ask(&mint.token(alice, &[EVERY_SERVICE]).await, &[]) else { panic!("another one") };
-    let done = checker.verify(work).unwrap().await.unwrap();
+    let done = checker.verify(work).unwrap().done().await.unwrap();
     let third = mint.token(alice, &[EVERY_SERVICE]).await;
     assert!(ask(&third, std::slice::from_ref(&done)).is_err());
 }

@@ -15,6 +15,7 @@ mod import;
 mod key;
 mod named;
 mod object;
+mod password;
 mod remote;
 mod serve;
 mod service;
@@ -182,6 +183,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Set the passwords that consumers log in with
+    #[command(subcommand)]
+    Password(password::Command),
     /// Make, list and delete the keys of the admin API
     #[command(subcommand)]
     AdminKey(admin_key::Command),
@@ -266,6 +270,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Permission(command) => named::permission(common, command)?,
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
+        Command::Password(command) => password::run(common, command)?,
         Command::AdminKey(command) => admin_key::run(common, command)?,
         Command::AdminKeyCreate(create) => admin_key::run(common, admin_key::Command::Create(create))?,
         Command::AdminKeysList => admin_key::run(common, admin_key::Command::List)?,

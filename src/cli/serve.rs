@@ -33,8 +33,9 @@ use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
 use crate::http::{explain, status};
-use crate::issue::{Attempts, Issuer, self_test};
+use crate::issue::{Attempts, Issuer, Tries, self_test};
 use crate::issuers::{Issuers, Pool};
+use crate::passwords::{self, Passwords};
 use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, OwnersOnly, Settings, serve, serve_http};
@@ -210,7 +211,9 @@ fn serve_until_told(
     ));
     issuers.follow(compiler.edition().catalog().issuers());
     let pool = signature_threads(&compiler.edition().catalog(), &config, &telemetry)?;
-    let checker = Arc::new(checker.with_issuers(Arc::clone(&issuers), pool));
+    let passwords = passwords(&config, &clock);
+    let checker = checker.with_issuers(Arc::clone(&issuers), pool).with_passwords(Arc::clone(&passwords));
+    let checker = Arc::new(checker);
     let health = Health::default();
     let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
@@ -221,8 +224,10 @@ fn serve_until_told(
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
         .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()))
-        .with_key_lives(key_lives(&config));
+        .with_key_lives(key_lives(&config))
+        .with_passwords(passwords, tries(&config));
     let issuer = Arc::new(issuer);
+    let attempts = Arc::new(Attempts::default());
     let admin = Admin {
         issuer: Arc::clone(&issuer),
         clock: clock.clone(),
@@ -233,9 +238,11 @@ fn serve_until_told(
     let auth = auth::router(Auth {
         issuer: Arc::clone(&issuer),
         catalog: compiler.catalog(),
+        clock: clock.clone(),
+        attempts: Arc::clone(&attempts),
+        jwt_lives: config.lifetimes.jwt.value.0,
         body_limit: config.limits.auth_body_bytes.value.bytes(),
     });
-    let attempts = Arc::new(Attempts::default());
     let doorkeeper = Doorkeeper::new(Arc::clone(&issuer), Arc::clone(&attempts));
 
     runtime.block_on(async {
@@ -350,6 +357,30 @@ fn signature_threads(
     let waiting = config.limits.signatures_waiting.value as usize;
     Pool::start(threads, waiting, Arc::clone(telemetry))
         .map_err(|error| Failure::Unreachable(format!("no thread for signatures can be started: {error}")))
+}
+
+/// Who hashes passwords: half of the processors, which checks can have whenever they want them.
+fn passwords(config: &Config, clock: &Clock) -> Arc<Passwords> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let limits = &config.limits;
+    let tries = passwords::Tries {
+        of_account: limits.login_failures.value,
+        of_address: limits.login_failures_of_address.value,
+    };
+    Arc::new(Passwords::new(
+        (cores / 2).max(1),
+        limits.passwords_waiting.value as usize,
+        tries,
+        clock.clone(),
+    ))
+}
+
+fn tries(config: &Config) -> Tries {
+    Tries {
+        of_account: config.limits.login_failures.value.into(),
+        of_account_a_day: config.limits.login_failures_a_day.value.into(),
+        of_address: config.limits.login_failures_of_address.value.into(),
+    }
 }
 
 /// Whether a shared store answered and keeps what we promise. One that does not answer is no reason

@@ -184,7 +184,7 @@ fn places(list: &At<Vec<At<KeyIn>>>, faults: &mut Vec<Fault>) -> Vec<domain::aut
 }
 
 /// A realm stands in a quoted string of a header, which we do not escape.
-fn check_realm(realm: &At<String>, faults: &mut Vec<Fault>) {
+pub(super) fn check_realm(realm: &At<String>, faults: &mut Vec<Fault>) {
     let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
     if realm.is_empty() || realm.len() > 256 || !realm.bytes().all(plain) {
         let message = format!(

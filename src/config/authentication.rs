@@ -9,6 +9,7 @@ use serde::de::{Deserializer, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::api_key::ApiKey;
+use super::basic::Basic;
 use super::compiled::by_id;
 use super::fault::{Fault, quoted};
 use super::headers::Headers;
@@ -50,6 +51,7 @@ pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
     Jwt(Jwt),
+    Basic(Basic),
 }
 
 /// What a policy is resolved with.
@@ -127,6 +129,7 @@ impl At<Method> {
                 domain::authentication::Method::StaticToken(options.resolve(around))
             }
             Method::Jwt(options) => domain::authentication::Method::Jwt(options.resolve(self.place, around)),
+            Method::Basic(options) => domain::authentication::Method::Basic(options.resolve(around)),
         }
     }
 }
@@ -222,9 +225,10 @@ impl JsonSchema for Method {
         let api_key = with_options("api_key", generator.subschema_for::<ApiKey>());
         let static_token = with_options("static_token", generator.subschema_for::<StaticToken>());
         let jwt = with_options("jwt", generator.subschema_for::<Jwt>());
+        let basic = with_options("basic", generator.subschema_for::<Basic>());
         schemars::json_schema!({
             "description": "One way to prove who is calling: a bare word, or a map of its options.",
-            "oneOf": [{ "enum": ["api_key", "static_token"] }, api_key, static_token, jwt],
+            "oneOf": [{ "enum": ["api_key", "static_token", "basic"] }, api_key, static_token, jwt, basic],
         })
     }
 }

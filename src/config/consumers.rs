@@ -19,6 +19,7 @@ use super::roles::{self, RolesByProject};
 use crate::domain;
 use crate::domain::consumer::Given;
 use crate::domain::headers::{LONGEST_VALUE, list_length};
+use crate::passwords::hash_refusal;
 
 /// A person, a team or a machine. Read-only in the admin API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +49,10 @@ pub struct Consumer {
     pub networks: Option<At<Networks>>,
     /// Whether its credentials are good. Default: true.
     pub enabled: bool,
+    /// The variable of the environment that holds the hash of its password: argon2id, as a PHC string
+    /// (`doorward password hash` makes one). Absent: it has none in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_from_env: Option<At<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<At<Key>>,
 }
@@ -71,6 +76,7 @@ impl Default for Consumer {
             roles: RolesByProject::new(),
             networks: None,
             enabled: true,
+            password_from_env: None,
             keys: Vec::new(),
         }
     }
@@ -85,6 +91,51 @@ impl Consumer {
                 derived("consumer-custom-id", custom_id.as_ref().map_or("", |id| id.value.as_str()))
             }
         }
+    }
+}
+
+impl Consumer {
+    /// The hash of its password, from the variable that it names.
+    pub(super) fn read_password(
+        &self,
+        variables: &HashMap<String, String>,
+    ) -> Result<Option<Arc<str>>, Fault> {
+        let Some(name) = &self.password_from_env else { return Ok(None) };
+        if self.username.is_none() {
+            let message = "`password_from_env` needs a `username` to log in with";
+            return Err(Fault::new(name.place, message));
+        }
+        let phc = match variables.get(&name.value) {
+            Some(phc) => phc.trim_end_matches(['\n', '\r']),
+            // It may be the hash itself, which is not shown.
+            None if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') => {
+                let message = "`password_from_env` takes the name of an environment variable that holds the \
+                               password's hash, never the hash itself";
+                return Err(Fault::discreet(name.place, message));
+            }
+            None => {
+                let message = format!(
+                    "the environment variable {} is not set; it must hold the password's hash",
+                    quoted(name)
+                );
+                return Err(Fault::new(name.place, message));
+            }
+        };
+        match hash_refusal(phc) {
+            None => Ok(Some(phc.into())),
+            Some(why) => Err(Fault::new(name.place, format!("the variable {}: it {why}", quoted(name)))),
+        }
+    }
+
+    /// Its password as the catalog has it.
+    pub(super) fn account(&self, phc: &str) -> Option<domain::password::Account> {
+        Some(domain::password::Account {
+            id: derived("password", &self.id().to_string()),
+            consumer: self.id(),
+            username: self.username.as_ref()?.value.clone(),
+            hash: domain::password::Hash::new(phc),
+            enabled: true,
+        })
     }
 }
 

@@ -52,6 +52,15 @@ pub struct Limits {
     /// proxy (`client_address.trusted_proxies`), or an IPv6 network of 64 bits, has a quarter of them at most.
     /// Default: 1024.
     pub auth_connections: At<u32>,
+    /// Passwords that wait to be hashed; one more is told to come back. 1 to 1000. Default: 32.
+    pub passwords_waiting: At<u32>,
+    /// Failed logins of an account within 15 minutes, after which no more are looked at. 1 to 1000. Default: 10.
+    pub login_failures: At<u32>,
+    /// The same within a day. 1 to 10000. Default: 100.
+    pub login_failures_a_day: At<u32>,
+    /// Failed logins from an address, or an IPv6 network of 64 bits, within 15 minutes. 1 to 1000000.
+    /// Default: 100.
+    pub login_failures_of_address: At<u32>,
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
@@ -80,6 +89,10 @@ impl Default for Limits {
             admin_body_bytes: At::assumed(Size::mib(1)),
             auth_body_bytes: At::assumed(Size::kib(16)),
             auth_connections: At::assumed(1_024),
+            passwords_waiting: At::assumed(32),
+            login_failures: At::assumed(10),
+            login_failures_a_day: At::assumed(100),
+            login_failures_of_address: At::assumed(100),
             audit_entries: At::assumed(100_000),
             objects: At::assumed(20_000),
             object_bytes: At::assumed(Size::kib(64)),
@@ -105,6 +118,11 @@ impl Limits {
         within("limits.admin_body_bytes", &self.admin_body_bytes, from_kib(Size::mib(64)), faults);
         within("limits.auth_body_bytes", &self.auth_body_bytes, from_kib(Size::mib(1)), faults);
         within("limits.auth_connections", &self.auth_connections, 1..=100_000, faults);
+        within("limits.passwords_waiting", &self.passwords_waiting, 1..=1_000, faults);
+        within("limits.login_failures", &self.login_failures, 1..=1_000, faults);
+        within("limits.login_failures_a_day", &self.login_failures_a_day, 1..=10_000, faults);
+        let of_address = &self.login_failures_of_address;
+        within("limits.login_failures_of_address", of_address, 1..=1_000_000, faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);

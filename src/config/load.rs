@@ -171,6 +171,7 @@ fn tree(source: &mut Source, variables: &HashMap<String, String>, flags: &[Overl
     let mut tree = Node::parse(&source.text)?;
     let mut elsewhere = Vec::new();
     tree.texts_under("from_env", &mut elsewhere);
+    tree.texts_under("password_from_env", &mut elsewhere);
     let mut overlays: Vec<Overlay> = variables
         .iter()
         .filter(|(name, _)| !elsewhere.contains(&name.as_str()))
@@ -275,8 +276,16 @@ fn read_keys(config: &mut Config, variables: &HashMap<String, String>, faults: &
     }
     let pairs: Vec<_> = keys.iter().map(|(key, text)| (*key, text)).collect();
     check_distinct(&pairs, faults);
+    let mut passwords = Vec::with_capacity(config.consumers.len());
+    for consumer in &config.consumers {
+        passwords.push(consumer.read_password(variables).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        }));
+    }
     let texts = keys.into_iter().map(|(_, text)| Arc::new(text)).collect();
     config.texts = texts;
+    config.passwords = passwords;
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 mod api_key;
 mod authentication;
+mod basic;
 mod caution;
 mod client_address;
 mod compiled;
@@ -71,6 +72,7 @@ use serde_json::{Map, Value};
 
 pub use api_key::{ApiKey, KeyIn, KeyName};
 pub use authentication::{Authentication, Method, Required};
+pub use basic::Basic;
 pub use client_address::ClientAddress;
 pub use compiled::Compiled;
 pub use consumers::Consumer;
@@ -114,6 +116,7 @@ pub use tls::{ListenTls, Tls, TlsFiles};
 pub use versions::Version;
 
 use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::password::{Hash, Mark};
 use crate::domain::secret::Secret;
 use crate::domain::verdict;
 use crate::domain::verifier::{Peppers, Verifier};
@@ -175,6 +178,9 @@ pub struct Config {
     /// The texts of the consumers' keys, in the order of the file.
     #[serde(skip)]
     texts: Vec<Arc<Secret>>,
+    /// The consumers' passwords, one for each consumer in the order of the file; none where nobody needs them.
+    #[serde(skip)]
+    passwords: Vec<Option<Arc<str>>>,
     /// What the issuers' `jwks_file`s hold; none where nobody needs them.
     #[serde(skip)]
     key_files: BTreeMap<String, issuers::KeyFile>,
@@ -235,6 +241,7 @@ impl Default for Config {
             consumers: Vec::new(),
             folder: PathBuf::new(),
             texts: Vec::new(),
+            passwords: Vec::new(),
             key_files: BTreeMap::new(),
             source: Arc::default(),
             stored_deployments: Vec::new(),
@@ -307,7 +314,7 @@ impl Config {
     pub fn digest(&self, peppers: &Peppers) -> u64 {
         let mut but = vec!["log"];
         but.extend(SETTLED);
-        digest::digest(self.settings(), &but, &self.verifiers(peppers))
+        digest::digest(self.settings(), &but, &self.verifiers(peppers), &self.marks())
     }
 
     /// The settings that `other` has differently and that only a start can put in force.
@@ -329,6 +336,11 @@ impl Config {
             // A struct whose keys are all text becomes a map.
             other => unreachable!("settings are a map: {other:?}"),
         }
+    }
+
+    /// What tells the consumers' passwords from others.
+    fn marks(&self) -> Vec<Option<Mark>> {
+        self.passwords.iter().map(|phc| phc.as_ref().map(|phc| Hash::new(phc).mark())).collect()
     }
 
     /// Of each key its verifier under the primary pepper.

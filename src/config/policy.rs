@@ -201,8 +201,15 @@ fn consumers(config: &Config, around: &mut Surroundings<'_>, parts: &mut Parts) 
     let Surroundings { names, faults, warnings, .. } = around;
     let mut keys = Vec::new();
     let mut key_ids = Directory::new("key", "keys");
-    for consumer in &config.consumers {
+    for (index, consumer) in config.consumers.iter().enumerate() {
         let resolved = consumer.resolve(names, faults, warnings);
+        let phc = config.passwords.get(index).and_then(Option::as_ref);
+        if let Some(account) = phc.and_then(|phc| consumer.account(phc)) {
+            parts.accounts.insert(account.username.clone(), Arc::new(account));
+        }
+        if let Some(email) = &consumer.email {
+            parts.emails.insert(email.value.clone(), resolved.id);
+        }
         for key in &consumer.keys {
             // Derived ids are the same where the texts are, which is told in better words.
             if key.id.is_some() {

@@ -50,6 +50,7 @@ pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
     Jwt(Jwt),
+    Basic(Basic),
 }
 
 impl Method {
@@ -59,6 +60,7 @@ impl Method {
             Self::ApiKey(_) => "api_key",
             Self::StaticToken(_) => "static_token",
             Self::Jwt(_) => "jwt",
+            Self::Basic(_) => "basic",
         }
     }
 }
@@ -68,6 +70,13 @@ impl Method {
 pub struct StaticToken {
     /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
     pub headers: Vec<String>,
+}
+
+/// A name with a password, as RFC 7617 has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basic {
+    /// The `realm` of the challenge, which always has one.
+    pub realm: String,
 }
 
 /// A signed token of one issuer.

@@ -13,7 +13,7 @@ pub struct Credentials<'a> {
     pub token: &'a [u8],
 }
 
-/// What a request presents as `Authorization: Bearer`.
+/// What a request presents as `Authorization: Bearer`; or as `Basic`, for whoever asks for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bearer<'a> {
     /// No such header, or one of another scheme: nothing was presented to whom asks for a bearer.
@@ -21,7 +21,7 @@ pub enum Bearer<'a> {
     /// The scheme without a token, or with what is no token: proves nothing.
     Malformed,
     Token(&'a [u8]),
-    /// A bearer beside other credentials, in lines of their own or joined by a comma, as Envoy
+    /// One beside other credentials, in lines of their own or joined by a comma, as Envoy
     /// joins them. No token holds a comma.
     Duplicate,
 }
@@ -37,19 +37,35 @@ pub fn parse(value: &[u8]) -> Option<Credentials<'_>> {
 
 /// The bearer token in the value of one header line.
 pub fn bearer(value: &[u8]) -> Bearer<'_> {
+    of_scheme(value, BEARER)
+}
+
+/// The bearer token of a request, whether its header lines are separate or joined.
+pub fn find_bearer<'a>(request: &Request<'a>) -> Bearer<'a> {
+    find(request, BEARER)
+}
+
+/// The name and password of RFC 7617, still encoded, by the same rules.
+pub fn find_basic<'a>(request: &Request<'a>) -> Bearer<'a> {
+    find(request, BASIC)
+}
+
+const BEARER: &[u8] = b"bearer";
+const BASIC: &[u8] = b"basic";
+
+fn of_scheme<'a>(value: &'a [u8], scheme: &[u8]) -> Bearer<'a> {
     if memchr(b',', value).is_some() {
-        let one_is_ours = value.split(|&byte| byte == b',').any(names_bearer);
+        let one_is_ours = value.split(|&byte| byte == b',').any(|one| names(one, scheme));
         return if one_is_ours { Bearer::Duplicate } else { Bearer::Absent };
     }
-    if !names_bearer(value) {
+    if !names(value, scheme) {
         return Bearer::Absent;
     }
     parse(value).map_or(Bearer::Malformed, |credentials| Bearer::Token(credentials.token))
 }
 
-/// The bearer token of a request, whether its header lines are separate or joined.
-pub fn find_bearer<'a>(request: &Request<'a>) -> Bearer<'a> {
-    let mut lines = request.headers.named(b"authorization").map(bearer);
+fn find<'a>(request: &Request<'a>, scheme: &[u8]) -> Bearer<'a> {
+    let mut lines = request.headers.named(b"authorization").map(|line| of_scheme(line, scheme));
     let Some(first) = lines.next() else { return Bearer::Absent };
     let mut others = lines.peekable();
     if others.peek().is_none() {
@@ -59,8 +75,8 @@ pub fn find_bearer<'a>(request: &Request<'a>) -> Bearer<'a> {
     if one_is_ours { Bearer::Duplicate } else { Bearer::Absent }
 }
 
-fn names_bearer(value: &[u8]) -> bool {
-    split_scheme(value.trim_ascii_start()).0.eq_ignore_ascii_case(b"bearer")
+fn names(value: &[u8], scheme: &[u8]) -> bool {
+    split_scheme(value.trim_ascii_start()).0.eq_ignore_ascii_case(scheme)
 }
 
 fn split_scheme(value: &[u8]) -> (&[u8], &[u8]) {
@@ -143,6 +159,17 @@ mod tests {
         check(&["Bearer 1,"],                   Bearer::Duplicate);
         check(&["Basic YTpi,\tbearer 1"],       Bearer::Duplicate);
         check(&["Basic YTpi", "Digest a=1"],    Bearer::Absent);
+    }
+
+    #[test]
+    fn a_name_with_a_password_is_read_by_the_same_rules() {
+        let check = |lines: &[&str], expected| assert_eq!(find_basic(&request(lines)), expected, "{lines:?}");
+        check(&["Basic YTpi"], Bearer::Token(b"YTpi"));
+        check(&["bASIC YTpi"], Bearer::Token(b"YTpi"));
+        check(&["Basic"], Bearer::Malformed);
+        check(&["Bearer YTpi"], Bearer::Absent);
+        check(&["Basic YTpi", "Basic YTpi"], Bearer::Duplicate);
+        check(&["Basic YTpi,Bearer x"], Bearer::Duplicate);
     }
 
     #[test]

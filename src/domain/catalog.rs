@@ -16,6 +16,7 @@ use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
 use super::headers::{self, IdentityHeaders, Shapes};
 use super::issuer::Issuer;
 use super::key::KeyFacts;
+use super::password::{Account, Mark};
 use super::permission::Permission;
 use super::role::{Project, Roles};
 use super::verifier::Verifier;
@@ -30,6 +31,10 @@ pub struct Parts {
     pub permissions: Vec<Permission>,
     /// The consumers that the file declares, by id.
     pub consumers: HashMap<ConsumerId, Arc<Consumer>>,
+    /// Their passwords, by the names that they log in with.
+    pub accounts: HashMap<String, Arc<Account>>,
+    /// Whose an address of theirs is.
+    pub emails: HashMap<String, ConsumerId>,
     /// The keys that the file declares, by verifier (under each pepper of the ring the primary's).
     pub keys: HashMap<Verifier, KeyFacts>,
     /// The same by themselves, also where nobody has read their texts.
@@ -52,6 +57,8 @@ pub struct Catalog {
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     by_username: HashMap<String, ConsumerId>,
     by_custom_id: HashMap<String, ConsumerId>,
+    accounts: HashMap<String, Arc<Account>>,
+    emails: HashMap<String, ConsumerId>,
     keys: HashMap<Verifier, KeyFacts>,
     declared_keys: Vec<KeyFacts>,
     headers: IdentityHeaders,
@@ -98,6 +105,8 @@ impl Catalog {
             services,
             permissions,
             consumers,
+            accounts,
+            emails,
             keys,
             declared_keys,
             headers,
@@ -119,6 +128,8 @@ impl Catalog {
             services,
             permissions,
             consumers,
+            accounts,
+            emails,
             keys,
             declared_keys,
             headers,
@@ -201,6 +212,23 @@ impl Catalog {
 
     pub fn headers(&self) -> &IdentityHeaders {
         &self.headers
+    }
+
+    /// The account that the file declares under this name.
+    pub fn account(&self, username: &str) -> Option<&Arc<Account>> {
+        self.accounts.get(username)
+    }
+
+    /// Whether the file's password of a consumer is the one with this mark.
+    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
+        let username = self.consumers.get(&consumer).and_then(|consumer| consumer.username.as_ref());
+        let account = username.and_then(|username| self.accounts.get(&**username));
+        account.is_some_and(|account| account.consumer == consumer && account.hash.mark() == mark)
+    }
+
+    /// Whose this address is, of those whom the file declares.
+    pub fn consumer_with_email(&self, email: &str) -> Option<ConsumerId> {
+        self.emails.get(email).copied()
     }
 
     pub fn header_shapes(&self) -> Shapes {

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use smallvec::{SmallVec, smallvec};
 
-use super::authentication::{ApiKey, Jwt, KeyName, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Basic, Jwt, KeyName, Method, Place, StaticToken};
 use super::authorization::{self, Bearer};
 use super::denial::Denial;
 use super::request::{Body, HeaderValue, Request};
@@ -96,6 +98,7 @@ impl Method {
             Self::ApiKey(api_key) => api_key.present(request, query, witness),
             Self::StaticToken(static_token) => static_token.present(request, witness),
             Self::Jwt(jwt) => jwt.present(request, query, witness),
+            Self::Basic(_) => present_basic(request, witness),
         }
     }
 
@@ -112,8 +115,22 @@ impl Method {
             Self::StaticToken(_) | Self::Jwt(_) => {
                 smallvec![Challenge { scheme: "Bearer", realm: None, error }]
             }
+            Self::Basic(Basic { realm }) => {
+                smallvec![Challenge { scheme: "Basic", realm: Some(realm), error: None }]
+            }
         }
     }
+}
+
+fn present_basic<'a>(request: &Request<'a>, witness: &mut impl Witness) -> Presented<'a> {
+    let presented = basic(request);
+    witness.saw(|| Step::Looked {
+        method: "basic",
+        name: "Authorization: Basic".to_owned(),
+        place: Place::Header.name(),
+        found: presented.name(),
+    });
+    presented
 }
 
 impl StaticToken {
@@ -307,6 +324,17 @@ pub(super) fn bearer_jwt<'a>(request: &Request<'a>) -> Presented<'a> {
         Bearer::Duplicate => Presented::Duplicate,
         Bearer::Token(token) if has_form_of_jwt(token) => Presented::Key(Cow::Borrowed(token)),
         Bearer::Token(_) | Bearer::Absent | Bearer::Malformed => Presented::Nothing,
+    }
+}
+
+/// The name and the password in `Authorization: Basic <…>`, decoded: `alice:secret`. What cannot be decoded
+/// is presented all the same, and proves nothing.
+pub(super) fn basic<'a>(request: &Request<'a>) -> Presented<'a> {
+    match authorization::find_basic(request) {
+        Bearer::Duplicate => Presented::Duplicate,
+        Bearer::Token(token) => Presented::Key(Cow::Owned(STANDARD.decode(token).unwrap_or_default())),
+        Bearer::Malformed => Presented::Key(Cow::Borrowed(b"")),
+        Bearer::Absent => Presented::Nothing,
     }
 }
 

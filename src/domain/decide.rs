@@ -1,6 +1,7 @@
 //! The decision: the order of the doors is the order of the lines.
 
 mod authorize;
+mod basic;
 mod find;
 mod prove;
 mod token;
@@ -17,6 +18,7 @@ use super::denial::Denial;
 use super::deployment::{Deployment, Policy};
 use super::issuer::{Issuer, Signer};
 use super::key::KeyFacts;
+use super::password::{Account, Known, Login, Mark};
 use super::principal::{CredentialName, Principal};
 use super::request::Request;
 use super::step::{Outcome, Step, Unwatched, Witness};
@@ -50,6 +52,24 @@ pub trait Directory {
 
     /// By which credential the consumer signs whose tokens have this `iss`, under the same condition.
     fn signer(&self, key: &str) -> Result<Option<Arc<Signer>>, Fault>;
+
+    /// The account of this name, under the same condition.
+    fn account(&self, username: &str) -> Result<Option<Arc<Account>>, Fault> {
+        let _ = username;
+        Ok(None)
+    }
+
+    /// What is known of a password that somebody presents from there, whether or not there is an account.
+    fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> Known {
+        let _ = (account, presented);
+        Known::Wrong
+    }
+
+    /// Whether the password with this mark is still one of the consumer's, under the same condition.
+    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
+        let _ = (consumer, mark);
+        Ok(false)
+    }
 
     /// What is known of a token of this issuer. A [`Fault`] where its keys are not known.
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault>;

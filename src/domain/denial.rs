@@ -35,6 +35,8 @@ pub enum Denial {
     Internal { why: &'static str },
     /// More checks are under way than `limits.checks_in_flight`.
     Overloaded,
+    /// Too many wrong passwords by this name or from this address.
+    Throttled,
     /// The asker's deadline was over before the check had arrived whole.
     Deadline,
 }
@@ -69,6 +71,8 @@ pub enum Unproven {
     /// A static token that was made for another service.
     OtherService,
     ConsumerDisabled,
+    /// A token that was made at a login, by a password that is not there any more.
+    PasswordChanged,
     /// A JWT that is not to be believed.
     Token(Refused),
 }
@@ -107,6 +111,7 @@ impl Denial {
             Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
             Self::Internal { .. }          => (500, "internal",             "An unexpected error occurred"),
             Self::Overloaded               => (503, "overloaded",           "Too many requests are being checked"),
+            Self::Throttled                => (429, "throttled",            "Too many wrong passwords; try again later"),
             Self::Deadline                 => (503, "deadline",             "The request could not be checked in time"),
         };
         let (title, grpc_status) = face(status);
@@ -130,6 +135,7 @@ impl Denial {
             | Self::DeploymentDisabled
             | Self::CheckTooLarge
             | Self::Overloaded
+            | Self::Throttled
             | Self::Deadline => None,
         }
     }
@@ -161,6 +167,7 @@ impl Unproven {
             Self::ConsumerUnknown => "consumer_unknown",
             Self::OtherService => "other_service",
             Self::ConsumerDisabled => "consumer_disabled",
+            Self::PasswordChanged => "password_changed",
             Self::Token(refused) => refused.name(),
         }
     }
@@ -196,6 +203,7 @@ mod tests {
             Unproven::ConsumerUnknown,
             Unproven::OtherService,
             Unproven::ConsumerDisabled,
+            Unproven::PasswordChanged,
             Unproven::Token(Refused::Signature),
         ]
         .map(|why| Denial::InvalidCredential { why }.notice());

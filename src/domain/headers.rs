@@ -151,6 +151,10 @@ pub fn mutate<'a>(
                     cookies.extend(jwt.cookies.iter().map(String::as_str));
                 }
                 Method::Jwt(_) => {}
+                Method::Basic(_) if credential::basic(request) != Presented::Nothing => {
+                    mutations.remove.push(Cow::Borrowed("authorization"));
+                }
+                Method::Basic(_) => {}
             }
         }
         hide_cookies(&mut mutations, request, &cookies);

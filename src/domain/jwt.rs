@@ -15,8 +15,8 @@ mod members;
 use serde_json::{Map, Value};
 
 pub use self::algorithm::Algorithm;
-pub use self::claims::Claims;
 use self::claims::{ACCESS_TOKEN, issuer};
+pub use self::claims::{Claims, PASSWORD};
 use self::compact::{Compact, Header};
 pub use self::keys::{KeySet, NoKeySet, PublicKey};
 

@@ -19,6 +19,7 @@ pub mod issuer;
 pub mod jwt;
 pub mod key;
 pub mod network;
+pub mod password;
 pub mod path;
 pub mod permission;
 pub mod principal;

@@ -34,7 +34,8 @@ pub type Told = Vec<(String, Vec<String>)>;
 pub enum CredentialName {
     /// Of a record of ours.
     Id(Uuid),
-    /// What a token says of itself: the subject of another issuer's, the id of ours.
+    /// What a token says of itself: the subject of another issuer's, the id of ours. Or the name that a
+    /// password belongs to.
     Token(Arc<str>),
 }
 

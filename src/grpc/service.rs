@@ -24,7 +24,7 @@ use super::health::Health;
 use super::render::{last_resort, render};
 use super::reply::Reply;
 use super::view;
-use crate::check::{Checker, Decision, Done, MOST_SIGNATURES, Waiting, Work};
+use crate::check::{Checker, Decision, Done, MOST_WORK, Waiting, Work};
 use crate::domain::denial::Denial;
 use crate::domain::request;
 
@@ -45,7 +45,8 @@ pub trait Decide: Send + Sync + 'static {
 
     /// See [`Checker::verify`].
     fn verify(&self, work: Work) -> Option<Waiting> {
-        Some(work.done_already())
+        let _ = work;
+        None
     }
 
     /// See [`Checker::refuse`].
@@ -232,19 +233,19 @@ impl<D: Decide> Wire<D> {
         })
     }
 
-    /// The same where a signature has to be verified: waits for it, and decides anew. The only thing
+    /// The same where a signature or a password has to be verified: waits for it, and decides anew. The only thing
     /// besides its own message that a check waits for, and whatever goes wrong with it is a denial.
     async fn decide_verified(&self, message: &[u8], work: Work, allowed: Duration) -> Bytes {
         let (mut work, mut done) = (work, Vec::new());
         let deciding = async {
             loop {
                 let waiting = self.decide.verify(work).ok_or(Denial::Overloaded)?;
-                let verified = waiting.await;
-                done.push(verified.map_err(|_| Denial::Internal { why: "a panic while verifying" })?);
+                // Nothing comes of it after a panic, or where it was not its turn in time.
+                done.push(waiting.done().await.ok_or(Denial::Overloaded)?);
                 work = match self.decide(message, &done) {
                     Ok(answer) => return Ok(answer),
-                    Err(_) if done.len() >= MOST_SIGNATURES => {
-                        return Err(Denial::Internal { why: "a check that asks for too many signatures" });
+                    Err(_) if done.len() >= MOST_WORK => {
+                        return Err(Denial::Internal { why: "a check that asks for too much work" });
                     }
                     Err(more) => more,
                 };

@@ -1,5 +1,7 @@
 //! What the admin API says when it does not do what was asked: Kong's shapes.
 
+use std::time::Duration;
+
 use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -45,6 +47,14 @@ pub enum Problem {
     /// The door does not know whether a key still counts.
     Blind,
     Refused(Refusal),
+    /// A login that is none, or a token that does not say who asks; nobody learns why.
+    NotLoggedIn,
+    /// Nobody has shown a token.
+    NoToken,
+    /// Logins that failed too often: not before so long.
+    TooOften(Duration),
+    /// What only its maker knows whether it still counts cannot be known now.
+    Unknown,
     Internal,
 }
 
@@ -84,16 +94,21 @@ impl IntoResponse for Problem {
         let challenge = match &self {
             Self::Unauthenticated => Some(r#"Bearer realm="doorward-admin""#),
             Self::Unauthorized => Some(r#"Bearer realm="doorward-admin", error="invalid_token""#),
+            Self::NotLoggedIn | Self::NoToken => Some(r#"Bearer realm="doorward""#),
             _ => None,
         };
-        let retry = matches!(self, Self::Throttled | Self::Blind);
+        let retry = match &self {
+            Self::Throttled | Self::Blind | Self::Unknown | Self::Refused(Refusal::Busy) => Some(1),
+            Self::TooOften(left) => Some(left.as_secs().max(1)),
+            _ => None,
+        };
         let (status, body) = self.face();
         let mut response = (status, axum::Json(&body)).into_response();
         if let Some(challenge) = challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if retry {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = retry {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Said { code, body });
         response
@@ -149,6 +164,19 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "whether your key still counts is not known at this moment; try again" }),
             ),
+            Self::NotLoggedIn => (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" })),
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                json!({ "message": "a token is needed: `Authorization: Bearer …`, from a login" }),
+            ),
+            Self::TooOften(_) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                json!({ "message": "too many logins have failed; try again later" }),
+            ),
+            Self::Unknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({ "message": "who may log in is not known at this moment; try again" }),
+            ),
             Self::Refused(refusal) => refused(&refusal),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
@@ -173,10 +201,12 @@ impl Problem {
             Self::Body(..) => "invalid_body",
             Self::Path => "invalid_path",
             Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
-            Self::Unauthenticated => "missing_credential",
-            Self::Unauthorized => "invalid_credential",
+            Self::Unauthenticated | Self::NoToken => "missing_credential",
+            Self::Unauthorized | Self::NotLoggedIn => "invalid_credential",
             Self::Forbidden | Self::Refused(Refusal::Forbidden) => "permission_denied",
-            Self::Throttled => "throttled",
+            Self::Throttled | Self::TooOften(_) => "throttled",
+            Self::Refused(Refusal::Busy) => "overloaded",
+            Self::Unknown => "unavailable",
             Self::Refused(Refusal::Stale) => "stale",
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",
             Self::Refused(Refusal::NoConsumer { .. }) => "unknown_reference",
@@ -250,6 +280,7 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
         | Refusal::InUse { .. }
         | Refusal::Contradiction(_)
         | Refusal::Full { .. } => (StatusCode::CONFLICT, json!({ "message": message })),
+        Refusal::Busy => (StatusCode::SERVICE_UNAVAILABLE, json!({ "message": message })),
         Refusal::Invalid { field, why } => schema_violation(field, why),
         Refusal::Faulty(wrong) => schema_violations(wrong),
         Refusal::Store(StoreError::Unavailable(why) | StoreError::Foreign(why)) => {

@@ -57,12 +57,10 @@ impl Issuer {
     pub async fn known_consumer(&self, text: &[u8]) -> Result<Option<Caller>, Unknowing> {
         let id = match self.whose(text, ADMIN_AUDIENCE).await {
             Ok(id) => id,
-            Err(NotProven::Refused(_) | NotProven::Unread(_)) => return Ok(None),
+            Err(NotProven::Refused(_) | NotProven::Ended | NotProven::Unread(_)) => return Ok(None),
             Err(NotProven::Unknown(_)) => return Err(Unknowing),
         };
-        let declared = self.catalog.load().consumers().get(&id).cloned();
-        let stored = || self.replica.as_ref().and_then(|replica| replica.consumer(id));
-        let consumer = declared.or_else(stored).filter(|consumer| consumer.enabled);
+        let consumer = self.known(id).filter(|consumer| consumer.enabled);
         Ok(consumer.map(|consumer| Caller::Consumer { id, groups: consumer.given.groups.clone() }))
     }
 

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned};
-use super::password::Password;
 use super::{By, Done, Issuer, Refusal, Seen, check_tags, id_of};
 use crate::domain::consumer::ConsumerId;
+use crate::passwords::Password;
 use crate::store::StoreError;
 use crate::store::record::BasicRecord;
 
@@ -27,7 +27,7 @@ pub struct BasicChange {
     pub enabled: Option<bool>,
 }
 
-const USERNAME: &str = "basic.username";
+pub(super) const USERNAME: &str = "basic.username";
 
 /// Bytes.
 const LONGEST_USERNAME: usize = 256;
@@ -77,15 +77,9 @@ impl Issuer {
         let owner = self.owner(consumer).await?;
         check_username(&new.username)?;
         let tags = check_tags(&new.tags)?;
-        let record = BasicRecord {
-            id: new.id.unwrap_or_else(Uuid::new_v4),
-            consumer: owner.id(),
-            username: new.username,
-            password: self.hashing.hash(new.password).await?,
-            tags,
-            enabled: true,
-            created_at: self.clock.now(),
-        };
+        let hash = self.hashed(new.password).await?;
+        let blank = BasicRecord::new(owner.id(), new.username, hash, self.clock.now());
+        let record = BasicRecord { id: new.id.unwrap_or(blank.id), tags, ..blank };
         self.make_credential(by, owner, record).await
     }
 
@@ -102,7 +96,7 @@ impl Issuer {
         let tags = change.tags.as_deref().map(check_tags).transpose()?;
         let password = match change.password {
             None => None,
-            Some(password) => Some(self.hashing.hash(password).await?),
+            Some(password) => Some(self.hashed(password).await?),
         };
         self.alter_credential(by, id, |it: BasicRecord| {
             Ok(BasicRecord {

@@ -474,10 +474,11 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::catalog::{Catalog, Parts};
+    use crate::domain::time::Timestamp;
     use crate::issue::NewKey;
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Beat, Changes, Epoch, Head, Instance, Record, Store, Uses};
+    use crate::store::{Batch, Beat, Changes, Count, Counted, Epoch, Head, Instance, Record, Store, Uses};
 
     fn by() -> By {
         By::doorward()
@@ -558,6 +559,10 @@ mod tests {
 
         async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
             self.store.uses(keys).await
+        }
+
+        async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
+            self.store.count(counts, now).await
         }
 
         fn pushed(&self) -> watch::Receiver<u64> {

@@ -1,13 +1,15 @@
 //! JWTs of our own: made for a consumer, and taken back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::signing_keys::{absent, jwks, open, token_id};
-use super::{Issuer, Refusal};
-use crate::domain::consumer::ConsumerId;
+use super::{Issuer, LoggedIn, Refusal};
+use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::jwt::{self, Refused, Rules};
+use crate::domain::password::Mark;
 use crate::domain::time::Timestamp;
 use crate::domain::verdict::Fault;
 use crate::replica::SigningKeys;
@@ -25,6 +27,9 @@ pub struct Minted {
 #[derive(Debug)]
 pub enum NotProven {
     Refused(Refused),
+    /// Genuine, and yet over: the password was changed, or the consumer is gone or switched off. Or it is
+    /// not one that this asks for.
+    Ended,
     /// Whether it is good cannot be known: for `unavailable`.
     Unknown(Fault),
     /// The store cannot be asked.
@@ -45,6 +50,31 @@ impl Issuer {
         audiences: &[String],
         lifetime: Duration,
     ) -> Result<Minted, Refusal> {
+        self.mint_with(consumer, audiences, lifetime, None).await
+    }
+
+    /// The same for who has just logged in: it is over with the password.
+    ///
+    /// # Errors
+    ///
+    /// As for [`mint`](Self::mint).
+    pub async fn mint_at_login(
+        &self,
+        login: &LoggedIn,
+        audiences: &[String],
+        lifetime: Duration,
+    ) -> Result<Minted, Refusal> {
+        let mark = login.account.hash.mark();
+        self.mint_with(login.consumer.id, audiences, lifetime, Some(mark)).await
+    }
+
+    async fn mint_with(
+        &self,
+        consumer: ConsumerId,
+        audiences: &[String],
+        lifetime: Duration,
+        password: Option<Mark>,
+    ) -> Result<Minted, Refusal> {
         let issuer = self.public_url()?;
         let keys = self.signing_keys().await?.ok_or_else(absent)?;
         let key = open(&self.ring, &keys.record.primary)?;
@@ -52,7 +82,7 @@ impl Issuer {
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let expires_at = Timestamp::from_unix(now.saturating_add(lifetime));
         let id = token_id();
-        let claims = json!({
+        let mut claims = json!({
             "iss": issuer,
             "sub": consumer.to_string(),
             "aud": audiences,
@@ -60,6 +90,9 @@ impl Issuer {
             "iat": now,
             "jti": id,
         });
+        if let Some(mark) = password {
+            claims[jwt::PASSWORD] = mark.to_string().into();
+        }
         let unavailable = |_| {
             let why = "the system gives no random bytes; nothing is signed without them";
             Refusal::Store(crate::store::StoreError::Unavailable(why.into()))
@@ -74,6 +107,23 @@ impl Issuer {
     ///
     /// [`NotProven`].
     pub async fn whose(&self, token: &[u8], audience: &str) -> Result<ConsumerId, NotProven> {
+        self.genuine(token, audience).await.map(|(id, _)| id)
+    }
+
+    /// Who has logged in, by the token that was made for it: not by one that some other credential has
+    /// bought. The password still stands, and the consumer is there and enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`NotProven`].
+    pub async fn user(&self, token: &[u8]) -> Result<Arc<Consumer>, NotProven> {
+        let (id, by_login) = self.genuine(token, jwt::EVERY_SERVICE).await?;
+        let consumer = self.known(id).filter(|consumer| consumer.enabled && by_login);
+        consumer.ok_or(NotProven::Ended)
+    }
+
+    /// Whose it is, and whether it was made at a login.
+    async fn genuine(&self, token: &[u8], audience: &str) -> Result<(ConsumerId, bool), NotProven> {
         if let Some(replica) = &self.replica {
             replica.trust(self.clock.boottime()).map_err(NotProven::Unknown)?;
         }
@@ -86,7 +136,17 @@ impl Issuer {
         if claims.audiences != [audience] {
             return Err(NotProven::Refused(Refused::Audience));
         }
-        claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))
+        let id = claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))?;
+        let password = claims.password();
+        match password {
+            Some(mark) if !mark.is_some_and(|mark| self.password_stands(id, mark)) => Err(NotProven::Ended),
+            Some(_) | None => Ok((id, password.is_some())),
+        }
+    }
+
+    fn password_stands(&self, id: ConsumerId, mark: Mark) -> bool {
+        let stored = || self.replica.as_ref().is_some_and(|replica| replica.password_stands(id, mark));
+        self.catalog.load().password_stands(id, mark) || stored()
     }
 
     /// The JWK Set (RFC 7517) that anyone verifies our tokens with.
@@ -112,10 +172,10 @@ impl Issuer {
     }
 
     /// Those of the replica where there is one.
-    async fn signing_keys(&self) -> Result<Option<std::sync::Arc<SigningKeys>>, Refusal> {
+    async fn signing_keys(&self) -> Result<Option<Arc<SigningKeys>>, Refusal> {
         match &self.replica {
             Some(replica) => Ok(replica.signing_keys()),
-            None => Ok(self.stored_signing_keys().await?.map(|(_, keys)| std::sync::Arc::new(keys.into()))),
+            None => Ok(self.stored_signing_keys().await?.map(|(_, keys)| Arc::new(keys.into()))),
         }
     }
 

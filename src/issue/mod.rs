@@ -14,6 +14,7 @@ mod jws;
 mod jwt;
 mod jwt_credentials;
 mod keys;
+mod login;
 mod memberships;
 mod objects;
 mod owned;
@@ -44,12 +45,11 @@ pub use self::jws::{Broken, SigningKey, self_test};
 pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
+pub use self::login::{Declined, LoggedIn, Login, LoginName, Tries};
 pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{
     InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,
 };
-use self::password::Hashing;
-pub use self::password::Password;
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
 use crate::clock::Clock;
@@ -57,6 +57,8 @@ use crate::compile::Compiler;
 use crate::config::Wrong;
 use crate::domain::catalog::Catalog;
 use crate::domain::rights::{Access, Asked, Caller, decide};
+pub use crate::passwords::Password;
+use crate::passwords::Passwords;
 use crate::replica::Replica;
 use crate::store::record::OwnerRecord;
 use crate::store::ring::Ring;
@@ -83,7 +85,8 @@ pub struct Issuer {
     /// The `iss` of our JWTs; `None`: there are none.
     public_url: Option<String>,
     key_lives: KeyLives,
-    hashing: Hashing,
+    passwords: Arc<Passwords>,
+    tries: Tries,
 }
 
 /// What is to be set: `None` is left as it is, `Some(None)` is taken away.
@@ -146,6 +149,9 @@ pub enum Refusal {
     /// Its caller wanted to change it as it was, and it is no longer so.
     #[error("it was changed since, or is not there; read it again, and send its new `ETag` in `If-Match`")]
     Stale,
+    /// Too many passwords wait to be hashed.
+    #[error("too many passwords are being hashed; try again")]
+    Busy,
     #[error(transparent)]
     Store(StoreError),
 }
@@ -183,7 +189,8 @@ impl Issuer {
             allow_weak: false,
             public_url: None,
             key_lives: KeyLives::default(),
-            hashing: Hashing::default(),
+            passwords: Arc::default(),
+            tries: Tries::default(),
         }
     }
 
@@ -208,6 +215,11 @@ impl Issuer {
 
     pub fn with_key_lives(self, key_lives: KeyLives) -> Self {
         Self { key_lives, ..self }
+    }
+
+    /// Who hashes, and how often a login may be tried.
+    pub fn with_passwords(self, passwords: Arc<Passwords>, tries: Tries) -> Self {
+        Self { passwords, tries, ..self }
     }
 
     /// Whose chains of the audit log are written, and how many entries each of them keeps.
@@ -352,5 +364,23 @@ impl Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::catalog::Parts;
+    use crate::store::memory::Memory;
+
+    /// On a store of its own, with nothing in the file.
+    pub(super) fn issuer() -> Issuer {
+        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), catalog)
     }
 }

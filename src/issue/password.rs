@@ -1,97 +1,89 @@
-//! Passwords: hashed with argon2id, a few at a time, on threads that may be busy for a while.
+//! Passwords of consumers: set, and hashed on their way to the store.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
-use tokio::sync::Semaphore;
+use std::sync::Arc;
 
-use super::Refusal;
-use crate::domain::secret::Secret;
-use crate::store::StoreError;
+use super::basics::USERNAME;
+use super::consumers::Owner;
+use super::{By, Done, Issuer, Refusal};
+use crate::domain::password::Account;
+use crate::passwords::{Password, hash_refusal, rules};
+use crate::store::record::BasicRecord;
 
-/// A password as it is given.
-pub enum Password {
-    Text(Secret),
-    /// Its hash, made elsewhere: argon2id as a PHC string.
-    Hashed(String),
-}
-
-/// Where passwords are hashed. A hash takes 19 MiB and some 30 ms of a core: half of the cores do it,
-/// so that the rest of the admin API goes on, and nobody fills the memory.
-pub(super) struct Hashing {
-    permits: Semaphore,
-}
-
-/// Bytes. bcrypt's users know worse limits; what is longer is a file that somebody took for one.
-const LONGEST: usize = 1_024;
-
-/// OWASP's least: KiB of memory, passes, lanes.
-const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
-
-/// What a hash from elsewhere may cost: less can be guessed, more would keep a core busy for too long.
-const MEMORY: std::ops::RangeInclusive<u32> = 7 * 1024..=256 * 1024;
-const PASSES: std::ops::RangeInclusive<u32> = 1..=16;
-const LANES: std::ops::RangeInclusive<u32> = 1..=16;
-
-impl Default for Hashing {
-    fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Semaphore::new((cores / 2).max(1)) }
+impl Issuer {
+    /// Gives a consumer a password: a name with a password that is the consumer's own name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] where it is short or one that is guessed first, and where the consumer has no
+    /// username; [`Refusal::OwnedByFile`]; [`Refusal::Taken`] where another's credential has the name.
+    pub async fn set_password(
+        &self,
+        by: &By,
+        consumer: &str,
+        password: Password,
+    ) -> Result<Done<BasicRecord>, Refusal> {
+        let owner = self.owner(consumer).await?;
+        let username = match owner {
+            Owner::Declared(_) => {
+                self.declared_consumer(consumer).and_then(|it| it.username.as_deref().map(str::to_owned))
+            }
+            Owner::Stored(_) => self.consumer(consumer).await?.username.clone(),
+        };
+        let nameless = || Refusal::Invalid {
+            field: "username",
+            why: "is what one logs in with, and this consumer has none; give it one".into(),
+        };
+        let username = username.ok_or_else(nameless)?;
+        if self.catalog.load().account(&username).is_some() {
+            return Err(Refusal::OwnedByFile { what: "the password of", name: username });
+        }
+        if let Password::Text(text) = &password
+            && let Some(why) = rules::refusal(text.expose(), &username)
+        {
+            return Err(Refusal::Invalid { field: "password", why });
+        }
+        let hash = self.hashed(password).await?;
+        let known = self.owner_of(USERNAME, username.as_bytes()).await?;
+        let Some(id) = known else {
+            return self
+                .make_credential(by, owner, BasicRecord::new(owner.id(), username, hash, self.clock.now()))
+                .await;
+        };
+        self.alter_credential(by, &id, |it: BasicRecord| {
+            if it.consumer != owner.id() {
+                return Err(Refusal::Taken { what: "username", name: it.username });
+            }
+            Ok(BasicRecord { password: hash.clone(), enabled: true, ..it })
+        })
+        .await
     }
-}
 
-impl Hashing {
     /// The PHC string of a password.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Invalid`] where it is empty or too long, or a hash that we do not take.
-    pub(super) async fn hash(&self, password: Password) -> Result<String, Refusal> {
+    /// [`Refusal::Invalid`] where it is empty or too long, or a hash that we do not take;
+    /// [`Refusal::Busy`].
+    pub(super) async fn hashed(&self, password: Password) -> Result<String, Refusal> {
         let text = match password {
-            Password::Hashed(phc) => return check_hash(&phc).map(|()| phc),
+            Password::Hashed(phc) => {
+                let invalid = |why| Err(Refusal::Invalid { field: "password_hash", why });
+                return hash_refusal(&phc).map_or(Ok(phc), invalid);
+            }
             Password::Text(text) => text,
         };
-        if !(1..=LONGEST).contains(&text.expose().len()) {
-            let why = format!("has {} bytes, expected 1 to {LONGEST}", text.expose().len());
+        let bytes = text.expose().len();
+        if !(1..=rules::LONGEST).contains(&bytes) {
+            let why = format!("has {bytes} bytes, expected 1 to {}", rules::LONGEST);
             return Err(Refusal::Invalid { field: "password", why });
         }
-        let busy = |why: String| Refusal::Store(StoreError::Unavailable(why));
-        let _permit = self.permits.acquire().await.map_err(|closed| busy(closed.to_string()))?;
-        let hashed = tokio::task::spawn_blocking(move || {
-            let (memory, passes, lanes) = COST;
-            let params = Params::new(memory, passes, lanes, None).expect("costs within argon2's limits");
-            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-            argon2.hash_password(text.expose().as_bytes()).map(|hash| hash.to_string())
-        });
-        let hashed = hashed.await.map_err(|panic| busy(format!("a hash was not made: {panic}")))?;
-        hashed.map_err(|error| busy(format!("a hash was not made: {error}")))
+        self.passwords.hash(text).await.map_err(|_| Refusal::Busy)
     }
-}
 
-/// Whether a hash from elsewhere can be verified, and at a cost that we take.
-fn check_hash(phc: &str) -> Result<(), Refusal> {
-    let invalid = |why: String| Refusal::Invalid { field: "password_hash", why };
-    let hash = PasswordHash::new(phc).map_err(|_| {
-        invalid("is no PHC string, which looks like `$argon2id$v=19$m=…,t=…,p=…$salt$hash`".into())
-    })?;
-    if hash.algorithm.as_str() != "argon2id" || hash.version.is_some_and(|version| version != 0x13) {
-        return Err(invalid("is not of argon2id, version 19, the only one that is taken".into()));
-    }
-    let params = Params::try_from(&hash).map_err(|error| invalid(format!("has bad parameters: {error}")))?;
-    for (name, value, range) in
-        [("m", params.m_cost(), MEMORY), ("t", params.t_cost(), PASSES), ("p", params.p_cost(), LANES)]
-    {
-        if !range.contains(&value) {
-            let (least, most) = (range.start(), range.end());
-            return Err(invalid(format!("has `{name}={value}`, expected {least} to {most}")));
-        }
-    }
-    let lengths =
-        (hash.salt.as_ref().map_or(0, |salt| salt.len()), hash.hash.as_ref().map_or(0, |hash| hash.len()));
-    match lengths {
-        (8.., 16..) => Ok(()),
-        (salt, hash) => Err(invalid(format!(
-            "has a salt of {salt} bytes and a hash of {hash}, expected at least 8 and 16"
-        ))),
+    /// The account of this name, by what this instance knows: the file's goes first.
+    pub(super) fn account(&self, username: &str) -> Option<Arc<Account>> {
+        let declared = self.catalog.load().account(username).map(Arc::clone);
+        declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.account(username)))
     }
 }
 
@@ -99,43 +91,35 @@ fn check_hash(phc: &str) -> Result<(), Refusal> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use argon2::PasswordVerifier as _;
+    use crate::issue::tests::issuer;
+    use crate::issue::{By, NewBasic, NewConsumer, Password, Refusal};
 
-    use super::*;
-
-    #[tokio::test]
-    async fn a_password_is_hashed_so_that_it_verifies_and_never_twice_the_same() {
-        let hashing = Hashing::default();
-        let hash = async || hashing.hash(Password::Text("a password".to_owned().into())).await.unwrap();
-        let (first, second) = (hash().await, hash().await);
-        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
-        assert_ne!(first, second);
-        let parsed = PasswordHash::new(&first).unwrap();
-        assert!(Argon2::default().verify_password(b"a password", &parsed).is_ok());
-        assert!(Argon2::default().verify_password(b"another", &parsed).is_err());
-        assert_eq!(hashing.hash(Password::Hashed(first.clone())).await.unwrap(), first);
+    fn text(text: &str) -> Password {
+        Password::Text(text.to_owned().into())
     }
 
     #[tokio::test]
-    async fn what_is_no_password_is_refused_without_being_repeated() {
-        let hashing = Hashing::default();
-        let salted = "c29tZXNhbHQ$aGVyZWlzYWhhc2hvZjE2Ynl0ZXM";
-        for (field, password) in [
-            ("password", Password::Text(String::new().into())),
-            ("password", Password::Text("secret".repeat(200).into())),
-            ("password_hash", Password::Hashed("secret".into())),
-            ("password_hash", Password::Hashed(format!("$argon2i$v=19$m=19456,t=2,p=1${salted}"))),
-            ("password_hash", Password::Hashed(format!("$argon2id$v=16$m=19456,t=2,p=1${salted}"))),
-            ("password_hash", Password::Hashed(format!("$argon2id$v=19$m=64,t=2,p=1${salted}"))),
-            ("password_hash", Password::Hashed(format!("$argon2id$v=19$m=4194304,t=2,p=1${salted}"))),
-            ("password_hash", Password::Hashed(format!("$argon2id$v=19$m=19456,t=99,p=1${salted}"))),
-            ("password_hash", Password::Hashed("$argon2id$v=19$m=19456,t=2,p=1".into())),
-        ] {
-            let refusal = hashing.hash(password).await.unwrap_err();
-            assert!(matches!(&refusal, Refusal::Invalid { field: it, .. } if *it == field), "{refusal}");
-            assert!(!refusal.to_string().contains("secret"), "{refusal}");
+    async fn a_password_is_set_and_set_again_under_the_consumers_name() {
+        let issuer = issuer();
+        let by = By::doorward();
+        let named = |name: &str| NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
+        let alice = issuer.create_consumer(&by, named("alice")).await.unwrap().value.id;
+        let first = issuer.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
+        assert_eq!((first.consumer, &*first.username), (alice, "alice"));
+        assert!(!first.password.contains("words"));
+        let second = issuer.set_password(&by, "alice", text("four other words of mine")).await.unwrap().value;
+        assert!(second.id == first.id && second.password != first.password);
+        // As short as it may be elsewhere, here it is a person's.
+        for bad in ["short", "alicealicealice", "passwordpassword"] {
+            let refused = issuer.set_password(&by, "alice", text(bad)).await;
+            assert!(matches!(refused, Err(Refusal::Invalid { field: "password", .. })), "{bad}");
         }
-        let good = format!("$argon2id$v=19$m=19456,t=2,p=1${salted}");
-        assert!(hashing.hash(Password::Hashed(good)).await.is_ok());
+        // Somebody else has a credential of that name.
+        issuer.create_consumer(&by, named("bob")).await.unwrap();
+        let new = NewBasic { id: None, username: "bob".into(), password: text("x"), tags: Vec::new() };
+        issuer.create_basic(&by, "alice", new).await.unwrap();
+        let refused = issuer.set_password(&by, "bob", text("four words of mine")).await;
+        assert!(matches!(refused, Err(Refusal::Taken { .. })));
+        assert!(matches!(issuer.set_password(&by, "nobody", text("x")).await, Err(Refusal::NotFound { .. })));
     }
 }

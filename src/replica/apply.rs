@@ -9,8 +9,8 @@ use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
 use crate::store::record::{
-    AdminKeyRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, ObjectRecord, SIGNING_KEYS,
-    SigningKeysRecord,
+    AdminKeyRecord, BasicRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, ObjectRecord,
+    SIGNING_KEYS, SigningKeysRecord,
 };
 use crate::store::{Change, Name, StoreError, Table};
 
@@ -24,6 +24,8 @@ pub(super) enum Fact {
     NoSigningKeys,
     AdminKey(AdminKeyRecord),
     NoAdminKey(Uuid),
+    Account(BasicRecord),
+    NoAccount(Uuid),
     Object(ObjectRecord),
     NoObject(Uuid),
     /// `None`: gone.
@@ -37,13 +39,13 @@ impl Fact {
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
         let read = match (table, name.id()) {
-            // No method asks for passwords yet.
-            (Table::Unique | Table::Owned | Table::Audit | Table::Basic, _) => return None,
+            (Table::Unique | Table::Owned | Table::Audit, _) => return None,
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
             (Table::SigningKeys, Some(id)) => Ok(signing_keys_fact(id, payload)),
             (Table::AdminKey, Some(id)) => Ok(admin_key_fact(id, payload)),
+            (Table::Basic, Some(id)) => Ok(account_fact(id, payload)),
             (Table::Object, Some(id)) if id.is_nil() => Ok(guard_fact(payload)),
             (Table::Object, Some(id)) => Ok(object_fact(id, payload)),
             (Table::Jwt, Some(id)) => Ok(jwt_fact(id, payload)),
@@ -67,7 +69,8 @@ impl Fact {
     /// Whether nothing is allowed by it.
     fn denies(&self) -> bool {
         match self {
-            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) | Self::NoSigningKeys => true,
+            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) => true,
+            Self::NoAccount(_) | Self::NoSigningKeys => true,
             // Only a catalog made of all of them says what they allow.
             Self::Object(_) | Self::NoObject(_) | Self::Guard(_) => false,
             Self::Consumer(consumer) => !consumer.enabled,
@@ -75,6 +78,7 @@ impl Fact {
             Self::NoJwt(_) => true,
             Self::Jwt(jwt) => !jwt.enabled,
             Self::AdminKey(key) => !key.enabled,
+            Self::Account(account) => !account.enabled,
             // A key that is gone from them is one that nothing verifies with.
             Self::SigningKeys(_) => true,
         }
@@ -114,6 +118,15 @@ fn admin_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>
         Some(Ok(_)) => (Fact::NoAdminKey(id), Some(misplaced(Table::AdminKey))),
         Some(Err(error)) => (Fact::NoAdminKey(id), Some(error)),
         None => (Fact::NoAdminKey(id), None),
+    }
+}
+
+fn account_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(BasicRecord::decode) {
+        Some(Ok(record)) if record.id == id => (Fact::Account(record), None),
+        Some(Ok(_)) => (Fact::NoAccount(id), Some(misplaced(Table::Basic))),
+        Some(Err(error)) => (Fact::NoAccount(id), Some(error)),
+        None => (Fact::NoAccount(id), None),
     }
 }
 
@@ -195,6 +208,8 @@ mod tests {
             Fact::NoSigningKeys => "no signing keys".to_owned(),
             Fact::AdminKey(key) => format!("admin key {}", key.id.as_u128()),
             Fact::NoAdminKey(id) => format!("no admin key {}", id.as_u128()),
+            Fact::Account(account) => format!("account {}", account.id.as_u128()),
+            Fact::NoAccount(id) => format!("no account {}", id.as_u128()),
             Fact::Object(object) => format!("object {}", object.id.as_u128()),
             Fact::NoObject(id) => format!("no object {}", id.as_u128()),
             Fact::Guard(_) => "guard".to_owned(),

@@ -41,6 +41,7 @@ use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
 use crate::domain::issuer::Signer;
 use crate::domain::key::{KeyFacts, KeyId};
+use crate::domain::password::{Account, Mark};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
 use crate::store::Epoch;
@@ -227,6 +228,16 @@ impl Replica {
     /// The admin key with this verifier, as of the lease.
     pub fn admin_key(&self, verifier: &Verifier) -> Option<Uuid> {
         self.tables.load().admin_key(verifier)
+    }
+
+    /// The account of this name, as of the lease.
+    pub fn account(&self, username: &str) -> Option<Arc<Account>> {
+        self.tables.load().account(username)
+    }
+
+    /// Whether the password with this mark is one of the consumer's, as of the lease.
+    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
+        self.tables.load().password_stands(consumer, mark)
     }
 
     /// Whether there is any admin key.

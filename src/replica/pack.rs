@@ -1,7 +1,7 @@
 //! Everything that checks need in few bytes and few pieces, from which a replica is there at once.
 //!
 //! A pack is no record: it is made from a replica and vouched for by whoever keeps it, and one that
-//! cannot be read costs a slower start. A piece is `DWP4`, a byte that says what is in it, how many
+//! cannot be read costs a slower start. A piece is `DWP5`, a byte that says what is in it, how many
 //! as 4 bytes, and these one after the other; numbers are little-endian. Pieces stand for
 //! themselves, so that each can be read on a processor of its own.
 
@@ -15,7 +15,7 @@ use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::{Consumer, Given};
 use crate::domain::time::Timestamp;
 use crate::store::record::{
-    AdminKeyRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
+    AdminKeyRecord, BasicRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
     SigningKeysRecord,
 };
 
@@ -30,7 +30,7 @@ pub(super) enum Unreadable {
     Record,
 }
 
-const MAGIC: &[u8; 4] = b"DWP4";
+const MAGIC: &[u8; 4] = b"DWP5";
 const HEADER: usize = 9;
 const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
@@ -38,6 +38,7 @@ const ADMIN_KEYS: u8 = 3;
 const SIGNING_KEYS: u8 = 4;
 const OBJECTS: u8 = 5;
 const GUARD: u8 = 6;
+const ACCOUNTS: u8 = 7;
 const JWTS: u8 = 10;
 
 /// A piece is finished when it has so many bytes.
@@ -62,6 +63,12 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
     let mut piece = Piece::new(ADMIN_KEYS);
     tables.for_each_admin_key(|key| {
         piece.record(&key.encode());
+        piece.finish_if_full(&mut pieces);
+    });
+    piece.finish(&mut pieces);
+    let mut piece = Piece::new(ACCOUNTS);
+    tables.for_each_account(|account| {
+        piece.record(&BasicRecord::from(account).encode());
         piece.finish_if_full(&mut pieces);
     });
     piece.finish(&mut pieces);
@@ -145,6 +152,11 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
             for _ in 0..count {
                 let record = AdminKeyRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
                 tables.put_admin_key(record);
+            }
+        }
+        ACCOUNTS => {
+            for _ in 0..count {
+                tables.put_account(BasicRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
             }
         }
         OBJECTS => {

@@ -1,5 +1,6 @@
 //! The records that checks need, by what checks know them by.
 
+mod accounts;
 mod admin_keys;
 mod consumers;
 mod keys;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
+use self::accounts::Accounts;
 use self::admin_keys::AdminKeys;
 use self::consumers::Consumers;
 pub(super) use self::keys::Key;
@@ -33,8 +35,9 @@ use super::apply::Fact;
 use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId, Given};
 use crate::domain::key::KeyFacts;
+use crate::domain::password::{Account, Mark};
 use crate::domain::verifier::Verifier;
-use crate::store::record::{AdminKeyRecord, GuardRecord, ObjectRecord, SigningKeysRecord};
+use crate::store::record::{AdminKeyRecord, BasicRecord, GuardRecord, ObjectRecord, SigningKeysRecord};
 
 /// All that checks ask for. One writer changes it, anybody reads.
 #[derive(Default)]
@@ -46,6 +49,7 @@ pub(super) struct Tables {
     names: Names,
     signing_keys: ArcSwapOption<SigningKeys>,
     admin_keys: AdminKeys,
+    accounts: Accounts,
     objects: Objects,
     signers: Signers,
 }
@@ -92,6 +96,8 @@ impl Tables {
             Fact::NoSigningKeys => self.signing_keys.store(None),
             Fact::AdminKey(record) => self.put_admin_key(record),
             Fact::NoAdminKey(id) => self.admin_keys.remove(&id),
+            Fact::Account(record) => self.put_account(record),
+            Fact::NoAccount(id) => self.accounts.remove(&id),
             Fact::Object(record) => self.objects.put(record),
             Fact::NoObject(id) => self.objects.remove(&id),
             Fact::Guard(guard) => self.objects.guard(guard),
@@ -140,6 +146,22 @@ impl Tables {
 
     pub(super) fn for_each_admin_key(&self, each: impl FnMut(&AdminKeyRecord)) {
         self.admin_keys.for_each(each);
+    }
+
+    pub(super) fn account(&self, username: &str) -> Option<Arc<Account>> {
+        self.accounts.get(username)
+    }
+
+    pub(super) fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
+        self.accounts.stands(consumer, mark)
+    }
+
+    pub(super) fn put_account(&self, record: BasicRecord) {
+        self.accounts.put(record.into());
+    }
+
+    pub(super) fn for_each_account(&self, each: impl FnMut(&Account)) {
+        self.accounts.for_each(each);
     }
 
     pub(super) fn put_object(&self, record: ObjectRecord) {

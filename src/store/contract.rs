@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -56,6 +57,7 @@ holds_for_each!([
     instances_are_who_sent_heartbeats,
     uses_of_keys_are_summed_up_and_the_latest_stands,
     uses_of_a_key_go_with_it,
+    counters_add_up_for_everybody_and_end_by_themselves,
 ]);
 
 // An open file loses no changes, so redb has no other terms.
@@ -111,6 +113,34 @@ async fn uses_of_a_key_go_with_it(open: Open) {
     store.note_uses(&[used]).await.unwrap();
     store.write(put(Table::Key, 1, b"key")).await.unwrap();
     assert_eq!(store.uses(&[used.key]).await.unwrap(), []);
+}
+
+async fn counters_add_up_for_everybody_and_end_by_themselves(open: Open) {
+    let subject = open(100);
+    let store = &*subject.store;
+    let stood = store.heartbeat(beat()).await.unwrap();
+    let at = |seconds: i64| Timestamp::from_unix(1_800_000_000 + seconds);
+    let count = |name: u8, add| Count { name: [name; 16], add, lives: Duration::from_secs(900) };
+    let counted = |total, left| Counted { total, left: Duration::from_secs(left) };
+    assert_eq!(store.count(&[], at(0)).await.unwrap(), []);
+    assert_eq!(store.count(&[count(1, 1), count(2, 1)], at(0)).await.unwrap(), [counted(1, 900); 2]);
+    assert_eq!(
+        store.count(&[count(1, 1), count(2, 0), count(3, 0)], at(10)).await.unwrap(),
+        [counted(2, 890), counted(1, 890), counted(0, 900)]
+    );
+    for _ in 0..20 {
+        store.count(&[count(4, 1)], at(10)).await.unwrap();
+    }
+    assert_eq!(store.count(&[count(4, 0)], at(10)).await.unwrap(), [counted(20, 900)]);
+    // Never below nothing, and what comes to nothing begins anew.
+    assert_eq!(store.count(&[count(2, -5)], at(20)).await.unwrap()[0].total, 0);
+    assert_eq!(store.count(&[count(2, 1)], at(30)).await.unwrap(), [counted(1, 900)]);
+    // Over at its end, and not a second before.
+    assert_eq!(store.count(&[count(1, 1)], at(899)).await.unwrap(), [counted(3, 1)]);
+    assert_eq!(store.count(&[count(1, 1)], at(900)).await.unwrap(), [counted(1, 900)]);
+    // What somebody counted whose clock is far ahead.
+    assert_eq!(store.count(&[count(1, 1)], at(-5_000)).await.unwrap(), [counted(1, 900)]);
+    assert_eq!(store.heartbeat(beat()).await.unwrap(), stood, "no change comes of it");
 }
 
 async fn put_record_is_read_with_its_revision(open: Open) {

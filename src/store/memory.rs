@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -11,9 +12,10 @@ use uuid::Uuid;
 use super::changes::{self, History};
 use super::roster::Roster;
 use super::{
-    Batch, Beat, Change, Changes, Effect, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError,
-    Table, Uses,
+    Batch, Beat, Change, Changes, Count, Counted, Effect, Epoch, Head, Instance, Mark, Name, Record, Store,
+    StoreError, Table, Uses, counted,
 };
+use crate::domain::time::Timestamp;
 
 /// Records in memory.
 pub struct Memory {
@@ -30,6 +32,8 @@ struct State {
     records: BTreeMap<(Table, Name), Record>,
     /// How often keys were used, and when last.
     uses: HashMap<Uuid, (u64, i64)>,
+    /// Totals and ends.
+    counters: HashMap<[u8; 16], (u64, i64)>,
     log: VecDeque<Change>,
     /// Of the change that the log begins after.
     mark_before: Mark,
@@ -51,6 +55,7 @@ impl Memory {
             history,
             records: BTreeMap::new(),
             uses: HashMap::new(),
+            counters: HashMap::new(),
             log: VecDeque::new(),
             mark_before: Mark::NONE,
             terms: Vec::new(),
@@ -195,6 +200,20 @@ impl Store for Memory {
         let state = self.state();
         let known = keys.iter().filter_map(|key| Some((*key, *state.uses.get(key)?)));
         Ok(known.map(|(key, (count, last))| Uses { key, count, last }).collect())
+    }
+
+    async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
+        let mut state = self.state();
+        let now = now.unix();
+        let mut one = |Count { name, add, lives }: &Count| {
+            let (total, ends) = counted(state.counters.get(name).copied(), *add, now, *lives);
+            match total {
+                0 => drop(state.counters.remove(name)),
+                total => drop(state.counters.insert(*name, (total, ends))),
+            }
+            Counted { total, left: Duration::from_secs(ends.abs_diff(now)) }
+        };
+        Ok(counts.iter().map(&mut one).collect())
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

@@ -27,6 +27,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::domain::time::Timestamp;
+
 /// A place in the history of one store.
 ///
 /// `number` counts changes; `term` rises where history was rewritten (a restored backup), so that
@@ -186,6 +188,33 @@ pub struct Uses {
     pub last: i64,
 }
 
+/// What is added to a counter that ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// A digest: no user's text.
+    pub name: [u8; 16],
+    /// Below 0: takes away, but never more than there is.
+    pub add: i64,
+    /// How long it counts from when it is more than 0, in whole seconds.
+    pub lives: Duration,
+}
+
+/// What a counter came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub total: u64,
+    /// Until it begins anew.
+    pub left: Duration,
+}
+
+/// Total and end of a counter to which something is added. Times in seconds.
+fn counted(known: Option<(u64, i64)>, add: i64, now: i64, lives: Duration) -> (u64, i64) {
+    let last = now.saturating_add(i64::try_from(lives.as_secs().max(1)).unwrap_or(i64::MAX));
+    // One that ends later than a new one was counted by another clock.
+    let (total, ends) = known.filter(|(_, ends)| now < *ends && *ends <= last).unwrap_or((0, last));
+    (total.saturating_add_signed(add), ends)
+}
+
 /// Durable records.
 #[tonic::async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -265,6 +294,10 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of the use of these keys; those that were never used are left out.
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
 
+    /// Adds to counters that all instances share, each by itself, and says what they come to at `now`.
+    /// Beside the records, like the uses of keys; a crash may lose the last of it.
+    async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError>;
+
     /// The number of the newest change this store has heard of; only makes following sooner.
     fn pushed(&self) -> watch::Receiver<u64>;
 }
@@ -321,8 +354,8 @@ impl Table {
     pub const COUNT: usize = Self::ALL.len();
 
     /// What is looked up in memory: a replica holds all of these.
-    pub const REPLICATED: [Self; 6] =
-        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Object, Self::Jwt];
+    pub const REPLICATED: [Self; 7] =
+        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Basic, Self::Jwt, Self::Object];
 
     /// As stores call it. Stored: never rename.
     pub(crate) fn word(self) -> &'static str {

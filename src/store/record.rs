@@ -21,6 +21,7 @@ use crate::domain::consumer::{Consumer, ConsumerId, Given};
 use crate::domain::deployment::Opens;
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::network::{NetworkSet, Networks};
+use crate::domain::password::{self, Account};
 use crate::domain::permission::PermissionId;
 use crate::domain::role::RoleGrant;
 use crate::domain::time::Timestamp;
@@ -306,7 +307,36 @@ impl From<KeyRecord> for KeyFacts {
     }
 }
 
+impl From<BasicRecord> for Account {
+    fn from(record: BasicRecord) -> Self {
+        let hash = password::Hash::new(&record.password);
+        let BasicRecord { id, consumer, username, enabled, .. } = record;
+        Self { id, consumer, username, hash, enabled }
+    }
+}
+
+/// Without what checks do not need.
+impl From<&Account> for BasicRecord {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id,
+            consumer: account.consumer,
+            username: account.username.clone(),
+            password: account.hash.phc().to_owned(),
+            tags: Vec::new(),
+            enabled: account.enabled,
+            created_at: Timestamp::from_unix(0),
+        }
+    }
+}
+
 impl BasicRecord {
+    /// A new one.
+    pub fn new(consumer: ConsumerId, username: String, password: String, created_at: Timestamp) -> Self {
+        let (id, tags) = (Uuid::new_v4(), Vec::new());
+        Self { id, consumer, username, password, tags, enabled: true, created_at }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         proto::Basic {
             id: bytes_of(&self.id),

@@ -4,6 +4,7 @@
 //! wholly before it is opened ([`verify`]), and every value once more when it is read.
 
 mod copies;
+mod counters;
 mod error;
 mod fence;
 mod file;
@@ -38,9 +39,10 @@ use super::changes::{self, History};
 use super::ring::{Ring, RingError};
 use super::roster::Roster;
 use super::{
-    Batch, Beat, Change, Changes, Epoch, Head, Instance, Mark, Name, Record, Store, StoreError, Table, Uses,
-    codec, log,
+    Batch, Beat, Change, Changes, Count, Counted, Epoch, Head, Instance, Mark, Name, Record, Store,
+    StoreError, Table, Uses, codec, log,
 };
+use crate::domain::time::Timestamp;
 
 /// An open store. Dropping it waits until what was asked is written, and closes the file.
 pub struct RedbStore {
@@ -116,6 +118,7 @@ impl RedbStore {
             counts: verified.meta.counts,
             kept,
             pause: writer::Pause::default(),
+            sweep_above: 0,
         };
         let (asks, asked) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(asked));
@@ -172,7 +175,10 @@ impl RedbStore {
         .map_err(unavailable)
     }
 
-    async fn ask(&self, ask: impl FnOnce(writer::Answer) -> Ask) -> Result<Epoch, StoreError> {
+    async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Ask,
+    ) -> Result<T, StoreError> {
         let gone = || {
             self.shared.writable.send_replace(false);
             StoreError::Unavailable("the writer has stopped; restart Doorward".into())
@@ -363,6 +369,11 @@ impl Store for RedbStore {
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         let keys = keys.to_vec();
         self.reading(move |transaction, _| uses::read(transaction, &keys).map_err(unreadable)).await
+    }
+
+    async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
+        let counts = counts.to_vec();
+        self.ask(|answer| Ask::Count(counts, now, answer)).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

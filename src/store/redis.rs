@@ -9,6 +9,7 @@ pub mod acl;
 mod beats;
 mod cluster;
 mod connection;
+mod counters;
 mod deadline;
 mod group;
 mod keys;
@@ -50,8 +51,10 @@ pub use self::settings::{Address, Password, RedisSettings, Target, Timeouts, Tls
 use self::writer::{Ask, QUEUE, Writer};
 use super::ring::Ring;
 use super::{
-    Batch, Beat, Changes, Epoch, Head, Instance, Name, Record, Store, StoreError, Table, Uses, changes,
+    Batch, Beat, Changes, Count, Counted, Epoch, Head, Instance, Name, Record, Store, StoreError, Table,
+    Uses, changes,
 };
+use crate::domain::time::Timestamp;
 
 /// A store in Redis, connected or not.
 pub struct RedisStore {
@@ -174,6 +177,10 @@ impl Store for RedisStore {
 
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         uses::read(&self.reads, keys).await
+    }
+
+    async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
+        counters::count(&self.reads, counts, now).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

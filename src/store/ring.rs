@@ -39,6 +39,8 @@ pub enum Use {
     Audit,
     /// The seal of what an instance keeps on disk of what it knows.
     Snapshot,
+    /// The names of counters.
+    Counter,
 }
 
 /// Why there is no ring. Never shows a secret's bytes.
@@ -283,6 +285,7 @@ impl Use {
             Self::Fingerprint => b"doorward fingerprint",
             Self::Audit => b"doorward audit",
             Self::Snapshot => b"doorward snapshot",
+            Self::Counter => b"doorward counter",
         }
     }
 }
@@ -418,7 +421,7 @@ mod tests {
     #[test]
     fn every_use_has_a_key_of_its_own() {
         let ring = ring(&format!("1 {A}"));
-        let uses = [Use::Verifier, Use::RecordMac, Use::Seal, Use::Fingerprint, Use::Audit];
+        let uses = [Use::Verifier, Use::RecordMac, Use::Seal, Use::Fingerprint, Use::Audit, Use::Counter];
         let keys: std::collections::HashSet<[u8; 32]> =
             uses.iter().map(|purpose| *ring.derive(1, *purpose).unwrap()).collect();
         assert_eq!(keys.len(), uses.len());

@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("domain", &[]),
-    ("config", &["domain"]),
+    ("config", &["domain", "passwords"]),
+    ("passwords", &["clock", "domain"]),
     ("telemetry", &["clock", "domain"]),
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
     ("compile", &["config", "domain", "replica", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
     ("issuers", &["clock", "domain", "telemetry"]),
-    ("check", &["clock", "domain", "issuers", "replica", "telemetry"]),
+    ("check", &["clock", "domain", "issuers", "passwords", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
-    ("issue", &["clock", "compile", "config", "domain", "replica", "store", "telemetry"]),
+    ("issue", &["clock", "compile", "config", "domain", "passwords", "replica", "store", "telemetry"]),
     ("grpc", &["check", "clock", "domain", "telemetry"]),
     ("http", &["check", "clock", "compile", "config", "domain", "explain", "issue", "store", "telemetry"]),
     ("reload", &EVERYBODY),
@@ -26,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 17] = [
+const EVERYBODY: [&str; 18] = [
     "cases",
     "check",
     "cli",
@@ -39,6 +40,7 @@ const EVERYBODY: [&str; 17] = [
     "http",
     "issue",
     "issuers",
+    "passwords",
     "reload",
     "replica",
     "server",

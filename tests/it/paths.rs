@@ -70,7 +70,7 @@ fn no_spelling_of_a_protected_path_passes_as_public() {
             }
         });
         let folder = tempfile::tempdir().unwrap();
-        let hardened = start_hardened(folder.path(), world.doorward.grpc(), world.echo.address());
+        let hardened = start_hardened(folder.path(), &world.doorward, world.echo.address());
         let listeners = Paths::ALL
             .map(|paths| format!("{paths:?}"))
             .map(|name| (world.envoy.listener(&name), name))

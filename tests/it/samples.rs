@@ -29,6 +29,7 @@ fn the_demos_envoy_asks_doorward() {
             ("admin", "0".to_owned()),
             ("listener", "0".to_owned()),
             ("doorward", doorward.grpc().port().to_string()),
+            ("auth", doorward.auth_address().port().to_string()),
             ("upstream", echo.address().port().to_string()),
         ],
     );
@@ -38,6 +39,12 @@ fn the_demos_envoy_asks_doorward() {
     };
     assert_eq!(status("/orders", &[("apikey", ALICE)]), 200);
     assert_eq!(status("/orders", &[]), 401);
+    // Whoever has no credential yet gets to the login, and to no more.
+    let login = request("POST", "/api/auth/access-token", &[], br#"{"username": "nobody", "password": "x"}"#);
+    let refused = send(envoy.listener("main"), &login).unwrap();
+    assert_eq!((refused.status, refused.code().as_str()), (401, "invalid_credential"));
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer realm=\"doorward\""));
+    assert_eq!(status("/api/authority", &[]), 404, "no service there, and nothing of Doorward's");
     drop(doorward);
     assert_eq!(status("/orders", &[("apikey", ALICE)]), 503);
 }
@@ -47,7 +54,7 @@ fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let echo = Echo::start(0).unwrap();
     let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
-    let envoy = start_hardened(folder.path(), doorward.grpc(), echo.address());
+    let envoy = start_hardened(folder.path(), &doorward, echo.address());
     let get = |target: &str, headers: &[(&str, &str)]| {
         send(envoy.listener("main"), &request("GET", target, headers, b"")).unwrap()
     };

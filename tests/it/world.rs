@@ -52,6 +52,21 @@ impl World {
         Self { envoy, doorward, echo, _folder: folder }
     }
 
+    /// The same with more variables of the environment.
+    #[track_caller]
+    pub(crate) fn with_environment(config: &str, variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let echo = Echo::start(0).unwrap();
+        let mut setup = setup(&folder.path().join("doorward"));
+        for (name, value) in variables {
+            setup = setup.with(name, value);
+        }
+        setup.write(config).unwrap();
+        let doorward = started(&setup);
+        let envoy = start_envoy(folder.path(), &Wiring::new(echo.address(), &[doorward.grpc()]));
+        Self { envoy, doorward, echo, _folder: folder }
+    }
+
     /// The policy of a file of cases behind an Envoy wired as `change` says.
     #[track_caller]
     pub(crate) fn of(suite: &Suite, change: impl FnOnce(&mut Wiring)) -> Self {
@@ -134,7 +149,7 @@ pub(crate) fn start_envoy(folder: &Path, wiring: &Wiring) -> Envoy {
 
 /// `envoy/hardened.yaml` as it stands, but for addresses; Doorward is healthy in its eyes.
 #[track_caller]
-pub(crate) fn start_hardened(folder: &Path, doorward: SocketAddr, upstream: SocketAddr) -> Envoy {
+pub(crate) fn start_hardened(folder: &Path, doorward: &Doorward, upstream: SocketAddr) -> Envoy {
     let local = "127.0.0.1".to_owned();
     let config = fill(
         HARDENED,
@@ -143,7 +158,8 @@ pub(crate) fn start_hardened(folder: &Path, doorward: SocketAddr, upstream: Sock
             ("listener_host", local.clone()),
             ("listener", "0".to_owned()),
             ("doorward_host", local.clone()),
-            ("doorward", doorward.port().to_string()),
+            ("doorward", doorward.grpc().port().to_string()),
+            ("auth", doorward.auth_address().port().to_string()),
             ("upstream_host", local),
             ("upstream", upstream.port().to_string()),
         ],

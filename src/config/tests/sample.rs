@@ -104,7 +104,7 @@ fn the_schema_knows_every_key_of_the_sample() {
         ("listen: {tls: {admin_socket: {certificate: a, key: b}}}", "/listen/tls/admin_socket"),
         ("listen: {tls: {grpc: {certificate: a}}}", "/listen/tls/grpc"),
         ("services: [{name: a}]", "/services/0"),
-        ("services: [{name: a, authentication: {any: [basic]}}]", "/services/0/authentication"),
+        ("services: [{name: a, authentication: {any: [basik]}}]", "/services/0/authentication"),
         ("services: [{name: a, authentication: {any: [], all: []}}]", "/services/0/authentication"),
         (
             "services: [{name: a, authentication: {any: [static_token, static_tokn]}}]",

@@ -68,7 +68,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     pub(super) fn applies(&self, method: &Method) -> bool {
         match method {
             Method::ApiKey(api_key) => api_key.preflight || self.request.method != b"OPTIONS",
-            Method::StaticToken(_) | Method::Jwt(_) => true,
+            Method::StaticToken(_) | Method::Jwt(_) | Method::Basic(_) => true,
         }
     }
 
@@ -104,6 +104,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         self.trail.method = Some(name);
         let proof = match method {
             Method::Jwt(jwt) => self.prove_token(jwt, &text),
+            Method::Basic(_) => self.prove_basic(&text),
             Method::ApiKey(_) | Method::StaticToken(_) => self.prove_key(method, &text),
         };
         let outcome = match &proof {
@@ -180,6 +181,6 @@ fn hold(key: &KeyFacts, consumer: &Consumer, now: Timestamp) -> Result<(), Denia
     Err(invalid(shut))
 }
 
-fn invalid(why: Unproven) -> Denial {
+pub(super) fn invalid(why: Unproven) -> Denial {
     Denial::InvalidCredential { why }
 }

@@ -97,6 +97,15 @@ impl<W: Witness> Case<'_, '_, '_, W> {
             return Err(invalid(Unproven::OtherService).into());
         }
         let id = claims.subject.parse().map_err(|_| refused(Refused::Subject))?;
+        if let Some(mark) = claims.password() {
+            let stands = match mark {
+                Some(mark) => self.world.directory.password_stands(id, mark)?,
+                None => false,
+            };
+            if !stands {
+                return Err(invalid(Unproven::PasswordChanged).into());
+            }
+        }
         Ok(self.world.directory.consumer(id)?.ok_or(invalid(Unproven::ConsumerUnknown))?)
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Map, Number, Value};
 
 use super::compact::Header;
 use super::{Algorithm, Audiences, Refused, Rules, Whose};
+use crate::domain::password::Mark;
 use crate::domain::time::Timestamp;
 
 /// What a genuine token says. It is a fact about the token: whether it is good at a moment, and for
@@ -128,7 +129,16 @@ impl Claims {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.members.get(first)?, |value, name| value.get(name))
     }
+
+    /// Of a token of ours: the mark of the password at whose login it was made. `Some(None)`: what stands
+    /// there is none.
+    pub fn password(&self) -> Option<Option<Mark>> {
+        self.members.get(PASSWORD).map(|mark| mark.as_str().and_then(Mark::parse))
+    }
 }
+
+/// The claim that binds a token of ours to a password: changed, it is over with the token.
+pub const PASSWORD: &str = "pwd";
 
 /// Exactly one string.
 pub(super) fn issuer(members: &Map<String, Value>) -> Result<&str, Refused> {

@@ -21,6 +21,7 @@ mod networks;
 mod objects;
 mod openapi;
 mod page;
+mod password;
 mod shape;
 mod signing_keys;
 mod status;
@@ -126,6 +127,7 @@ fn kong() -> Desk<Admin> {
             Everything,
             routes!(acls::show_acl_of, acls::put_acl_of, acls::patch_acl_of, acls::delete_acl_of),
         )
+        .route(Everything, routes!(password::set_password))
         .route(Everything, routes!(basics::list_basics, basics::create_basic))
         .route(
             Everything,

@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::LengthLimitError;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, error};
 
 use super::Auth;
+use crate::domain::authorization;
 use crate::domain::client::{TrustedProxies, client};
 use crate::domain::request::{Header, Request as Described};
 use crate::http::Peer;
@@ -111,6 +112,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Self>().cloned().ok_or(Problem::Internal)
+    }
+}
+
+/// The token in `Authorization: Bearer <token>`, of which there is one; an extractor for handlers.
+pub(super) struct Bearer(pub(super) Vec<u8>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let lines = parts.headers.get_all(AUTHORIZATION).into_iter();
+        let lines = lines.map(|value| Header { name: b"authorization", value: value.as_bytes() });
+        let described = Described { headers: lines.collect(), ..Described::default() };
+        match authorization::find_bearer(&described) {
+            authorization::Bearer::Token(token) => Ok(Self(token.to_vec())),
+            authorization::Bearer::Absent => Err(Problem::NoToken),
+            authorization::Bearer::Malformed | authorization::Bearer::Duplicate => Err(Problem::NotLoggedIn),
+        }
     }
 }
 

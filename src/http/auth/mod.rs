@@ -3,19 +3,23 @@
 //! A file for each document or family of paths, with its routes; `door` stands in front of all of them.
 
 mod door;
+mod kala;
 mod key_set;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 
+use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
 use crate::http::problem::Problem;
-use crate::issue::Issuer;
+use crate::issue::{Attempts, Issuer};
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -23,6 +27,11 @@ pub struct Auth {
     pub issuer: Arc<Issuer>,
     /// Says whose word about a client's address is taken.
     pub catalog: Arc<ArcSwap<Catalog>>,
+    pub clock: Clock,
+    /// Where logins are noted that were not looked at.
+    pub attempts: Arc<Attempts>,
+    /// How long JWTs live.
+    pub jwt_lives: Duration,
     /// Bytes.
     pub body_limit: usize,
 }
@@ -33,6 +42,7 @@ pub struct Auth {
 /// [`Peer`]: crate::http::Peer
 pub fn router(auth: Auth) -> Router {
     Router::new()
+        .merge(kala::routes())
         .merge(key_set::routes())
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)

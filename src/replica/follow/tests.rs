@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::verifier::Verifier;
 use crate::store::memory::Memory;
 use crate::store::record::KeyRecord;
-use crate::store::{Effect, Epoch, Expect, Instance, Name, Record, Step, Table, Uses};
+use crate::store::{Count, Counted, Effect, Epoch, Expect, Instance, Name, Record, Step, Table, Uses};
 
 const BOUND: Duration = Duration::from_secs(10);
 const PACE: Pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
@@ -114,6 +114,10 @@ impl Store for Fickle {
 
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         self.inner.load_full().uses(keys).await
+    }
+
+    async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
+        self.inner.load_full().count(counts, now).await
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

@@ -22,6 +22,9 @@ pub(super) const META_NAME: &str = "doorward";
 pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
 /// How often keys were used and when last, by their ids. Nothing is decided by it, so it is not sealed.
 pub(super) const USES: TableDefinition<'static, &'static [u8], (u64, i64)> = TableDefinition::new("uses");
+/// Counters that end by themselves: what they come to, and when they end.
+pub(super) const COUNTERS: TableDefinition<'static, &'static [u8], (u64, i64)> =
+    TableDefinition::new("counters");
 
 pub(super) fn records(table: Table) -> Records {
     TableDefinition::new(table.word())

@@ -12,21 +12,25 @@ use super::error::Fault;
 use super::fence::Fenced;
 use super::layout::{self, LOG, META, META_NAME, Meta, USES};
 use super::shared::Shared;
-use super::{uses, verify};
+use super::{counters, uses, verify};
+use crate::domain::time::Timestamp;
 use crate::store::changes::{self, History};
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Epoch, Mark, Name, Step, StoreError, Table, Uses};
+use crate::store::{Batch, Count, Counted, Effect, Epoch, Mark, Name, Step, StoreError, Table, Uses};
 use crate::store::{codec, log};
 
 /// What the writer is asked.
 pub(super) enum Ask {
     Write(Batch, Answer),
     Uses(Vec<Uses>, Answer),
+    Count(Vec<Count>, Timestamp, CountAnswer),
     /// To see whether a disk that refused takes writes again.
     Probe,
 }
 
 pub(super) type Answer = oneshot::Sender<Result<Epoch, StoreError>>;
+
+pub(super) type CountAnswer = oneshot::Sender<Result<Vec<Counted>, StoreError>>;
 
 /// How many may wait for the writer.
 pub(super) const QUEUE: usize = 1_024;
@@ -46,6 +50,8 @@ pub(super) struct Writer {
     /// How many changes the log keeps.
     pub(super) kept: u64,
     pub(super) pause: Pause,
+    /// With more counters than that, those that have ended are thrown out.
+    pub(super) sweep_above: u64,
 }
 
 /// How many probes are let pass between two tries: 0, 1, 3, 7 and so on, for a try reads the
@@ -81,6 +87,7 @@ impl Writer {
                     writers.push(answer);
                 }
                 Ask::Uses(uses, answer) => self.note_uses(&uses, answer),
+                Ask::Count(counts, now, answer) => self.count(&counts, now, answer),
                 Ask::Probe => probe = true,
             }
         }
@@ -108,6 +115,16 @@ impl Writer {
             Ok(writer.history.epoch())
         });
         let _ = answer.send(noted.map_err(StoreError::Unavailable));
+    }
+
+    fn count(&mut self, counts: &[Count], now: Timestamp, answer: CountAnswer) {
+        let counted = self.written(|writer, database| {
+            let transaction = begin(database)?;
+            let counted = counters::count(&transaction, counts, now, &mut writer.sweep_above)?;
+            transaction.commit()?;
+            Ok(counted)
+        });
+        let _ = answer.send(counted.map_err(StoreError::Unavailable));
     }
 
     /// Writes what is there already, if a disk that refused has been left alone for long enough.

@@ -20,6 +20,10 @@ pub(super) const PACK: &str = "doorward:{doorward}:pack";
 /// Hashes: how often each key was used, and when last.
 pub(super) const USES: &str = "doorward:{doorward}:uses";
 pub(super) const LAST_USES: &str = "doorward:{doorward}:uses:last";
+/// A string: what a counter comes to, and when it ends.
+pub(super) fn counter(name: &[u8; 16]) -> String {
+    format!("doorward:{{doorward}}:c:{:032x}", u128::from_be_bytes(*name))
+}
 /// A channel: the number of each newest change.
 pub(super) const CHANNEL: &str = "doorward:{doorward}:epoch";
 

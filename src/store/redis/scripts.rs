@@ -16,13 +16,14 @@ pub(super) enum Script {
     Instances,
     Pack,
     Uses,
+    Counters,
 }
 
 /// The digests that Redis gave the scripts, by their order in [`Script::ALL`].
 pub(super) struct Digests(pub(super) Vec<String>);
 
 impl Script {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Open,
         Self::Replace,
         Self::Write,
@@ -31,6 +32,7 @@ impl Script {
         Self::Instances,
         Self::Pack,
         Self::Uses,
+        Self::Counters,
     ];
 
     pub(super) fn source(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Script {
             Self::Instances => include_str!("scripts/instances.lua"),
             Self::Pack => include_str!("scripts/pack.lua"),
             Self::Uses => include_str!("scripts/uses.lua"),
+            Self::Counters => include_str!("scripts/counters.lua"),
         }
     }
 }

@@ -108,6 +108,7 @@ fn curl(deployment: &Deployment, key: Option<&str>) -> String {
             let text = text.unwrap_or(key);
             options = format!(" --header {}", quoted(&format!("Authorization: Bearer {text}")));
         }
+        How::Basic => options = " --user 'YOUR_NAME:YOUR_PASSWORD'".to_owned(),
         How::Cookie(name) => options = format!(" --cookie {}", quoted(&format!("{name}={key}"))),
         How::Query(name) => url = format!("{url}?{name}={key}"),
         How::Body(name) => body = format!(r#"{{{}: {}, "key": "value"}}"#, json!(name), json!(key)),
@@ -125,6 +126,8 @@ enum How<'d> {
     Open,
     /// What stands there where it is no key.
     Bearer(Option<&'static str>),
+    /// A name and a password; no key opens by it.
+    Basic,
     Header(&'d str),
     Query(&'d str),
     Cookie(&'d str),
@@ -153,6 +156,7 @@ fn how(deployment: &Deployment) -> How<'_> {
             _ => How::Bearer(None),
         },
         Some(Method::Jwt(_)) => How::Bearer(Some("YOUR_TOKEN")),
+        Some(Method::Basic(_)) => How::Basic,
         None => How::Bearer(None),
     }
 }
@@ -184,6 +188,7 @@ mod tests {
             ("{any: [{api_key: {names: [k], in: [cookie]}}]}", "--cookie 'k=dw_key_x' "),
             ("{any: [{static_token: {headers: [X-Auth-Token]}}]}", "--header 'x-auth-token: dw_key_x' "),
             ("{any: [static_token]}", "--header 'Authorization: Bearer dw_key_x' "),
+            ("{any: [basic]}", "--user 'YOUR_NAME:YOUR_PASSWORD' "),
             ("none", ""),
         ] {
             check(

@@ -1,0 +1,43 @@
+//! Who is calling by a name and a password.
+
+use std::sync::Arc;
+
+use super::prove::{Proof, invalid};
+use super::{Case, Refusal};
+use crate::domain::denial::{Denial, Unproven};
+use crate::domain::password::{Known, Login};
+use crate::domain::principal::CredentialName;
+use crate::domain::step::Witness;
+
+impl<W: Witness> Case<'_, '_, '_, W> {
+    /// Whoever shows a name that nobody has pays for a hash like everybody.
+    pub(super) fn prove_basic(&mut self, text: &[u8]) -> Result<Proof, Refusal> {
+        // What an earlier method learned says nothing of this one's name.
+        self.trail.credential = None;
+        self.trail.consumer = None;
+        let from = self.trail.client.and_then(|client| client.address);
+        let login = Login::read(text, from).ok_or(invalid(Unproven::Malformed))?;
+        let account = self.world.directory.account(login.username)?;
+        match self.world.directory.password(account.as_ref(), login) {
+            Known::Right => {}
+            Known::Wrong => return Err(invalid(Unproven::Unknown).into()),
+            Known::Throttled => return Err(Denial::Throttled.into()),
+            Known::Unhashed => {
+                return Err(Denial::Internal { why: "a password that was not hashed" }.into());
+            }
+        }
+        let account = account.ok_or(invalid(Unproven::Unknown))?;
+        let name: Arc<str> = account.username.as_str().into();
+        self.trail.credential = Some(CredentialName::Token(Arc::clone(&name)));
+        let consumer = self.world.directory.consumer(account.consumer)?;
+        let consumer = consumer.ok_or(invalid(Unproven::ConsumerUnknown))?;
+        self.trail.consumer = Some(Arc::clone(&consumer));
+        if !account.enabled {
+            return Err(invalid(Unproven::Disabled).into());
+        }
+        if !consumer.enabled {
+            return Err(invalid(Unproven::ConsumerDisabled).into());
+        }
+        Ok(Proof::by_token(consumer, name, Vec::new()))
+    }
+}

@@ -1,0 +1,218 @@
+//! Logins: who somebody is, by a name and a password.
+//!
+//! Attempts are counted in the store before anything is hashed, so for all instances together; what came of
+//! one is in the audit log before anybody hears of it. Without the store nobody logs in. Whoever is refused
+//! hears the same after the same time, whatever was wrong.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::audit::Event;
+use super::consumers::EMAIL;
+use super::{Attempts, Issuer, Refusal};
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::password::Account;
+use crate::domain::secret::Secret;
+use crate::domain::verdict::Fault;
+use crate::passwords::{Network, WINDOW};
+use crate::store::ring::Use;
+use crate::store::{Batch, Count, Counted, StoreError};
+
+/// Somebody who wants to log in.
+pub struct Login<'a> {
+    pub name: LoginName<'a>,
+    pub password: Secret,
+    pub from: IpAddr,
+    /// Fit for logs.
+    pub request_id: &'a str,
+}
+
+/// By what an account is named.
+#[derive(Clone, Copy)]
+pub enum LoginName<'a> {
+    Username(&'a str),
+    Email(&'a str),
+    /// Who is known already, and is asked for the password again.
+    Consumer(ConsumerId),
+}
+
+/// Who it was.
+pub struct LoggedIn {
+    pub consumer: Arc<Consumer>,
+    /// By whose password; its mark binds what is made for the login to it.
+    pub account: Arc<Account>,
+}
+
+/// Why nobody was logged in.
+#[derive(Debug)]
+pub enum Declined {
+    /// A wrong name, a wrong password, a consumer or password that is switched off, or one that may not be
+    /// used from there: nobody is told which.
+    Wrong,
+    /// Tried too often, by the name or from the address: not before so long.
+    Throttled(Duration),
+    /// Too many passwords wait to be hashed.
+    Busy,
+    /// Whether the password still counts is not known at this moment.
+    Unknown(Fault),
+    /// The store, without which nobody is counted.
+    Store(StoreError),
+}
+
+/// How many failures are let pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Tries {
+    /// Of an account, within 15 minutes.
+    pub of_account: u64,
+    /// The same within a day: NIST SP 800-63B allows 100.
+    pub of_account_a_day: u64,
+    /// From an address (of an IPv6 network of 64 bits), within 15 minutes.
+    pub of_address: u64,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a login is counted under, the limits in the same order.
+struct Counters {
+    counts: [Count; 3],
+    limits: [u64; 3],
+}
+
+impl Issuer {
+    /// Logs somebody in, or does not. `attempts` is told of those that are not even looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`Declined`].
+    pub async fn log_in(&self, login: Login<'_>, attempts: &Attempts) -> Result<LoggedIn, Declined> {
+        if let Some(replica) = &self.replica {
+            replica.trust(self.clock.boottime()).map_err(Declined::Unknown)?;
+        }
+        let account = self.account_of(login.name).await?;
+        let counters = self.counters(&login, account.as_deref());
+        let counted = self.count(&counters.counts).await?;
+        let over = counted.iter().zip(counters.limits).filter(|(counted, limit)| counted.total > *limit);
+        if let Some(left) = over.map(|(counted, _)| counted.left).max() {
+            attempts.note("login.throttled", login.from);
+            return Err(Declined::Throttled(left));
+        }
+        let Login { password, from, request_id, .. } = login;
+        let Ok(right) = self.passwords.verify(account.clone(), password).await else {
+            // Nothing was guessed.
+            self.count(&counters.counts.map(|count| Count { add: -1, ..count })).await?;
+            return Err(Declined::Busy);
+        };
+        let known = account.as_ref().and_then(|account| self.known(account.consumer));
+        let let_in = account.clone().zip(known).filter(|(account, consumer)| {
+            right && account.enabled && consumer.enabled && consumer.given.networks.admits(Some(from)).is_ok()
+        });
+        let event = Event {
+            caller: if let_in.is_some() { "consumer" } else { "unknown" }.into(),
+            caller_id: let_in.as_ref().map(|(account, _)| account.consumer),
+            action: if let_in.is_some() { "login.granted" } else { "login.refused" }.into(),
+            object: account.as_ref().map(|account| account.consumer),
+            request_id: request_id.to_owned(),
+            count: 1,
+            addresses: vec![from.to_string()],
+            operation: None,
+        };
+        self.record(&event).await?;
+        let (account, consumer) = let_in.ok_or(Declined::Wrong)?;
+        self.forgive(&counters, &counted).await?;
+        Ok(LoggedIn { consumer, account })
+    }
+
+    /// What a name leads to, by what this instance knows.
+    async fn account_of(&self, name: LoginName<'_>) -> Result<Option<Arc<Account>>, Declined> {
+        let consumer = match name {
+            LoginName::Username(username) => return Ok(self.account(username)),
+            LoginName::Consumer(id) => Some(id),
+            LoginName::Email(email) => match self.catalog.load().consumer_with_email(email) {
+                Some(id) => Some(id),
+                None => self.owner_of(EMAIL, email.as_bytes()).await.map_err(|refusal| match refusal {
+                    Refusal::Store(error) => Declined::Store(error),
+                    other => Declined::Store(StoreError::Unavailable(other.to_string())),
+                })?,
+            },
+        };
+        let consumer = consumer.and_then(|id| self.known(id));
+        let username = consumer.as_ref().and_then(|consumer| consumer.username.as_deref());
+        let account = username.and_then(|username| self.account(username));
+        Ok(account.filter(|account| consumer.is_some_and(|consumer| consumer.id == account.consumer)))
+    }
+
+    /// A consumer, by what this instance knows: the file's goes first.
+    pub(super) fn known(&self, id: ConsumerId) -> Option<Arc<Consumer>> {
+        let declared = self.catalog.load().consumers().get(&id).cloned();
+        declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.consumer(id)))
+    }
+
+    fn counters(&self, login: &Login<'_>, account: Option<&Account>) -> Counters {
+        let network = Network::of(login.from);
+        let who: (&[u8], Vec<u8>) = match (account, login.name) {
+            // One account, whatever it goes by.
+            (Some(account), _) => (b"account", account.id.as_bytes().to_vec()),
+            (None, LoginName::Username(name)) => (b"username", name.as_bytes().to_vec()),
+            (None, LoginName::Email(email)) => (b"email", email.as_bytes().to_vec()),
+            (None, LoginName::Consumer(id)) => (b"consumer", id.as_bytes().to_vec()),
+        };
+        let name = |what: &[u8], kind: &[u8], of: &[u8]| {
+            let key = self.ring.derive(self.ring.primary_id(), Use::Counter);
+            let key = key.expect("the ring has its primary");
+            let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes a key of any length");
+            for part in [what, kind, of] {
+                mac.update(&(part.len() as u64).to_le_bytes());
+                mac.update(part);
+            }
+            let mut name = [0; 16];
+            name.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+            name
+        };
+        let count = |name, lives| Count { name, add: 1, lives };
+        let Tries { of_account, of_account_a_day, of_address } = self.tries;
+        Counters {
+            counts: [
+                count(name(b"quarter", who.0, &who.1), WINDOW),
+                count(name(b"day", who.0, &who.1), DAY),
+                count(name(b"quarter", b"address", network.bytes()), WINDOW),
+            ],
+            limits: [of_account, of_account_a_day, of_address],
+        }
+    }
+
+    async fn count(&self, counts: &[Count]) -> Result<Vec<Counted>, Declined> {
+        self.store.count(counts, self.clock.now()).await.map_err(Declined::Store)
+    }
+
+    /// The right password ends what was wrong before it. Of the address it is one less, no more: else
+    /// whoever has one account would have as many guesses at others as he likes.
+    async fn forgive(&self, counters: &Counters, counted: &[Counted]) -> Result<(), Declined> {
+        let mut counts = counters.counts;
+        for (count, counted) in counts.iter_mut().zip(counted).take(2) {
+            count.add = -i64::try_from(counted.total).unwrap_or(i64::MAX);
+        }
+        counts[2].add = -1;
+        self.count(&counts).await.map(drop)
+    }
+
+    /// Durably, among the attempts: logins displace no changes.
+    async fn record(&self, event: &Event) -> Result<(), Declined> {
+        let batch = Batch { operation: Uuid::new_v4(), steps: Vec::new() };
+        let written = self.attempts.write(&*self.store, batch, event, self.clock.now()).await;
+        written.map(drop).map_err(Declined::Store)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::clock::{Clock, Hand};
+use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::network::Networks;
+use crate::domain::time::Timestamp;
+use crate::issue::{AuditFilter, By, NewBasic, NewConsumer, Password};
+use crate::passwords::Passwords;
+use crate::replica::Replica;
+use crate::store::Store;
+use crate::store::memory::Memory;
+use crate::store::ring::Ring;
+
+/// Of a password that is hashed at no cost: the cost is the hash's own.
+const SECRET: &str = "secret";
+
+struct House {
+    store: Arc<Memory>,
+    clock: Clock,
+    hand: Hand,
+    attempts: Attempts,
+    tries: Tries,
+}
+
+impl House {
+    /// Alice with a password, and Mallory, who has one as well and is switched off.
+    async fn new(tries: Tries) -> Self {
+        let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+        let house =
+            Self { store: Arc::new(Memory::new()), clock, hand, attempts: Attempts::default(), tries };
+        let issuer = house.issuer(None);
+        let by = By::doorward();
+        for (name, disabled) in [("alice", false), ("mallory", true)] {
+            let email = Some(format!("{name}@example.com"));
+            let new = NewConsumer { username: Some(name.into()), email, disabled, ..NewConsumer::default() };
+            issuer.create_consumer(&by, new).await.unwrap();
+            let password = Password::Text(SECRET.to_owned().into());
+            let new = NewBasic { id: None, username: name.into(), password, tags: Vec::new() };
+            issuer.create_basic(&by, name, new).await.unwrap();
+        }
+        house
+    }
+
+    fn issuer(&self, replica: Option<Replica>) -> Issuer {
+        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        let store: Arc<dyn Store> = self.store.clone();
+        let issuer = Issuer::new(store, Arc::new(ring), self.clock.clone(), catalog)
+            .with_public_url(Some("https://auth.example.com".into()))
+            .with_passwords(Arc::new(Passwords::default()), self.tries);
+        match replica {
+            Some(replica) => issuer.with_replica(Arc::new(replica)),
+            None => issuer,
+        }
+    }
+
+    /// One of several instances.
+    async fn instance(&self) -> Issuer {
+        self.issuer(Some(Replica::load(&*self.store, &self.clock).await.unwrap()))
+    }
+
+    async fn log_in(&self, at: &Issuer, name: LoginName<'_>, password: &str, from: &str) -> &'static str {
+        let password = Secret::from(password.to_owned());
+        let login = Login { name, password, from: from.parse().unwrap(), request_id: "abc-1" };
+        match at.log_in(login, &self.attempts).await {
+            Ok(_) => "in",
+            Err(Declined::Wrong) => "wrong",
+            Err(Declined::Throttled(_)) => "throttled",
+            Err(Declined::Busy) => "busy",
+            Err(Declined::Unknown(_) | Declined::Store(_)) => "unknown",
+        }
+    }
+}
+
+use LoginName::{Email, Username};
+
+const HOME: &str = "192.0.2.1";
+
+#[tokio::test]
+async fn a_name_and_its_password_log_in_and_nothing_else_does() {
+    let house = House::new(Tries::default()).await;
+    let here = house.instance().await;
+    let alice = here.account("alice").unwrap().consumer;
+    for (name, password, expected) in [
+        (Username("alice"), SECRET, "in"),
+        (Email("alice@example.com"), SECRET, "in"),
+        (LoginName::Consumer(alice), SECRET, "in"),
+        (Username("alice"), "Secret", "wrong"),
+        (Username("alice@example.com"), SECRET, "wrong"),
+        (Email("alice"), SECRET, "wrong"),
+        (Username("nobody"), SECRET, "wrong"),
+        (LoginName::Consumer(Uuid::from_u128(1)), SECRET, "wrong"),
+        (Username("mallory"), SECRET, "wrong"),
+        (Username(""), "", "wrong"),
+    ] {
+        assert_eq!(house.log_in(&here, name, password, HOME).await, expected);
+    }
+    // Each of them is in the log, with whom it was about.
+    let page = here.audit(&AuditFilter::default(), None, 100).await.unwrap();
+    let logins: Vec<_> = page.entries.iter().filter(|entry| entry.action.starts_with("login.")).collect();
+    assert_eq!(logins.len(), 10);
+    let granted = logins.iter().filter(|entry| entry.action == "login.granted");
+    assert_eq!(granted.filter(|entry| entry.caller_id == Some(alice)).count(), 3);
+    assert!(logins.iter().all(|entry| entry.addresses == [HOME] && entry.request_id == "abc-1"));
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_account_and_address_for_all_instances_together() {
+    let tries = Tries { of_account: 3, of_account_a_day: 5, of_address: 6 };
+    let house = House::new(tries).await;
+    let (one, two) = (house.instance().await, house.instance().await);
+    for (at, name) in
+        [(&one, Username("alice")), (&two, Email("alice@example.com")), (&one, Username("alice"))]
+    {
+        assert_eq!(house.log_in(at, name, "wrong", HOME).await, "wrong");
+    }
+    for at in [&one, &two] {
+        // Whatever the name, from wherever, with whatever password.
+        assert_eq!(house.log_in(at, Username("alice"), SECRET, "198.51.100.1").await, "throttled");
+        assert_eq!(house.log_in(at, Email("alice@example.com"), SECRET, HOME).await, "throttled");
+    }
+    assert_eq!(house.log_in(&two, Username("bob"), "x", "198.51.100.1").await, "wrong", "nobody else is");
+    // A day has its own limit, which was counted on meanwhile.
+    house.hand.advance(Duration::from_secs(900));
+    assert_eq!(house.log_in(&one, Username("alice"), SECRET, HOME).await, "throttled");
+    house.hand.advance(Duration::from_secs(86_400));
+    let fresh = house.instance().await;
+    assert_eq!(house.log_in(&fresh, Username("alice"), SECRET, HOME).await, "in");
+    // The right one ends what was counted before it.
+    for _ in 0..2 {
+        assert_eq!(house.log_in(&fresh, Username("alice"), "wrong", "198.51.100.2").await, "wrong");
+        assert_eq!(house.log_in(&fresh, Username("alice"), SECRET, "198.51.100.2").await, "in");
+    }
+}
+
+#[tokio::test]
+async fn one_address_cannot_try_many_names_and_its_own_account_does_not_help_it() {
+    let tries = Tries { of_account: 100, of_account_a_day: 100, of_address: 4 };
+    let house = House::new(tries).await;
+    let here = house.instance().await;
+    for guess in 0..4 {
+        let from = format!("2001:db8::{guess}");
+        assert_eq!(house.log_in(&here, Username(&format!("n{guess}")), "x", &from).await, "wrong");
+    }
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, "2001:db8::ffff").await, "throttled");
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, "2001:db8:0:1::1").await, "in");
+}
+
+#[tokio::test]
+async fn a_consumer_logs_in_from_its_networks_alone() {
+    let house = House::new(Tries::default()).await;
+    let issuer = house.issuer(None);
+    let networks = Networks::parse(Some(&["192.0.2.0/24".into()]), &[]).unwrap();
+    let change = crate::issue::ConsumerChange { networks: Some(networks), ..Default::default() };
+    issuer.change_consumer(&By::doorward(), "alice", &change).await.unwrap();
+    let here = house.instance().await;
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, "198.51.100.1").await, "wrong");
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, HOME).await, "in");
+}
+
+#[tokio::test]
+async fn a_token_of_a_login_is_over_with_its_password() {
+    let house = House::new(Tries::default()).await;
+    house.issuer(None).tend_signing_keys().await.unwrap();
+    let here = house.instance().await;
+    let password = Secret::from(SECRET.to_owned());
+    let from = HOME.parse().unwrap();
+    let login = Login { name: Username("alice"), password, from, request_id: "r" };
+    let login = here.log_in(login, &house.attempts).await.unwrap();
+    let audience = [crate::domain::jwt::EVERY_SERVICE.to_owned()];
+    let lifetime = Duration::from_secs(600);
+    let token = here.mint_at_login(&login, &audience, lifetime).await.unwrap().token;
+    assert_eq!(here.user(token.as_bytes()).await.unwrap().id, login.consumer.id);
+    // One that no login made says nothing of who is there.
+    let other = here.mint(login.consumer.id, &audience, lifetime).await.unwrap().token;
+    assert!(here.user(other.as_bytes()).await.is_err());
+    assert!(here.whose(other.as_bytes(), &audience[0]).await.is_ok());
+    // The same password, set anew.
+    let password = Some(Password::Text(SECRET.to_owned().into()));
+    let change = crate::issue::BasicChange { password, ..Default::default() };
+    house.issuer(None).change_basic(&By::doorward(), &login.account.id, change).await.unwrap();
+    let after = house.instance().await;
+    assert!(after.user(token.as_bytes()).await.is_err());
+    assert!(after.whose(token.as_bytes(), &audience[0]).await.is_err());
+}

@@ -1,0 +1,241 @@
+//! Passwords: which are taken, how they are hashed, and whether one that is presented is right.
+//!
+//! Hashing takes a while on purpose, so all of it is done by a few threads of their own. Logins wait for
+//! them, and so does a check that shows a password which was not verified a moment ago; nothing else does.
+
+mod pool;
+mod remembered;
+pub mod rules;
+mod throttle;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use tokio::sync::oneshot;
+
+use self::pool::Pool;
+use self::remembered::{Fingerprint, Remembered};
+use self::throttle::Throttle;
+pub use self::throttle::{Limits as Tries, Network, WINDOW};
+use crate::clock::Clock;
+use crate::domain::password::{Account, Hash, Known, Login};
+use crate::domain::secret::Secret;
+
+/// Makes and verifies hashes. One for the process, shared.
+pub struct Passwords {
+    pool: Pool,
+    remembered: Remembered,
+    throttle: Throttle,
+    /// What a password is held against where there is none to hold it against, so that it takes as long.
+    decoy: Arc<Account>,
+    clock: Clock,
+}
+
+/// A password as it is given.
+pub enum Password {
+    Text(Secret),
+    /// Its hash, made elsewhere: argon2id as a PHC string.
+    Hashed(String),
+}
+
+/// Too many wait to be hashed: try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// A password that has to be hashed before a check can go on.
+pub struct Work {
+    fingerprint: Fingerprint,
+    /// `None`: nobody's.
+    account: Option<Arc<Account>>,
+    username: Box<str>,
+    from: Option<IpAddr>,
+    password: Secret,
+}
+
+/// What came of it.
+pub struct Done {
+    fingerprint: Fingerprint,
+    right: bool,
+}
+
+/// OWASP's least: KiB of memory, passes, lanes.
+const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
+
+/// What a hash from elsewhere may cost: less can be guessed, more would keep a core busy for too long.
+const MEMORY: std::ops::RangeInclusive<u32> = 7 * 1024..=256 * 1024;
+const PASSES: std::ops::RangeInclusive<u32> = 1..=16;
+const LANES: std::ops::RangeInclusive<u32> = 1..=16;
+
+/// Of no password, at our own cost.
+const DECOY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGhhcyBpdA$uV0ZBkfXGQd2ZwEjmaJ3bcnMdcTMCM9nE4u3Q0xqJzw";
+
+impl Passwords {
+    /// So many threads and waiting passwords. `tries`: what is allowed to checks, which ask no store.
+    pub fn new(threads: usize, waiting: usize, tries: Tries, clock: Clock) -> Self {
+        let nobody = Account {
+            id: uuid::Uuid::nil(),
+            consumer: uuid::Uuid::nil(),
+            username: String::new(),
+            hash: Hash::new(DECOY),
+            enabled: false,
+        };
+        Self {
+            pool: Pool::new(threads, waiting, clock.clone()),
+            remembered: Remembered::new(),
+            throttle: Throttle::new(tries),
+            decoy: Arc::new(nobody),
+            clock,
+        }
+    }
+
+    /// The PHC string of a password.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub async fn hash(&self, text: Secret) -> Result<String, Busy> {
+        let (answer, hashed) = oneshot::channel();
+        self.pool.submit(Box::new(move || {
+            let (memory, passes, lanes) = COST;
+            let params = Params::new(memory, passes, lanes, None).expect("costs within argon2's limits");
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let hash = argon2.hash_password(text.expose().as_bytes()).map(|hash| hash.to_string());
+            let _ = answer.send(hash);
+        }))?;
+        // No hash: the system gives no random bytes.
+        hashed.await.map_err(|_| Busy)?.map_err(|_| Busy)
+    }
+
+    /// Whether it is the account's password; it takes as long where there is no account.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub async fn verify(&self, account: Option<Arc<Account>>, password: Secret) -> Result<bool, Busy> {
+        let (answer, verified) = oneshot::channel();
+        let known = account.is_some();
+        let account = account.unwrap_or_else(|| Arc::clone(&self.decoy));
+        self.pool.submit(Box::new(move || {
+            let _ = answer.send(is_of(&account.hash, &password));
+        }))?;
+        verified.await.map(|right| right && known).map_err(|_| Busy)
+    }
+
+    /// What is known at once of a password in a check, `done` being what was hashed for that very check.
+    /// Where it has to be hashed there is work to be done first.
+    pub fn ask<'d>(
+        &self,
+        account: Option<&Arc<Account>>,
+        presented: Login<'_>,
+        done: impl IntoIterator<Item = &'d Done>,
+    ) -> Result<Known, Box<Work>> {
+        let Login { username, password, from } = presented;
+        let fingerprint = self.remembered.fingerprint(username, password);
+        let was_right = |right: bool| if right && account.is_some() { Known::Right } else { Known::Wrong };
+        if let Some(done) = done.into_iter().find(|done| done.fingerprint == fingerprint) {
+            return Ok(was_right(done.right));
+        }
+        let now = self.clock.boottime();
+        if let Some(account) = account
+            && self.remembered.has(&fingerprint, account, now)
+        {
+            return Ok(Known::Right);
+        }
+        if password.len() > rules::LONGEST {
+            return Ok(Known::Wrong);
+        }
+        if !self.throttle.admits(username, from, now) {
+            return Ok(Known::Throttled);
+        }
+        Err(Box::new(Work {
+            fingerprint,
+            account: account.map(Arc::clone),
+            username: username.into(),
+            from,
+            password: Secret::from(password.to_owned()),
+        }))
+    }
+
+    /// Has a check's password hashed, in its turn; what comes of it, or the end of the channel where
+    /// nothing does.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub fn work(self: &Arc<Self>, work: Box<Work>) -> Result<oneshot::Receiver<Done>, Busy> {
+        let (answer, waiting) = oneshot::channel();
+        let passwords = Arc::clone(self);
+        // Counted before it is hashed: whoever asks often at once is counted as often.
+        let now = self.clock.boottime();
+        self.throttle.count(&work.username, work.from, now);
+        self.pool.submit(Box::new(move || {
+            // Whoever asked may be gone: Envoy waits for 200 ms.
+            if answer.is_closed() {
+                return;
+            }
+            let _ = answer.send(passwords.run(*work));
+        }))?;
+        Ok(waiting)
+    }
+
+    /// The same here and now, for whoever has nobody else to do it.
+    pub fn run(&self, work: Work) -> Done {
+        let Work { fingerprint, account, username, from, password } = work;
+        let right = is_of(&account.as_ref().unwrap_or(&self.decoy).hash, &password) && account.is_some();
+        if let Some(account) = account.filter(|_| right) {
+            let now = self.clock.boottime();
+            self.throttle.forgive(&username, from, now);
+            self.remembered.keep(fingerprint, &account, now);
+        }
+        Done { fingerprint, right }
+    }
+}
+
+fn is_of(hash: &Hash, password: &Secret) -> bool {
+    let Ok(parsed) = PasswordHash::new(hash.phc()) else { return false };
+    // Costs, salt and all are the hash's own.
+    Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok()
+}
+
+/// Why a hash from elsewhere cannot be verified, or not at a cost that we take. Never repeats it.
+pub fn hash_refusal(phc: &str) -> Option<String> {
+    let Ok(hash) = PasswordHash::new(phc) else {
+        return Some("is no PHC string, which looks like `$argon2id$v=19$m=…,t=…,p=…$salt$hash`".into());
+    };
+    if hash.algorithm.as_str() != "argon2id" || hash.version.is_some_and(|version| version != 0x13) {
+        return Some("is not of argon2id, version 19, the only one that is taken".into());
+    }
+    let params = match Params::try_from(&hash) {
+        Ok(params) => params,
+        Err(error) => return Some(format!("has bad parameters: {error}")),
+    };
+    for (name, value, range) in
+        [("m", params.m_cost(), MEMORY), ("t", params.t_cost(), PASSES), ("p", params.p_cost(), LANES)]
+    {
+        if !range.contains(&value) {
+            let (least, most) = (range.start(), range.end());
+            return Some(format!("has `{name}={value}`, expected {least} to {most}"));
+        }
+    }
+    let lengths =
+        (hash.salt.as_ref().map_or(0, |salt| salt.len()), hash.hash.as_ref().map_or(0, |hash| hash.len()));
+    match lengths {
+        (8.., 16..) => None,
+        (salt, hash) => {
+            Some(format!("has a salt of {salt} bytes and a hash of {hash}, expected at least 8 and 16"))
+        }
+    }
+}
+
+impl Default for Passwords {
+    /// For commands, which have nobody else to think of.
+    fn default() -> Self {
+        Self::new(1, 64, Tries::default(), Clock::system())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Threads that hash: few, since a hash takes 19 MiB and some 30 ms of a core, and last in line for the
+//! processors, so that a storm of logins takes no time from checks.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::Busy;
+use crate::clock::Clock;
+
+/// One for the process. Its threads start with the first job, and end when it is dropped.
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+/// What is to be done; it says itself to whoever waits what came of it.
+type Job = Box<dyn FnOnce() + Send>;
+
+struct Shared {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    most: usize,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// Each with the moment at which nobody waits for it any more.
+    jobs: VecDeque<(Duration, Job)>,
+    started: usize,
+    closed: bool,
+}
+
+/// Whoever waited for so long without a thread for it is told to come back: others came later, and are told
+/// nothing at all meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// As `nice` has it: a thread that wants the processor as well gets nine tenths of it.
+const NICE: i32 = 10;
+
+impl Pool {
+    pub(super) fn new(threads: usize, waiting: usize, clock: Clock) -> Self {
+        let shared = Shared { queue: Mutex::default(), arrived: Condvar::new(), most: waiting, clock };
+        Self { shared: Arc::new(shared), threads: threads.max(1) }
+    }
+
+    /// # Errors
+    ///
+    /// Too many wait already, or there is no thread to be had. A job that waited for too long is dropped.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Busy> {
+        let mut queue = self.shared.lock();
+        if queue.started < self.threads {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("passwords-{}", queue.started);
+            match thread::Builder::new().name(name).spawn(move || shared.work()) {
+                Ok(_) => queue.started += 1,
+                Err(error) if queue.started == 0 => {
+                    tracing::error!(%error, "no thread for passwords can be started");
+                    return Err(Busy);
+                }
+                Err(_) => {}
+            }
+        }
+        if queue.jobs.len() >= self.shared.most {
+            return Err(Busy);
+        }
+        queue.jobs.push_back((self.shared.clock.boottime() + PATIENCE, job));
+        drop(queue);
+        self.shared.arrived.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.arrived.notify_all();
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        // Of this thread alone, as Linux has it. Where it is not allowed, hashing is merely no slower.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        while let Some(job) = self.next() {
+            // A panic is one password that was not hashed: whoever waits for it is told by the end of its
+            // channel.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+        }
+    }
+
+    /// Waits for the next one that somebody waits for; `None` where there will be no more.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            while let Some((until, job)) = queue.jobs.pop_front() {
+                if self.clock.boottime() <= until {
+                    return Some(job);
+                }
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn more_than_may_wait_are_turned_away_and_a_panic_ends_nothing() {
+        let pool = Pool::new(1, 2, Clock::system());
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        pool.submit(Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+        }))
+        .unwrap();
+        has_begun.recv().unwrap();
+        let (done, is_done) = mpsc::channel();
+        pool.submit(Box::new(|| panic!("as it is told to"))).unwrap();
+        pool.submit(Box::new(move || done.send(7).unwrap())).unwrap();
+        assert!(pool.submit(Box::new(|| ())).is_err(), "two wait already");
+        release.send(()).unwrap();
+        assert_eq!(is_done.recv().unwrap(), 7);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_done() {
+        let (clock, hand) = Clock::stopped(crate::domain::time::Timestamp::from_unix(0));
+        let pool = Pool::new(1, 10, clock);
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        pool.submit(Box::new(move || {
+            begun.send(()).unwrap();
+            let _ = released.recv();
+        }))
+        .unwrap();
+        has_begun.recv().unwrap();
+        let (late, is_late) = mpsc::channel::<()>();
+        pool.submit(Box::new(move || late.send(()).unwrap())).unwrap();
+        hand.advance(PATIENCE + Duration::from_millis(1));
+        release.send(()).unwrap();
+        assert!(is_late.recv().is_err(), "its end is told, and it was not done");
+    }
+}

@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::time::Timestamp;
+
+/// A hash that costs nothing: the cost is the hash's own.
+fn cheap(password: &str) -> String {
+    let params = Params::new(8, 1, 1, None).unwrap();
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password(password.as_bytes()).unwrap().to_string()
+}
+
+fn account(phc: &str) -> Arc<Account> {
+    let hash = Hash::new(phc);
+    let id = Uuid::from_u128(1);
+    Arc::new(Account { id, consumer: id, username: "alice".into(), hash, enabled: true })
+}
+
+fn login<'a>(username: &'a str, password: &'a str) -> Login<'a> {
+    Login { username, password, from: None }
+}
+
+#[tokio::test]
+async fn a_password_is_hashed_so_that_it_verifies_and_never_twice_the_same() {
+    let passwords = Passwords::default();
+    let hash = async || passwords.hash("a password".to_owned().into()).await.unwrap();
+    let (first, second) = (hash().await, hash().await);
+    assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+    assert_ne!(first, second);
+    assert_eq!(hash_refusal(&first), None);
+    let verify = async |account: Option<Arc<Account>>, text: &str| {
+        passwords.verify(account, text.to_owned().into()).await.unwrap()
+    };
+    assert!(verify(Some(account(&first)), "a password").await);
+    assert!(verify(Some(account(&second)), "a password").await);
+    assert!(!verify(Some(account(&first)), "another").await);
+    assert!(!verify(None, "a password").await);
+}
+
+#[test]
+fn nobody_is_held_against_a_hash_that_costs_as_much_as_ours() {
+    assert_eq!(hash_refusal(DECOY), None);
+    let (memory, passes, lanes) = COST;
+    let params = Params::try_from(&PasswordHash::new(DECOY).unwrap()).unwrap();
+    assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (memory, passes, lanes));
+}
+
+#[test]
+fn hashes_that_are_too_cheap_too_dear_or_something_else_are_refused_without_being_repeated() {
+    let salted = "c29tZXNhbHQ$aGVyZWlzYWhhc2hvZjE2Ynl0ZXM";
+    for phc in [
+        "secret",
+        &format!("$argon2i$v=19$m=19456,t=2,p=1${salted}"),
+        &format!("$argon2id$v=16$m=19456,t=2,p=1${salted}"),
+        &format!("$argon2id$v=19$m=64,t=2,p=1${salted}"),
+        &format!("$argon2id$v=19$m=4194304,t=2,p=1${salted}"),
+        &format!("$argon2id$v=19$m=19456,t=99,p=1${salted}"),
+        "$argon2id$v=19$m=19456,t=2,p=1",
+    ] {
+        let why = hash_refusal(phc).unwrap();
+        assert!(!why.contains("secret") && !why.contains("c29tZXNhbHQ"), "{why}");
+    }
+    assert_eq!(hash_refusal(&format!("$argon2id$v=19$m=19456,t=2,p=1${salted}")), None);
+}
+
+#[test]
+fn a_check_pays_once_for_a_password_and_again_when_it_was_changed() {
+    let (clock, hand) = Clock::stopped(Timestamp::from_unix(0));
+    let passwords = Passwords::new(1, 8, Tries::default(), clock);
+    let (before, after) = (account(&cheap("secret")), account(&cheap("secret")));
+    let ask = |account: Option<&Arc<Account>>, password| passwords.ask(account, login("alice", password), []);
+    let Err(work) = ask(Some(&before), "secret") else { panic!("nobody has hashed it") };
+    let done = passwords.run(*work);
+    assert_eq!(passwords.ask(Some(&before), login("alice", "secret"), [&done]).ok(), Some(Known::Right));
+    assert_eq!(ask(Some(&before), "secret").ok(), Some(Known::Right), "it is remembered");
+    assert!(ask(Some(&before), "Secret").is_err(), "and no other");
+    assert!(ask(None, "secret").is_err(), "an account that is gone");
+    assert!(ask(Some(&after), "secret").is_err(), "the same password, set anew");
+    let Err(work) = ask(Some(&after), "secret") else { panic!("nobody has hashed it") };
+    passwords.run(*work);
+    hand.advance(Duration::from_secs(299));
+    assert_eq!(ask(Some(&after), "secret").ok(), Some(Known::Right));
+    hand.advance(Duration::from_secs(1));
+    assert!(ask(Some(&after), "secret").is_err(), "not for ever");
+}
+
+#[tokio::test]
+async fn wrong_passwords_of_checks_are_counted_before_they_are_hashed() {
+    let (clock, hand) = Clock::stopped(Timestamp::from_unix(0));
+    let tries = Tries { of_account: 2, of_address: 100 };
+    let passwords = Arc::new(Passwords::new(1, 8, tries, clock));
+    let alice = account(&cheap("secret"));
+    for _ in 0..2 {
+        let Err(work) = passwords.ask(Some(&alice), login("alice", "wrong"), []) else { panic!("at once") };
+        let done = passwords.work(work).unwrap().await.unwrap();
+        let known = passwords.ask(Some(&alice), login("alice", "wrong"), [&done]);
+        assert_eq!(known.ok(), Some(Known::Wrong));
+    }
+    let known = |password| passwords.ask(Some(&alice), login("alice", password), []).ok();
+    assert_eq!((known("wrong"), known("secret")), (Some(Known::Throttled), Some(Known::Throttled)));
+    hand.advance(WINDOW);
+    let Err(work) = passwords.ask(Some(&alice), login("alice", "secret"), []) else { panic!("at once") };
+    let done = passwords.work(work).unwrap().await.unwrap();
+    assert_eq!(passwords.ask(Some(&alice), login("alice", "secret"), [&done]).ok(), Some(Known::Right));
+    // Whoever was right is let in by what is remembered, whatever others guess at his name.
+    for _ in 0..2 {
+        let Err(work) = passwords.ask(Some(&alice), login("alice", "wrong"), []) else { panic!("at once") };
+        passwords.work(work).unwrap().await.unwrap();
+    }
+    assert_eq!((known("wrong"), known("secret")), (Some(Known::Throttled), Some(Known::Right)));
+}
