@@ -20,7 +20,7 @@ use self::remembered::{Fingerprint, Remembered};
 use self::throttle::Throttle;
 pub use self::throttle::{Limits as Tries, Network, WINDOW};
 use crate::clock::Clock;
-use crate::domain::password::{Account, Hash, Known, Login};
+use crate::domain::password::{Account, Hash, Known, Login, Mark};
 use crate::domain::secret::Secret;
 
 /// Makes and verifies hashes. One for the process, shared.
@@ -57,7 +57,14 @@ pub struct Work {
 /// What came of it.
 pub struct Done {
     fingerprint: Fingerprint,
-    right: bool,
+    /// Of which hash it is the password; `None`: of none.
+    of: Option<Mark>,
+}
+
+/// Work that waits for its turn. It was counted as a guess; where nobody comes to look at it, it was none.
+struct Guess {
+    passwords: Arc<Passwords>,
+    work: Option<Box<Work>>,
 }
 
 /// OWASP's least: KiB of memory, passes, lanes.
@@ -134,9 +141,9 @@ impl Passwords {
     ) -> Result<Known, Box<Work>> {
         let Login { username, password, from } = presented;
         let fingerprint = self.remembered.fingerprint(username, password);
-        let was_right = |right: bool| if right && account.is_some() { Known::Right } else { Known::Wrong };
         if let Some(done) = done.into_iter().find(|done| done.fingerprint == fingerprint) {
-            return Ok(was_right(done.right));
+            let right = account.is_some_and(|account| done.of == Some(account.hash.mark()));
+            return Ok(if right { Known::Right } else { Known::Wrong });
         }
         let now = self.clock.boottime();
         if let Some(account) = account
@@ -167,16 +174,14 @@ impl Passwords {
     /// [`Busy`].
     pub fn work(self: &Arc<Self>, work: Box<Work>) -> Result<oneshot::Receiver<Done>, Busy> {
         let (answer, waiting) = oneshot::channel();
-        let passwords = Arc::clone(self);
         // Counted before it is hashed: whoever asks often at once is counted as often.
-        let now = self.clock.boottime();
-        self.throttle.count(&work.username, work.from, now);
+        self.throttle.count(&work.username, work.from, self.clock.boottime());
+        let guess = Guess { passwords: Arc::clone(self), work: Some(work) };
         self.pool.submit(Box::new(move || {
             // Whoever asked may be gone: Envoy waits for 200 ms.
-            if answer.is_closed() {
-                return;
+            if !answer.is_closed() {
+                let _ = guess.look().map(|done| answer.send(done));
             }
-            let _ = answer.send(passwords.run(*work));
         }))?;
         Ok(waiting)
     }
@@ -184,13 +189,29 @@ impl Passwords {
     /// The same here and now, for whoever has nobody else to do it.
     pub fn run(&self, work: Work) -> Done {
         let Work { fingerprint, account, username, from, password } = work;
-        let right = is_of(&account.as_ref().unwrap_or(&self.decoy).hash, &password) && account.is_some();
-        if let Some(account) = account.filter(|_| right) {
+        let right = is_of(&account.as_ref().unwrap_or(&self.decoy).hash, &password);
+        let account = account.filter(|_| right);
+        if let Some(account) = &account {
             let now = self.clock.boottime();
             self.throttle.forgive(&username, from, now);
-            self.remembered.keep(fingerprint, &account, now);
+            self.remembered.keep(fingerprint, account, now);
         }
-        Done { fingerprint, right }
+        Done { fingerprint, of: account.map(|account| account.hash.mark()) }
+    }
+}
+
+impl Guess {
+    fn look(mut self) -> Option<Done> {
+        self.work.take().map(|work| self.passwords.run(*work))
+    }
+}
+
+impl Drop for Guess {
+    fn drop(&mut self) {
+        if let Some(work) = &self.work {
+            let passwords = &self.passwords;
+            passwords.throttle.take_back(&work.username, work.from, passwords.clock.boottime());
+        }
     }
 }
 

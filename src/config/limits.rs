@@ -61,6 +61,9 @@ pub struct Limits {
     /// Failed logins from an address, or an IPv6 network of 64 bits, within 15 minutes. 1 to 1000000.
     /// Default: 100.
     pub login_failures_of_address: At<u32>,
+    /// Keys that a consumer may have and still make more of itself, ended ones among them. 1 to 100000.
+    /// Default: 1000.
+    pub own_keys: At<u32>,
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
@@ -93,6 +96,7 @@ impl Default for Limits {
             login_failures: At::assumed(10),
             login_failures_a_day: At::assumed(100),
             login_failures_of_address: At::assumed(100),
+            own_keys: At::assumed(1_000),
             audit_entries: At::assumed(100_000),
             objects: At::assumed(20_000),
             object_bytes: At::assumed(Size::kib(64)),
@@ -123,6 +127,7 @@ impl Limits {
         within("limits.login_failures_a_day", &self.login_failures_a_day, 1..=10_000, faults);
         let of_address = &self.login_failures_of_address;
         within("limits.login_failures_of_address", of_address, 1..=1_000_000, faults);
+        within("limits.own_keys", &self.own_keys, 1..=100_000, faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);

@@ -1,10 +1,12 @@
 //! JWTs of our own: made for a consumer, and taken back.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::login::may_be;
 use super::signing_keys::{absent, jwks, open, token_id};
 use super::{Issuer, LoggedIn, Refusal};
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -27,8 +29,8 @@ pub struct Minted {
 #[derive(Debug)]
 pub enum NotProven {
     Refused(Refused),
-    /// Genuine, and yet over: the password was changed, or the consumer is gone or switched off. Or it is
-    /// not one that this asks for.
+    /// Genuine, and yet over: the password was changed, or the consumer is gone, switched off or not where it
+    /// may be. Or it is not one that this asks for.
     Ended,
     /// Whether it is good cannot be known: for `unavailable`.
     Unknown(Fault),
@@ -111,14 +113,14 @@ impl Issuer {
     }
 
     /// Who has logged in, by the token that was made for it: not by one that some other credential has
-    /// bought. The password still stands, and the consumer is there and enabled.
+    /// bought. The password still stands, and the consumer is there, enabled, and where it may be.
     ///
     /// # Errors
     ///
     /// [`NotProven`].
-    pub async fn user(&self, token: &[u8]) -> Result<Arc<Consumer>, NotProven> {
+    pub async fn user(&self, token: &[u8], from: IpAddr) -> Result<Arc<Consumer>, NotProven> {
         let (id, by_login) = self.genuine(token, jwt::EVERY_SERVICE).await?;
-        let consumer = self.known(id).filter(|consumer| consumer.enabled && by_login);
+        let consumer = self.known(id).filter(|consumer| by_login && may_be(consumer, from));
         consumer.ok_or(NotProven::Ended)
     }
 

@@ -137,6 +137,19 @@ impl Issuer {
         Ok(done)
     }
 
+    /// That a consumer, who makes keys itself, has fewer than so many. Ended ones count until they are revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Full`].
+    pub async fn may_make_a_key(&self, consumer: &ConsumerId, most: usize) -> Result<(), Refusal> {
+        let owned = self.store.scan(Table::Owned, &Owned::Key.prefix(consumer), None, most).await?;
+        if owned.len() < most {
+            return Ok(());
+        }
+        Err(Refusal::Full { what: "keys of yours", most, limit: "limits.own_keys" })
+    }
+
     /// A key of this consumer and what makes it.
     pub(super) fn prepare_key(
         &self,

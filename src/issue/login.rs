@@ -83,12 +83,6 @@ impl Default for Tries {
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What a login is counted under, the limits in the same order.
-struct Counters {
-    counts: [Count; 3],
-    limits: [u64; 3],
-}
-
 impl Issuer {
     /// Logs somebody in, or does not. `attempts` is told of those that are not even looked at.
     ///
@@ -100,9 +94,11 @@ impl Issuer {
             replica.trust(self.clock.boottime()).map_err(Declined::Unknown)?;
         }
         let account = self.account_of(login.name).await?;
-        let counters = self.counters(&login, account.as_deref());
-        let counted = self.count(&counters.counts).await?;
-        let over = counted.iter().zip(counters.limits).filter(|(counted, limit)| counted.total > *limit);
+        // Whoever is turned away has guessed nothing, and is not counted: else a hundred requests would shut
+        // somebody out for a day.
+        let counts = self.counts(&login, account.as_deref());
+        let counted = self.count(&counts).await?;
+        let over = counted.iter().zip(counts).filter(|(counted, count)| counted.total > count.most);
         if let Some(left) = over.map(|(counted, _)| counted.left).max() {
             attempts.note("login.throttled", login.from);
             return Err(Declined::Throttled(left));
@@ -110,13 +106,12 @@ impl Issuer {
         let Login { password, from, request_id, .. } = login;
         let Ok(right) = self.passwords.verify(account.clone(), password).await else {
             // Nothing was guessed.
-            self.count(&counters.counts.map(|count| Count { add: -1, ..count })).await?;
+            self.count(&counts.map(|count| less(count, 1))).await?;
             return Err(Declined::Busy);
         };
         let known = account.as_ref().and_then(|account| self.known(account.consumer));
-        let let_in = account.clone().zip(known).filter(|(account, consumer)| {
-            right && account.enabled && consumer.enabled && consumer.given.networks.admits(Some(from)).is_ok()
-        });
+        let let_in = account.clone().zip(known);
+        let let_in = let_in.filter(|(account, consumer)| right && account.enabled && may_be(consumer, from));
         let event = Event {
             caller: if let_in.is_some() { "consumer" } else { "unknown" }.into(),
             caller_id: let_in.as_ref().map(|(account, _)| account.consumer),
@@ -129,7 +124,7 @@ impl Issuer {
         };
         self.record(&event).await?;
         let (account, consumer) = let_in.ok_or(Declined::Wrong)?;
-        self.forgive(&counters, &counted).await?;
+        self.forgive(counts, &counted).await?;
         Ok(LoggedIn { consumer, account })
     }
 
@@ -158,7 +153,8 @@ impl Issuer {
         declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.consumer(id)))
     }
 
-    fn counters(&self, login: &Login<'_>, account: Option<&Account>) -> Counters {
+    /// What a login is counted under.
+    fn counts(&self, login: &Login<'_>, account: Option<&Account>) -> [Count; 3] {
         let network = Network::of(login.from);
         let who: (&[u8], Vec<u8>) = match (account, login.name) {
             // One account, whatever it goes by.
@@ -179,16 +175,13 @@ impl Issuer {
             name.copy_from_slice(&mac.finalize().into_bytes()[..16]);
             name
         };
-        let count = |name, lives| Count { name, add: 1, lives };
+        let count = |name, lives, most| Count { name, add: 1, lives, most };
         let Tries { of_account, of_account_a_day, of_address } = self.tries;
-        Counters {
-            counts: [
-                count(name(b"quarter", who.0, &who.1), WINDOW),
-                count(name(b"day", who.0, &who.1), DAY),
-                count(name(b"quarter", b"address", network.bytes()), WINDOW),
-            ],
-            limits: [of_account, of_account_a_day, of_address],
-        }
+        [
+            count(name(b"quarter", who.0, &who.1), WINDOW, of_account),
+            count(name(b"day", who.0, &who.1), DAY, of_account_a_day),
+            count(name(b"quarter", b"address", network.bytes()), WINDOW, of_address),
+        ]
     }
 
     async fn count(&self, counts: &[Count]) -> Result<Vec<Counted>, Declined> {
@@ -197,12 +190,10 @@ impl Issuer {
 
     /// The right password ends what was wrong before it. Of the address it is one less, no more: else
     /// whoever has one account would have as many guesses at others as he likes.
-    async fn forgive(&self, counters: &Counters, counted: &[Counted]) -> Result<(), Declined> {
-        let mut counts = counters.counts;
-        for (count, counted) in counts.iter_mut().zip(counted).take(2) {
-            count.add = -i64::try_from(counted.total).unwrap_or(i64::MAX);
-        }
-        counts[2].add = -1;
+    async fn forgive(&self, counts: [Count; 3], counted: &[Counted]) -> Result<(), Declined> {
+        let [quarter, day, address] = counts;
+        let total = |at: usize| counted.get(at).map_or(1, |counted| counted.total);
+        let counts = [less(quarter, total(0)), less(day, total(1)), less(address, 1)];
         self.count(&counts).await.map(drop)
     }
 
@@ -212,6 +203,17 @@ impl Issuer {
         let written = self.attempts.write(&*self.store, batch, event, self.clock.now()).await;
         written.map(drop).map_err(Declined::Store)
     }
+}
+
+/// Whether a consumer is let in at all, and from there.
+pub(super) fn may_be(consumer: &Consumer, from: IpAddr) -> bool {
+    consumer.enabled && consumer.given.networks.admits(Some(from)).is_ok()
+}
+
+/// Takes so much away.
+fn less(count: Count, by: u64) -> Count {
+    let by = i64::try_from(by).unwrap_or(i64::MAX);
+    Count { add: -by, most: u64::MAX, ..count }
 }
 
 #[cfg(test)]

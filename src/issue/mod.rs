@@ -135,8 +135,8 @@ pub enum Refusal {
     /// Something else cannot do without it, or not with the change.
     #[error("it is needed by {by}: {why}")]
     InUse { by: String, why: String },
-    #[error("there are {most} objects already, which is all that `limits.objects` allows")]
-    Full { most: usize },
+    #[error("there are {most} {what} already, which is all that `{limit}` allows")]
+    Full { what: &'static str, most: usize, limit: &'static str },
     /// Whoever asks may not know that it is there.
     #[error("there is no such thing")]
     Hidden,

@@ -113,3 +113,35 @@ async fn wrong_passwords_of_checks_are_counted_before_they_are_hashed() {
     }
     assert_eq!((known("wrong"), known("secret")), (Some(Known::Throttled), Some(Known::Right)));
 }
+
+#[tokio::test]
+async fn a_guess_that_nobody_looked_at_is_none_and_a_changed_password_is_not_the_one_that_was_hashed() {
+    let (clock, _hand) = Clock::stopped(Timestamp::from_unix(0));
+    let tries = Tries { of_account: 1, of_address: 100 };
+    let passwords = Arc::new(Passwords::new(1, 1, tries, clock));
+    let (before, after) = (account(&cheap("secret")), account(&cheap("secret")));
+    let ask = |account| passwords.ask(Some(account), login("alice", "secret"), []);
+    // The one thread is held, and one more waits.
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let holding = Box::new(move || {
+        begun.send(()).unwrap();
+        let _ = held.recv();
+    });
+    passwords.pool.submit(holding).unwrap();
+    has_begun.recv().unwrap();
+    let gone = passwords.work(ask(&before).err().unwrap()).unwrap();
+    assert!(matches!(ask(&before), Ok(Known::Throttled)), "it is counted while it waits");
+    drop(gone);
+    let bob = || passwords.ask(None, login("bob", "x"), []);
+    assert!(passwords.work(bob().err().unwrap()).is_err(), "no more than one may wait");
+    assert!(bob().is_err(), "and it does not count");
+    hold.send(()).unwrap();
+    // What nobody waits for any more is put away, and its guess with it.
+    while matches!(ask(&before), Ok(Known::Throttled)) {
+        tokio::task::yield_now().await;
+    }
+    let done = passwords.work(ask(&before).err().unwrap()).unwrap().await.unwrap();
+    let known = |account| passwords.ask(Some(account), login("alice", "secret"), [&done]).ok();
+    assert_eq!((known(&before), known(&after)), (Some(Known::Right), Some(Known::Wrong)));
+}

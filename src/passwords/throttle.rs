@@ -2,6 +2,7 @@
 //! instance. Checks ask no store; logins, which do, are counted there for all instances together.
 
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
@@ -23,6 +24,8 @@ pub(super) struct Throttle {
     limits: Limits,
     /// How many, and until when they count.
     seen: Cache<Who, (u32, Duration)>,
+    /// Held by whoever counts: two guesses at once are two.
+    counting: Mutex<()>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -65,7 +68,7 @@ impl Network {
 
 impl Throttle {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, seen: Cache::new(MOST) }
+        Self { limits, seen: Cache::new(MOST), counting: Mutex::default() }
     }
 
     pub(super) fn admits(&self, username: &str, from: Option<IpAddr>, now: Duration) -> bool {
@@ -75,6 +78,11 @@ impl Throttle {
 
     pub(super) fn count(&self, username: &str, from: Option<IpAddr>, now: Duration) {
         self.each(username, from).for_each(|(who, _)| self.add(who, now, |count| count + 1));
+    }
+
+    /// Nobody has looked at it.
+    pub(super) fn take_back(&self, username: &str, from: Option<IpAddr>, now: Duration) {
+        self.each(username, from).for_each(|(who, _)| self.add(who, now, |count| count.saturating_sub(1)));
     }
 
     /// It was the right one. What was wrong before under this name is forgotten; of the address it is one
@@ -89,6 +97,7 @@ impl Throttle {
     }
 
     fn add(&self, who: Who, now: Duration, change: impl Fn(u32) -> u32) {
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, until) =
             self.seen.get(&who).filter(|(_, until)| now < *until).unwrap_or((0, now + WINDOW));
         self.seen.insert(who, (change(count), until));

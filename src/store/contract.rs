@@ -120,7 +120,8 @@ async fn counters_add_up_for_everybody_and_end_by_themselves(open: Open) {
     let store = &*subject.store;
     let stood = store.heartbeat(beat()).await.unwrap();
     let at = |seconds: i64| Timestamp::from_unix(1_800_000_000 + seconds);
-    let count = |name: u8, add| Count { name: [name; 16], add, lives: Duration::from_secs(900) };
+    let count =
+        |name: u8, add| Count { name: [name; 16], add, lives: Duration::from_secs(900), most: u64::MAX };
     let counted = |total, left| Counted { total, left: Duration::from_secs(left) };
     assert_eq!(store.count(&[], at(0)).await.unwrap(), []);
     assert_eq!(store.count(&[count(1, 1), count(2, 1)], at(0)).await.unwrap(), [counted(1, 900); 2]);
@@ -140,6 +141,15 @@ async fn counters_add_up_for_everybody_and_end_by_themselves(open: Open) {
     assert_eq!(store.count(&[count(1, 1)], at(900)).await.unwrap(), [counted(1, 900)]);
     // What somebody counted whose clock is far ahead.
     assert_eq!(store.count(&[count(1, 1)], at(-5_000)).await.unwrap(), [counted(1, 900)]);
+    // All or nothing, and what it would have come to.
+    let at_most = |name, add, most| Count { most, ..count(name, add) };
+    let both = [at_most(5, 1, 1), at_most(6, 1, 2)];
+    assert_eq!(store.count(&both, at(0)).await.unwrap(), [counted(1, 900); 2]);
+    for _ in 0..2 {
+        let refused = store.count(&both, at(10)).await.unwrap();
+        assert_eq!(refused, [counted(2, 890); 2]);
+    }
+    assert_eq!(store.count(&[count(5, 0), count(6, 0)], at(10)).await.unwrap(), [counted(1, 890); 2]);
     assert_eq!(store.heartbeat(beat()).await.unwrap(), stood, "no change comes of it");
 }
 

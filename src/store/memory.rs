@@ -205,15 +205,19 @@ impl Store for Memory {
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
         let mut state = self.state();
         let now = now.unix();
-        let mut one = |Count { name, add, lives }: &Count| {
-            let (total, ends) = counted(state.counters.get(name).copied(), *add, now, *lives);
-            match total {
-                0 => drop(state.counters.remove(name)),
-                total => drop(state.counters.insert(*name, (total, ends))),
+        let one = |count: &Count| counted(state.counters.get(&count.name).copied(), count, now);
+        let found: Vec<_> = counts.iter().map(one).collect();
+        if found.iter().zip(counts).all(|((total, _), count)| *total <= count.most) {
+            for ((total, ends), count) in found.iter().zip(counts) {
+                match total {
+                    0 => drop(state.counters.remove(&count.name)),
+                    total => drop(state.counters.insert(count.name, (*total, *ends))),
+                }
             }
-            Counted { total, left: Duration::from_secs(ends.abs_diff(now)) }
-        };
-        Ok(counts.iter().map(&mut one).collect())
+        }
+        let told =
+            |(total, ends): (u64, i64)| Counted { total, left: Duration::from_secs(ends.abs_diff(now)) };
+        Ok(found.into_iter().map(told).collect())
     }
 
     fn pushed(&self) -> watch::Receiver<u64> {

@@ -197,9 +197,11 @@ pub struct Count {
     pub add: i64,
     /// How long it counts from when it is more than 0, in whole seconds.
     pub lives: Duration,
+    /// What would come to more is not added, nor is anything that was to be counted with it.
+    pub most: u64,
 }
 
-/// What a counter came to.
+/// What a counter came to, or would have come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
     pub total: u64,
@@ -208,11 +210,11 @@ pub struct Counted {
 }
 
 /// Total and end of a counter to which something is added. Times in seconds.
-fn counted(known: Option<(u64, i64)>, add: i64, now: i64, lives: Duration) -> (u64, i64) {
+fn counted(known: Option<(u64, i64)>, Count { add, lives, .. }: &Count, now: i64) -> (u64, i64) {
     let last = now.saturating_add(i64::try_from(lives.as_secs().max(1)).unwrap_or(i64::MAX));
     // One that ends later than a new one was counted by another clock.
     let (total, ends) = known.filter(|(_, ends)| now < *ends && *ends <= last).unwrap_or((0, last));
-    (total.saturating_add_signed(add), ends)
+    (total.saturating_add_signed(*add), ends)
 }
 
 /// Durable records.
@@ -294,7 +296,8 @@ pub trait Store: Send + Sync + 'static {
     /// What is known of the use of these keys; those that were never used are left out.
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
 
-    /// Adds to counters that all instances share, each by itself, and says what they come to at `now`.
+    /// Adds to counters that all instances share, in one step, and says what they come to at `now`: to all
+    /// of them, or to none where one of them would come to more than it may.
     /// Beside the records, like the uses of keys; a crash may lose the last of it.
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError>;
 

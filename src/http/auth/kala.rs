@@ -92,7 +92,7 @@ async fn api_key(
     Bearer(token): Bearer,
     Body(body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let maker = auth.issuer.user(&token).await.map_err(unproven)?;
+    let maker = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
     let now = auth.clock.now();
     let from = body.valid_from.map(|text| moment("validFrom", &text)).transpose()?;
     let until = moment("validTo", &body.valid_to)?;
@@ -100,6 +100,7 @@ async fn api_key(
         return Err(invalid("validTo", "must be after `validFrom`, and in the future"));
     }
     let permissions = permissions(body.permissions.unwrap_or_default(), &maker, &auth.catalog.load())?;
+    auth.issuer.may_make_a_key(&maker.id, auth.own_keys).await.map_err(outward)?;
     let caller = Caller::Consumer { id: maker.id, groups: maker.given.groups.clone() };
     let new = NewKey {
         not_before: Some(from.unwrap_or(now)),

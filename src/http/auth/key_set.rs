@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use super::{Auth, outcome};
+use super::Auth;
 use crate::http::problem::Problem;
 
 /// RFC 7517 section 8.5.
@@ -20,6 +20,6 @@ pub(super) fn routes() -> Router<Auth> {
 }
 
 async fn key_set(State(auth): State<Auth>) -> Result<Response, Problem> {
-    let set = auth.issuer.key_set().await.map_err(outcome::outward)?;
+    let set = auth.issuer.key_set().await?;
     Ok(([(CONTENT_TYPE, JWK_SET), (CACHE_CONTROL, KEPT)], set.to_string()).into_response())
 }

@@ -38,8 +38,15 @@ fn auth_with(public_url: Option<&str>, replica: Option<Replica>) -> Auth {
         Some(replica) => issuer.with_replica(Arc::new(replica)),
         None => issuer,
     };
-    let (attempts, jwt_lives) = (Arc::default(), Duration::from_secs(3_600));
-    Auth { issuer: Arc::new(issuer), catalog, clock: Clock::system(), attempts, jwt_lives, body_limit: 100 }
+    Auth {
+        issuer: Arc::new(issuer),
+        catalog,
+        clock: Clock::system(),
+        attempts: Arc::default(),
+        jwt_lives: Duration::from_secs(3_600),
+        own_keys: 1,
+        body_limit: 100,
+    }
 }
 
 fn somebody() -> MockConnectInfo<Peer> {
@@ -61,7 +68,7 @@ async fn the_key_set_is_there_for_everybody_once_there_are_keys() {
             auth.issuer.tend_signing_keys().await.unwrap();
         }
         let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
-        assert_eq!((status, body["code"].as_str()), (503, Some("unavailable")), "{body}");
+        assert_eq!((status, body["code"].as_str()), (404, Some("not_found")), "{body}");
         assert_eq!(headers["cache-control"], "no-store", "an absent key set is not remembered");
     }
     let auth = auth(Some("https://auth.example.com"));

@@ -262,7 +262,7 @@ fn judge(
     let after = before.with(&plan.put, &plan.gone);
     let (count, was) = (after.objects().len(), before.objects().len());
     if count > was && count > limits.count {
-        return Err(Refusal::Full { most: limits.count });
+        return Err(Refusal::Full { what: "objects", most: limits.count, limit: "limits.objects" });
     }
     if let Some(wrong) = after.refused().get(&plan.subject) {
         return Err(Refusal::Faulty(wrong.clone()));

@@ -120,8 +120,12 @@ impl Writer {
     fn count(&mut self, counts: &[Count], now: Timestamp, answer: CountAnswer) {
         let counted = self.written(|writer, database| {
             let transaction = begin(database)?;
-            let counted = counters::count(&transaction, counts, now, &mut writer.sweep_above)?;
-            transaction.commit()?;
+            let (counted, added) = counters::count(&transaction, counts, now, &mut writer.sweep_above)?;
+            match added {
+                true => transaction.commit()?,
+                // Whoever is turned away has nothing written to the disk.
+                false => transaction.abort()?,
+            }
             Ok(counted)
         });
         let _ = answer.send(counted.map_err(StoreError::Unavailable));

@@ -18,9 +18,9 @@ pub(super) async fn count(
         return Ok(Vec::new());
     }
     let mut call = Call::new(Script::Counters, &[]).with(now.unix().to_string());
-    for Count { name, add, lives } in counts {
+    for Count { name, add, lives, most } in counts {
         call.keys.push(keys::counter(name));
-        call = call.with(add.to_string()).with(lives.as_secs().max(1).to_string());
+        call = call.with(add.to_string()).with(lives.as_secs().max(1).to_string()).with(most.to_string());
     }
     let mut numbers = reply::list(link.call(&call).await?)?.into_iter();
     let mut found = Vec::with_capacity(counts.len());
