@@ -26,7 +26,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(1);
 pub(crate) const BEYOND: Duration = Duration::from_millis(1_500);
 
 const PACE: &str = "\nrevocation: {heartbeat: 25ms, bound: 1s}\ndrain_delay: 0s\n";
-const SECRET: &str = "1 00112233445566778899aabbccddeeff00112233445566778899aabbccddee01\n";
+pub(crate) const SECRET: &str = "1 00112233445566778899aabbccddeeff00112233445566778899aabbccddee01\n";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 

@@ -56,13 +56,13 @@ const STORED: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_0101);
 const GONE: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_0102);
 
 /// Signs with the keys of the store that the server is started on.
-struct Mint {
+pub(crate) struct Mint {
     issuer: Issuer,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Mint {
-    fn new(folder: &Path, public_url: &str, clock: Clock) -> Self {
+    pub(crate) fn new(folder: &Path, public_url: &str, clock: Clock) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let secret = folder.join("doorward.secret");
         let store = RedbStore::open(&folder.join("doorward.redb"), &secret).unwrap();
@@ -75,7 +75,7 @@ impl Mint {
         Self { issuer, runtime }
     }
 
-    fn token(&self, consumer: Uuid, audiences: &[&str], lifetime: Duration) -> String {
+    pub(crate) fn token(&self, consumer: Uuid, audiences: &[&str], lifetime: Duration) -> String {
         let audiences: Vec<String> = audiences.iter().map(|it| (*it).to_owned()).collect();
         self.runtime.block_on(self.issuer.mint(consumer, &audiences, lifetime)).unwrap().token
     }

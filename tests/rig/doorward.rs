@@ -1,8 +1,9 @@
 //! The real Doorward: the binary, a folder, a configuration.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -216,6 +217,26 @@ impl Doorward {
     /// Nobody listens.
     pub fn status(&self, path: &str) -> Outcome<Reply> {
         send(self.addresses.status, &request("GET", path, &[("Connection", "close")], b""))
+    }
+
+    /// `password set`, as somebody types it.
+    ///
+    /// # Errors
+    ///
+    /// What it said instead.
+    pub fn set_password(&self, consumer: &str, password: &str) -> Outcome<()> {
+        let mut command = self.setup.command(&["password", "set", consumer]);
+        let problem = |error: std::io::Error| format!("`doorward password set` cannot be run: {error}");
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut set = piped.spawn().map_err(problem)?;
+        if let Some(mut typed) = set.stdin.take() {
+            typed.write_all(format!("{password}\n").as_bytes()).map_err(problem)?;
+        }
+        let output = set.wait_with_output().map_err(problem)?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     /// A command that has to succeed, and the JSON that it printed.

@@ -12,6 +12,8 @@ pub struct Wiring {
     pub upstream: SocketAddr,
     /// One endpoint of the authorisation cluster each.
     pub doorwards: Vec<SocketAddr>,
+    /// Where its `listen.auth` is: the paths of logins and tokens go there, and nobody is asked.
+    pub auth: Option<SocketAddr>,
     /// `encode_raw_headers`: a list of bytes instead of a map of text.
     pub raw_headers: bool,
     /// `allowed_headers`, exact; empty: all.
@@ -99,6 +101,7 @@ impl Wiring {
         Self {
             upstream,
             doorwards: doorwards.to_vec(),
+            auth: None,
             raw_headers: false,
             allowed_headers: Vec::new(),
             body: None,
@@ -119,11 +122,13 @@ impl Wiring {
     pub fn config(&self) -> String {
         let main = self.listener("main", &Edge::default());
         let others = self.edges.iter().map(|(name, edge)| self.listener(name, edge));
+        let auth = self.auth.map(|address| cluster("auth", &[address]));
+        let clusters: Vec<Value> = [self.doorward(), echo(self.upstream)].into_iter().chain(auth).collect();
         json!({
             "admin": {"address": any_port()},
             "static_resources": {
                 "listeners": std::iter::once(main).chain(others).collect::<Vec<_>>(),
-                "clusters": [self.doorward(), echo(self.upstream)],
+                "clusters": clusters,
             },
         })
         .to_string()
@@ -209,6 +214,9 @@ impl Wiring {
             // A gRPC upstream is at hand: Doorward's own health service.
             json!({"match": {"prefix": "/grpc.health.v1.Health/"}, "route": {"cluster": "doorward"}}),
         ];
+        if self.auth.is_some() {
+            routes.extend(AUTH.iter().map(|path| open_route(path)));
+        }
         routes.extend(self.contexts.iter().map(|(prefix, context)| {
             let context = context.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
             route(json!({"prefix": prefix}), context.collect())
@@ -297,6 +305,21 @@ impl UpstreamTls {
             },
         }})
     }
+}
+
+/// Those of `listen.auth`.
+const AUTH: [&str; 5] = ["/api/auth", "/auth", "/identity", "/oauth2", "/.well-known"];
+
+/// A route to `listen.auth`, for whoever has no credential yet.
+fn open_route(path: &str) -> Value {
+    json!({
+        "match": {"path_separated_prefix": path},
+        "route": {"cluster": "auth"},
+        "typed_per_filter_config": {"doorward": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+            "disabled": true,
+        }},
+    })
 }
 
 /// A route to the echo that tells Doorward something.
