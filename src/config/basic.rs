@@ -14,17 +14,19 @@ use crate::domain;
 pub struct Basic {
     /// The `realm` of the challenge in `WWW-Authenticate`. Default: `doorward`.
     pub realm: At<String>,
+    /// Keep name and password from the upstream. Default: true.
+    pub hide: bool,
 }
 
 impl Default for Basic {
     fn default() -> Self {
-        Self { realm: At::assumed("doorward".to_owned()) }
+        Self { realm: At::assumed("doorward".to_owned()), hide: true }
     }
 }
 
 impl Basic {
     pub(super) fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::Basic {
         check_realm(&self.realm, around.faults);
-        domain::authentication::Basic { realm: self.realm.value.clone() }
+        domain::authentication::Basic { realm: self.realm.value.clone(), hide: self.hide }
     }
 }

@@ -77,6 +77,8 @@ pub struct StaticToken {
 pub struct Basic {
     /// The `realm` of the challenge, which always has one.
     pub realm: String,
+    /// Whether name and password are kept from the upstream.
+    pub hide: bool,
 }
 
 /// A signed token of one issuer.

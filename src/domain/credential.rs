@@ -115,7 +115,7 @@ impl Method {
             Self::StaticToken(_) | Self::Jwt(_) => {
                 smallvec![Challenge { scheme: "Bearer", realm: None, error }]
             }
-            Self::Basic(Basic { realm }) => {
+            Self::Basic(Basic { realm, .. }) => {
                 smallvec![Challenge { scheme: "Basic", realm: Some(realm), error: None }]
             }
         }

@@ -151,7 +151,7 @@ pub fn mutate<'a>(
                     cookies.extend(jwt.cookies.iter().map(String::as_str));
                 }
                 Method::Jwt(_) => {}
-                Method::Basic(_) if credential::basic(request) != Presented::Nothing => {
+                Method::Basic(basic) if basic.hide && credential::basic(request) != Presented::Nothing => {
                     mutations.remove.push(Cow::Borrowed("authorization"));
                 }
                 Method::Basic(_) => {}

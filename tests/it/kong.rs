@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::login::basic;
 use crate::plugins::public;
 use crate::rig::doorward::Doorward;
 use crate::rig::http1::{Reply, request, send_to_socket};
@@ -571,6 +572,7 @@ services:
   - {name: rate-limiting, config: {minute: 5}}
 - {name: orders, plugins: [{name: acl, config: {allow: [gold]}}]}
 - {name: nowhere, plugins: [{name: key-auth}]}
+- {name: reports, plugins: [{name: basic-auth, config: {hide_credentials: true}}]}
 ";
 
 #[test]
@@ -589,11 +591,14 @@ fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
     let counts = |made: &str| {
         json!({
             "consumers": {made: 1}, "acls": {made: 1}, "keys": {made: 1, "refused": 2},
-            "basics": {made: 1}, "jwts": {made: 1}, "plugins": {made: 2, "refused": 2},
+            "basics": {made: 1}, "jwts": {made: 1}, "plugins": {made: 3, "refused": 2},
         })
     };
     let api = Api::of(&world.doorward);
     public(&api, "billing");
+    let reports = json!({ "name": "reports", "paths": ["/reports"], "authentication": "none" });
+    api.expect(201, "POST", "/services", reports);
+    api.expect(201, "POST", "/deployments", json!({ "service": "reports", "infrastructure": "production" }));
 
     let (code, told) = import(&["--dry-run"]);
     assert_eq!(
@@ -603,14 +608,14 @@ fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
             &json!({
                 // Whether a key of a consumer that is not there yet may be made is seen when it is.
                 "consumers": {"made": 1}, "acls": {"made": 1}, "keys": {"made": 2, "refused": 1},
-                "basics": {"made": 1}, "jwts": {"made": 1}, "plugins": {"made": 2, "refused": 2},
+                "basics": {"made": 1}, "jwts": {"made": 1}, "plugins": {"made": 3, "refused": 2},
             })
         ),
         "{told}"
     );
     let left_out: Vec<&str> =
         told["left_out"].as_array().unwrap().iter().map(|it| it["what"].as_str().unwrap()).collect();
-    assert_eq!(left_out, ["plugin `rate-limiting` of service `billing`", "services (3)"]);
+    assert_eq!(left_out, ["plugin `rate-limiting` of service `billing`", "services (4)"]);
     assert_eq!(api.expect(200, "GET", "/services/billing/plugins", Value::Null)["data"], json!([]));
     assert!(!opens("carol-0123456789-abcdef"));
 
@@ -627,6 +632,8 @@ fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
     assert_eq!(world.get("/billing", &carol).status, 200, "she is in the group");
     assert_eq!(world.get("/billing?apikey=carol-0123456789-abcdef", &[]).status, 401);
     assert_eq!(world.get("/billing", &[("apikey", ALICE)]).status, 403);
+    let reports = |password: &str| world.get("/reports", &[("Authorization", &basic("carol", password))]);
+    assert_eq!((reports("hunter2-hunter3").status, reports("hunter2-hunter2").status), (401, 200));
     let (_, told) = import(&[]);
     assert_eq!(told["objects"], counts("unchanged"), "{told}");
     let (code, told) = import(&["--insecure-allow-weak"]);

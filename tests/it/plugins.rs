@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kong::Api;
+use crate::login::basic;
 use crate::world::{ALICE, World};
 
 /// A public service of the store's, which plugins are put on, behind an Envoy.
@@ -129,6 +130,49 @@ fn either_of_two_plugins_is_enough_where_they_share_an_anonymous_consumer() {
     let unknown = json!({ "config": { "anonymous": "nobody" } });
     let refused = api.expect(400, "PATCH", &format!("{PLUGINS}/key-auth"), unknown);
     assert!(refused["fields"]["config.anonymous"].is_string(), "{refused}");
+}
+
+#[test]
+fn a_name_and_its_password_open_what_basic_auth_is_on() {
+    let (world, api, _) = world();
+    let ask =
+        |name: &str, password: &str| world.get("/billing", &[("Authorization", &basic(name, password))]);
+    let status = |name: &str, password: &str| ask(name, password).status;
+    api.expect(201, "POST", "/consumers", json!({ "username": "carol" }));
+    let form = "application/x-www-form-urlencoded";
+    let made = api.send("POST", "/consumers/carol/basic-auth", form, "username=desk&password=p%3Aq");
+    assert_eq!((made.status, &made.json()["password"]), (201, &Value::Null));
+    let plugin = api.expect(201, "POST", PLUGINS, json!({ "name": "basic-auth" }));
+    let kongs = json!({ "realm": "service", "hide_credentials": false, "anonymous": null });
+    assert_eq!(plugin["config"], kongs);
+
+    for refused in [world.get("/billing", &[]), ask("desk", "p"), ask("carol", "p:q"), ask("nobody", "p:q")] {
+        assert_eq!(refused.status, 401);
+        assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"service\""));
+    }
+    let seen = ask("desk", "p:q").seen().unwrap();
+    for (name, expected) in [
+        ("x-consumer-username", Some("carol")),
+        ("x-credential-identifier", Some("desk")),
+        ("authorization", Some(&basic("desk", "p:q")[..])),
+    ] {
+        assert_eq!(seen.header(name), expected, "{name}");
+    }
+    let hidden = json!({ "config": { "hide_credentials": true, "realm": "r" } });
+    api.expect(200, "PATCH", &format!("{PLUGINS}/basic-auth"), hidden);
+    assert_eq!(ask("desk", "p:q").seen().unwrap().header("authorization"), None);
+
+    // From the answer on, whatever was remembered.
+    api.expect(200, "PATCH", "/basic-auths/desk", json!({ "password": "other" }));
+    assert_eq!((status("desk", "p:q"), status("desk", "other")), (401, 200));
+    api.expect(200, "PATCH", "/basic-auths/desk", json!({ "username": "chair" }));
+    assert_eq!((status("desk", "other"), status("chair", "other")), (401, 200));
+    api.expect(200, "PATCH", "/consumers/carol/basic-auth/chair", json!({ "enabled": false }));
+    assert_eq!(status("chair", "other"), 401);
+    api.expect(200, "PATCH", "/consumers/carol/basic-auth/chair", json!({ "enabled": true }));
+    assert_eq!(status("chair", "other"), 200);
+    assert_eq!(api.call("DELETE", "/basic-auths/chair", &Value::Null).status, 204);
+    assert_eq!(status("chair", "other"), 401);
 }
 
 #[test]

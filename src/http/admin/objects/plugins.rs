@@ -420,6 +420,7 @@ fn kongs_path(path: &str, plugin: Plugin) -> Option<String> {
         (_, "") => return Some("config".to_owned()),
         (Plugin::KeyAuth, "names") => "key_names",
         (Plugin::KeyAuth, "in") => "key_in_header",
+        (_, "hide") => "hide_credentials",
         (Plugin::Jwt, "query") => "uri_param_names",
         (Plugin::Jwt, "cookies") => "cookie_names",
         (_, field) => field,

@@ -36,7 +36,7 @@ pub(super) fn find(settings: &Settings, plugin: Plugin) -> There {
         None => (settings.get(plugin.key()).into_iter().collect(), None),
         Some(method) => {
             let authentication = Authentication::of(settings);
-            let own = authentication.methods.iter().filter_map(|it| it.get(method));
+            let own = authentication.methods.iter().filter_map(|it| options(it, method));
             (own.collect::<Vec<&Value>>(), authentication.anonymous)
         }
     };
@@ -68,7 +68,7 @@ pub(super) fn put(settings: &mut Settings, plugin: Plugin, config: Config) -> Re
     };
     let authentication = Authentication::of(settings);
     let is_new = before == There::Nothing;
-    let others = authentication.methods.iter().filter(|it| it.get(method).is_none()).count();
+    let others = authentication.methods.iter().filter(|it| options(it, method).is_none()).count();
     if others > 0 && authentication.anonymous != anonymous.as_deref() {
         let why = "must be that of the service's other plugins: one consumer stands for whoever proves \
                    nothing to any of them";
@@ -85,7 +85,7 @@ pub(super) fn put(settings: &mut Settings, plugin: Plugin, config: Config) -> Re
     }
     let enough = if is_new || others == 0 { enough } else { authentication.enough };
     let mut methods: Vec<Value> =
-        authentication.methods.iter().filter(|it| it.get(method).is_none()).cloned().collect();
+        authentication.methods.iter().filter(|it| options(it, method).is_none()).cloned().collect();
     methods.push(json!({ (method): own }));
     methods.sort_by_key(turn);
     let mut next = json!({ (enough): methods });
@@ -103,7 +103,7 @@ pub(super) fn take(settings: &mut Settings, plugin: Plugin) -> Result<(), Refusa
         return Ok(());
     };
     let Authentication { enough, methods, anonymous } = Authentication::of(settings);
-    let left: Vec<&Value> = methods.iter().filter(|it| it.get(method).is_none()).collect();
+    let left: Vec<&Value> = methods.iter().filter(|it| options(it, method).is_none()).collect();
     if left.is_empty() {
         let why = format!(
             "without `{}` the service would be open to everybody; where that is meant, write \
@@ -146,8 +146,14 @@ impl<'s> Authentication<'s> {
 /// Kong asks its plugins in this order, ours first: of `any` the first that proves counts, of `all` the last.
 fn turn(method: &Value) -> usize {
     let order = [Plugin::Jwt, Plugin::KeyAuth, Plugin::BasicAuth];
-    let place = order.iter().position(|plugin| plugin.method().is_some_and(|it| method.get(it).is_some()));
+    let place =
+        order.iter().position(|plugin| plugin.method().is_some_and(|it| options(method, it).is_some()));
     place.map_or(0, |place| place + 1)
+}
+
+/// What a method of this name is written with; a bare word is one without options.
+fn options<'v>(method: &'v Value, name: &str) -> Option<&'v Value> {
+    if method.as_str() == Some(name) { Some(&Value::Null) } else { method.get(name) }
 }
 
 #[cfg(test)]
@@ -188,6 +194,8 @@ mod tests {
             (Plugin::Jwt, json!({})),
             (Plugin::Jwt, json!({ "issuer": "accounts" })),
             (Plugin::Jwt, json!({ "issuer": "a", "cookie_names": ["c"], "header_names": [] })),
+            (Plugin::BasicAuth, json!({})),
+            (Plugin::BasicAuth, json!({ "realm": "r", "hide_credentials": true, "anonymous": "guest" })),
             (Plugin::Acl, json!({ "allow": ["gold"] })),
             (Plugin::Acl, json!({ "deny": ["gold", "silver"] })),
             (Plugin::IpRestriction, json!({ "allow": ["192.0.2.0/24"], "deny": ["192.0.2.1"] })),
@@ -249,6 +257,11 @@ mod tests {
                 with(plugin, if plugin == Plugin::Jwt { json!({ "issuer": "a" }) } else { json!({}) });
             assert!(matches!(put(&mut after, plugin, config), Err(Refusal::Contradiction(_))));
             assert_eq!(after, before);
+        }
+        for written in [json!("basic"), json!({ "basic": {} })] {
+            let bare = settings(json!({ "any": [written] }));
+            let There::Hinted(shown) = find(&bare, Plugin::BasicAuth) else { panic!("{bare:?}") };
+            assert_eq!((&shown["realm"], &shown["hide_credentials"]), (&json!("doorward"), &json!(true)));
         }
         let twice = settings(json!({ "any": [key_auth(), key_auth()] }));
         assert!(matches!(find(&twice, Plugin::KeyAuth), There::Hinted(_)));

@@ -246,12 +246,16 @@ impl Default for BasicAuth {
 
 impl BasicAuth {
     fn settings(self) -> Settings {
-        let why = "`basic-auth` cannot be asked for yet: its passwords are kept, and no check goes by them";
-        refuse("name", why)
+        Ok(json!({ "realm": self.realm, "hide": self.hide_credentials }))
     }
 
-    fn of(_: &Value) -> Self {
-        Self::default()
+    /// What is not written is ours, not Kong's.
+    fn of(method: &Value) -> Self {
+        Self {
+            realm: text(&method["realm"]).unwrap_or_else(|| "doorward".to_owned()),
+            hide_credentials: method["hide"] != false,
+            anonymous: None,
+        }
     }
 }
 
