@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::rig::Outcome;
 use crate::rig::http1::{Reply, Seen, request, send};
@@ -30,6 +30,7 @@ pub(crate) fn walk(stage: &Stage) -> Outcome<Vec<String>> {
     walk.other_doors()?;
     walk.addresses()?;
     walk.permissions()?;
+    walk.a_login()?;
     walk.infrastructures()?;
     walk.shadow()?;
     walk.the_end_of_a_key()?;
@@ -153,6 +154,18 @@ impl Walk<'_> {
         self.ask("does not do what needs the other", "/datastore/7", &[("apikey", &key)], &denied)
     }
 
+    fn a_login(&mut self) -> Outcome<()> {
+        self.set_password("four words of her own")?;
+        let token = self.log_in("four words of her own")?;
+        let bearer = format!("Bearer {token}");
+        let with_token: Headers<'_> = &[("Authorization", &bearer)];
+        let seen: &[_] = &[("X-Consumer-Username", Some("alice")), ("Authorization", None)];
+        self.ask("Its token opens what alice may", "/users/7", with_token, &Allowed(seen))?;
+        self.set_password("four other words of hers")?;
+        let over = Denied(401, "invalid_credential");
+        self.ask("and is over with the password that it was got by", "/users/7", with_token, &over)
+    }
+
     fn infrastructures(&mut self) -> Outcome<()> {
         let (key, _) = self.key("STAGING_KEY", &["--service", "billing/staging"])?;
         let at = |host| [("Host", host), ("apikey", key.as_str())];
@@ -206,6 +219,32 @@ impl Walk<'_> {
 
     fn newest(&self) -> String {
         self.keys.last().map(|(_, key)| key.clone()).unwrap_or_default()
+    }
+
+    fn set_password(&mut self, password: &str) -> Outcome<()> {
+        println!("\n    $ echo \"{password}\" | doorward password set alice");
+        self.stage.doorward().set_password("alice", password)
+    }
+
+    /// The token of a login of alice's, at Envoy like everything else.
+    fn log_in(&mut self, password: &str) -> Outcome<String> {
+        const LOGIN: &str = "/api/auth/access-token";
+        self.steps += 1;
+        println!("\n{:>2}  Whoever logs in needs no credential before", self.steps);
+        let body = json!({ "username": "alice", "password": password }).to_string();
+        let (address, json) = (self.stage.address(), ("Content-Type", "application/json"));
+        println!("    $ curl -i \"http://{address}{LOGIN}\" -H \"{}: {}\" -d '{body}'", json.0, json.1);
+        let bytes = request("POST", LOGIN, &[json], body.as_bytes());
+        // The first keys to sign with may be on their way.
+        let reply = until("somebody can log in", Duration::from_secs(10), || {
+            send(address, &bytes).ok().filter(|reply| reply.status != 503)
+        })?;
+        println!("    {}", brief(&reply));
+        let token = reply.json()["data"]["access_token"].as_str().map(str::to_owned);
+        let token = token.ok_or_else(|| format!("no token in {}", reply.text()))?;
+        println!("    {{\"data\": {{\"access_token\": \"$TOKEN\"}}}}");
+        self.keys.push(("TOKEN".to_owned(), token.clone()));
+        Ok(token)
     }
 
     /// Runs a command as anybody would, and shows it.

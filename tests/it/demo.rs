@@ -19,6 +19,8 @@ fn the_demo_keeps_its_promises_on_free_ports() {
         "revoked",
         "network_denied",
         "permission_denied",
+        "/api/auth/access-token",
+        "Bearer $TOKEN",
         "Host: staging.example.com",
         "mode shadow, verdict deny",
     ] {
