@@ -2,6 +2,7 @@
 
 mod changes;
 mod flood;
+mod logins;
 mod revocations;
 mod shared;
 mod start;
@@ -21,6 +22,7 @@ use crate::rounds::Aim;
 pub(crate) enum Part {
     Start,
     Flood,
+    Logins,
     Revocations,
     Changes,
 }
@@ -43,6 +45,7 @@ pub(crate) fn run(rounds: usize, keys: u64, parts: &[Part]) -> Outcome<(String, 
         let (title, (found, more)) = match part {
             Part::Start => ("Start", start::run(&shared, rounds.min(STARTS))?),
             Part::Flood => ("A flood of unknown keys", flood::run(&shared)?),
+            Part::Logins => ("A storm of logins", logins::run(&shared)?),
             Part::Revocations => ("Revocations", revocations::run(&shared)?),
             Part::Changes => ("Following changes", changes::run(&shared, rounds)?),
         };

@@ -65,7 +65,7 @@ enum Command {
         #[command(flatten)]
         length: Length,
     },
-    /// Real instances over real stores: start, flood, revocations, changes
+    /// Real instances over real stores: start, flood, logins, revocations, changes
     Instances {
         /// The median of so many is told
         #[arg(long, default_value_t = 5)]

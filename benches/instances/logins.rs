@@ -1,0 +1,106 @@
+//! A storm of logins: what it does to the checks of keys meanwhile.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::ALLOW;
+use super::shared::Shared;
+use crate::call::Pick;
+use crate::child::{Core, pin};
+use crate::load::{Target, paced};
+use crate::rig::Outcome;
+use crate::rig::http1::{request, send};
+use crate::rounds::{Aim, share, table};
+
+/// Logins a second, each of another name from another address, or they would be turned away unhashed.
+const LOGINS: u32 = 100;
+/// Whoever makes them: a login waits for a second at most, and for its hash.
+const VISITORS: u32 = 150;
+/// Checks a second of good keys, in quiet and in the storm.
+const RATE: u32 = 2_000;
+const QUIET: Duration = Duration::from_secs(10);
+const STORM: Duration = Duration::from_secs(30);
+
+/// What logins came to.
+#[derive(Default)]
+struct Came {
+    /// Hashed, and wrong.
+    refused: u32,
+    /// Too many were before them.
+    busy: u32,
+}
+
+pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
+    pin(Core::Server);
+    let doorward = shared.instance("stormed");
+    pin(Core::Caller);
+    let doorward = doorward?;
+    let pick = Pick { keys: shared.size.keys, services: shared.size.services };
+    let target = Target { address: doorward.grpc(), pick, expected: ALLOW };
+    // Whatever is slow the first time.
+    paced(target, (RATE, Duration::from_secs(1)))?;
+    let quiet = paced(target, (RATE, QUIET))?;
+    let (stormed, came) = thread::scope(|scope| {
+        let storm = scope.spawn(|| storm(doorward.auth_address()));
+        let stormed = paced(target, (RATE, STORM))?;
+        Ok::<_, String>((stormed, storm.join().map_err(|_| "a thread of the storm died")??))
+    })?;
+    let us = |took: &[Duration], part| share(took, part).as_secs_f64() * 1e6;
+    let rows = [("in quiet", &quiet), ("in the storm", &stormed)].map(|(when, took)| {
+        let waits = [0.5, 0.99, 0.999].map(|part| format!("{:.0}", us(took, part)));
+        std::iter::once(when.to_owned()).chain(waits).collect()
+    });
+    let text = format!(
+        "{RATE} checks a second of good keys, {} s in quiet and {} s while {LOGINS} logins a second arrive; of \
+         these {} were hashed and {} told to come back.\n\n{}",
+        QUIET.as_secs(),
+        STORM.as_secs(),
+        came.refused,
+        came.busy,
+        table(&["checks", "p50 µs", "p99 µs", "p99.9 µs"], &rows)
+    );
+    let what = "p99 of key checks in a storm of logins against quiet".into();
+    Ok((text, vec![Aim { what, most: 3.0, found: us(&stormed, 0.99) / us(&quiet, 0.99) }]))
+}
+
+/// So many a second at even distances, for the whole time.
+fn storm(address: SocketAddr) -> Outcome<Came> {
+    let start = Instant::now();
+    let visit = |first: u32| {
+        let mut came = Came::default();
+        for number in (first..LOGINS * STORM.as_secs() as u32).step_by(VISITORS as usize) {
+            let due = start + number * Duration::from_secs(1) / LOGINS;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            match log_in(address, number)? {
+                401 => came.refused += 1,
+                503 => came.busy += 1,
+                status => return Err(format!("expected a login to be refused, found {status}")),
+            }
+        }
+        Ok(came)
+    };
+    thread::scope(|scope| {
+        let visitors: Vec<_> = (0..VISITORS).map(|first| scope.spawn(move || visit(first))).collect();
+        let mut all = Came::default();
+        for visitor in visitors {
+            let came = visitor.join().map_err(|_| "a thread of the storm died")??;
+            all.refused += came.refused;
+            all.busy += came.busy;
+        }
+        Ok(all)
+    })
+}
+
+/// By the status of its answer.
+fn log_in(address: SocketAddr, number: u32) -> Outcome<u16> {
+    let [_, _, high, low] = number.to_be_bytes();
+    let from = format!("203.0.{high}.{low}");
+    let headers =
+        [("Content-Type", "application/json"), ("Connection", "close"), ("X-Forwarded-For", from.as_str())];
+    let body = json!({ "username": format!("nobody-{number}"), "password": "four words of nobody's" });
+    let login = request("POST", "/api/auth/access-token", &headers, body.to_string().as_bytes());
+    send(address, &login).map(|reply| reply.status)
+}
