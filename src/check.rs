@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::authentication::{Authentication, ConsumerBy};
@@ -24,8 +25,10 @@ use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::password::{self, Account, Login, Mark};
 use crate::domain::principal::{CredentialName, Principal};
 use crate::domain::request::Request;
+use crate::domain::session::Session;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
+use crate::domain::token::{AccessKey, Token as OpaqueToken};
 use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
 use crate::issuers::{self, Answer, Issuers, Pool};
@@ -204,8 +207,13 @@ impl Checker {
     /// Counts a decision that was made, and the use of the key that opened.
     fn record(&self, line: &DecisionLine<'_>, Told { now, used }: Told) {
         self.telemetry.record(line, now);
-        if let Some(key) = used {
-            self.usage.note(key, now);
+        match used {
+            Some(Used::Key(id)) => self.usage.note(id, now),
+            Some(Used::Session(id)) => {
+                self.replica.touch(&id, now);
+                self.usage.note(id, now);
+            }
+            None => {}
         }
     }
 
@@ -312,7 +320,7 @@ impl Checker {
             Some(principal) => (principal.credential(), principal.consumer()),
             None => (trail.credential.as_ref(), trail.consumer.as_ref()),
         };
-        let used = conclusion.principal().and_then(Principal::credential).and_then(CredentialName::id);
+        let used = conclusion.principal().and_then(used);
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
@@ -353,8 +361,22 @@ impl Checker {
 /// What else there is to tell of a decision.
 struct Told {
     now: Timestamp,
-    /// The record of the credential by which the request passed.
-    used: Option<KeyId>,
+    /// The credential by which the request passed, where its uses are counted.
+    used: Option<Used>,
+}
+
+#[derive(Clone, Copy)]
+enum Used {
+    Key(KeyId),
+    Session(Uuid),
+}
+
+fn used(principal: &Principal) -> Option<Used> {
+    match principal {
+        Principal::Proven { credential: CredentialName::Id(id), token: None, .. } => Some(Used::Key(*id)),
+        Principal::Proven { credential: CredentialName::Session(id), .. } => Some(Used::Session(*id)),
+        Principal::Proven { .. } | Principal::Nobody | Principal::Anonymous(_) => None,
+    }
 }
 
 /// A request about which something was concluded.
@@ -571,6 +593,21 @@ impl Directory for Known<'_> {
         }
         self.replica.trust(self.boottime)?;
         Ok(self.replica.password_stands(consumer, mark))
+    }
+
+    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.opaque_token(&id))
+    }
+
+    fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault> {
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.access_key(&id))
+    }
+
+    fn session(&self, id: Uuid) -> Result<Option<(Arc<Session>, Timestamp)>, Fault> {
+        self.replica.trust(self.boottime)?;
+        Ok(self.replica.session(&id))
     }
 
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {

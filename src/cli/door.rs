@@ -26,7 +26,7 @@ use crate::config::{Basis, Config};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
-use crate::issue::{Issuer, KeyLives, ObjectLimits, Reach};
+use crate::issue::{Issuer, KeyLives, Lifetimes, Most, ObjectLimits, Reach};
 use crate::replica::Replica;
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -369,6 +369,17 @@ pub(super) fn key_lives(config: &Config) -> KeyLives {
 pub(super) fn object_limits(config: &Config) -> ObjectLimits {
     let limits = &config.limits;
     ObjectLimits { count: limits.objects.value as usize, bytes: limits.object_bytes.value.bytes() }
+}
+
+/// How long what is handed out lives.
+pub(super) fn lifetimes(config: &Config) -> Lifetimes {
+    Lifetimes { subject: config.lifetimes.subject.value.0, ..Lifetimes::default() }
+}
+
+/// How much of it a consumer may have.
+pub(super) fn most(config: &Config) -> Most {
+    let limits = &config.limits;
+    Most { access_keys: limits.access_keys.value as usize, tokens: limits.tokens.value as usize }
 }
 
 /// How fast instances hear of a write, and when one counts as stopped.

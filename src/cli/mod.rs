@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod access_key;
 mod admin_key;
 mod audit;
 mod backing;
@@ -186,6 +187,9 @@ enum Command {
     /// Set the passwords that consumers log in with
     #[command(subcommand)]
     Password(password::Command),
+    /// Make, list and delete access keys, which buy tokens for a project
+    #[command(subcommand)]
+    AccessKey(access_key::Command),
     /// Make, list and delete the keys of the admin API
     #[command(subcommand)]
     AdminKey(admin_key::Command),
@@ -271,6 +275,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Consumer(command) => consumer::run(common, command)?,
         Command::Key(command) => key::run(common, command)?,
         Command::Password(command) => password::run(common, command)?,
+        Command::AccessKey(command) => access_key::run(common, command)?,
         Command::AdminKey(command) => admin_key::run(common, command)?,
         Command::AdminKeyCreate(create) => admin_key::run(common, admin_key::Command::Create(create))?,
         Command::AdminKeysList => admin_key::run(common, admin_key::Command::List)?,

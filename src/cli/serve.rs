@@ -19,10 +19,11 @@ use self::listeners::{Listeners, announce, bind};
 use self::process::{keep_memory_private, raise_file_limit, start_log};
 use self::signals::Ends;
 use self::watch::{
-    Ready, count_instances, finish_deletions, tell_uses, tend_signing_keys, told_or_broken, watch_replica,
+    Ready, count_instances, finish_deletions, sweep, tell_uses, tend_signing_keys, told_or_broken,
+    watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
-use super::door::{PATIENCE, PAUSE, key_lives, object_limits, reach};
+use super::door::{PATIENCE, PAUSE, key_lives, lifetimes, most, object_limits, reach};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -221,6 +222,7 @@ fn serve_until_told(
         .with_compiler(Arc::clone(&compiler), object_limits(&config))
         .with_replica(Arc::clone(&replica))
         .with_reach(reach(&config))
+        .with_lifetimes(lifetimes(&config), most(&config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
         .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
         .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()))
@@ -277,6 +279,7 @@ fn serve_until_told(
         if config.public_url.is_some() {
             tasks.spawn(tend_signing_keys(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
         }
+        tasks.spawn(sweep(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
         tasks.spawn({
             let issuer = Arc::clone(&issuer);
             async move { issuer.keep_attempts(&attempts).await }

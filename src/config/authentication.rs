@@ -17,6 +17,7 @@ use super::jwt::Jwt;
 use super::names::Names;
 use super::place::At;
 use super::static_token::StaticToken;
+use super::token::Token;
 use crate::domain;
 use crate::domain::authentication::Combine;
 use crate::domain::issuer::Issuer;
@@ -50,6 +51,7 @@ pub struct Required {
 pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
+    Token(Token),
     Jwt(Jwt),
     Basic(Basic),
 }
@@ -128,6 +130,7 @@ impl At<Method> {
             Method::StaticToken(options) => {
                 domain::authentication::Method::StaticToken(options.resolve(around))
             }
+            Method::Token(options) => domain::authentication::Method::Token(options.resolve(around)),
             Method::Jwt(options) => domain::authentication::Method::Jwt(options.resolve(self.place, around)),
             Method::Basic(options) => domain::authentication::Method::Basic(options.resolve(around)),
         }
@@ -224,11 +227,15 @@ impl JsonSchema for Method {
         };
         let api_key = with_options("api_key", generator.subschema_for::<ApiKey>());
         let static_token = with_options("static_token", generator.subschema_for::<StaticToken>());
+        let token = with_options("token", generator.subschema_for::<Token>());
         let jwt = with_options("jwt", generator.subschema_for::<Jwt>());
         let basic = with_options("basic", generator.subschema_for::<Basic>());
         schemars::json_schema!({
             "description": "One way to prove who is calling: a bare word, or a map of its options.",
-            "oneOf": [{ "enum": ["api_key", "static_token", "basic"] }, api_key, static_token, jwt, basic],
+            "oneOf": [
+                { "enum": ["api_key", "static_token", "token", "basic"] },
+                api_key, static_token, token, jwt, basic,
+            ],
         })
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
         }
     }
     if !policy.networks.in_force()
-        && let Some(method) = static_token(authentication)
+        && let Some(method) = takes(authentication, |method| matches!(method, Method::StaticToken(_)))
     {
         let message = format!(
             "`{}` takes a `static_token` from any address: whoever comes upon the token can use it; \
@@ -91,10 +91,10 @@ fn authentication<'c>(planned: &Planned<'c>) -> (String, &'c At<Authentication>)
     }
 }
 
-fn static_token(authentication: &At<Authentication>) -> Option<&At<Method>> {
+fn takes(authentication: &At<Authentication>, is: impl Fn(&Method) -> bool) -> Option<&At<Method>> {
     let Authentication::Required(required) = &authentication.value else { return None };
     let methods = required.any.iter().chain(&required.all).flat_map(|methods| &methods.value);
-    methods.into_iter().find(|method| matches!(method.value, Method::StaticToken(_)))
+    methods.into_iter().find(|method| is(&method.value))
 }
 
 fn mode_place(planned: &Planned<'_>) -> Place {

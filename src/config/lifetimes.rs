@@ -14,6 +14,8 @@ use super::place::At;
 pub struct Lifetimes {
     /// JWTs. `1m` to `24h`. Default: `1h`.
     pub jwt: At<Span>,
+    /// Subject tokens, and never beyond their access key. `1m` to `24h`. Default: `12h`.
+    pub subject: At<Span>,
     /// For so long a key signs JWTs; before that it is published for as long. `1h` to `365d`, at least
     /// as long as a JWT. Default: `30d`.
     pub signing_key: At<Span>,
@@ -21,13 +23,16 @@ pub struct Lifetimes {
 
 impl Default for Lifetimes {
     fn default() -> Self {
-        Self { jwt: At::assumed(Span::seconds(3_600)), signing_key: At::assumed(Span::seconds(30 * 86_400)) }
+        let seconds = |seconds| At::assumed(Span::seconds(seconds));
+        Self { jwt: seconds(3_600), subject: seconds(12 * 3_600), signing_key: seconds(30 * 86_400) }
     }
 }
 
 impl Lifetimes {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         within("lifetimes.jwt", &self.jwt, Span::seconds(60)..=Span::seconds(86_400), faults);
+        let (minute, day) = (Span::seconds(60), Span::seconds(86_400));
+        within("lifetimes.subject", &self.subject, minute..=day, faults);
         let key = Span::seconds(3_600)..=Span::seconds(365 * 86_400);
         within("lifetimes.signing_key", &self.signing_key, key, faults);
         if self.signing_key.value < self.jwt.value {

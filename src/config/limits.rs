@@ -67,6 +67,11 @@ pub struct Limits {
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
+    /// Access keys of one consumer. 1 to 10000. Default: 100.
+    pub access_keys: At<u32>,
+    /// Tokens and sessions of one consumer at once; one more is refused until others end. 1 to 1000000.
+    /// Default: 10000.
+    pub tokens: At<u32>,
     /// Services, deployments, permissions and other objects of policy in the store, all together. 1 to
     /// 1000000. Default: 20000.
     pub objects: At<u32>,
@@ -98,6 +103,8 @@ impl Default for Limits {
             login_failures_of_address: At::assumed(100),
             own_keys: At::assumed(1_000),
             audit_entries: At::assumed(100_000),
+            access_keys: At::assumed(100),
+            tokens: At::assumed(10_000),
             objects: At::assumed(20_000),
             object_bytes: At::assumed(Size::kib(64)),
         }
@@ -129,6 +136,8 @@ impl Limits {
         within("limits.login_failures_of_address", of_address, 1..=1_000_000, faults);
         within("limits.own_keys", &self.own_keys, 1..=100_000, faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
+        within("limits.access_keys", &self.access_keys, 1..=10_000, faults);
+        within("limits.tokens", &self.tokens, 1..=1_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);
         if self.bytes_in_flight.value < self.check_bytes.value {

@@ -60,6 +60,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -113,6 +114,7 @@ pub use static_token::StaticToken;
 pub use store::{Password, SentinelUser, Snapshot, Store, StoreTls, StoreUrl, Weakness};
 pub use stored::{Basis, Declared};
 pub use tls::{ListenTls, Tls, TlsFiles};
+pub use token::{Token, TokenKind};
 pub use versions::Version;
 
 use crate::domain::catalog::{Catalog, Parts};

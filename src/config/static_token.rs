@@ -20,41 +20,48 @@ pub struct StaticToken {
 
 impl Default for StaticToken {
     fn default() -> Self {
-        let headers = ["Authorization", "X-Auth-Token"];
-        Self { headers: At::assumed(headers.map(|name| At::assumed(name.to_owned())).to_vec()) }
+        Self { headers: usual_headers() }
     }
+}
+
+/// `[Authorization, X-Auth-Token]`.
+pub(super) fn usual_headers() -> At<Vec<At<String>>> {
+    let headers = ["Authorization", "X-Auth-Token"];
+    At::assumed(headers.map(|name| At::assumed(name.to_owned())).to_vec())
 }
 
 impl StaticToken {
     pub(super) fn resolve(&self, around: &mut Surroundings<'_>) -> domain::authentication::StaticToken {
-        if self.headers.is_empty() {
-            let message = "`headers` is empty, expected some such as `[Authorization, X-Auth-Token]`";
-            around.faults.push(Fault::new(self.headers.place, message));
-        }
-        let mut taken = Vec::new();
-        for header in &self.headers.value {
-            let name = folded(header);
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-            let wrong = if name.is_empty() || name.len() > 128 || !header.bytes().all(plain) {
-                Some("is none that a token may stand in, expected letters, digits, `_` and `-`")
-            } else if around.headers.claim(header) {
-                Some(
-                    "is, but for case and dashes, a header that tells the upstream who called; choose another",
-                )
-            } else if !may_hold_a_key(header) {
-                Some("is a header that requests need for something else; choose another")
-            } else if taken.contains(&name) {
-                Some("stands in `headers` twice")
-            } else {
-                None
-            };
-            if let Some(wrong) = wrong {
-                let message = format!("the name {} {wrong}", quoted(header));
-                around.faults.push(Fault::new(header.place, message));
-            }
-            taken.push(name);
-        }
-        let headers = self.headers.iter().map(|header| header.to_ascii_lowercase());
-        domain::authentication::StaticToken { headers: headers.collect() }
+        domain::authentication::StaticToken { headers: token_headers(&self.headers, around) }
     }
+}
+
+/// The headers that a token may stand in, lower case.
+pub(super) fn token_headers(headers: &At<Vec<At<String>>>, around: &mut Surroundings<'_>) -> Vec<String> {
+    if headers.is_empty() {
+        let message = "`headers` is empty, expected some such as `[Authorization, X-Auth-Token]`";
+        around.faults.push(Fault::new(headers.place, message));
+    }
+    let mut taken = Vec::new();
+    for header in &headers.value {
+        let name = folded(header);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let wrong = if name.is_empty() || name.len() > 128 || !header.bytes().all(plain) {
+            Some("is none that a token may stand in, expected letters, digits, `_` and `-`")
+        } else if around.headers.claim(header) {
+            Some("is, but for case and dashes, a header that tells the upstream who called; choose another")
+        } else if !may_hold_a_key(header) {
+            Some("is a header that requests need for something else; choose another")
+        } else if taken.contains(&name) {
+            Some("stands in `headers` twice")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            let message = format!("the name {} {wrong}", quoted(header));
+            around.faults.push(Fault::new(header.place, message));
+        }
+        taken.push(name);
+    }
+    headers.iter().map(|header| header.to_ascii_lowercase()).collect()
 }

@@ -1,6 +1,7 @@
 //! What a deployment accepts as proof, and where it looks for it.
 
 use super::consumer::ConsumerId;
+use super::token;
 
 /// What a deployment demands of a request before anything else is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +50,10 @@ impl Combine {
 pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
+    Token(Token),
     Jwt(Jwt),
     Basic(Basic),
+    Cookie(Cookie),
 }
 
 impl Method {
@@ -59,8 +62,10 @@ impl Method {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::StaticToken(_) => "static_token",
+            Self::Token(_) => "token",
             Self::Jwt(_) => "jwt",
             Self::Basic(_) => "basic",
+            Self::Cookie(_) => "cookie",
         }
     }
 }
@@ -79,6 +84,27 @@ pub struct Basic {
     pub realm: String,
     /// Whether name and password are kept from the upstream.
     pub hide: bool,
+}
+
+/// An opaque token of ours, in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
+    pub headers: Vec<String>,
+    /// Those that are taken.
+    pub kinds: Vec<token::Kind>,
+}
+
+/// A session of ours, in a cookie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// As it is sent: `__Host-doorward_session`.
+    pub name: String,
+    /// Whether it is asked from where a browser was made to send the request.
+    pub csrf: bool,
+    /// Whose pages may make browsers send requests, besides the service's own:
+    /// `https://app.example.com`, lower case.
+    pub origins: Vec<String>,
 }
 
 /// A signed token of one issuer.

@@ -18,7 +18,7 @@ use super::issuer::Issuer;
 use super::key::KeyFacts;
 use super::password::{Account, Mark};
 use super::permission::Permission;
-use super::role::{Project, Roles};
+use super::role::{Project, ProjectId, Roles};
 use super::verifier::Verifier;
 use places::Places;
 
@@ -65,6 +65,8 @@ pub struct Catalog {
     trusted: TrustedProxies,
     roles: Roles,
     projects: Vec<Project>,
+    /// Where each stands among them.
+    projects_by_id: HashMap<ProjectId, usize>,
     /// Of the identity headers' names.
     header_shapes: Shapes,
     issuers: Vec<Arc<Issuer>>,
@@ -135,6 +137,7 @@ impl Catalog {
             headers,
             trusted,
             roles,
+            projects_by_id: projects.iter().enumerate().map(|(at, project)| (project.id, at)).collect(),
             projects,
             header_shapes,
             issuers,
@@ -245,6 +248,10 @@ impl Catalog {
 
     pub fn projects(&self) -> &[Project] {
         &self.projects
+    }
+
+    pub fn project(&self, id: ProjectId) -> Option<&Project> {
+        self.projects_by_id.get(&id).map(|at| &self.projects[*at])
     }
 
     pub fn issuers(&self) -> &[Arc<Issuer>] {

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use smallvec::{SmallVec, smallvec};
 
-use super::authentication::{ApiKey, Basic, Jwt, KeyName, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Basic, Cookie, Jwt, KeyName, Method, Place};
 use super::authorization::{self, Bearer};
 use super::denial::Denial;
 use super::request::{Body, HeaderValue, Request};
@@ -96,7 +96,11 @@ impl Method {
     ) -> Presented<'a> {
         match self {
             Self::ApiKey(api_key) => api_key.present(request, query, witness),
-            Self::StaticToken(static_token) => static_token.present(request, witness),
+            Self::StaticToken(static_token) => {
+                in_headers("static_token", &static_token.headers, request, bearer_key, witness)
+            }
+            Self::Token(token) => in_headers("token", &token.headers, request, bearer_token, witness),
+            Self::Cookie(cookie) => cookie.present(request, witness),
             Self::Jwt(jwt) => jwt.present(request, query, witness),
             Self::Basic(_) => present_basic(request, witness),
         }
@@ -112,12 +116,14 @@ impl Method {
         };
         match self {
             Self::ApiKey(api_key) => api_key.challenges(error),
-            Self::StaticToken(_) | Self::Jwt(_) => {
+            Self::StaticToken(_) | Self::Token(_) | Self::Jwt(_) => {
                 smallvec![Challenge { scheme: "Bearer", realm: None, error }]
             }
             Self::Basic(Basic { realm, .. }) => {
                 smallvec![Challenge { scheme: "Basic", realm: Some(realm), error: None }]
             }
+            // No scheme of HTTP's has browsers log in to a page of ours.
+            Self::Cookie(_) => Challenges::new(),
         }
     }
 }
@@ -133,25 +139,35 @@ fn present_basic<'a>(request: &Request<'a>, witness: &mut impl Witness) -> Prese
     presented
 }
 
-impl StaticToken {
-    /// The first header that holds anything decides.
-    fn present<'a>(&self, request: &Request<'a>, witness: &mut impl Witness) -> Presented<'a> {
-        for header in &self.headers {
-            let presented = match header.as_str() {
-                "authorization" => bearer_key(request),
-                header => find_header(request, header).into(),
-            };
-            witness.saw(|| Step::Looked {
-                method: "static_token",
-                name: header.clone(),
-                place: Place::Header.name(),
-                found: presented.name(),
-            });
-            if presented != Presented::Nothing {
-                return presented;
-            }
+/// Looks through headers; the first that holds anything decides. `bearer` reads `Authorization`.
+fn in_headers<'a>(
+    method: &'static str,
+    headers: &[String],
+    request: &Request<'a>,
+    bearer: impl Fn(&Request<'a>) -> Presented<'a>,
+    witness: &mut impl Witness,
+) -> Presented<'a> {
+    for header in headers {
+        let presented = match header.as_str() {
+            "authorization" => bearer(request),
+            header => find_header(request, header).into(),
+        };
+        let (name, place) = (header, Place::Header.name());
+        let found = presented.name();
+        witness.saw(|| Step::Looked { method, name: name.clone(), place, found });
+        if presented != Presented::Nothing {
+            return presented;
         }
-        Presented::Nothing
+    }
+    Presented::Nothing
+}
+
+impl Cookie {
+    fn present<'a>(&self, request: &Request<'a>, witness: &mut impl Witness) -> Presented<'a> {
+        let presented = Presented::from(cookie::find(request, &self.name));
+        let (method, place, found) = ("cookie", Place::Cookie.name(), presented.name());
+        witness.saw(|| Step::Looked { method, name: self.name.clone(), place, found });
+        presented
     }
 }
 
@@ -318,6 +334,15 @@ pub(super) fn bearer_key<'a>(request: &Request<'a>) -> Presented<'a> {
     }
 }
 
+/// The opaque token of ours in `Authorization: Bearer <token>`.
+pub(super) fn bearer_token<'a>(request: &Request<'a>) -> Presented<'a> {
+    match authorization::find_bearer(request) {
+        Bearer::Duplicate => Presented::Duplicate,
+        Bearer::Token(token) if has_form_of_token(token) => Presented::Key(Cow::Borrowed(token)),
+        Bearer::Token(_) | Bearer::Absent | Bearer::Malformed => Presented::Nothing,
+    }
+}
+
 /// The JWT in `Authorization: Bearer <token>`.
 pub(super) fn bearer_jwt<'a>(request: &Request<'a>) -> Presented<'a> {
     match authorization::find_bearer(request) {
@@ -344,6 +369,15 @@ fn has_form_of_key(token: &[u8]) -> bool {
         Reading::Ours { kind, .. } => kind == Kind::Key,
         Reading::Broken => true,
         Reading::Foreign => !has_form_of_jwt(token),
+    }
+}
+
+/// One of ours, or something that began as one.
+fn has_form_of_token(token: &[u8]) -> bool {
+    match secret::read(token) {
+        Reading::Ours { kind, .. } => kind == Kind::Token,
+        Reading::Broken => true,
+        Reading::Foreign => false,
     }
 }
 

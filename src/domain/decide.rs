@@ -3,12 +3,14 @@
 mod authorize;
 mod basic;
 mod find;
+mod issued;
 mod prove;
 mod token;
 
 use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
+use uuid::Uuid;
 
 use super::authentication::{Authentication, Combine, ConsumerBy};
 use super::catalog::Catalog;
@@ -21,8 +23,10 @@ use super::key::KeyFacts;
 use super::password::{Account, Known, Login, Mark};
 use super::principal::{CredentialName, Principal};
 use super::request::Request;
+use super::session::Session;
 use super::step::{Outcome, Step, Unwatched, Witness};
 use super::time::Timestamp;
+use super::token::{AccessKey, Token as OpaqueToken};
 use super::verdict::{Fault, Grant, Verdict};
 use super::verifier::{Peppers, Verifier};
 use find::Readings;
@@ -73,6 +77,14 @@ pub trait Directory {
 
     /// What is known of a token of this issuer. A [`Fault`] where its keys are not known.
     fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault>;
+
+    /// The opaque token of ours with this id, under the same condition as a key; and so the next ones.
+    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault>;
+
+    fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault>;
+
+    /// A session, and when it was last used.
+    fn session(&self, id: Uuid) -> Result<Option<(Arc<Session>, Timestamp)>, Fault>;
 }
 
 /// A key, and its consumer where that is known.

@@ -27,6 +27,8 @@ pub enum Denial {
     PermissionDenied,
     /// No deployment answers to this host and path, or to the name the route gives.
     UnknownService { of: Unnamed },
+    /// A browser was made to send the request by a page that may not, or cannot be told to be one that may.
+    OriginDenied { why: &'static str },
     /// The deployment is switched off.
     DeploymentDisabled,
     /// The check is larger than `limits.check_bytes`.
@@ -71,8 +73,14 @@ pub enum Unproven {
     /// A static token that was made for another service.
     OtherService,
     ConsumerDisabled,
-    /// A token that was made at a login, by a password that is not there any more.
+    /// A token that was bought with an access key which is no more.
+    AccessKeyEnded,
+    /// A token none of whose roles its owner still has.
+    NoRoleLeft,
+    /// A token or session from a login with a password that is another one now, or is gone.
     PasswordChanged,
+    /// A session that nobody used for too long.
+    Idle,
     /// A JWT that is not to be believed.
     Token(Refused),
 }
@@ -106,6 +114,7 @@ impl Denial {
             Self::ServiceDenied            => (403, "service_denied",       "This credential does not open this service"),
             Self::GroupDenied              => (403, "group_denied",         "You cannot consume this service"),
             Self::PermissionDenied         => (403, "permission_denied",    "You do not have the permission that this asks for"),
+            Self::OriginDenied { .. }      => (403, "origin_denied",        "This page may not send this request with your session"),
             Self::UnknownService { .. }    => (404, "unknown_service",      "No service answers to this host and path"),
             Self::DeploymentDisabled       => (503, "deployment_disabled",  "This deployment is switched off"),
             Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
@@ -124,6 +133,7 @@ impl Denial {
             Self::MalformedRequest { why }
             | Self::AmbiguousPath { why }
             | Self::NetworkDenied { why }
+            | Self::OriginDenied { why }
             | Self::Internal { why } => Some(why),
             Self::InvalidCredential { why } => Some(why.name()),
             Self::UnknownService { of } => Some(of.name()),
@@ -167,7 +177,10 @@ impl Unproven {
             Self::ConsumerUnknown => "consumer_unknown",
             Self::OtherService => "other_service",
             Self::ConsumerDisabled => "consumer_disabled",
+            Self::AccessKeyEnded => "access_key_ended",
+            Self::NoRoleLeft => "no_role_left",
             Self::PasswordChanged => "password_changed",
+            Self::Idle => "idle",
             Self::Token(refused) => refused.name(),
         }
     }
@@ -203,7 +216,10 @@ mod tests {
             Unproven::ConsumerUnknown,
             Unproven::OtherService,
             Unproven::ConsumerDisabled,
+            Unproven::AccessKeyEnded,
+            Unproven::NoRoleLeft,
             Unproven::PasswordChanged,
+            Unproven::Idle,
             Unproven::Token(Refused::Signature),
         ]
         .map(|why| Denial::InvalidCredential { why }.notice());

@@ -5,10 +5,11 @@ use std::fmt;
 
 use smallvec::SmallVec;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
+use uuid::fmt::{Hyphenated, Simple};
 
-use super::authentication::{ApiKey, Authentication, Jwt, KeyName, Method, Place, StaticToken};
+use super::authentication::{ApiKey, Authentication, Jwt, KeyName, Method, Place};
 use super::catalog::Catalog;
+use super::consumer::Consumer;
 use super::cookie::{self, Rest};
 use super::credential::{self, Presented};
 use super::denial::Denial;
@@ -16,6 +17,8 @@ use super::permission::PermissionId;
 use super::principal::{CredentialName, Principal};
 use super::query;
 use super::request::Request;
+use super::role::{ProjectId, Roles};
+use super::token::{Scope, Token};
 use super::verdict::Grant;
 
 /// The names under which the upstream is told who called. Lower case, token characters.
@@ -63,7 +66,7 @@ impl Default for IdentityHeaders {
 #[derive(Clone, Debug, Default)]
 pub struct Mutations<'a> {
     /// Overwrites every line of that name. Values are visible ASCII and spaces, and never empty.
-    pub set: SmallVec<[(&'a str, Value<'a>); 8]>,
+    pub set: SmallVec<[(&'a str, Value<'a>); 13]>,
     /// Header names, lower case, as they stand in the request.
     pub remove: SmallVec<[Cow<'a, str>; 24]>,
     /// Query parameters to take out. Empty unless there is one: any change makes Envoy sort and
@@ -85,6 +88,14 @@ pub enum Value<'a> {
     Permissions {
         had: &'a [PermissionId],
         given: Option<&'a [PermissionId]>,
+    },
+    /// Without hyphens, as KakaoCloud's document writes ids.
+    Hex(Uuid),
+    /// Those that the token's bearer acts with.
+    Roles {
+        token: &'a Token,
+        consumer: &'a Consumer,
+        roles: &'a Roles,
     },
 }
 
@@ -131,7 +142,7 @@ pub fn mutate<'a>(
     query: Option<&[u8]>,
 ) -> Result<Mutations<'a>, Denial> {
     let mut mutations = Mutations::default();
-    vouch(&mut mutations, Some(&grant.principal), catalog.headers())?;
+    vouch(&mut mutations, Some(&grant.principal), catalog)?;
     remove_look_alikes(&mut mutations, catalog, request);
     if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
         // All methods' cookies leave the one header together: written once for each method, it
@@ -145,7 +156,13 @@ pub fn mutate<'a>(
                     cookies.extend(names.map(|name| name.name.as_str()));
                 }
                 Method::ApiKey(_) => {}
-                Method::StaticToken(static_token) => hide_token(&mut mutations, static_token, request),
+                Method::StaticToken(it) => {
+                    hide_token(&mut mutations, &it.headers, credential::bearer_key(request));
+                }
+                Method::Token(it) => {
+                    hide_token(&mut mutations, &it.headers, credential::bearer_token(request));
+                }
+                Method::Cookie(cookie) => cookies.push(&cookie.name),
                 Method::Jwt(jwt) if jwt.hide => {
                     hide_jwt(&mut mutations, jwt, request, query);
                     cookies.extend(jwt.cookies.iter().map(String::as_str));
@@ -167,8 +184,9 @@ pub fn mutate<'a>(
 fn vouch<'a>(
     mutations: &mut Mutations<'a>,
     principal: Option<&'a Principal>,
-    names: &'a IdentityHeaders,
+    catalog: &'a Catalog,
 ) -> Result<(), Denial> {
+    let names = catalog.headers();
     let consumer = principal.and_then(Principal::consumer);
     let mut left = LONGEST_TOGETHER;
     let mut tell = |name: &'a str, value: Option<Value<'a>>| {
@@ -193,7 +211,7 @@ fn vouch<'a>(
     let (anonymous, credential, permissions, claims) = match principal {
         None | Some(Principal::Nobody) => (None, None, None, &[][..]),
         Some(Principal::Anonymous(_)) => (Some("true".into()), None, None, &[][..]),
-        Some(Principal::Proven { consumer, credential, given, claims }) => {
+        Some(Principal::Proven { consumer, credential, given, claims, .. }) => {
             let (had, given) = (consumer.given.permissions.as_slice(), given.as_deref());
             (None, Some(credential.into()), Some(Value::Permissions { had, given }), claims.as_slice())
         }
@@ -201,15 +219,32 @@ fn vouch<'a>(
     tell(&names.credential_identifier, credential)?;
     tell(&names.anonymous_consumer, anonymous)?;
     tell(&names.permissions, permissions)?;
-    // Of subject tokens.
-    let others = [&names.user_id, &names.user_name, &names.project_id, &names.project_name, &names.roles];
-    others.into_iter().try_for_each(|name| tell(name, None))?;
+    let subject = principal.and_then(subject);
+    let user = subject.map(|(consumer, ..)| consumer);
+    let project = subject.and_then(|(.., project)| catalog.project(project));
+    let roles = subject.map(|(consumer, token, _)| Value::Roles { token, consumer, roles: catalog.roles() });
+    tell(&names.user_id, user.map(|user| Value::Hex(user.id)))?;
+    tell(&names.user_name, text(user.and_then(|user| user.username.as_deref())))?;
+    tell(&names.project_id, project.map(|project| Value::Hex(project.id)))?;
+    tell(&names.project_name, project.map(|project| Value::Text(&project.name)))?;
+    tell(&names.roles, roles)?;
     names.claims.iter().try_for_each(|name| {
         let told = claims.iter().find(|(header, _)| header == name);
         tell(name, told.map(|(_, values)| Value::Texts(values)))
     })?;
     mutations.remove.push(Cow::Borrowed(FAILED_OPEN));
     Ok(())
+}
+
+/// Who acts in which project, by a subject token.
+fn subject(principal: &Principal) -> Option<(&Consumer, &Token, ProjectId)> {
+    match principal {
+        Principal::Proven { consumer, token: Some(token), .. } => match &token.scope {
+            Scope::Subject { project, .. } => Some((consumer, token, *project)),
+            Scope::Dynamic { .. } => None,
+        },
+        Principal::Proven { token: None, .. } | Principal::Nobody | Principal::Anonymous(_) => None,
+    }
 }
 
 /// Takes out every look-alike of an identity header in the request, and where the asker shows only
@@ -299,12 +334,10 @@ fn hide<'a>(mutations: &mut Mutations<'a>, api_key: &'a ApiKey, request: &Reques
     }
 }
 
-/// Keeps a static token from the upstream, and leaves alone an `Authorization` that holds none.
-fn hide_token<'a>(mutations: &mut Mutations<'a>, static_token: &'a StaticToken, request: &Request<'_>) {
-    let held = |header: &&String| {
-        *header != "authorization" || credential::bearer_key(request) != Presented::Nothing
-    };
-    let headers = static_token.headers.iter().filter(held);
+/// Keeps a token from the upstream, and leaves alone an `Authorization` that holds none.
+fn hide_token<'a>(mutations: &mut Mutations<'a>, headers: &'a [String], bearer: Presented<'_>) {
+    let held = |header: &&String| *header != "authorization" || bearer != Presented::Nothing;
+    let headers = headers.iter().filter(held);
     mutations.remove.extend(headers.map(|header| Cow::Borrowed(header.as_str())));
 }
 
@@ -321,7 +354,7 @@ fn hide_jwt<'a>(mutations: &mut Mutations<'a>, jwt: &'a Jwt, request: &Request<'
 /// ours, whatever the client wrote under our names; the credential stays.
 pub fn unvouched<'a>(catalog: &'a Catalog, request: &Request<'_>) -> Mutations<'a> {
     let mut mutations = Mutations::default();
-    vouch(&mut mutations, None, catalog.headers()).expect("a name that is removed has no length");
+    vouch(&mut mutations, None, catalog).expect("a name that is removed has no length");
     remove_look_alikes(&mut mutations, catalog, request);
     mutations
 }
@@ -342,6 +375,8 @@ impl Value<'_> {
             Self::Text(text) => written_length(text, plain),
             Self::Texts(texts) => list_length(*texts),
             Self::Id(_) => Hyphenated::LENGTH,
+            Self::Hex(_) => Simple::LENGTH,
+            Self::Roles { .. } => list_length(self.roles()),
             Self::Permissions { .. } => {
                 (self.ids().count() * (Hyphenated::LENGTH + BETWEEN.len())).saturating_sub(BETWEEN.len())
             }
@@ -359,15 +394,29 @@ impl Value<'_> {
             Self::Texts(texts) => list(texts.iter(), out, |text, out| escape(text, out, plain_in_list)),
             Self::Id(id) => write_id(id, out),
             Self::Permissions { .. } => list(self.ids(), out, write_id),
+            Self::Hex(id) => {
+                out.extend_from_slice(id.simple().encode_lower(&mut [0; Simple::LENGTH]).as_bytes());
+            }
+            Self::Roles { .. } => list(self.roles(), out, |role, out| escape(role, out, plain_in_list)),
         }
     }
 
     fn ids(&self) -> impl Iterator<Item = &PermissionId> {
         let (had, given) = match self {
             Self::Permissions { had, given } => (*had, *given),
-            Self::Plain(_) | Self::Text(_) | Self::Texts(_) | Self::Id(_) => (&[][..], None),
+            _ => (&[][..], None),
         };
         had.iter().filter(move |id| given.is_none_or(|given| given.contains(id)))
+    }
+}
+
+impl<'a> Value<'a> {
+    fn roles(&self) -> impl Iterator<Item = &'a str> {
+        let of_token = match self {
+            Self::Roles { token, consumer, roles } => Some(token.roles(consumer, roles)),
+            _ => None,
+        };
+        of_token.into_iter().flatten()
     }
 }
 
@@ -394,7 +443,7 @@ impl From<String> for Value<'_> {
 impl<'a> From<&'a CredentialName> for Value<'a> {
     fn from(name: &'a CredentialName) -> Self {
         match name {
-            CredentialName::Id(id) => Self::Id(*id),
+            CredentialName::Id(id) | CredentialName::Session(id) => Self::Id(*id),
             CredentialName::Token(name) => Self::Text(name),
         }
     }

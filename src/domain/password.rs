@@ -77,6 +77,15 @@ impl Hash {
 }
 
 impl Mark {
+    /// As it is stored.
+    pub const fn from_bytes(bytes: [u8; 12]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 12] {
+        &self.0
+    }
+
     /// As it was shown.
     pub fn parse(text: &str) -> Option<Self> {
         let mut mark = [0; 12];

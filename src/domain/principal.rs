@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::consumer::Consumer;
 use super::permission::PermissionId;
+use super::token::Token;
 
 /// Who is calling. Making one copies nothing of what is known of the caller.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub enum Principal {
         given: Option<Arc<[PermissionId]>>,
         /// What its claims say under names of the operator's.
         claims: Told,
+        /// The opaque token, where it was one: the upstream is told its project and roles.
+        token: Option<Arc<Token>>,
     },
 }
 
@@ -32,9 +35,10 @@ pub type Told = Vec<(String, Vec<String>)>;
 /// What names a credential without proving it: safe to log and to send upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialName {
-    /// Of a record of ours.
+    /// Of a key, or an opaque token of ours.
     Id(Uuid),
-    /// What a token says of itself: the subject of another issuer's, the id of ours. Or the name that a
+    Session(Uuid),
+    /// What a JWT says of itself: the subject of another issuer's, the id of ours. Or the name that a
     /// password belongs to.
     Token(Arc<str>),
 }
@@ -59,7 +63,7 @@ impl CredentialName {
     /// Of the record, where it is one.
     pub fn id(&self) -> Option<Uuid> {
         match self {
-            Self::Id(id) => Some(*id),
+            Self::Id(id) | Self::Session(id) => Some(*id),
             Self::Token(_) => None,
         }
     }
@@ -68,7 +72,7 @@ impl CredentialName {
 impl fmt::Display for CredentialName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Id(id) => id.fmt(f),
+            Self::Id(id) | Self::Session(id) => id.fmt(f),
             Self::Token(name) => name.fmt(f),
         }
     }

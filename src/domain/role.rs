@@ -52,16 +52,31 @@ impl Roles {
         Self { implied: implied.collect() }
     }
 
+    /// What a role implies, in order.
+    pub fn implied(&self, by: &str) -> impl Iterator<Item = &str> {
+        self.implied.get(by).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether whoever has the one role has the other. A role that is not known implies nothing, not
+    /// even itself: a reference that cannot be resolved denies.
+    pub fn implies(&self, has: &str, wanted: &str) -> bool {
+        self.implied.get(has).is_some_and(|implied| implied.contains(wanted))
+    }
+
+    /// The same for whoever has several.
+    pub fn imply(&self, have: &[String], wanted: &str) -> bool {
+        have.iter().any(|has| self.implies(has, wanted))
+    }
+
     pub fn is_known(&self, role: &str) -> bool {
         self.implied.contains_key(role)
     }
 
-    /// Whether whoever has `grants` has what is demanded. A role that is not known implies nothing,
-    /// not even itself: a reference that cannot be resolved denies.
+    /// Whether whoever has `grants` has what is demanded.
     pub fn satisfy(&self, grants: &[RoleGrant], demand: &RoleDemand) -> bool {
         grants.iter().any(|grant| {
             demand.project.is_none_or(|project| project == grant.project)
-                && self.implied.get(&grant.role).is_some_and(|implied| implied.contains(&demand.role))
+                && self.implies(&grant.role, &demand.role)
         })
     }
 }

@@ -112,7 +112,11 @@ impl fmt::Display for Step {
             Self::Credential { method, key, consumer, username, outcome } => {
                 write!(f, "{method}: ")?;
                 match (key, *method) {
+                    (Some(key), "token") => write!(f, "token {key}")?,
+                    (Some(key), "cookie") => write!(f, "session {key}")?,
                     (Some(key), _) => write!(f, "key {key}")?,
+                    (None, "token") => f.write_str("a token that is not known")?,
+                    (None, "cookie") => f.write_str("a session that is not known")?,
                     (None, "jwt") => f.write_str("a token")?,
                     (None, _) => f.write_str("a key that is not known")?,
                 }

@@ -6,6 +6,7 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
 
 /// Names a secret without revealing it; what the store holds in a key's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +19,13 @@ impl Verifier {
 
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// The id of what is known by its verifier alone: half of it, which is enough to tell secrets apart
+    /// and of no use to whoever has not the secret. So nothing has to say which verifier has which id.
+    pub fn id(&self) -> Uuid {
+        let half = self.0.first_chunk().expect("32 bytes begin with 16");
+        Builder::from_custom_bytes(*half).into_uuid()
     }
 }
 

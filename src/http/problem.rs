@@ -202,8 +202,10 @@ impl Problem {
             Self::Path => "invalid_path",
             Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
             Self::Unauthenticated | Self::NoToken => "missing_credential",
-            Self::Unauthorized | Self::NotLoggedIn => "invalid_credential",
-            Self::Forbidden | Self::Refused(Refusal::Forbidden) => "permission_denied",
+            Self::Unauthorized | Self::NotLoggedIn | Self::Refused(Refusal::Unproven) => "invalid_credential",
+            Self::Forbidden | Self::Refused(Refusal::Forbidden | Refusal::Exceeds { .. }) => {
+                "permission_denied"
+            }
             Self::Throttled | Self::TooOften(_) => "throttled",
             Self::Refused(Refusal::Busy) => "overloaded",
             Self::Unknown => "unavailable",
@@ -274,6 +276,8 @@ fn refused(refusal: &Refusal) -> (StatusCode, Value) {
         ),
         Refusal::Hidden => Problem::NotFound.face(),
         Refusal::Forbidden => Problem::Forbidden.face(),
+        Refusal::Exceeds { .. } => (StatusCode::FORBIDDEN, json!({ "message": message })),
+        Refusal::Unproven => (StatusCode::UNAUTHORIZED, json!({ "message": message })),
         Refusal::Stale => (StatusCode::PRECONDITION_FAILED, json!({ "message": message })),
         Refusal::OwnedByFile { .. }
         | Refusal::Raced

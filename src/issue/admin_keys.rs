@@ -7,6 +7,7 @@ use super::{By, Done, Issuer, NotProven, Refusal, Seen, check_label, claim, dele
 use crate::domain::jwt::ADMIN_AUDIENCE;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
+use crate::replica::Replica;
 use crate::store::record::AdminKeyRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
@@ -41,12 +42,18 @@ impl Issuer {
     ///
     /// [`Unknowing`] past the lease, and where nothing follows the store.
     pub fn known_admin_key(&self, text: &[u8]) -> Result<Option<Uuid>, Unknowing> {
-        let replica = self.replica.as_ref().ok_or(Unknowing)?;
-        replica.trust(self.clock.boottime()).map_err(|_| Unknowing)?;
+        let replica = self.trusted_replica()?;
         let is_ours = matches!(secret::read(text), Reading::Ours { kind: Kind::Admin, .. });
         let found: Vec<Option<Uuid>> =
             self.ring.peppers().verifiers(text).map(|verifier| replica.admin_key(&verifier)).collect();
         Ok(found.into_iter().flatten().next().filter(|_| is_ours))
+    }
+
+    /// What this instance knows, where that may be believed.
+    pub(super) fn trusted_replica(&self) -> Result<&Replica, Unknowing> {
+        let replica = self.replica.as_ref().ok_or(Unknowing)?;
+        replica.trust(self.clock.boottime()).map_err(|_| Unknowing)?;
+        Ok(replica)
     }
 
     /// Whose JWT a text is, meant for the admin API; `None` where it opens nothing.

@@ -146,7 +146,7 @@ impl Issuer {
         }
     }
 
-    fn password_stands(&self, id: ConsumerId, mark: Mark) -> bool {
+    pub(super) fn password_stands(&self, id: ConsumerId, mark: Mark) -> bool {
         let stored = || self.replica.as_ref().is_some_and(|replica| replica.password_stands(id, mark));
         self.catalog.load().password_stands(id, mark) || stored()
     }
@@ -181,8 +181,14 @@ impl Issuer {
         }
     }
 
-    fn public_url(&self) -> Result<&str, Refusal> {
-        let why = "is not configured, and JWTs of ours need it as their `iss`; add it";
+    /// Under what these endpoints are reached.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`] where it is not configured.
+    pub fn public_url(&self) -> Result<&str, Refusal> {
+        let why =
+            "is not configured, and JWTs of ours need it as their `iss`, links as their beginning; add it";
         self.public_url.as_deref().ok_or_else(|| Refusal::Invalid { field: "public_url", why: why.into() })
     }
 }

@@ -1,5 +1,6 @@
 //! Making and ending consumers and credentials: every write to the store goes through here.
 
+mod access_keys;
 mod act;
 mod admin_keys;
 mod attempts;
@@ -21,6 +22,8 @@ mod owned;
 mod password;
 mod signing_keys;
 mod standing;
+mod sweep;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+pub use self::access_keys::{Buyer, MadeAccessKey, NamedAccessKey, NewAccessKey};
 use self::act::Act;
 pub use self::act::{By, LONGEST_REQUEST_ID, request_id};
 pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
@@ -52,6 +56,7 @@ pub use self::objects::{
 };
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
+pub use self::tokens::{Lifetimes, MadeToken, Most, Shown};
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::Wrong;
@@ -80,6 +85,10 @@ pub struct Issuer {
     /// Of changes, in the audit log.
     changes: Chain,
     attempts: Chain,
+    /// Of tokens and sessions that were handed out.
+    handed_out: Chain,
+    lifetimes: Lifetimes,
+    most: Most,
     /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
     allow_weak: bool,
     /// The `iss` of our JWTs; `None`: there are none.
@@ -143,6 +152,12 @@ pub enum Refusal {
     /// It may be seen, and that is all.
     #[error("you have no right to do that here")]
     Forbidden,
+    /// More than whoever asks for it has.
+    #[error("{field}: {why}")]
+    Exceeds { field: &'static str, why: String },
+    /// What was shown proves nothing, or no longer; nobody learns why.
+    #[error("Unauthorized")]
+    Unproven,
     /// Somebody else changed the same record at the same moment.
     #[error("it was changed by someone else at the same moment; try again")]
     Raced,
@@ -173,7 +188,7 @@ impl<T> Done<T> {
 impl Issuer {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
-        let (changes, attempts) = chains(Uuid::nil(), AUDIT_KEPT);
+        let [changes, attempts, handed_out] = chains(Uuid::nil(), AUDIT_KEPT);
         let compiler = Arc::new(Compiler::of_nothing(&ring.peppers()));
         Self {
             store,
@@ -186,6 +201,9 @@ impl Issuer {
             reach,
             changes,
             attempts,
+            handed_out,
+            lifetimes: Lifetimes::default(),
+            most: Most { access_keys: 100, tokens: usize::MAX },
             allow_weak: false,
             public_url: None,
             key_lives: KeyLives::default(),
@@ -224,8 +242,13 @@ impl Issuer {
 
     /// Whose chains of the audit log are written, and how many entries each of them keeps.
     pub fn with_audit(self, instance: Uuid, kept: u64) -> Self {
-        let (changes, attempts) = chains(instance, kept);
-        Self { changes, attempts, ..self }
+        let [changes, attempts, handed_out] = chains(instance, kept);
+        Self { changes, attempts, handed_out, ..self }
+    }
+
+    /// How long what is handed out lives, and how much of it a consumer may have.
+    pub fn with_lifetimes(self, lifetimes: Lifetimes, most: Most) -> Self {
+        Self { lifetimes, most, ..self }
     }
 
     pub fn with_weak_keys_allowed(self, allow_weak: bool) -> Self {
@@ -233,10 +256,21 @@ impl Issuer {
     }
 
     /// The one way to the store. The act is in the audit log with the same write, or neither is.
-    async fn write<T>(&self, act: Act<'_>, mut steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+    async fn write<T>(&self, act: Act<'_>, steps: Vec<Step>, value: T) -> Result<Done<T>, Refusal> {
+        self.write_to(&self.changes, act, steps, value).await
+    }
+
+    /// The same, with the entry in this chain of the log.
+    async fn write_to<T>(
+        &self,
+        chain: &Chain,
+        act: Act<'_>,
+        mut steps: Vec<Step>,
+        value: T,
+    ) -> Result<Done<T>, Refusal> {
         let held = condition::hold(&act, &mut steps)?;
         let batch = Batch { operation: act.operation.unwrap_or_else(Uuid::new_v4), steps };
-        let appended = self.changes.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await;
+        let appended = chain.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await;
         let appended = appended.map_err(|error| match error {
             StoreError::Conflict { table, name } if held == Some((table, name.clone())) => Refusal::Stale,
             other => other.into(),
@@ -268,9 +302,10 @@ impl Issuer {
     }
 }
 
-/// An instance's two: what was changed, and what was tried in vain.
-fn chains(instance: Uuid, kept: u64) -> (Chain, Chain) {
-    (Chain::new(instance, kept), Chain::new(Uuid::new_v5(&instance, b"attempts"), kept))
+/// An instance's three: what was changed, what was tried in vain, and what was handed out.
+fn chains(instance: Uuid, kept: u64) -> [Chain; 3] {
+    let beside = |name: &[u8]| Chain::new(Uuid::new_v5(&instance, name), kept);
+    [Chain::new(instance, kept), beside(b"attempts"), beside(b"handed_out")]
 }
 
 fn made(id: &Option<Uuid>) -> String {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::consumers::Owner;
 use super::{By, Done, Issuer, Refusal, TRIES, claim, delete, unique};
 use crate::domain::consumer::ConsumerId;
+use crate::domain::token::{AccessKey, Token};
 use crate::store::record::{BasicRecord, JwtRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Record, Step, StoreError, Table};
 
@@ -14,6 +15,8 @@ pub(super) enum Owned {
     Key,
     Basic,
     Jwt,
+    AccessKey,
+    Token,
 }
 
 /// A text that nobody else may have: what kind it is of, and its bytes.
@@ -39,13 +42,15 @@ pub(super) trait Credential: Clone {
 }
 
 impl Owned {
-    pub(super) const ALL: [Self; 3] = [Self::Key, Self::Basic, Self::Jwt];
+    pub(super) const ALL: [Self; 5] = [Self::Key, Self::Basic, Self::Jwt, Self::AccessKey, Self::Token];
 
     pub(super) fn table(self) -> Table {
         match self {
             Self::Key => Table::Key,
             Self::Basic => Table::Basic,
             Self::Jwt => Table::Jwt,
+            Self::AccessKey => Table::AccessKey,
+            Self::Token => Table::Token,
         }
     }
 
@@ -55,6 +60,8 @@ impl Owned {
             Self::Key => *consumer,
             Self::Basic => Uuid::new_v5(consumer, b"basic"),
             Self::Jwt => Uuid::new_v5(consumer, b"jwt"),
+            Self::AccessKey => Uuid::new_v5(consumer, b"access_key"),
+            Self::Token => Uuid::new_v5(consumer, b"token"),
         }
     }
 
@@ -72,6 +79,8 @@ impl Owned {
             Self::Key => ending(&KeyRecord::decode(&stored.payload)?),
             Self::Basic => ending(&BasicRecord::decode(&stored.payload)?),
             Self::Jwt => ending(&JwtRecord::decode(&stored.payload)?),
+            Self::AccessKey => ending(&AccessKey::decode(&stored.payload)?),
+            Self::Token => ending(&Token::decode(&stored.payload)?),
         })
     }
 }

@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::Tables;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::key::KeyId;
+use crate::domain::session::Session;
+use crate::domain::token::{AccessKey, Token};
 use crate::store::record::{
     AdminKeyRecord, BasicRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, ObjectRecord,
     SIGNING_KEYS, SigningKeysRecord,
@@ -32,6 +34,12 @@ pub(super) enum Fact {
     Guard(Option<GuardRecord>),
     Jwt(JwtRecord),
     NoJwt(Uuid),
+    AccessKey(AccessKey),
+    NoAccessKey(Uuid),
+    Token(Token),
+    NoToken(Uuid),
+    Session(Session),
+    NoSession(Uuid),
 }
 
 impl Fact {
@@ -39,7 +47,7 @@ impl Fact {
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
         let read = match (table, name.id()) {
-            (Table::Unique | Table::Owned | Table::Audit, _) => return None,
+            (Table::Unique | Table::Owned | Table::Audit | Table::Grant, _) => return None,
             (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
             (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
             (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
@@ -49,6 +57,9 @@ impl Fact {
             (Table::Object, Some(id)) if id.is_nil() => Ok(guard_fact(payload)),
             (Table::Object, Some(id)) => Ok(object_fact(id, payload)),
             (Table::Jwt, Some(id)) => Ok(jwt_fact(id, payload)),
+            (Table::AccessKey, Some(id)) => Ok(access_key_fact(id, payload)),
+            (Table::Token, Some(id)) => Ok(token_fact(id, payload)),
+            (Table::Session, Some(id)) => Ok(session_fact(id, payload)),
         };
         let left_out = |error: &StoreError| {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
@@ -69,8 +80,10 @@ impl Fact {
     /// Whether nothing is allowed by it.
     fn denies(&self) -> bool {
         match self {
-            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) => true,
-            Self::NoAccount(_) | Self::NoSigningKeys => true,
+            Self::NoConsumer(_) | Self::NoKey(_) | Self::NoAdminKey(_) | Self::NoAccount(_) => true,
+            Self::NoAccessKey(_) | Self::NoToken(_) | Self::NoSession(_) | Self::NoSigningKeys => true,
+            Self::Token(_) | Self::Session(_) => false,
+            Self::AccessKey(key) => !key.enabled,
             // Only a catalog made of all of them says what they allow.
             Self::Object(_) | Self::NoObject(_) | Self::Guard(_) => false,
             Self::Consumer(consumer) => !consumer.enabled,
@@ -148,6 +161,33 @@ fn jwt_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
     }
 }
 
+fn access_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(AccessKey::decode) {
+        Some(Ok(key)) if key.id == id => (Fact::AccessKey(key), None),
+        Some(Ok(_)) => (Fact::NoAccessKey(id), Some(misplaced(Table::AccessKey))),
+        Some(Err(error)) => (Fact::NoAccessKey(id), Some(error)),
+        None => (Fact::NoAccessKey(id), None),
+    }
+}
+
+fn token_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(Token::decode) {
+        Some(Ok(token)) if token.id == id => (Fact::Token(token), None),
+        Some(Ok(_)) => (Fact::NoToken(id), Some(misplaced(Table::Token))),
+        Some(Err(error)) => (Fact::NoToken(id), Some(error)),
+        None => (Fact::NoToken(id), None),
+    }
+}
+
+fn session_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+    match payload.map(Session::decode) {
+        Some(Ok(session)) if session.id == id => (Fact::Session(session), None),
+        Some(Ok(_)) => (Fact::NoSession(id), Some(misplaced(Table::Session))),
+        Some(Err(error)) => (Fact::NoSession(id), Some(error)),
+        None => (Fact::NoSession(id), None),
+    }
+}
+
 fn guard_fact(payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
     match payload.map(GuardRecord::decode).transpose() {
         Ok(guard) => (Fact::Guard(guard), None),
@@ -215,6 +255,12 @@ mod tests {
             Fact::Guard(_) => "guard".to_owned(),
             Fact::Jwt(jwt) => format!("jwt {}", jwt.id.as_u128()),
             Fact::NoJwt(id) => format!("no jwt {}", id.as_u128()),
+            Fact::AccessKey(key) => format!("access key {}", key.id.as_u128()),
+            Fact::NoAccessKey(id) => format!("no access key {}", id.as_u128()),
+            Fact::Token(token) => format!("token {}", token.id.as_u128()),
+            Fact::NoToken(id) => format!("no token {}", id.as_u128()),
+            Fact::Session(session) => format!("session {}", session.id.as_u128()),
+            Fact::NoSession(id) => format!("no session {}", id.as_u128()),
         };
         assert_eq!(settle(&changes).iter().map(shown).collect::<Vec<_>>(), expected);
     }

@@ -42,6 +42,9 @@ use crate::domain::deployment::Opens;
 use crate::domain::issuer::Signer;
 use crate::domain::key::{KeyFacts, KeyId};
 use crate::domain::password::{Account, Mark};
+use crate::domain::session::Session;
+use crate::domain::time::Timestamp;
+use crate::domain::token::{AccessKey, Token};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
 use crate::store::Epoch;
@@ -245,6 +248,36 @@ impl Replica {
         self.tables.load().has_admin_keys()
     }
 
+    /// The opaque token of this id, as of the lease.
+    pub fn opaque_token(&self, id: &Uuid) -> Option<Arc<Token>> {
+        self.tables.load().issued().token(id)
+    }
+
+    /// The access key of this id, as of the lease.
+    pub fn access_key(&self, id: &Uuid) -> Option<Arc<AccessKey>> {
+        self.tables.load().issued().access_key(id)
+    }
+
+    /// The session of this id, as of the lease, and when it was last used.
+    pub fn session(&self, id: &Uuid) -> Option<(Arc<Session>, Timestamp)> {
+        self.tables.load().issued().session(id)
+    }
+
+    /// Notes that a session was used, here or elsewhere.
+    pub fn touch(&self, session: &Uuid, at: Timestamp) {
+        self.tables.load().issued().touch(session, at);
+    }
+
+    /// Some of the tokens that open nothing any more at `now`: they expired, or what bought them is gone.
+    pub fn spent_tokens(&self, now: Timestamp, most: usize) -> Vec<Arc<Token>> {
+        self.tables.load().issued().spent_tokens(now, most)
+    }
+
+    /// How many tokens and sessions a consumer has.
+    pub fn held_by(&self, consumer: &ConsumerId) -> usize {
+        self.tables.load().issued().held_by(consumer)
+    }
+
     /// Whether what is absent here may be taken to be absent everywhere.
     ///
     /// # Errors
@@ -276,6 +309,9 @@ impl Replica {
     }
 
     fn replace(&self, tables: Tables) {
+        // When sessions were used is not among the records.
+        let before = self.tables.load();
+        before.issued().for_each_session(|session, last| tables.issued().touch(&session.id, last));
         self.tables.store(Arc::new(tables));
     }
 

@@ -1,7 +1,7 @@
 //! Everything that checks need in few bytes and few pieces, from which a replica is there at once.
 //!
 //! A pack is no record: it is made from a replica and vouched for by whoever keeps it, and one that
-//! cannot be read costs a slower start. A piece is `DWP5`, a byte that says what is in it, how many
+//! cannot be read costs a slower start. A piece is `DWP6`, a byte that says what is in it, how many
 //! as 4 bytes, and these one after the other; numbers are little-endian. Pieces stand for
 //! themselves, so that each can be read on a processor of its own.
 
@@ -13,7 +13,9 @@ use uuid::Uuid;
 
 use super::tables::{Key, Limits, Tables};
 use crate::domain::consumer::{Consumer, Given};
+use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
+use crate::domain::token::{AccessKey, Token};
 use crate::store::record::{
     AdminKeyRecord, BasicRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
     SigningKeysRecord,
@@ -30,7 +32,7 @@ pub(super) enum Unreadable {
     Record,
 }
 
-const MAGIC: &[u8; 4] = b"DWP5";
+const MAGIC: &[u8; 4] = b"DWP6";
 const HEADER: usize = 9;
 const CONSUMERS: u8 = 1;
 const KEYS: u8 = 2;
@@ -39,7 +41,10 @@ const SIGNING_KEYS: u8 = 4;
 const OBJECTS: u8 = 5;
 const GUARD: u8 = 6;
 const ACCOUNTS: u8 = 7;
-const JWTS: u8 = 10;
+const JWTS: u8 = 8;
+const ACCESS_KEYS: u8 = 9;
+const TOKENS: u8 = 10;
+const SESSIONS: u8 = 11;
 
 /// A piece is finished when it has so many bytes.
 const PIECE: usize = 1 << 20;
@@ -99,7 +104,30 @@ pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
         piece.finish_if_full(&mut pieces);
     });
     piece.finish(&mut pieces);
+    encode_issued(tables, &mut pieces);
     pieces
+}
+
+fn encode_issued(tables: &Tables, pieces: &mut Vec<Bytes>) {
+    let mut piece = Piece::new(ACCESS_KEYS);
+    tables.issued().for_each_access_key(|key| {
+        piece.record(&key.encode());
+        piece.finish_if_full(pieces);
+    });
+    piece.finish(pieces);
+    let mut piece = Piece::new(TOKENS);
+    tables.issued().for_each_token(|token| {
+        piece.record(&token.encode());
+        piece.finish_if_full(pieces);
+    });
+    piece.finish(pieces);
+    let mut piece = Piece::new(SESSIONS);
+    // When they were used is asked of the store.
+    tables.issued().for_each_session(|session, _| {
+        piece.record(&session.encode());
+        piece.finish_if_full(pieces);
+    });
+    piece.finish(pieces);
 }
 
 /// What was packed, read on as many processors as there are.
@@ -185,6 +213,24 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
         JWTS => {
             for _ in 0..count {
                 tables.signers().put(JwtRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
+            }
+        }
+        ACCESS_KEYS => {
+            for _ in 0..count {
+                let key = AccessKey::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.issued().put_access_key(key);
+            }
+        }
+        TOKENS => {
+            for _ in 0..count {
+                let token = Token::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.issued().put_token(token);
+            }
+        }
+        SESSIONS => {
+            for _ in 0..count {
+                let session = Session::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
+                tables.issued().put_session(session);
             }
         }
         _ => return Err(Unreadable::Foreign),

@@ -12,6 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::journal::{Fork, Journal};
+use crate::domain::token::AccessKey;
 use crate::store::record::{
     AdminKeyRecord, BasicRecord, ConsumerRecord, JwtRecord, KeyRecord, ObjectRecord, OwnerRecord,
 };
@@ -221,6 +222,9 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
         Table::Object => {
             ObjectRecord::decode(payload).is_ok_and(|record| record.clone().disabled() != record)
         }
+        Table::AccessKey => AccessKey::decode(payload).is_ok_and(|record| record.enabled),
+        // What is in them never changes.
+        Table::Token | Table::Session | Table::Grant => true,
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => true,
     }
 }
@@ -247,6 +251,10 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
             .ok()
             .map(|record| JwtRecord { enabled: false, ..record }.encode()),
         Table::Object => ObjectRecord::decode(&stored.payload).ok().map(|record| record.disabled().encode()),
+        Table::AccessKey => AccessKey::decode(&stored.payload)
+            .ok()
+            .map(|record| AccessKey { enabled: false, ..record }.encode()),
+        Table::Token | Table::Session | Table::Grant => None,
         Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => None,
     }
 }

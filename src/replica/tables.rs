@@ -3,6 +3,7 @@
 mod accounts;
 mod admin_keys;
 mod consumers;
+mod issued;
 mod keys;
 mod limits;
 mod names;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use self::accounts::Accounts;
 use self::admin_keys::AdminKeys;
 use self::consumers::Consumers;
+use self::issued::Issued;
 pub(super) use self::keys::Key;
 use self::keys::Keys;
 pub(super) use self::limits::Limits;
@@ -52,6 +54,7 @@ pub(super) struct Tables {
     accounts: Accounts,
     objects: Objects,
     signers: Signers,
+    issued: Issued,
 }
 
 impl Tables {
@@ -103,12 +106,22 @@ impl Tables {
             Fact::Guard(guard) => self.objects.guard(guard),
             Fact::Jwt(record) => self.signers.put(record),
             Fact::NoJwt(id) => self.signers.remove(&id),
+            Fact::AccessKey(key) => self.issued.put_access_key(key),
+            Fact::NoAccessKey(id) => self.issued.remove_access_key(&id),
+            Fact::Token(token) => self.issued.put_token(token),
+            Fact::NoToken(id) => self.issued.remove_token(&id),
+            Fact::Session(session) => self.issued.put_session(session),
+            Fact::NoSession(id) => self.issued.remove_session(&id),
         }
     }
 
     /// What consumers' own tokens are verified with.
     pub(super) fn signers(&self) -> &Signers {
         &self.signers
+    }
+
+    pub(super) fn issued(&self) -> &Issued {
+        &self.issued
     }
 
     pub(super) fn signing_keys(&self) -> Option<Arc<SigningKeys>> {

@@ -69,6 +69,10 @@ pub(super) enum Space {
     Basic = 7,
     Jwt = 8,
     Object = 10,
+    AccessKey = 11,
+    Token = 12,
+    Session = 13,
+    Grant = 14,
     /// What a store keeps of itself.
     Meta = 100,
     /// The changes, by number.
@@ -128,6 +132,10 @@ impl From<Table> for Space {
             Table::Basic => Self::Basic,
             Table::Jwt => Self::Jwt,
             Table::Object => Self::Object,
+            Table::AccessKey => Self::AccessKey,
+            Table::Token => Self::Token,
+            Table::Session => Self::Session,
+            Table::Grant => Self::Grant,
         }
     }
 }

@@ -75,6 +75,14 @@ pub enum Table {
     Jwt,
     /// Objects of policy, by id; nil: their guard.
     Object,
+    /// Access keys, by id.
+    AccessKey,
+    /// Opaque tokens, by id.
+    Token,
+    /// Sessions, by id.
+    Session,
+    /// Grants, by half of their verifiers.
+    Grant,
 }
 
 /// What a record is known by inside its table: ids and digests, never a user's text.
@@ -341,7 +349,7 @@ impl Epoch {
 
 impl Table {
     /// Every kind of record.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Consumer,
         Self::Key,
         Self::Unique,
@@ -352,13 +360,27 @@ impl Table {
         Self::Basic,
         Self::Jwt,
         Self::Object,
+        Self::AccessKey,
+        Self::Token,
+        Self::Session,
+        Self::Grant,
     ];
 
     pub const COUNT: usize = Self::ALL.len();
 
     /// What is looked up in memory: a replica holds all of these.
-    pub const REPLICATED: [Self; 7] =
-        [Self::Consumer, Self::Key, Self::SigningKeys, Self::AdminKey, Self::Basic, Self::Jwt, Self::Object];
+    pub const REPLICATED: [Self; 10] = [
+        Self::Consumer,
+        Self::Key,
+        Self::SigningKeys,
+        Self::AdminKey,
+        Self::Basic,
+        Self::Jwt,
+        Self::Object,
+        Self::AccessKey,
+        Self::Token,
+        Self::Session,
+    ];
 
     /// As stores call it. Stored: never rename.
     pub(crate) fn word(self) -> &'static str {
@@ -373,6 +395,10 @@ impl Table {
             Self::Basic => "basic",
             Self::Jwt => "jwt",
             Self::Object => "object",
+            Self::AccessKey => "access_key",
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Grant => "grant",
         }
     }
 

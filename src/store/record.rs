@@ -4,6 +4,7 @@ mod admin_key;
 mod audit;
 mod object;
 mod signing_keys;
+mod token;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use self::admin_key::AdminKeyRecord;
 pub use self::audit::{AuditEntry, AuditHead, Hash};
 pub use self::object::{GuardRecord, ObjectRecord};
 pub use self::signing_keys::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
+pub use self::token::GrantRecord;
 use super::proto;
 use super::seal::Sealed;
 use super::{StoreError, Table};

@@ -16,7 +16,7 @@ use super::metrics::registered;
 
 /// Every code that a check can be refused with: those of `domain::denial`, and the Fault's. A test
 /// holds that none is missing.
-pub(super) const CODES: [&str; 17] = [
+pub(super) const CODES: [&str; 18] = [
     "malformed_request",
     "ambiguous_path",
     "missing_credential",
@@ -26,6 +26,7 @@ pub(super) const CODES: [&str; 17] = [
     "service_denied",
     "group_denied",
     "permission_denied",
+    "origin_denied",
     "unknown_service",
     "deployment_disabled",
     "check_too_large",

@@ -8,7 +8,10 @@ use doorward::check::Checker;
 use doorward::clock::Clock;
 use doorward::config::load_text;
 use doorward::domain::network::Networks;
+use doorward::domain::role::RoleGrant;
+use doorward::domain::secret::{Kind, Secret};
 use doorward::domain::time::Timestamp;
+use doorward::domain::token::{AccessKey, Scope, Token};
 use doorward::domain::verifier::{Pepper, Peppers};
 use doorward::grpc::{render, view};
 use doorward::replica::Replica;
@@ -33,9 +36,18 @@ services:
     networks: {deny: [192.0.2.0/24]}
     groups: {allow: [gold]}
     rules: [{methods: [GET], paths: [/orders/mine], permissions: [read]}]
+  - {name: cloud, hosts: [api.example], paths: [/cloud], authentication: {any: [token]}, rules: [{roles: [reader]}]}
+roles: [{name: member, implies: [reader]}, {name: reader}]
+projects: [{id: ca7f6c731a004091a32d4eb97ec17271, name: kakaocloud-project}]
 ";
 const READ: Uuid = Uuid::from_u128(0x01968c91_8789_7288_a337_f0e398711aac);
+const PROJECT: Uuid = Uuid::from_u128(0xca7f6c73_1a00_4091_a32d_4eb97ec17271);
 const KEY: &str = "a-key-0123456789-abcdef";
+
+fn token() -> String {
+    let entropy = std::array::from_fn(|at| at as u8);
+    Secret::generate(Kind::Token, &entropy).unwrap().0.expose().to_owned()
+}
 
 fn peppers() -> Peppers {
     Peppers::new(vec![Pepper::new(&[3; 32])])
@@ -56,9 +68,28 @@ async fn checker() -> Checker {
         enabled: true,
         created_at: zero,
         updated_at: zero,
-        roles: Vec::new(),
+        roles: vec![RoleGrant { project: PROJECT, role: "member".into() }],
         networks: Networks::default(),
     };
+    let access_key = AccessKey {
+        id: Uuid::from_u128(4),
+        consumer,
+        name: "ci".into(),
+        project: PROJECT,
+        roles: vec!["member".into()],
+        expires_at: None,
+        enabled: true,
+        created_at: zero,
+    };
+    let scope = Scope::Subject {
+        access_key: access_key.id,
+        project: PROJECT,
+        roles: vec!["member".into()],
+        password: None,
+    };
+    let id = peppers().verifiers(token().as_bytes()).next().unwrap().id();
+    let far = Timestamp::from_unix(i64::from(u32::MAX));
+    let token = Token { id, consumer, scope, expires_at: far, created_at: zero };
     let key = KeyRecord {
         id: Uuid::from_u128(2),
         consumer,
@@ -81,7 +112,12 @@ async fn checker() -> Checker {
         expect: Expect::Absent,
         effect: Effect::Put(record),
     };
-    let steps = vec![put(Table::Consumer, &alice.id, alice.encode()), put(Table::Key, &key.id, key.encode())];
+    let steps = vec![
+        put(Table::Consumer, &alice.id, alice.encode()),
+        put(Table::Key, &key.id, key.encode()),
+        put(Table::AccessKey, &access_key.id, access_key.encode()),
+        put(Table::Token, &token.id, token.encode()),
+    ];
     let store = Memory::new();
     store.write(Batch { operation: Uuid::from_u128(3), steps }).await.unwrap();
     let clock = Clock::system();
@@ -143,6 +179,8 @@ async fn a_cached_hit_allocates_only_its_answer() {
     for (path, headers, status) in [
         ("/orders/mine/1?limit=10&sort=up", &[("x-api-key", KEY)][..], 200),
         ("/orders/mine/1?limit=10", &[("authorization", &*format!("Bearer {KEY}"))][..], 200),
+        ("/cloud", &[("x-auth-token", &*token())][..], 200),
+        ("/cloud", &[("authorization", &*format!("Bearer {}", token()))][..], 200),
         ("/orders?limit=10&key=a-key-0123456789-abcdef", &[][..], 200),
         ("/orders", &[("x-api-key", "no-key-0123456789-abcdef")][..], 401),
         ("/orders", &[][..], 401),

@@ -127,6 +127,21 @@ pub(super) async fn tend_signing_keys(issuer: Arc<Issuer>, replica: Arc<Replica>
     }
 }
 
+/// Takes away now and then what has ended by itself.
+pub(super) async fn sweep(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
+    loop {
+        tokio::time::sleep(SWEPT).await;
+        if replica.trust(clock.boottime()).is_ok()
+            && let Err(error) = issuer.sweep().await
+        {
+            debug!(%error, "what has expired could not be taken away; it opens nothing all the same");
+        }
+    }
+}
+
+/// Between two rounds: what has ended takes room for so long, and nothing else.
+const SWEPT: Duration = Duration::from_secs(60);
+
 /// Between two looks at the signing keys, which live for hours at least.
 const TENDED: Duration = Duration::from_secs(60);
 

@@ -130,7 +130,7 @@ fn wrong_settings_say_what_was_expected() {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
         check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
     }
-    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `auth_body_bytes`, `auth_connections`, `passwords_waiting`, `login_failures`, `login_failures_a_day`, `login_failures_of_address`, `own_keys`, `audit_entries`, `objects`, `object_bytes`");
+    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `auth_body_bytes`, `auth_connections`, `passwords_waiting`, `login_failures`, `login_failures_a_day`, `login_failures_of_address`, `own_keys`, `audit_entries`, `access_keys`, `tokens`, `objects`, `object_bytes`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");
@@ -186,11 +186,11 @@ fn wrong_authentication_says_what_was_expected() {
     check("{any: [api_key], all: [api_key]}", "4:5: `authentication` has both of `any` and `all`, expected exactly one of them, or `authentication: none` for a public service");
     check("{any: []}",                  "4:11: `any` is empty, expected a method such as `api_key`; for a public service write `authentication: none`");
     check("{any: api_key}",             "4:11: expected a list, found text");
-    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`, `jwt`, `basic`; did you mean `api_key`?");
-    check("{any: [tokne: {}]}",         "4:12: unknown word `tokne`, expected one of `api_key`, `static_token`, `jwt`, `basic`");
+    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`; did you mean `api_key`?");
+    check("{any: [bearer: {}]}",        "4:12: unknown word `bearer`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`");
     check("{any: [jwt: {issuer: accounts}]}", "4:26: there is no issuer `accounts`; `issuers` declares none");
     check("{any: [jwt: {issuer: doorward}]}", "4:26: `doorward` makes no tokens without a `public_url`, which is their `iss`; set it");
-    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `jwt`, `basic`, found a map");
+    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `token`, `jwt`, `basic`, found a map");
     check("{any: [api_key: {name: x}]}", "4:22: unknown key `name`, expected one of `names`, `in`, `hide`, `realm`, `preflight`, `bearer`; did you mean `names`?");
     check("{any: [api_key: {names: []}]}", "4:29: `names` is empty, expected a name such as `X-API-Key`, or `bearer: true`");
     check("{any: [api_key: {names: null}]}", "4:29: expected a list, found nothing; write it, or leave the line out");

@@ -47,6 +47,7 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
         values(config)["services"][0]["authentication"]["any"][at]["jwt"].clone()
     };
     assert_eq!(method(&sample, 2), method(&bare, 0));
+    assert_eq!(methods[4], &Method::Token(Token::default()));
     assert_eq!(values(&sample)["issuers"], values(&bare)["issuers"]);
     let service = &sample.services[0];
     assert_eq!((service.mode.value, service.path.value), (Mode::default(), PathReading::default()));

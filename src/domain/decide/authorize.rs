@@ -2,12 +2,15 @@
 
 use smallvec::SmallVec;
 
+use super::issued::Issued;
 use super::prove::Proof;
 use super::{Case, Refusal};
 use crate::domain::denial::Denial;
 use crate::domain::deployment::{Deployment, Groups, Rule};
 use crate::domain::network::Networks;
+use crate::domain::role::RoleDemand;
 use crate::domain::step::{Outcome, Step, Witness};
+use crate::domain::token::Scope;
 
 impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     pub(super) fn authorize(&mut self, deployment: &Deployment, proofs: &[Proof]) -> Result<(), Refusal> {
@@ -105,6 +108,22 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         Ok(())
     }
 
+    /// By what the consumer has, or where the token is of a project, by what it has of that.
+    fn acts_as(&self, proof: &Proof, demand: &RoleDemand) -> bool {
+        let roles = self.world.catalog.roles();
+        let token = match &proof.issued {
+            Some(Issued::Token(token)) => Some(token),
+            Some(Issued::Session(_)) | None => None,
+        };
+        match token.map(|token| (token, &token.scope)) {
+            Some((token, Scope::Subject { project, .. })) => {
+                demand.project.is_none_or(|wanted| wanted == *project)
+                    && token.acts_as(&demand.role, &proof.consumer, roles)
+            }
+            Some((_, Scope::Dynamic { .. })) | None => roles.satisfy(&proof.consumer.given.roles, demand),
+        }
+    }
+
     fn obey(&self, rule: &Rule, proof: Option<&Proof>) -> Result<(), Denial> {
         if !rule.groups.is_empty() && !is_in_one(named(proof, true)?, &rule.groups) {
             return Err(Denial::GroupDenied);
@@ -113,10 +132,8 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             return Ok(());
         }
         let proof = named(proof, false)?;
-        let roles = self.world.catalog.roles();
         let permitted = rule.permissions.iter().all(|permission| proof.has(permission))
-            && (rule.roles.is_empty()
-                || rule.roles.iter().any(|demand| roles.satisfy(&proof.consumer.given.roles, demand)));
+            && (rule.roles.is_empty() || rule.roles.iter().any(|demand| self.acts_as(proof, demand)));
         if permitted { Ok(()) } else { Err(Denial::PermissionDenied) }
     }
 }

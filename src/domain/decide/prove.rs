@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::issued::Issued;
 use super::{Case, Owned, Refusal, Trail};
 use crate::domain::authentication::Method;
 use crate::domain::consumer::Consumer;
@@ -27,6 +28,8 @@ pub(super) struct Proof {
     token: Option<Arc<str>>,
     /// What the token's claims are to tell the upstream.
     claims: Told,
+    /// What we issued, where it was that.
+    pub(super) issued: Option<Issued>,
 }
 
 /// Mostly one: only `all` asks for more.
@@ -34,15 +37,19 @@ pub(super) type Proofs = SmallVec<[Proof; 1]>;
 
 impl Proof {
     pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
-        Self { consumer, key: None, token: None, claims: Told::new() }
+        Self { consumer, key: None, token: None, claims: Told::new(), issued: None }
     }
 
     pub(super) fn by_token(consumer: Arc<Consumer>, name: Arc<str>, claims: Told) -> Self {
-        Self { consumer, key: None, token: Some(name), claims }
+        Self { consumer, key: None, token: Some(name), claims, issued: None }
+    }
+
+    pub(super) fn by_issued(consumer: Arc<Consumer>, issued: Issued) -> Self {
+        Self { consumer, key: None, token: None, claims: Told::new(), issued: Some(issued) }
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        self.key.is_some() || self.token.is_some()
+        self.key.is_some() || self.token.is_some() || self.issued.is_some()
     }
 
     /// What the consumer may do and the key was given: rights never grow by way of a credential.
@@ -53,13 +60,15 @@ impl Proof {
     }
 
     pub(super) fn into_principal(self) -> Principal {
-        let Self { consumer, key, token, claims } = self;
-        let (credential, given) = match (key, token) {
-            (Some(key), _) => (CredentialName::Id(key.id), key.permissions),
-            (None, Some(token)) => (CredentialName::Token(token), None),
-            (None, None) => return Principal::Anonymous(consumer),
+        let Self { consumer, key, token, claims, issued } = self;
+        let (credential, given, token) = match (key, token, issued) {
+            (Some(key), _, _) => (CredentialName::Id(key.id), key.permissions, None),
+            (None, Some(name), _) => (CredentialName::Token(name), None, None),
+            (None, None, Some(Issued::Token(token))) => (CredentialName::Id(token.id), None, Some(token)),
+            (None, None, Some(Issued::Session(id))) => (CredentialName::Session(id), None, None),
+            (None, None, None) => return Principal::Anonymous(consumer),
         };
-        Principal::Proven { consumer, credential, given, claims }
+        Principal::Proven { consumer, credential, given, claims, token }
     }
 }
 
@@ -68,7 +77,8 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     pub(super) fn applies(&self, method: &Method) -> bool {
         match method {
             Method::ApiKey(api_key) => api_key.preflight || self.request.method != b"OPTIONS",
-            Method::StaticToken(_) | Method::Jwt(_) | Method::Basic(_) => true,
+            Method::StaticToken(_) | Method::Token(_) | Method::Jwt(_) => true,
+            Method::Basic(_) | Method::Cookie(_) => true,
         }
     }
 
@@ -83,6 +93,10 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
                     shut = Some(refusal);
                 }
                 (Err(Refusal::Faulted(fault)), Some(_)) => shut = Some(Refusal::Faulted(fault)),
+                // A proven session that another page used: no anonymous consumer stands in for it.
+                (Err(denied @ Refusal::Denied(Denial::OriginDenied { .. })), Some(Refusal::Denied(_))) => {
+                    shut = Some(denied);
+                }
                 (Err(Refusal::Denied(_)), Some(_)) => {}
             }
         }
@@ -105,6 +119,8 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let proof = match method {
             Method::Jwt(jwt) => self.prove_token(jwt, &text),
             Method::Basic(_) => self.prove_basic(&text),
+            Method::Token(token) => self.prove_issued(token, &text),
+            Method::Cookie(cookie) => self.prove_session(cookie, &text),
             Method::ApiKey(_) | Method::StaticToken(_) => self.prove_key(method, &text),
         };
         let outcome = match &proof {
@@ -128,7 +144,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         self.trail.credential = None;
         self.trail.consumer = None;
         screen(text)?;
-        let (key, consumer) = self.look_up(text)?.ok_or(invalid(Unproven::Unknown))?;
+        let (key, consumer) = self.look_up_key(text)?.ok_or(invalid(Unproven::Unknown))?;
         self.trail.credential = Some(CredentialName::Id(key.id));
         let consumer = consumer.ok_or(invalid(Unproven::ConsumerUnknown))?;
         self.trail.consumer = Some(Arc::clone(&consumer));
@@ -136,10 +152,10 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
             return Err(invalid(Unproven::OtherService).into());
         }
-        Ok(Proof { consumer, key: Some(key), token: None, claims: Told::new() })
+        Ok(Proof { consumer, key: Some(key), token: None, claims: Told::new(), issued: None })
     }
 
-    fn look_up(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {
+    fn look_up_key(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {
         for verifier in self.world.peppers.verifiers(text) {
             if let Some(owned) = self.world.directory.key_and_consumer(&verifier)? {
                 return Ok(Some(owned));

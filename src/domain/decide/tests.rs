@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod issued;
+
 use std::collections::HashMap;
 
 use uuid::Uuid;
@@ -66,6 +68,10 @@ struct Memory {
     keys: HashMap<Verifier, KeyFacts>,
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     fault: Option<Fault>,
+    tokens: HashMap<Uuid, Arc<OpaqueToken>>,
+    access_keys: HashMap<Uuid, Arc<AccessKey>>,
+    sessions: HashMap<Uuid, (Arc<Session>, Timestamp)>,
+    passwords: HashMap<ConsumerId, Mark>,
 }
 
 impl Directory for Memory {
@@ -87,6 +93,22 @@ impl Directory for Memory {
 
     fn token(&self, _: &Arc<Issuer>, _: &[u8]) -> Result<Token, Fault> {
         Ok(Token::Refused(Refused::Signature))
+    }
+
+    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {
+        self.fault.map_or(Ok(()), Err).map(|()| self.tokens.get(&id).cloned())
+    }
+
+    fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault> {
+        Ok(self.access_keys.get(&id).cloned())
+    }
+
+    fn session(&self, id: Uuid) -> Result<Option<(Arc<Session>, Timestamp)>, Fault> {
+        self.fault.map_or(Ok(()), Err).map(|()| self.sessions.get(&id).cloned())
+    }
+
+    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
+        Ok(self.passwords.get(&consumer) == Some(&mark))
     }
 }
 
@@ -123,6 +145,10 @@ fn memory() -> Memory {
             consumer(MALLORY, "mallory", false),
         ]),
         fault: None,
+        tokens: HashMap::new(),
+        access_keys: HashMap::new(),
+        sessions: HashMap::new(),
+        passwords: HashMap::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! admin keys; called in process by commands that find no server running. `desk` has the routes with
 //! their rights, `door` says who calls.
 
+mod access_keys;
 mod acls;
 mod admin_keys;
 mod answer;
@@ -29,6 +30,7 @@ mod store;
 mod tag;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,6 +84,10 @@ fn desk() -> Desk<Admin> {
     Desk::new()
         .route(Everything, routes!(admin_keys::list_admin_keys, admin_keys::create_admin_key))
         .route(Everything, routes!(admin_keys::show_admin_key, admin_keys::delete_admin_key))
+        .route(Everything, routes!(access_keys::list_access_keys, access_keys::create_access_key))
+        .route(Everything, routes!(access_keys::show_access_key, access_keys::delete_access_key))
+        .route(Everything, routes!(tokens::list_tokens))
+        .route(Everything, routes!(tokens::show_token, tokens::end_token))
         .route(Everything, routes!(audit::list_audit))
         .route(Everything, routes!(audit::verify_audit))
         .route(Everything, routes!(audit::list_chains))

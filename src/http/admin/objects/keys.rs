@@ -10,7 +10,7 @@ use super::describe::{Route, described};
 use super::{found, named};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::authentication::{Authentication, Method, Place};
+use crate::domain::authentication::{Authentication, Method, Place, StaticToken};
 use crate::domain::deployment::Deployment;
 use crate::http::admin::page::{PAGE, Page, Paging, Row};
 use crate::http::admin::{Admin, Desk, Right, Rights};
@@ -151,12 +151,14 @@ fn how(deployment: &Deployment) -> How<'_> {
             let body = || named(Place::Body).map(How::Body);
             header().or_else(query).or_else(cookie).or_else(body).unwrap_or(How::Bearer(None))
         }
-        Some(Method::StaticToken(method)) => match method.headers.first() {
+        Some(Method::StaticToken(StaticToken { headers })) => match headers.first() {
             Some(header) if header != "authorization" => How::Header(header),
             _ => How::Bearer(None),
         },
-        Some(Method::Jwt(_)) => How::Bearer(Some("YOUR_TOKEN")),
+        Some(Method::Token(_) | Method::Jwt(_)) => How::Bearer(Some("YOUR_TOKEN")),
         Some(Method::Basic(_)) => How::Basic,
+        // A browser's, from a login: no line of a shell has it.
+        Some(Method::Cookie(_)) => How::Open,
         None => How::Bearer(None),
     }
 }

@@ -1,0 +1,226 @@
+//! Opaque tokens: bought with an access key, or with the grant of a login.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::keys::generate;
+use super::owned::{Claim, Credential, Owned, making};
+use super::{By, Done, Issuer, OWN_APPLIER, Refusal, Seen, Unknowing};
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::secret::{self, Kind, Reading, Secret};
+use crate::domain::time::Timestamp;
+use crate::domain::token::{AccessKey, Scope, Token};
+use crate::store::{Effect, Epoch, Expect, Name, Step, StoreError, Table};
+
+/// A token that was just made. Its text is nowhere else.
+pub struct MadeToken {
+    pub token: Token,
+    pub text: Secret,
+}
+
+/// A subject token that was shown and holds, what it was bought with, and whose it is.
+pub struct Shown {
+    pub token: Arc<Token>,
+    pub access_key: Arc<AccessKey>,
+    pub consumer: Arc<Consumer>,
+}
+
+/// How long what is issued lives (`lifetimes`).
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    pub grant: Duration,
+    pub dynamic: Duration,
+    pub subject: Duration,
+    pub session_idle: Duration,
+    pub session: Duration,
+}
+
+/// How much a consumer may have at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    pub access_keys: usize,
+    /// And sessions, both together.
+    pub tokens: usize,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        Self {
+            grant: Duration::from_secs(60),
+            dynamic: hours(1),
+            subject: hours(12),
+            session_idle: Duration::from_secs(30 * 60),
+            session: hours(12),
+        }
+    }
+}
+
+impl Credential for Token {
+    const KIND: Owned = Owned::Token;
+    const WHAT: &'static str = "token";
+    const CREATE: &'static str = "token.create";
+    const CHANGE: &'static str = "token.change";
+    const END: &'static str = "token.revoke";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn consumer(&self) -> ConsumerId {
+        self.consumer
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+
+    fn taken(&self) -> Refusal {
+        Refusal::IdTaken { what: Self::WHAT, id: self.id }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        self.encode()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(bytes)
+    }
+}
+
+impl Issuer {
+    /// Buys a subject token with an access key that was shown. It has the roles that the key was made with
+    /// and its consumer still has, and lives no longer than the key.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unproven`] where no role is left, or the key went meanwhile; [`Refusal::Full`].
+    pub async fn buy_token(
+        &self,
+        by: &By,
+        key: &AccessKey,
+        consumer: &Consumer,
+    ) -> Result<Done<MadeToken>, Refusal> {
+        let expires_at = self.ends_after(self.lifetimes.subject);
+        let expires_at = key.expires_at.map_or(expires_at, |until| until.min(expires_at));
+        let account = consumer.username.as_deref().and_then(|name| self.account(name));
+        let password = account.filter(|it| it.consumer == consumer.id && it.enabled).map(|it| it.hash.mark());
+        let scope = |roles| Scope::Subject { access_key: key.id, project: key.project, roles, password };
+        let (text, mut token) = self.new_token(key.consumer, scope(key.roles.clone()), expires_at)?;
+        let roles: Vec<String> = {
+            let catalog = self.catalog.load();
+            let left = catalog.project(key.project).map(|_| token.roles(consumer, catalog.roles()));
+            left.into_iter().flatten().map(str::to_owned).collect()
+        };
+        if roles.is_empty() {
+            return Err(Refusal::Unproven);
+        }
+        token.scope = scope(roles);
+        let mut steps = making(&token);
+        steps.push(still_there(Table::AccessKey, &key.id));
+        self.hand_out(by, steps, MadeToken { token, text }).await
+    }
+
+    /// The subject token that a text is, with whose it is, if it holds now by what this instance knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknowing`] past the lease, and where nothing follows the store.
+    pub fn shown_token(&self, text: &str) -> Result<Option<Shown>, Unknowing> {
+        let replica = self.trusted_replica()?;
+        let is_ours = matches!(secret::read(text.as_bytes()), Reading::Ours { kind: Kind::Token, .. });
+        let peppers = self.ring.peppers();
+        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.opaque_token(&it.id()));
+        let Some(token) = found.filter(|token| is_ours && self.clock.now() < token.expires_at) else {
+            return Ok(None);
+        };
+        let Some(consumer) = self.enabled_consumer(token.consumer)? else { return Ok(None) };
+        let Scope::Subject { access_key, .. } = &token.scope else { return Ok(None) };
+        let Some(access_key) = replica.access_key(access_key) else { return Ok(None) };
+        let (catalog, now) = (self.catalog.load(), self.clock.now());
+        let holds = token.still_bought(Some(&access_key), &consumer, &catalog, now).is_ok()
+            && token.password().is_none_or(|mark| self.password_stands(consumer.id, mark));
+        Ok(holds.then_some(Shown { token, access_key, consumer }))
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`].
+    pub async fn token(&self, id: &Uuid) -> Result<Seen<Token>, Refusal> {
+        let absent = || Refusal::NotFound { what: Token::WHAT, name: id.to_string() };
+        Ok(self.credential(id).await?.ok_or_else(absent)?.into())
+    }
+
+    /// In order of their ids, after `after`.
+    pub async fn tokens(&self, after: Option<Uuid>, size: usize) -> Result<Vec<Token>, Refusal> {
+        self.credentials(after, size).await
+    }
+
+    pub async fn end_token(&self, by: &By, it: Seen<Token>) -> Result<Done<Token>, Refusal> {
+        self.end_credential(by, it.value).await
+    }
+
+    pub(super) fn ends_after(&self, lifetime: Duration) -> Timestamp {
+        let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        Timestamp::from_unix(self.clock.now().unix().saturating_add(seconds))
+    }
+
+    /// A token that is nowhere yet.
+    fn new_token(
+        &self,
+        consumer: ConsumerId,
+        scope: Scope,
+        expires_at: Timestamp,
+    ) -> Result<(Secret, Token), Refusal> {
+        if let Some(replica) = &self.replica
+            && replica.held_by(&consumer) >= self.most.tokens
+        {
+            let (what, limit) = ("tokens and sessions of this consumer", "limits.tokens");
+            return Err(Refusal::Full { what, most: self.most.tokens, limit });
+        }
+        let (text, _) = generate(Kind::Token)?;
+        let id = self.ring.primary_pepper().verifier(text.expose().as_bytes()).id();
+        Ok((text, Token { id, consumer, scope, expires_at, created_at: self.clock.now() }))
+    }
+
+    /// Writes a token, and waits until whoever may be shown it next knows of it. Its entry is not in the
+    /// chain of changes: programs buy tokens by the thousand, and nobody's change may be lost among them.
+    async fn hand_out(&self, by: &By, steps: Vec<Step>, made: MadeToken) -> Result<Done<MadeToken>, Refusal> {
+        let act = by.does(Token::CREATE, made.token.id);
+        let done =
+            self.write_to(&self.handed_out, act, steps, made).await.map_err(|refusal| match refusal {
+                // What it was bought with is no more.
+                Refusal::Store(StoreError::Conflict { .. }) => Refusal::Unproven,
+                other => other,
+            })?;
+        self.heard_elsewhere(done.epoch).await;
+        Ok(done)
+    }
+
+    /// Waits, for a while, until the other instances know of a change: the next request of who is answered
+    /// now may be theirs to check.
+    async fn heard_elsewhere(&self, epoch: Epoch) {
+        let heard = async {
+            loop {
+                let Ok(instances) = self.store.instances().await else { return };
+                let mut others = instances.iter().filter(|it| it.silent <= self.reach.bound);
+                if others.clone().count() < 2
+                    || others.all(|it| it.beat.applied.is_some_and(|at| at.reaches(epoch)))
+                {
+                    return;
+                }
+                sleep(self.reach.heartbeat).await;
+            }
+        };
+        // Whoever lags for longer has lost the store, and says so itself.
+        let _ = timeout(OWN_APPLIER, heard).await;
+    }
+}
+
+/// That what a token is bought with is there as it is written.
+pub(super) fn still_there(table: Table, id: &Uuid) -> Step {
+    Step { table, name: Name::of(id), expect: Expect::Present, effect: Effect::Keep }
+}
