@@ -3,6 +3,7 @@
 #
 #   tests/tools.sh envoy   prints the path of an Envoy
 #   tests/tools.sh redis   prints the path of a redis-server
+#   tests/tools.sh openstack   prints the folder of a Python with OpenStack's client, and of its commands
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #
@@ -15,6 +16,7 @@ readonly ENVOY_VERSION=1.40.0
 readonly ENVOY_OLDEST_MINOR=38
 # Functions and ACLs as we use them.
 readonly REDIS_OLDEST_MAJOR=7
+readonly OPENSTACK_VERSION=10.5.0
 readonly SCHEMATHESIS_VERSION=4.32.5
 # As oidc-provider needs it, and the one that is installed where there is none of use.
 readonly NODE_OLDEST_MAJOR=20
@@ -195,6 +197,22 @@ find_issuer() {
     echo "$folder/issuer"
 }
 
+find_openstack() {
+    local folder="$TOOLS/openstack"
+    if [ "$(cat "$folder/version" 2>/dev/null || true)" != "$OPENSTACK_VERSION" ]; then
+        say "installing python-openstackclient $OPENSTACK_VERSION from PyPI into target/tools/openstack (about 60 MB)"
+        rm -rf "$folder"
+        python3 -m venv "$folder" >&2 ||
+            fail "python3 could not make a virtual environment" "install python3 and python3-venv"
+        "$folder/bin/pip" install --quiet --disable-pip-version-check \
+            "python-openstackclient==$OPENSTACK_VERSION" >&2 ||
+            fail "pip could not install python-openstackclient==$OPENSTACK_VERSION" "see pip's message above"
+        # Last: it says that all the rest is there.
+        echo "$OPENSTACK_VERSION" >"$folder/version"
+    fi
+    echo "$folder/bin"
+}
+
 # Tests start in parallel: whoever comes second waits for the first one's installation.
 mkdir -p "$TOOLS"
 exec 9>"$TOOLS/.lock"
@@ -205,5 +223,6 @@ case "${1:-}" in
     redis) find_redis ;;
     schemathesis) find_schemathesis ;;
     issuer) find_issuer ;;
-    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis or issuer" ;;
+    openstack) find_openstack ;;
+    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis, issuer or openstack" ;;
 esac

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 16] = [
     "docs/kong.md",
     "docs/login.md",
     "docs/redis.md",
+    "docs/tokens.md",
     "doorward.yaml",
     "examples/cases.yaml",
     "examples/demo/doorward.yaml",

@@ -51,6 +51,7 @@ mod grpc_callers;
 mod headers;
 mod health;
 mod http2;
+mod identity;
 mod jwt;
 mod keys;
 mod kong;

@@ -3,6 +3,7 @@
 //! A file for each document or family of paths, with its routes; `door` stands in front of all of them.
 
 mod door;
+mod identity;
 mod kala;
 mod key_set;
 mod outcome;
@@ -46,6 +47,7 @@ pub fn router(auth: Auth) -> Router {
     Router::new()
         .merge(kala::routes())
         .merge(key_set::routes())
+        .merge(identity::routes())
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .with_state(auth.clone())

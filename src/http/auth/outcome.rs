@@ -34,7 +34,7 @@ pub(super) fn outward(refusal: Refusal) -> Problem {
             Problem::Unknown
         }
         Refusal::Invalid { field: "public_url", why } => {
-            tracing::error!(why, "a login without `public_url`");
+            tracing::error!(why, "a request to listen.auth cannot be answered without `public_url`");
             Problem::Unknown
         }
         // The signing keys are about to be made.
