@@ -31,10 +31,11 @@ bench: ## The figures beside those of other servers, into docs/benchmarks.md; RO
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
-tools: ## Finds Envoy, Redis, schemathesis and an OpenID provider, or installs them into target/tools
+tools: ## Finds Envoy, Redis, schemathesis, authlib and an OpenID provider, or installs them into target/tools
 	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
 	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
 	@schemathesis=$$(tests/tools.sh schemathesis); echo "schemathesis: $$schemathesis"
+	@authlib=$$(tests/tools.sh authlib); echo "authlib: $$authlib"
 	@issuer=$$(tests/tools.sh issuer); echo "issuer: $$issuer"
 
 fmt: ## Formats the source

@@ -5,6 +5,7 @@
 #   tests/tools.sh redis   prints the path of a redis-server
 #   tests/tools.sh openstack   prints the folder of a Python with OpenStack's client, and of its commands
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
+#   tests/tools.sh authlib prints the path of a Python that has authlib and joserfc
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
@@ -18,6 +19,7 @@ readonly ENVOY_OLDEST_MINOR=38
 readonly REDIS_OLDEST_MAJOR=7
 readonly OPENSTACK_VERSION=10.5.0
 readonly SCHEMATHESIS_VERSION=4.32.5
+readonly AUTHLIB="authlib==1.9.10 joserfc==1.8.0 requests==2.34.2"
 # As oidc-provider needs it, and the one that is installed where there is none of use.
 readonly NODE_OLDEST_MAJOR=20
 readonly NODE_VERSION=24.19.0
@@ -151,6 +153,23 @@ find_schemathesis() {
     echo "$folder/bin/schemathesis"
 }
 
+find_authlib() {
+    local folder="$TOOLS/authlib"
+    if [ "$(cat "$folder/installed" 2>/dev/null)" != "$AUTHLIB" ]; then
+        command -v python3 >/dev/null ||
+            fail "no python3 to install authlib with" "install python3 and python3-venv"
+        say "installing authlib from PyPI into target/tools/authlib (about 50 MB)"
+        rm -rf "$folder"
+        python3 -m venv "$folder" >&2 ||
+            fail "python3 could not make a virtual environment" "install python3-venv"
+        # shellcheck disable=SC2086 # A list of words.
+        "$folder/bin/pip" install --quiet --disable-pip-version-check $AUTHLIB >&2 ||
+            fail "pip could not install $AUTHLIB" "see pip's message above"
+        echo "$AUTHLIB" >"$folder/installed"
+    fi
+    echo "$folder/bin/python"
+}
+
 node_major() { "$1/node" --version 2>/dev/null | sed -n 's|^v\([0-9]*\)\..*|\1|p' || true; }
 
 # The folder of a node and an npm.
@@ -222,7 +241,8 @@ case "${1:-}" in
     envoy) find_envoy ;;
     redis) find_redis ;;
     schemathesis) find_schemathesis ;;
+    authlib) find_authlib ;;
     issuer) find_issuer ;;
     openstack) find_openstack ;;
-    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis, issuer or openstack" ;;
+    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis, authlib, issuer or openstack" ;;
 esac

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 18] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 17] = [
     "docs/jwt.md",
     "docs/kong.md",
     "docs/login.md",
+    "docs/oauth.md",
     "docs/redis.md",
     "docs/tokens.md",
     "doorward.yaml",

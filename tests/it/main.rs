@@ -60,6 +60,7 @@ mod many_networks;
 mod memory;
 mod metadata;
 mod model;
+mod oauth;
 mod objects;
 mod openid;
 mod paths;

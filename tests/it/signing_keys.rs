@@ -1,7 +1,21 @@
 //! What Doorward's own JWTs are signed with, as operators rotate and revoke it, and as the key set shows it.
 
-use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use doorward::clock::Clock;
+use doorward::domain::catalog::{Catalog, Parts};
+use doorward::domain::rights::Caller;
+use doorward::issue::{By, Issuer};
+use doorward::store::memory::Memory;
+use doorward::store::ring::Ring;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::oauth::python;
 use crate::rig::http1::{request, send};
 use crate::rig::wait::eventually;
 use crate::world::World;
@@ -52,4 +66,45 @@ fn signing_keys_are_rotated_and_revoked_by_hand_and_the_key_set_follows() {
     assert_eq!(published(), of(&third));
     let unknown = world.doorward.command(&["signing-key", "revoke", &second[1].1]).unwrap_err();
     assert!(unknown.contains("exit status: 1") && unknown.contains("there is no signing key"), "{unknown}");
+}
+
+/// What joserfc says of a token, by this key set.
+fn joserfc(key_set: &Path, token: &str) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oauth/client.py");
+    let arguments = ["-", "-", "-", "-", "jwt"];
+    Command::new(python()).arg(script).args(arguments).arg(key_set).arg(token).output().unwrap()
+}
+
+#[test]
+fn our_tokens_are_verified_by_a_library_that_others_wrote_before_and_after_a_rotation() {
+    let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
+    let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+    let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), catalog)
+        .with_public_url(Some("https://auth.example.com".into()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let everything = ["all".to_owned()];
+    let mint = || {
+        let minted = issuer.mint(Uuid::from_u128(7), &everything, Duration::from_secs(600));
+        runtime.block_on(minted).unwrap().token
+    };
+    runtime.block_on(issuer.tend_signing_keys()).unwrap();
+    let before = mint();
+    runtime.block_on(issuer.rotate_signing_keys(&By::new(Caller::Socket, None), true)).unwrap();
+    let after = mint();
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jwks.json");
+    std::fs::write(&file, runtime.block_on(issuer.key_set()).unwrap().to_string()).unwrap();
+    for token in [&before, &after] {
+        let verified = joserfc(&file, token);
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+        let claims: Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert_eq!((&claims["iss"], &claims["aud"][0]), (&"https://auth.example.com".into(), &"all".into()));
+        assert_eq!(claims["sub"], Uuid::from_u128(7).to_string());
+    }
+    // The signature of the one under the words of the other.
+    let signature = before.rsplit_once('.').unwrap().1;
+    let mixed = format!("{}.{signature}", after.rsplit_once('.').unwrap().0);
+    let refused = joserfc(&file, &mixed);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("BadSignatureError"), "{refused:?}");
 }

@@ -15,7 +15,7 @@ use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use super::{Auth, identity};
+use super::{Auth, identity, oauth};
 use crate::domain::authorization;
 use crate::domain::client::{TrustedProxies, client};
 use crate::domain::request::{Header, Request as Described};
@@ -67,9 +67,10 @@ pub(super) async fn admit(
         }
         Err(problem) => problem.into_response(),
     };
-    let mut response = match identity::is_path(&path) {
-        true => identity::as_error(response),
-        false => as_problem(response, Some(&id)),
+    let mut response = match &path[..] {
+        path if identity::is_path(path) => identity::as_error(response),
+        path if oauth::is_path(path) => oauth::as_error(response),
+        _ => as_problem(response, Some(&id)),
     };
     let status = response.status().as_u16();
     debug!(client = %visitor.address, request_id = id, %method, path, status, "answered at listen.auth");

@@ -6,6 +6,7 @@ mod door;
 mod identity;
 mod kala;
 mod key_set;
+mod oauth;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub fn router(auth: Auth) -> Router {
         .merge(kala::routes())
         .merge(key_set::routes())
         .merge(identity::routes())
+        .merge(oauth::routes())
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .with_state(auth.clone())
