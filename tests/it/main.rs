@@ -22,6 +22,7 @@ mod house;
 #[path = "../../benches/imagined.rs"]
 mod imagined;
 
+mod access_keys;
 mod addresses;
 mod admin;
 mod allocations;

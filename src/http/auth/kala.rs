@@ -11,14 +11,13 @@ use uuid::Uuid;
 
 use super::Auth;
 use super::door::{Bearer, Visitor};
+use super::field::{invalid, moment};
 use super::outcome::{declined, outward, unproven};
-use crate::config::Moment;
 use crate::domain::catalog::Catalog;
 use crate::domain::consumer::Consumer;
 use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
-use crate::domain::time::Timestamp;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{By, Login, LoginName, NewKey};
@@ -131,13 +130,4 @@ fn permissions(asked: Vec<String>, maker: &Consumer, catalog: &Catalog) -> Resul
             maker.given.permissions.contains(&id).then_some(id).ok_or(Problem::Forbidden)
         })
         .collect()
-}
-
-fn moment(field: &'static str, text: &str) -> Result<Timestamp, Problem> {
-    let found = Moment::parse(text).map(|moment| moment.0);
-    found.ok_or_else(|| invalid(field, "is no moment such as `2027-01-01T00:00:00Z`"))
-}
-
-fn invalid(field: &str, why: &str) -> Problem {
-    Problem::Field { field: field.to_owned(), why: why.to_owned() }
 }

@@ -2,7 +2,9 @@
 //!
 //! A file for each document or family of paths, with its routes; `door` stands in front of all of them.
 
+mod access_keys;
 mod door;
+mod field;
 mod identity;
 mod kala;
 mod key_set;
@@ -49,6 +51,7 @@ pub fn router(auth: Auth) -> Router {
         .merge(kala::routes())
         .merge(key_set::routes())
         .merge(identity::routes())
+        .merge(access_keys::routes())
         .merge(oauth::routes())
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
