@@ -48,7 +48,7 @@ impl Source {
             Keys::Read(keys) => {
                 let loaded = Loaded::new(Arc::clone(keys), source.with.remembered, None);
                 source.loaded.store(Some(Arc::new(loaded)));
-                source.with.telemetry.issuer_keys(&issuer.name, keys.len());
+                source.with.telemetry.issuer_keys(&issuer.name, keys.len(), keys.left_out());
             }
             Keys::Published(published) => {
                 if let Some(runtime) = &source.with.runtime {
@@ -89,7 +89,7 @@ impl Source {
     fn take(&self, keys: KeySet) {
         let now = u64::try_from(self.with.clock.boottime().as_millis()).unwrap_or(u64::MAX);
         self.fetched.store(now, Ordering::Release);
-        self.with.telemetry.issuer_keys(&self.issuer.name, keys.len());
+        self.with.telemetry.issuer_keys(&self.issuer.name, keys.len(), keys.left_out());
         // What was verified stays known while the keys stay the same.
         if self.loaded.load().as_ref().is_some_and(|loaded| loaded.keys.same_as(&keys)) {
             return;

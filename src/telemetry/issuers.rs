@@ -8,6 +8,7 @@ use super::metrics::{counter, registered, whole};
 pub(super) struct Issuers {
     fetches: IntCounterVec,
     keys: IntGaugeVec,
+    left_out: IntGaugeVec,
     good: IntCounter,
     bad: IntCounter,
     shed: IntCounter,
@@ -17,6 +18,10 @@ impl Issuers {
     pub(super) fn new(add: &Registry) -> Self {
         let fetches = Opts::new("doorward_issuer_fetches_total", "Fetches of an issuer's keys, by outcome");
         let keys = Opts::new("doorward_issuer_keys", "Usable keys in an issuer's set, when it was last read");
+        let left_out = Opts::new(
+            "doorward_issuer_keys_left_out",
+            "Keys in an issuer's set that no token is verified with: weak, ambiguous, of another kind or use",
+        );
         let signatures = registered(
             add,
             IntCounterVec::new(
@@ -30,6 +35,7 @@ impl Issuers {
         Self {
             fetches: registered(add, IntCounterVec::new(fetches, &["issuer", "outcome"])),
             keys: registered(add, IntGaugeVec::new(keys, &["issuer"])),
+            left_out: registered(add, IntGaugeVec::new(left_out, &["issuer"])),
             good: signatures.with_label_values(&["good"]),
             bad: signatures.with_label_values(&["bad"]),
             shed: counter(
@@ -44,8 +50,9 @@ impl Issuers {
         self.fetches.with_label_values(&[issuer, outcome(good)]).inc();
     }
 
-    pub(super) fn keys(&self, issuer: &str, keys: usize) {
+    pub(super) fn keys(&self, issuer: &str, keys: usize, left_out: usize) {
         self.keys.with_label_values(&[issuer]).set(whole(keys));
+        self.left_out.with_label_values(&[issuer]).set(whole(left_out));
     }
 
     pub(super) fn verified(&self, good: bool) {

@@ -111,9 +111,9 @@ impl Telemetry {
         self.issuers.fetched(issuer, good);
     }
 
-    /// So many keys of an issuer can be used.
-    pub fn issuer_keys(&self, issuer: &str, keys: usize) {
-        self.issuers.keys(issuer, keys);
+    /// So many keys of an issuer can be used, and so many cannot.
+    pub fn issuer_keys(&self, issuer: &str, keys: usize, left_out: usize) {
+        self.issuers.keys(issuer, keys, left_out);
     }
 
     /// A signature was verified.

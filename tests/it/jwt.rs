@@ -274,13 +274,15 @@ fn an_issuer_that_was_never_reached_is_an_error_and_then_its_tokens_open() {
     let unknown = key("3", Algorithm::EdDsa).sign(&claims(ACCOUNTS)).unwrap();
     assert_eq!(known(&world, &unknown).code(), "invalid_credential");
     // Gone from the set: no longer believed, remembered or not.
-    issuer.publishes(&[&second]);
+    issuer.publishes(&[&second, &key("4", Algorithm::Es256)]);
     patiently("the old key is gone", || {
         (known(&world, &unknown).status == 401 && known(&world, &token).status == 401).then_some(())
     });
     assert_eq!(known(&world, &new).status, 200);
     let metrics = world.doorward.status("/metrics").unwrap().text();
     assert!(metrics.contains("doorward_issuer_keys{issuer=\"accounts\"} 1"), "{metrics}");
+    // J4: one of another kind than the issuer's tokens are signed with.
+    assert!(metrics.contains("doorward_issuer_keys_left_out{issuer=\"accounts\"} 1"), "{metrics}");
     assert!(
         metrics.contains("doorward_issuer_fetches_total{issuer=\"accounts\",outcome=\"failed\"}"),
         "{metrics}"
