@@ -54,8 +54,8 @@ pub enum Outcome<'a> {
     Allow(Mutations<'a>),
     /// A plain denial, with a `WWW-Authenticate` value for each accepted scheme (401 alone).
     Deny(Notice, Challenges<'a>),
-    /// Envoy's typed `error_response`, with `Retry-After` in seconds.
-    Fault(Notice, u32),
+    /// Envoy's typed `error_response`.
+    Fault(Notice),
 }
 
 /// What is told to Envoy's rate limits and access log (`dynamic_metadata`); `None` is left out.
@@ -125,10 +125,6 @@ impl Waiting {
 
 /// How often one check may be decided anew because something was verified: no deployment asks for more.
 pub const MOST_WORK: usize = 8;
-
-/// Seconds after which a caller may try again where Doorward could not decide: a failover of the
-/// store takes a few.
-const RETRY_AFTER: u32 = 1;
 
 /// When a decision began.
 #[derive(Clone, Copy)]
@@ -326,7 +322,7 @@ impl Checker {
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
             Conclusion::Deny(denial) => Outcome::Deny(denial.notice(), challenges(trail, &denial)),
             Conclusion::Fault(fault) => match self.on_fault {
-                OnFault::Error => Outcome::Fault(fault.notice(), RETRY_AFTER),
+                OnFault::Error => Outcome::Fault(fault.notice()),
                 OnFault::Deny => Outcome::Deny(fault.notice(), Challenges::new()),
             },
         };

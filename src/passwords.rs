@@ -154,8 +154,8 @@ impl Passwords {
         if password.len() > rules::LONGEST {
             return Ok(Known::Wrong);
         }
-        if !self.throttle.admits(username, from, now) {
-            return Ok(Known::Throttled);
+        if let Some(left) = self.throttle.shut_for(username, from, now) {
+            return Ok(Known::Throttled(left));
         }
         Err(Box::new(Work {
             fingerprint,

@@ -37,8 +37,8 @@ pub enum Denial {
     Internal { why: &'static str },
     /// More checks are under way than `limits.checks_in_flight`.
     Overloaded,
-    /// Too many wrong passwords by this name or from this address.
-    Throttled,
+    /// Too many wrong passwords by this name or from this address: not before so many seconds.
+    Throttled { left: u32 },
     /// The asker's deadline was over before the check had arrived whole.
     Deadline,
 }
@@ -98,6 +98,8 @@ pub struct Notice {
     pub message: &'static str,
     /// What a gRPC caller sees instead of the status.
     pub grpc_status: u8,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
 }
 
 impl Denial {
@@ -120,11 +122,12 @@ impl Denial {
             Self::CheckTooLarge            => (413, "check_too_large",      "The request is too large to be checked"),
             Self::Internal { .. }          => (500, "internal",             "An unexpected error occurred"),
             Self::Overloaded               => (503, "overloaded",           "Too many requests are being checked"),
-            Self::Throttled                => (429, "throttled",            "Too many wrong passwords; try again later"),
+            Self::Throttled { .. }         => (429, "throttled",            "Too many wrong passwords; try again later"),
             Self::Deadline                 => (503, "deadline",             "The request could not be checked in time"),
         };
         let (title, grpc_status) = face(status);
-        Notice { status, code, title, message, grpc_status }
+        let retry_after = if let Self::Throttled { left } = self { Some(*left) } else { None };
+        Notice { status, code, title, message, grpc_status, retry_after }
     }
 
     /// What the log may know and the caller may not.
@@ -145,7 +148,7 @@ impl Denial {
             | Self::DeploymentDisabled
             | Self::CheckTooLarge
             | Self::Overloaded
-            | Self::Throttled
+            | Self::Throttled { .. }
             | Self::Deadline => None,
         }
     }

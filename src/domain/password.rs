@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -33,8 +34,8 @@ pub struct Account {
 pub enum Known {
     Right,
     Wrong,
-    /// Too often wrong before, by this name or from this address.
-    Throttled,
+    /// Too often wrong before, by this name or from this address: not before so long.
+    Throttled(Duration),
     /// It has to be hashed first: whoever decides has that done, and decides again.
     Unhashed,
 }

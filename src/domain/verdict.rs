@@ -43,6 +43,10 @@ pub enum OnFault {
     Deny,
 }
 
+/// Seconds after which a caller may try again where Doorward could not decide: a failover of the
+/// store takes a few.
+const RETRY_AFTER: u32 = 1;
+
 impl Fault {
     /// What a fault looks like from outside: the same whatever its cause.
     pub fn notice(self) -> Notice {
@@ -52,6 +56,7 @@ impl Fault {
             title: "Service Unavailable",
             message: "The request could not be decided; try again",
             grpc_status: 14,
+            retry_after: Some(RETRY_AFTER),
         }
     }
 

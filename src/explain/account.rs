@@ -93,10 +93,7 @@ impl Account {
                 let challenges = challenges.iter().map(ToString::to_string).collect();
                 (Some(Answer { challenges, ..Answer::of(notice) }), None)
             }
-            Outcome::Fault(notice, seconds) => {
-                let retry_after = Some(*seconds);
-                (Some(Answer { error_response: true, retry_after, ..Answer::of(notice) }), None)
-            }
+            Outcome::Fault(notice) => (Some(Answer { error_response: true, ..Answer::of(notice) }), None),
         };
         Self {
             verdict: metadata.verdict,
@@ -130,8 +127,8 @@ impl Account {
 
 impl Answer {
     fn of(notice: &Notice) -> Self {
-        let Notice { status, code, title, message, .. } = *notice;
-        let (challenges, error_response, retry_after) = (Vec::new(), false, None);
+        let Notice { status, code, title, message, retry_after, .. } = *notice;
+        let (challenges, error_response) = (Vec::new(), false);
         Self { status, code, title, message, challenges, error_response, retry_after }
     }
 }

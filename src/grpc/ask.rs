@@ -177,7 +177,7 @@ mod tests {
         for (outcome, expected) in [
             (Outcome::Allow(Mutations::default()), Answered::Allow),
             (Outcome::Deny(notice, Default::default()), Answered::Deny(401)),
-            (Outcome::Fault(Denial::Overloaded.notice(), 1), Answered::Fault(503)),
+            (Outcome::Fault(Denial::Overloaded.notice()), Answered::Fault(503)),
         ] {
             let metadata = Metadata::default();
             let frame = render(&Decision { outcome, metadata, request_id: "", grpc: false });

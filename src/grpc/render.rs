@@ -22,17 +22,16 @@ use crate::domain::headers::{Mutations, Shapes, Value, write_id};
 /// The gRPC message frame of the answer: flag, length, `CheckResponse`.
 pub fn render(decision: &Decision<'_>) -> Bytes {
     let Decision { metadata, request_id, grpc, .. } = decision;
-    let face =
-        |notice, challenges, retry_after| Face { notice, challenges, retry_after, request_id, grpc: *grpc };
+    let face = |notice, challenges| Face { notice, challenges, request_id, grpc: *grpc };
     match &decision.outcome {
         Outcome::Allow(mutations) => allow(mutations, metadata).unwrap_or_else(|Unsendable(why)| {
             tracing::error!(why, request_id, "an allow could not be sent and was made a denial");
             let denial = Denial::Internal { why };
-            deny(&face(denial.notice(), &[], None), &corrected(metadata, &denial))
+            deny(&face(denial.notice(), &[]), &corrected(metadata, &denial))
         }),
-        Outcome::Deny(notice, challenges) => deny(&face(*notice, challenges, None), metadata),
-        Outcome::Fault(notice, seconds) => framed(|answer| {
-            let face = face(*notice, &[], Some(*seconds));
+        Outcome::Deny(notice, challenges) => deny(&face(*notice, challenges), metadata),
+        Outcome::Fault(notice) => framed(|answer| {
+            let face = face(*notice, &[]);
             answer.message(field::STATUS, |status| status.number(1, face.grpc_status()));
             answer.message(field::ERROR_RESPONSE, |response| face.write(response));
             dynamic_metadata(answer, metadata);
@@ -43,7 +42,7 @@ pub fn render(decision: &Decision<'_>) -> Bytes {
 /// The answer where not even a refusal could be made: the denial `internal`, without request id.
 pub fn last_resort() -> Bytes {
     let notice = Denial::Internal { why: "" }.notice();
-    let face = Face { notice, challenges: &[], retry_after: None, request_id: "", grpc: false };
+    let face = Face { notice, challenges: &[], request_id: "", grpc: false };
     deny(&face, &Metadata::default())
 }
 
@@ -155,7 +154,6 @@ fn deny(face: &Face<'_>, metadata: &Metadata<'_>) -> Bytes {
 struct Face<'a> {
     notice: Notice,
     challenges: &'a [Challenge<'a>],
-    retry_after: Option<u32>,
     request_id: &'a str,
     grpc: bool,
 }
@@ -181,7 +179,7 @@ impl Face<'_> {
                 line("www-authenticate", challenge);
             }
         }
-        if let Some(seconds) = &self.retry_after {
+        if let Some(seconds) = &self.notice.retry_after {
             line("retry-after", seconds);
         }
         line("cache-control", &"no-store");
@@ -449,13 +447,21 @@ mod tests {
 
     #[test]
     fn a_fault_is_a_typed_error_and_no_denial() {
-        let notice = Notice { code: "unavailable", ..Denial::Overloaded.notice() };
-        let response = answer(Outcome::Fault(notice, 7));
+        let notice = Notice { code: "unavailable", retry_after: Some(7), ..Denial::Overloaded.notice() };
+        let response = answer(Outcome::Fault(notice));
         assert_eq!(response.status.unwrap().code, 14, "an old Envoy denies");
         let Some(HttpResponse::ErrorResponse(error)) = response.http_response else { panic!("no error") };
         assert_eq!(error.status.unwrap().code, 503);
         assert!(lines(&error.headers).contains(&("retry-after", "7")));
         assert!(error.body.contains(r#""code":"unavailable""#));
+    }
+
+    #[test]
+    fn whoever_has_guessed_too_often_hears_when_to_come_back() {
+        let outcome = Outcome::Deny(Denial::Throttled { left: 600 }.notice(), smallvec![]);
+        let (code, denied) = denied(answer(outcome));
+        assert_eq!((code, denied.status.unwrap().code), (8, 429));
+        assert!(lines(&denied.headers).contains(&("retry-after", "600")));
     }
 
     #[test]
@@ -591,13 +597,13 @@ mod tests {
         fn a1_code_0_means_allow_and_nothing_else(
             (kind, name, value, status, grpc_status) in outcomes(), grpc: bool, request_id in ".{0,40}",
         ) {
-            let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status };
+            let notice = Notice { status, code: "c", title: "t", message: "m", grpc_status, retry_after: None };
             let outcome = match kind {
                 0 => Outcome::Allow(Mutations {
                     set: smallvec![(&*name, (&*value).into())], ..Mutations::default()
                 }),
                 1 => Outcome::Deny(notice, smallvec![Challenge { scheme: "Key", realm: Some(&*value), error: None }]),
-                _ => Outcome::Fault(notice, 1),
+                _ => Outcome::Fault(notice),
             };
             let frame = render(&Decision { grpc, request_id: &request_id, ..decision(outcome) });
             let response = decoded(&frame);

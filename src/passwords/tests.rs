@@ -101,7 +101,8 @@ async fn wrong_passwords_of_checks_are_counted_before_they_are_hashed() {
         assert_eq!(known.ok(), Some(Known::Wrong));
     }
     let known = |password| passwords.ask(Some(&alice), login("alice", password), []).ok();
-    assert_eq!((known("wrong"), known("secret")), (Some(Known::Throttled), Some(Known::Throttled)));
+    let shut = Some(Known::Throttled(WINDOW));
+    assert_eq!((known("wrong"), known("secret")), (shut, shut));
     hand.advance(WINDOW);
     let Err(work) = passwords.ask(Some(&alice), login("alice", "secret"), []) else { panic!("at once") };
     let done = passwords.work(work).unwrap().await.unwrap();
@@ -111,7 +112,7 @@ async fn wrong_passwords_of_checks_are_counted_before_they_are_hashed() {
         let Err(work) = passwords.ask(Some(&alice), login("alice", "wrong"), []) else { panic!("at once") };
         passwords.work(work).unwrap().await.unwrap();
     }
-    assert_eq!((known("wrong"), known("secret")), (Some(Known::Throttled), Some(Known::Right)));
+    assert_eq!((known("wrong"), known("secret")), (shut, Some(Known::Right)));
 }
 
 #[tokio::test]
@@ -131,14 +132,14 @@ async fn a_guess_that_nobody_looked_at_is_none_and_a_changed_password_is_not_the
     passwords.pool.submit(holding).unwrap();
     has_begun.recv().unwrap();
     let gone = passwords.work(ask(&before).err().unwrap()).unwrap();
-    assert!(matches!(ask(&before), Ok(Known::Throttled)), "it is counted while it waits");
+    assert!(matches!(ask(&before), Ok(Known::Throttled(_))), "it is counted while it waits");
     drop(gone);
     let bob = || passwords.ask(None, login("bob", "x"), []);
     assert!(passwords.work(bob().err().unwrap()).is_err(), "no more than one may wait");
     assert!(bob().is_err(), "and it does not count");
     hold.send(()).unwrap();
     // What nobody waits for any more is put away, and its guess with it.
-    while matches!(ask(&before), Ok(Known::Throttled)) {
+    while matches!(ask(&before), Ok(Known::Throttled(_))) {
         tokio::task::yield_now().await;
     }
     let done = passwords.work(ask(&before).err().unwrap()).unwrap().await.unwrap();

@@ -71,9 +71,13 @@ impl Throttle {
         Self { limits, seen: Cache::new(MOST), counting: Mutex::default() }
     }
 
-    pub(super) fn admits(&self, username: &str, from: Option<IpAddr>, now: Duration) -> bool {
-        self.each(username, from)
-            .all(|(who, most)| self.seen.get(&who).is_none_or(|(count, until)| count < most || until <= now))
+    /// How long none more is looked at; `None`: this one is.
+    pub(super) fn shut_for(&self, username: &str, from: Option<IpAddr>, now: Duration) -> Option<Duration> {
+        let shut = |(who, most)| {
+            let (count, until) = self.seen.get(&who)?;
+            (count >= most).then(|| until.checked_sub(now)).flatten().filter(|left| !left.is_zero())
+        };
+        self.each(username, from).filter_map(shut).max()
     }
 
     pub(super) fn count(&self, username: &str, from: Option<IpAddr>, now: Duration) {
@@ -117,6 +121,12 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::from_secs(1_000);
+
+    impl Throttle {
+        fn admits(&self, username: &str, from: Option<IpAddr>, now: Duration) -> bool {
+            self.shut_for(username, from, now).is_none()
+        }
+    }
 
     fn from(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())

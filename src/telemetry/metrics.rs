@@ -297,8 +297,8 @@ mod tests {
             Denial::DeploymentDisabled => Denial::CheckTooLarge,
             Denial::CheckTooLarge => Denial::Internal { why },
             Denial::Internal { .. } => Denial::Overloaded,
-            Denial::Overloaded => Denial::Throttled,
-            Denial::Throttled => Denial::Deadline,
+            Denial::Overloaded => Denial::Throttled { left: 1 },
+            Denial::Throttled { .. } => Denial::Deadline,
             Denial::Deadline => return None,
         })
     }

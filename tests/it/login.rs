@@ -397,4 +397,12 @@ fn a_name_and_a_password_open_while_they_are_there_and_are_kept_from_the_upstrea
     assert_eq!(ask(&basic("alice", "four other words of hers")).status, 200);
     world.command(&["consumer", "delete", "alice"]);
     assert_eq!(ask(&basic("alice", "four other words of hers")).code(), "invalid_credential");
+    // Guesses are counted here as well.
+    for _ in 0..10 {
+        assert_eq!(ask(&basic("guessed", PASSWORD)).status, 401);
+    }
+    let refused = ask(&basic("guessed", PASSWORD));
+    assert_eq!((refused.status, refused.code().as_str()), (429, "throttled"));
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=900).contains(&seconds));
 }

@@ -21,7 +21,10 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         match self.world.directory.password(account.as_ref(), login) {
             Known::Right => {}
             Known::Wrong => return Err(invalid(Unproven::Unknown).into()),
-            Known::Throttled => return Err(Denial::Throttled.into()),
+            Known::Throttled(left) => {
+                let left = u32::try_from(left.as_secs().max(1)).unwrap_or(u32::MAX);
+                return Err(Denial::Throttled { left }.into());
+            }
             Known::Unhashed => {
                 return Err(Denial::Internal { why: "a password that was not hashed" }.into());
             }

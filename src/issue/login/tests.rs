@@ -167,6 +167,20 @@ async fn a_consumer_logs_in_from_its_networks_alone() {
 }
 
 #[tokio::test]
+async fn whoever_makes_keys_has_a_limit() {
+    let house = House::new(Tries::default()).await;
+    let here = house.instance().await;
+    let alice = here.account("alice").unwrap().consumer;
+    for _ in 0..2 {
+        here.may_make_a_key(&alice, 2).await.unwrap();
+        let new = crate::issue::NewKey::default();
+        house.issuer(None).create_key(&By::doorward(), "alice", new).await.unwrap();
+    }
+    let refused = here.may_make_a_key(&alice, 2).await.unwrap_err().to_string();
+    assert_eq!(refused, "there are 2 keys of yours already, which is all that `limits.own_keys` allows");
+}
+
+#[tokio::test]
 async fn a_token_of_a_login_is_over_with_its_password() {
     let house = House::new(Tries::default()).await;
     house.issuer(None).tend_signing_keys().await.unwrap();
@@ -179,6 +193,12 @@ async fn a_token_of_a_login_is_over_with_its_password() {
     let lifetime = Duration::from_secs(600);
     let token = here.mint_at_login(&login, &audience, lifetime).await.unwrap().token;
     assert_eq!(here.user(token.as_bytes(), from).await.unwrap().id, login.consumer.id);
+    let networks = Networks::parse(Some(&["198.51.100.0/24".into()]), &[]).unwrap();
+    let moved = crate::issue::ConsumerChange { networks: Some(networks), ..Default::default() };
+    house.issuer(None).change_consumer(&By::doorward(), "alice", &moved).await.unwrap();
+    let there = house.instance().await;
+    assert!(there.user(token.as_bytes(), from).await.is_err(), "not from where she may not be");
+    assert!(there.user(token.as_bytes(), "198.51.100.1".parse().unwrap()).await.is_ok());
     // One that no login made says nothing of who is there.
     let other = here.mint(login.consumer.id, &audience, lifetime).await.unwrap().token;
     assert!(here.user(other.as_bytes(), from).await.is_err());
