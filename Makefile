@@ -19,7 +19,7 @@ help: ## What can be made
 build: ## The binary, for development (target/debug/doorward)
 	$(CARGO) build --locked
 
-demo: tools ## A real Envoy, Doorward and an echo upstream, and a walk through requests; ARGS=--exit stops after it
+demo: ## A real Envoy, Doorward and an echo upstream, and a walk through requests; ARGS=--exit stops after it
 	$(CARGO) build --locked --bin doorward --example demo
 	@./target/debug/examples/demo $(ARGS)
 
@@ -31,11 +31,12 @@ bench: ## The figures beside those of other servers, into docs/benchmarks.md; RO
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
-tools: ## Finds Envoy, Redis, schemathesis, authlib and an OpenID provider, or installs them into target/tools
+tools: ## Finds Envoy, Redis, schemathesis, authlib, OpenStack's client and an OpenID provider, or installs them into target/tools
 	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
 	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
 	@schemathesis=$$(tests/tools.sh schemathesis); echo "schemathesis: $$schemathesis"
 	@authlib=$$(tests/tools.sh authlib); echo "authlib: $$authlib"
+	@openstack=$$(tests/tools.sh openstack); echo "openstack: $$openstack"
 	@issuer=$$(tests/tools.sh issuer); echo "issuer: $$issuer"
 
 fmt: ## Formats the source

@@ -35,3 +35,74 @@ impl Issuer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use arc_swap::ArcSwap;
+    use uuid::Uuid;
+
+    use super::super::owned::making;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::catalog::{Catalog, Parts};
+    use crate::domain::token::{AccessKey, Scope, Token};
+    use crate::replica::{Follower, Pace, Replica, Settings};
+    use crate::store::memory::Memory;
+    use crate::store::ring::Ring;
+    use crate::store::{Batch, Name, Store as _, Table};
+
+    const NOW: i64 = 1_000_000;
+    const KEY: Uuid = Uuid::from_u128(7);
+
+    fn token(id: u128, access_key: Uuid, expires_at: i64) -> Token {
+        let scope = Scope::Subject { access_key, project: KEY, roles: Vec::new(), password: None };
+        let (id, created_at) = (Uuid::from_u128(id), Timestamp::from_unix(0));
+        Token { id, consumer: KEY, scope, expires_at: Timestamp::from_unix(expires_at), created_at }
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_is_taken_away_and_nothing_that_may_count_for_another_clock() {
+        let key = AccessKey {
+            id: KEY,
+            consumer: KEY,
+            name: "ci".into(),
+            project: KEY,
+            roles: Vec::new(),
+            expires_at: None,
+            enabled: true,
+            created_at: Timestamp::from_unix(0),
+        };
+        let ended = [token(1, KEY, NOW - GRACE), token(2, Uuid::from_u128(8), NOW + 1)];
+        let alive = [token(3, KEY, NOW - GRACE + 1), token(4, KEY, NOW + 1)];
+        let steps = making(&key).into_iter().chain(ended.iter().chain(&alive).flat_map(making));
+        let store = Arc::new(Memory::new());
+        store.write(Batch { operation: Uuid::nil(), steps: steps.collect() }).await.unwrap();
+        let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
+        let replica = Arc::new(Replica::new(Duration::from_secs(10)));
+        let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
+        let settings = Settings::new(pace, Box::new(|| 0));
+        let follower = Follower::new(Arc::clone(&replica), store.clone(), clock.clone(), settings);
+        let following = tokio::spawn(follower.run());
+        replica.applied().wait_for(Option::is_some).await.unwrap();
+        let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        let issuer = Issuer::new(store.clone(), ring, clock, catalog).with_replica(replica);
+        issuer.sweep().await.unwrap();
+        following.abort();
+
+        for (tokens, stays) in [(ended, false), (alive, true)] {
+            for token in tokens {
+                let stored = store.read(Table::Token, &Name::of(&token.id)).await.unwrap();
+                assert_eq!(stored.is_some(), stays, "{token:?}");
+            }
+        }
+        let places = store.scan(Table::Owned, &[], None, 10).await.unwrap();
+        assert_eq!(places.len(), 3, "of the key and of both tokens that are left");
+    }
+}

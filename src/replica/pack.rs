@@ -364,3 +364,50 @@ fn record_of(consumer: &Consumer) -> ConsumerRecord {
         networks,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::password::Mark;
+    use crate::domain::token::Scope;
+
+    #[test]
+    fn what_was_issued_is_there_after_a_start_from_a_pack() {
+        let id = Uuid::from_u128;
+        let (at, password) = (Timestamp::from_unix(7), Mark::from_bytes([8; 12]));
+        let key = AccessKey {
+            id: id(1),
+            consumer: id(9),
+            name: "ci".into(),
+            project: id(2),
+            roles: vec!["member".into()],
+            expires_at: Some(at),
+            enabled: true,
+            created_at: at,
+        };
+        let scope = Scope::Dynamic { service: id(3), password };
+        let token = Token { id: id(4), consumer: id(9), scope, expires_at: at, created_at: at };
+        let session = Session {
+            id: id(5),
+            consumer: id(9),
+            created_at: at,
+            expires_at: at,
+            idle: Duration::from_secs(60),
+            password,
+        };
+        let tables = Tables::default();
+        tables.issued().put_access_key(key.clone());
+        tables.issued().put_token(token.clone());
+        tables.issued().put_session(session.clone());
+        let unpacked = decode(encode(&tables)).unwrap();
+        let issued = unpacked.issued();
+        assert_eq!(issued.access_key(&id(1)).as_deref(), Some(&key));
+        assert_eq!(issued.token(&id(4)).as_deref(), Some(&token));
+        assert_eq!(issued.session(&id(5)).map(|(session, _)| (*session).clone()), Some(session));
+        assert_eq!(issued.held_by(&id(9)), 2);
+    }
+}

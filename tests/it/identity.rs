@@ -373,6 +373,36 @@ fn what_is_refused_is_told_in_the_identity_apis_form_whatever_it_was() {
 }
 
 #[test]
+fn a_consumer_has_so_many_access_keys_and_tokens_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = "limits: {access_keys: 2, tokens: 2}";
+    let config =
+        format!("listen: {{grpc: \"127.0.0.1:0\", status: \"127.0.0.1:0\"}}\n{limits}{CLOUD}{SERVICES}");
+    let doorward = start_doorward(folder.path(), &config);
+    let (_, key) = alice(&doorward);
+    let make =
+        |name| doorward.command(&["access-key", "create", "alice", "--project", PROJECT, "--name", name]);
+    make("second").unwrap();
+    let third = make("third").unwrap_err();
+    assert!(third.contains("`limits.access_keys`"), "{third}");
+
+    let to = doorward.auth_address();
+    let first = buy(to, &key);
+    buy(to, &key);
+    let third = authenticate(to, json!({ "id": key["id"], "secret": key["secret"] }));
+    assert_eq!(
+        (third.status, &third.json()["error"]["title"]),
+        (409, &json!("Conflict")),
+        "{}",
+        third.text()
+    );
+    // Whoever gives one back has room for another.
+    let own = [("X-Auth-Token", &first[..]), ("X-Subject-Token", &first[..])];
+    assert_eq!(ask(to, "DELETE", TOKENS, &own, &Value::Null).status, 204);
+    buy(to, &key);
+}
+
+#[test]
 fn on_two_instances_a_token_opens_at_once_and_ends_with_its_key_on_both() {
     let mut fleet = Fleet::new(0);
     for _ in 0..2 {

@@ -1,14 +1,15 @@
 //! OAuth 2 for programs, by a client that others wrote (authlib), and by hand where it says less than it hears.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::rig::http1::{Reply, request, send};
+use crate::rig::tools::program;
 use crate::world::World;
 
 const CONFIG: &str = r#"
@@ -29,15 +30,12 @@ consumers:
 struct Desk {
     world: World,
     auth: SocketAddr,
-    python: String,
+    python: PathBuf,
 }
 
 /// One that has authlib and joserfc.
-pub(crate) fn python() -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools.sh");
-    let found = Command::new(script).arg("authlib").stderr(Stdio::inherit()).output().unwrap();
-    assert!(found.status.success(), "no authlib");
-    String::from_utf8(found.stdout).unwrap().trim().to_owned()
+pub(crate) fn python() -> PathBuf {
+    program("authlib").unwrap_or_else(|message| panic!("{message}"))
 }
 
 struct Client {
