@@ -150,10 +150,10 @@ impl Ring {
             return Err(RingError::NotAFile { path: path.to_owned() });
         }
         let mode = about.mode() & 0o7777;
-        if mode & 0o077 != 0 {
+        let ours = rustix::process::geteuid().as_raw();
+        if is_exposed(mode, about.uid(), ours) {
             return Err(RingError::Exposed { path: path.to_owned(), mode });
         }
-        let ours = rustix::process::geteuid().as_raw();
         if about.uid() != ours && about.uid() != 0 {
             return Err(RingError::Owner { path: path.to_owned(), owner: about.uid(), ours });
         }
@@ -333,6 +333,13 @@ fn new_file_text(secret: &[u8; 32]) -> Zeroizing<String> {
     text
 }
 
+/// Whether others than the user `ours` may use the file. Its group may read one that is root's: so
+/// Kubernetes mounts secrets for a process that is not root's.
+fn is_exposed(mode: u32, owner: u32, ours: u32) -> bool {
+    let others = if owner == 0 && ours != 0 { 0o037 } else { 0o077 };
+    mode & others != 0
+}
+
 const FIRST_ID: u32 = 1;
 /// Bytes. 64 lines of 80 are 5 KiB; the rest is room for comments.
 const LIMIT: u64 = 64 * 1024;
@@ -438,6 +445,21 @@ mod tests {
         assert!(matches!(refusal(Ring::create(&path)), RingError::Exists { .. }));
         let other = Ring::create(&folder.path().join("other")).unwrap_or_else(|error| panic!("{error}"));
         assert_ne!(other.fingerprint(), made.fingerprint());
+    }
+
+    #[test]
+    fn the_ring_is_its_owners_and_a_group_may_read_roots() {
+        let check = |mode, owner, expected| {
+            assert_eq!(is_exposed(mode, owner, 65532), expected, "{mode:o} of {owner}");
+        };
+        check(0o600, 65532, false);
+        check(0o400, 65532, false);
+        check(0o440, 65532, true);
+        check(0o440, 0, false);
+        check(0o640, 0, false);
+        check(0o660, 0, true);
+        check(0o444, 0, true);
+        assert!(is_exposed(0o440, 0, 0), "root's own group needs no ring of root's");
     }
 
     #[test]
