@@ -9,6 +9,7 @@
 //! * [`check`] — the shell of one decision; [`explain`] — the same for a request that is only described,
 //!   every step told.
 //! * [`cases`] — described requests beside a policy, and what is expected of them.
+//! * [`doctor`] — what is wrong with an Envoy that asks.
 //! * [`issue`] — making and ending consumers and credentials.
 //! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
 //! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod compile;
 pub mod config;
+pub mod doctor;
 pub mod domain;
 pub mod explain;
 pub mod grpc;

@@ -9,6 +9,7 @@ mod config;
 mod consumer;
 mod deployment;
 mod described;
+mod doctor;
 mod door;
 mod explain;
 mod health;
@@ -214,6 +215,9 @@ enum Command {
     /// Back up, restore or check the embedded store
     #[command(subcommand)]
     Store(store::Command),
+    /// Look for mistakes around Doorward
+    #[command(subcommand)]
+    Doctor(doctor::Command),
     /// Ask a running server whether it is ready
     #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
     Health(health::Arguments),
@@ -284,6 +288,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(command) => audit::run(common, command)?,
         Command::Import(command) => import::run(common, command)?,
         Command::Store(command) => store::run(common, command)?,
+        Command::Doctor(command) => return doctor::run(common, &command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "doorward", &mut script);

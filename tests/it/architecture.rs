@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("replica", &["clock", "domain", "store"]),
     ("compile", &["config", "domain", "replica", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
+    ("doctor", &["config"]),
     ("issuers", &["clock", "domain", "telemetry"]),
     ("check", &["clock", "domain", "issuers", "passwords", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
@@ -27,13 +28,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 18] = [
+const EVERYBODY: [&str; 19] = [
     "cases",
     "check",
     "cli",
     "clock",
     "compile",
     "config",
+    "doctor",
     "domain",
     "explain",
     "grpc",

@@ -7,13 +7,14 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "docs/admin.md",
+    "docs/envoy.md",
     "docs/jwt.md",
     "docs/kong.md",
     "docs/login.md",
@@ -58,13 +59,14 @@ fn policy() -> String {
 }
 
 /// Named in passing, without what they need: their help is there.
-const IN_PASSING: [&str; 19] = [
+const IN_PASSING: [&str; 20] = [
     "audit retire",
     "bench",
     "completions",
     "consumer create",
     "consumer update",
     "consumer",
+    "doctor envoy",
     "explain",
     "import kong",
     "infrastructure grant",
@@ -106,7 +108,7 @@ fn every_command_in_the_documents_runs() {
                 "CONSUMER" => "alice".to_owned(),
                 "SERVICE/INFRASTRUCTURE" => "users/staging".to_owned(),
                 "FILE" => backup.clone(),
-                "examples/cases.yaml" => root().join(word).display().to_string(),
+                "examples/cases.yaml" | "envoy/hardened.yaml" => root().join(word).display().to_string(),
                 word => word.to_owned(),
             })
             .collect();

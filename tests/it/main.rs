@@ -40,6 +40,7 @@ mod commands;
 mod cost;
 mod demo;
 mod deployments;
+mod doctor;
 mod documents;
 mod drain;
 mod durability;

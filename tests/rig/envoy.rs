@@ -85,6 +85,15 @@ impl Envoy {
         self.stat(&format!("cluster.{cluster}.membership_healthy"))
     }
 
+    /// All that it is configured with, as it says itself.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub fn config_dump(&self) -> Outcome<Value> {
+        admin(self.admin, "/config_dump")
+    }
+
     pub fn process(&self) -> &Process {
         &self.process
     }
