@@ -11,7 +11,7 @@ ROUNDS ?= 5
 # Bash counts SECONDS by itself, so only the one given to make is meant.
 FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
 
-.PHONY: help build test bench demo tools fmt fmt-check lint doc fuzz install clean-tools
+.PHONY: help build test bench demo tools manifests fmt fmt-check lint doc fuzz install clean-tools
 
 help: ## What can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,13 +31,14 @@ bench: ## The figures beside those of other servers, into docs/benchmarks.md; RO
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
-tools: ## Finds Envoy, Redis, schemathesis, authlib, OpenStack's client and an OpenID provider, or installs them into target/tools
-	@envoy=$$(tests/tools.sh envoy); echo "envoy: $$envoy"
-	@redis=$$(tests/tools.sh redis); echo "redis: $$redis"
-	@schemathesis=$$(tests/tools.sh schemathesis); echo "schemathesis: $$schemathesis"
-	@authlib=$$(tests/tools.sh authlib); echo "authlib: $$authlib"
-	@openstack=$$(tests/tools.sh openstack); echo "openstack: $$openstack"
-	@issuer=$$(tests/tools.sh issuer); echo "issuer: $$issuer"
+TOOLS = envoy redis schemathesis authlib openstack issuer promtool helm kubernetes hadolint
+
+tools: ## Finds what the tests drive (Envoy, Redis and so on), or installs it into target/tools
+	@for tool in $(TOOLS); do found=$$(tests/tools.sh "$$tool"); echo "$$tool: $$found"; done
+
+manifests: ## deploy/kubernetes, as the chart in deploy/helm makes it
+	@render=$$(tests/tools.sh helm); deploy/kubernetes/manifests.sh "$$render" > target/manifests.yaml
+	mv target/manifests.yaml deploy/kubernetes/doorward.yaml
 
 fmt: ## Formats the source
 	$(CARGO) fmt --all

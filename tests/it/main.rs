@@ -65,6 +65,7 @@ mod model;
 mod oauth;
 mod objects;
 mod openid;
+mod packaging;
 mod paths;
 mod plugins;
 mod preconditions;

@@ -1,0 +1,255 @@
+//! The image, the compose file, the chart and the manifests: what can be tried of them without a cluster.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::rig::envoy::Envoy;
+use crate::rig::http1::{request, send};
+use crate::rig::redis::Redis;
+use crate::rig::sample::fill;
+use crate::rig::tools;
+use crate::world::{command, key, said, setup, start_hardened, started};
+
+const MANIFESTS: &str = include_str!("../../deploy/kubernetes/doorward.yaml");
+const COMPOSE: &str = include_str!("../../docker-compose.yml");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What the chart makes of values that differ from its own.
+fn rendered(values: &Value) -> Output {
+    let mut child = Command::new(tools::program("helm").unwrap())
+        .arg(root().join("deploy/helm/doorward"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(values.to_string().as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Holds Kubernetes objects against the published schemas of their kinds.
+fn check_objects(files: &[&Path]) -> Output {
+    Command::new(tools::program("kubernetes").unwrap()).args(files).output().unwrap()
+}
+
+#[test]
+fn the_manifests_are_what_the_chart_makes() {
+    let render = tools::program("helm").unwrap();
+    let made = Command::new(root().join("deploy/kubernetes/manifests.sh"))
+        .arg(render)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(String::from_utf8(made.stdout).unwrap() == MANIFESTS, "run `make manifests`");
+}
+
+#[test]
+fn samples_and_manifests_fit_the_schemas_of_their_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let everything = folder.path().join("everything.yaml");
+    let values = json!({
+        "replicaCount": 1,
+        "secret": {"existingSecret": "ours"},
+        "persistence": {"enabled": true, "storageClass": "fast"},
+        "autoscaling": {"enabled": true},
+        "networkPolicy": {"enabled": true, "proxies": [{"podSelector": {}}]},
+        "podMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
+        "config": {"store": {"url": "redb:doorward.redb"}, "listen": {"tls": {"grpc": {"certificate": "a", "key": "b"}}}},
+        "livenessProbe": {"grpc": null, "httpGet": {"path": "/livez", "port": "status"}},
+        "extraArgs": ["--log-level", "debug"],
+        "extraEnv": [{"name": "DOORWARD_REDIS_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}],
+        "envFrom": [{"secretRef": {"name": "more"}}],
+        "extraVolumes": [{"name": "tls", "secret": {"secretName": "tls"}}],
+        "extraVolumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": true}],
+        "podAnnotations": {"a": "b"},
+        "podLabels": {"c": "d"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"podAntiAffinity": {}},
+        "topologySpreadConstraints": [],
+        "priorityClassName": "high",
+        "serviceAccount": {"name": "theirs"},
+    });
+    let made = rendered(&values);
+    assert!(made.status.success(), "{}", said(&made));
+    fs::write(&everything, made.stdout).unwrap();
+    let samples = ["istio", "envoy-gateway", "contour"].map(|name| root().join(format!("envoy/{name}.yaml")));
+    let manifests = root().join("deploy/kubernetes/doorward.yaml");
+    let mut files: Vec<&Path> = samples.iter().map(std::path::PathBuf::as_path).collect();
+    files.extend([manifests.as_path(), everything.as_path()]);
+    let checked = check_objects(&files);
+    assert!(checked.status.success(), "{}", said(&checked));
+
+    // And would not, with a field that is unknown or has the wrong form.
+    let wrong = folder.path().join("wrong.yaml");
+    for (from, to) in [("failOpen: false", "failOpenn: false"), ("failOpen: false", "failOpen: never")] {
+        let text = fs::read_to_string(&samples[1]).unwrap().replacen(from, to, 1);
+        fs::write(&wrong, text).unwrap();
+        let checked = check_objects(&[&wrong]);
+        assert!(!checked.status.success() && said(&checked).contains("SecurityPolicy orders"), "{to}");
+    }
+}
+
+#[test]
+fn a_chart_without_the_secret_or_with_two_holders_of_a_store_is_refused() {
+    let refused = |values: Value, expected: &str| {
+        let made = rendered(&values);
+        assert!(!made.status.success() && said(&made).contains(expected), "{values}: {}", said(&made));
+    };
+    refused(json!({}), "secret.existingSecret is required");
+    refused(
+        json!({"secret": {"existingSecret": "ours"}, "persistence": {"enabled": true}}),
+        "set replicaCount to 1",
+    );
+    refused(
+        json!({"secret": {"existingSecret": "ours"}, "networkPolicy": {"enabled": true}}),
+        "networkPolicy.proxies is required",
+    );
+}
+
+#[test]
+fn the_settings_in_the_manifests_are_valid() {
+    let (_, block) = MANIFESTS.split_once("  doorward.yaml: |\n").unwrap();
+    let lines = block.lines().take_while(|line| line.starts_with("    "));
+    let settings: String = lines.map(|line| format!("{}\n", &line[4..])).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup.write(&settings).unwrap();
+    let output = setup.run(&["validate"]).unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+/// `docker compose up` without Docker: the same files, commands and programs.
+#[test]
+fn the_compose_files_parts_work_together() {
+    let compose: Value = serde_saphyr::from_str(COMPOSE).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+
+    let script = compose["services"]["secret"]["command"][0].as_str().unwrap();
+    let script = script
+        .replace("$$", "$")
+        .replace("/run/doorward", &at("secret"))
+        .replace("chown 65532:65532", "chown \"$(id -u)\"");
+    fs::create_dir(at("secret")).unwrap();
+    for _ in 0..2 {
+        let made = Command::new("sh").args(["-euc", &script]).output().unwrap();
+        assert!(made.status.success(), "{}", said(&made));
+    }
+
+    let words = compose["services"]["redis"]["command"].as_array().unwrap();
+    let options: Vec<&str> = words.iter().skip(1).map(|word| word.as_str().unwrap()).collect();
+    let redis = Redis::start(Path::new(&at("redis")), &options).unwrap();
+
+    let doorward = |name: &str| {
+        let sample = fs::read_to_string(root().join("deploy/compose/doorward.yaml")).unwrap();
+        let local = "127.0.0.1:0".to_owned();
+        let values = [
+            ("grpc", local.clone()),
+            ("status", local),
+            ("data_dir", at(name)),
+            ("store", redis.url()),
+            ("secret_file", at("secret/doorward.secret")),
+        ];
+        let setup = setup(Path::new(&at(name)));
+        setup.write(&fill(&sample, &values).unwrap()).unwrap();
+        started(&setup)
+    };
+    let (one, other) = (doorward("one"), doorward("other"));
+
+    let local = "127.0.0.1".to_owned();
+    let sample = fs::read_to_string(root().join("deploy/compose/upstream.yaml")).unwrap();
+    let values = [("listener_host", local), ("listener", "0".to_owned()), ("admin", "0".to_owned())];
+    fs::create_dir(at("upstream")).unwrap();
+    let upstream = Envoy::start(Path::new(&at("upstream")), &fill(&sample, &values).unwrap(), 1).unwrap();
+    let envoy = start_hardened(folder.path(), &one, upstream.listener("upstream"));
+
+    let get = |target: &str, headers: &[(&str, &str)]| {
+        send(envoy.listener("main"), &request("GET", target, headers, b"")).unwrap()
+    };
+    command(&other, &["consumer", "create", "alice"]);
+    let (alice, _) = key(&other, "alice", &[]);
+    crate::rig::wait::eventually("a key of one Doorward opens at the other", || {
+        (get("/orders", &[("apikey", &alice)]).status == 200).then_some(())
+    });
+    let seen = String::from_utf8(get("/orders", &[("apikey", &alice)]).body).unwrap();
+    assert!(seen.contains("x-consumer-username: alice") && !seen.contains(&alice), "{seen}");
+    assert_eq!(get("/orders", &[]).status, 401);
+    assert_eq!(get("/", &[]).status, 200);
+}
+
+#[test]
+fn the_image_holds_what_doorward_needs_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let made = Command::new(root().join("deploy/image/root.sh"))
+        .args([Path::new(env!("CARGO_BIN_EXE_doorward")), &image])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    fs::write(image.join("etc/doorward/doorward.yaml"), "services: []\n").unwrap();
+    let inside = |arguments: &[&str]| {
+        // Whoever is not root becomes it in a namespace of its own.
+        let mut command = match rustix::process::geteuid().is_root() {
+            true => Command::new("chroot"),
+            false => {
+                let mut command = Command::new("unshare");
+                command.args(["--map-root-user", "chroot"]);
+                command
+            }
+        };
+        command.arg(&image).args(arguments).env("DOORWARD_CONFIG", "/etc/doorward/doorward.yaml");
+        command.output().unwrap()
+    };
+    for program in ["/usr/local/bin/doorward", "/usr/local/bin/apinode-admin"] {
+        let output = inside(&[program, "version"]);
+        assert!(
+            output.status.success() && said(&output).contains(env!("CARGO_PKG_VERSION")),
+            "{}",
+            said(&output)
+        );
+    }
+    let output = inside(&["/usr/local/bin/doorward", "validate"]);
+    assert!(output.status.success(), "{}", said(&output));
+    // Nobody listens, and the question is asked.
+    assert_eq!(inside(&["/usr/local/bin/doorward", "health"]).status.code(), Some(3));
+
+    let mut found = Vec::new();
+    walk(&image, &mut found);
+    let expected = |path: &str| {
+        let known = ["/usr/local/bin/doorward", "/usr/local/bin/apinode-admin", "/etc/passwd", "/etc/group"];
+        known.contains(&path)
+            || path.contains("/lib") && path.contains(".so")
+            || path.starts_with("/etc/ssl/certs/")
+            || path.starts_with("/etc/doorward/")
+    };
+    let more: Vec<&String> = found.iter().filter(|path| !expected(path)).collect();
+    assert!(more.is_empty() && found.len() > 6, "{more:?} {found:?}");
+
+    let read =
+        Command::new(tools::program("hadolint").unwrap()).arg(root().join("Dockerfile")).output().unwrap();
+    assert!(read.status.success(), "{}", said(&read));
+}
+
+/// Every file below `folder`, by its path in the image.
+fn walk(image: &Path, found: &mut Vec<String>) {
+    let mut folders = vec![image.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => found.push(format!("/{}", entry.path().strip_prefix(image).unwrap().display())),
+            }
+        }
+    }
+}
