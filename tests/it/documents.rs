@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 25] = [
+const DOCUMENTS: [&str; 26] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -23,6 +23,7 @@ const DOCUMENTS: [&str; 25] = [
     "docs/kong.md",
     "docs/kubernetes.md",
     "docs/login.md",
+    "docs/monitoring.md",
     "docs/oauth.md",
     "docs/redis.md",
     "docs/tokens.md",

@@ -62,6 +62,7 @@ mod many_networks;
 mod memory;
 mod metadata;
 mod model;
+mod monitoring;
 mod oauth;
 mod objects;
 mod openid;

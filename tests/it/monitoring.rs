@@ -1,0 +1,119 @@
+//! The dashboard and the alerts: Prometheus' own tool reads them, and what they ask for is there.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use doorward::domain::jwt::Algorithm;
+use serde_json::Value;
+
+use crate::authority::Authority;
+use crate::jwt::{jwks, key};
+use crate::rig::doorward::Doorward;
+use crate::rig::tools;
+use crate::rig::wait::eventually;
+use crate::world::{said, setup, started};
+
+const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yaml");
+const DASHBOARD: &str = include_str!("../../deploy/grafana/doorward.json");
+const DOCUMENT: &str = include_str!("../../docs/monitoring.md");
+
+/// One that has something to tell under every name: a certificate, an option that weakens, issuers.
+fn talkative(folder: &Path) -> Doorward {
+    let pair = Authority::new(&folder.join("tls")).issue("own");
+    let config = format!(
+        r#"
+listen: {{grpc: "127.0.0.1:0", status: "127.0.0.1:0", tls: {{auth: {}}}}}
+keys: {{insecure_allow_weak: true}}
+issuers:
+  here: {{issuer: "https://here.example", audiences: [orders], algorithms: [EdDSA], jwks_file: keys.json}}
+  away: {{issuer: "https://away.example", audiences: [orders], algorithms: [EdDSA], jwks_url: "http://127.0.0.1:9/jwks"}}
+services:
+  - {{name: orders, authentication: {{any: [{{jwt: {{issuer: here}}}}, {{jwt: {{issuer: away}}}}]}}}}
+"#,
+        pair.setting("")
+    );
+    let setup = setup(folder);
+    std::fs::write(folder.join("keys.json"), jwks(&[&key("1", Algorithm::EdDsa)])).unwrap();
+    setup.write(&config).unwrap();
+    started(&setup)
+}
+
+fn metrics(doorward: &Doorward) -> String {
+    String::from_utf8(doorward.status("/metrics").unwrap().body).unwrap()
+}
+
+/// The names of our metrics in a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = text.split(|letter| !word(letter));
+    let ours = words.filter(|word| word.starts_with("doorward_") || word.starts_with("process_"));
+    ours.map(|name| name.trim_end_matches("_bucket").to_owned()).collect()
+}
+
+#[test]
+fn every_metric_of_dashboard_and_alerts_is_there_and_promtool_finds_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = talkative(folder.path());
+    let asked: BTreeSet<String> =
+        [ALERTS, DASHBOARD].into_iter().flat_map(names).chain(names(DOCUMENT)).collect();
+    assert!(asked.len() > 20, "{asked:?}");
+    eventually("every metric is there", || {
+        let there = metrics(&doorward);
+        let missing = asked.iter().find(|name| !there.contains(&format!("\n# TYPE {name} ")));
+        missing.is_none().then_some(())
+    });
+
+    let promtool = tools::program("promtool").unwrap();
+    let mut lint = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    lint.stdin.take().unwrap().write_all(metrics(&doorward).as_bytes()).unwrap();
+    let output = lint.wait_with_output().unwrap();
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_only_then() {
+    let promtool = tools::program("promtool").unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus");
+    for arguments in [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]] {
+        let output = Command::new(&promtool).args(arguments).current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    for alert in ALERTS.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(DOCUMENT.contains(&format!("| `{alert}` |")), "docs/monitoring.md has no line about {alert}");
+    }
+}
+
+#[test]
+fn every_query_of_the_dashboard_is_one() {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let queries: Vec<String> = targets
+        .map(|target| {
+            target["expr"].as_str().unwrap().replace("$__rate_interval", "5m").replace("$instance", ".*")
+        })
+        .collect();
+    assert!(queries.len() > 30, "{}", queries.len());
+    let rules: Vec<Value> = (0..)
+        .zip(&queries)
+        .map(|(number, query)| serde_json::json!({"record": format!("query:{number}"), "expr": query}))
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("queries.yaml");
+    let group = serde_json::json!({"groups": [{"name": "queries", "rules": rules}]});
+    std::fs::write(&file, group.to_string()).unwrap();
+    let output = Command::new(tools::program("promtool").unwrap())
+        .args(["check", "rules"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
