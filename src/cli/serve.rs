@@ -19,8 +19,8 @@ use self::listeners::{Listeners, announce, bind};
 use self::process::{keep_memory_private, raise_file_limit, start_log};
 use self::signals::Ends;
 use self::watch::{
-    Ready, count_instances, finish_deletions, sweep, tell_uses, tend_signing_keys, told_or_broken,
-    watch_replica,
+    Ready, count_instances, finish_deletions, sweep, tell_uses, tend_signing_keys, test_signatures,
+    told_or_broken, watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, key_lives, lifetimes, most, object_limits, reach};
@@ -29,7 +29,6 @@ use crate::check::Checker;
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::{self, Basis, Config, Loaded};
-use crate::domain::issuer::algorithms;
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
@@ -211,6 +210,7 @@ fn serve_until_told(
         config.limits.jwt_memory.value.bytes(),
     ));
     issuers.follow(compiler.edition().catalog().issuers());
+    let tested = compiler.edition().catalog().algorithms();
     let pool = signature_threads(&compiler.edition().catalog(), &config, &telemetry)?;
     let passwords = passwords(&config, &clock);
     let checker = checker.with_issuers(Arc::clone(&issuers), pool).with_passwords(Arc::clone(&passwords));
@@ -279,6 +279,7 @@ fn serve_until_told(
         if config.public_url.is_some() {
             tasks.spawn(tend_signing_keys(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
         }
+        tasks.spawn(test_signatures(Arc::clone(&compiler), tested));
         tasks.spawn(sweep(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
         tasks.spawn({
             let issuer = Arc::clone(&issuer);
@@ -355,7 +356,7 @@ fn signature_threads(
     config: &Config,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Pool, Failure> {
-    self_test(algorithms(catalog.issuers())).map_err(|broken| Failure::Unreachable(broken.to_string()))?;
+    self_test(catalog.algorithms()).map_err(|broken| Failure::Unreachable(broken.to_string()))?;
     // Half of the processors: forged tokens cannot take the other half from the checks.
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
     let waiting = config.limits.signatures_waiting.value as usize;

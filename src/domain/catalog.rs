@@ -3,18 +3,19 @@
 mod places;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::authentication::ConsumerBy;
+use super::authentication::{Authentication, ConsumerBy, Method};
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
 use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
 use super::headers::{self, IdentityHeaders, Shapes};
-use super::issuer::Issuer;
+use super::issuer::{self, Issuer};
+use super::jwt::Algorithm;
 use super::key::KeyFacts;
 use super::password::{Account, Mark};
 use super::permission::Permission;
@@ -256,6 +257,17 @@ impl Catalog {
 
     pub fn issuers(&self) -> &[Arc<Issuer>] {
         &self.issuers
+    }
+
+    /// How the tokens may be signed that deployments take. Consumers choose for themselves, so where
+    /// theirs are taken, in every way.
+    pub fn algorithms(&self) -> BTreeSet<Algorithm> {
+        let takes = |method: &Method| matches!(method, Method::Jwt(jwt) if jwt.issuer == issuer::CONSUMERS);
+        let of_consumers = self.deployments.iter().any(|it| match &it.policy.authentication {
+            Authentication::None => false,
+            Authentication::Required { methods, .. } => methods.iter().any(takes),
+        });
+        if of_consumers { Algorithm::ALL.into() } else { issuer::algorithms(&self.issuers) }
     }
 
     /// The issuer of this name.

@@ -1,6 +1,6 @@
 //! Looking after the parts of a running server: readiness, gauges, and whether they all still live.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,8 +12,9 @@ use tracing::{debug, error, warn};
 use crate::cli::Failure;
 use crate::clock::Clock;
 use crate::compile::Compiler;
+use crate::domain::jwt::Algorithm;
 use crate::grpc::Health;
-use crate::issue::{Issuer, Reach};
+use crate::issue::{Issuer, Reach, self_test};
 use crate::replica::{self, Replica, Usage};
 use crate::store::Store;
 use crate::telemetry::{Readiness, Standing, Telemetry};
@@ -127,6 +128,26 @@ pub(super) async fn tend_signing_keys(issuer: Arc<Issuer>, replica: Arc<Replica>
     }
 }
 
+/// Tests each way of signing that policy comes to take, beyond those that were tested at the start. Ends
+/// where one does not work, and the server with it: it takes what is forged, or nothing.
+pub(super) async fn test_signatures(compiler: Arc<Compiler>, mut tested: BTreeSet<Algorithm>) {
+    let mut editions = compiler.editions();
+    loop {
+        let wanted = editions.borrow_and_update().catalog().algorithms();
+        let new: Vec<_> = wanted.difference(&tested).copied().collect();
+        tested.extend(&new);
+        if !new.is_empty() {
+            match tokio::task::spawn_blocking(move || self_test(new)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(broken)) => return error!(%broken, "signatures cannot be relied on"),
+                Err(died) => return error!(%died, "signatures cannot be tested"),
+            }
+        }
+        // The sender lives as long as the compiler, which is ours.
+        let _ = editions.changed().await;
+    }
+}
+
 /// Takes away now and then what has ended by itself.
 pub(super) async fn sweep(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
     loop {
@@ -179,7 +200,22 @@ pub(super) async fn count_instances(store: Arc<dyn Store>, telemetry: Arc<Teleme
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
+    use crate::config::load_text;
+    use crate::domain::verifier::{Pepper, Peppers};
+
+    #[test]
+    fn j20_where_consumers_sign_themselves_every_way_to_do_so_is_tested() {
+        let peppers = Peppers::new(vec![Pepper::new(&[1; 32])]);
+        let tested = |authentication: &str| {
+            let text = format!("services: [{{name: a, authentication: {{any: [{authentication}]}}}}]");
+            load_text(text).unwrap().config.catalog(&peppers).unwrap().algorithms()
+        };
+        assert_eq!(tested("api_key"), BTreeSet::new());
+        assert_eq!(tested("api_key, {jwt: {issuer: consumers}}"), Algorithm::ALL.into());
+    }
 
     #[tokio::test]
     async fn a_part_that_dies_ends_the_server() {
