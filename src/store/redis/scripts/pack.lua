@@ -1,11 +1,11 @@
--- Puts a pack in the place of the one before, if it is newer and the log still leads on from it.
+-- Puts a pack in the place of the one before, unless that is newer, if the log still leads on from it.
 -- KEYS: meta, pack, then its pieces. ARGV: its number, its id, the sealed manifest.
 -- Gives 1 where it was put there.
 local meta, pack = KEYS[1], KEYS[2]
 local number = tonumber(ARGV[1])
 local after, packed = unpack(redis.call('HMGET', meta, 'after', 'packed'))
 after, packed = tonumber(after), tonumber(packed or '-1')
-if not after or not packed or number < after or number <= packed then
+if not after or not packed or number < after or number < packed then
   return 0
 end
 for i = 3, #KEYS do
