@@ -156,7 +156,7 @@ pub(super) fn decode(pieces: Vec<Bytes>) -> Result<Tables, Unreadable> {
     Ok(tables)
 }
 
-/// As its header says. A row takes more than its 48 bytes, so nobody makes us expect more keys than
+/// As its header says. A key takes more than its 48 bytes, so nobody makes us expect more keys than
 /// could be there.
 fn count(piece: &[u8]) -> usize {
     let said = piece.get(5..HEADER).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);

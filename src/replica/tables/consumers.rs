@@ -14,7 +14,7 @@ pub(super) struct Consumers {
     known: AtomicUsize,
 }
 
-/// Where a consumer stands, for as long as it is held: the shard in the upper 8 bits, the slot in
+/// Where a consumer stands, for as long as it is held or known: the shard in the upper 8 bits, the slot in
 /// the lower 24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held(u32);
@@ -52,10 +52,17 @@ impl Consumers {
     }
 
     pub(super) fn get(&self, id: &ConsumerId) -> Option<Arc<Consumer>> {
+        self.find(id).map(|(_, consumer)| consumer)
+    }
+
+    /// The same, with where it stands as long as it is not removed.
+    pub(super) fn find(&self, id: &ConsumerId) -> Option<(Held, Arc<Consumer>)> {
         let hash = hash_of_id(id);
-        let shard = self.read(shard_of(hash) / 4);
-        let slot = shard.slots[shard.find(hash, id)? as usize].as_ref()?;
-        slot.known.then(|| Arc::clone(&slot.consumer))
+        let number = shard_of(hash) / 4;
+        let shard = self.read(number);
+        let slot_number = shard.find(hash, id)?;
+        let slot = shard.slots[slot_number as usize].as_ref()?;
+        slot.known.then(|| (Held::of(number, slot_number), Arc::clone(&slot.consumer)))
     }
 
     /// Whose place this is. The caller makes sure that it is held meanwhile.
@@ -71,12 +78,13 @@ impl Consumers {
         (slot.consumer.id, slot.known.then(|| Arc::clone(&slot.consumer)))
     }
 
-    pub(super) fn put(&self, consumer: Consumer) {
+    /// Where it stands now, as long as it is not removed.
+    pub(super) fn put(&self, consumer: Arc<Consumer>) -> Held {
         let (hash, id) = (hash_of_id(&consumer.id), consumer.id);
-        let consumer = Arc::new(consumer);
-        let mut shard = self.write(shard_of(hash) / 4);
-        let slot = shard.find_or_make(hash, &id, || Arc::clone(&consumer));
-        let slot = shard.slot(slot);
+        let number = shard_of(hash) / 4;
+        let mut shard = self.write(number);
+        let slot_number = shard.find_or_make(hash, &id, || Arc::clone(&consumer));
+        let slot = shard.slot(slot_number);
         let was_known = std::mem::replace(&mut slot.known, true);
         let before = std::mem::replace(&mut slot.consumer, consumer);
         drop(shard);
@@ -85,6 +93,7 @@ impl Consumers {
         if !was_known {
             self.known.fetch_add(1, Ordering::Relaxed);
         }
+        Held::of(number, slot_number)
     }
 
     pub(super) fn remove(&self, id: &ConsumerId) {
@@ -105,11 +114,11 @@ impl Consumers {
     /// Keeps a place for the consumer of a key, whether it is known or not, until it is released.
     pub(super) fn hold(&self, id: &ConsumerId) -> Held {
         let hash = hash_of_id(id);
-        let shard_number = shard_of(hash) / 4;
-        let mut shard = self.write(shard_number);
-        let number = shard.find_or_make(hash, id, || nobody(id));
-        shard.slot(number).held += 1;
-        Held(((shard_number as u32) << SLOT_BITS) | number)
+        let number = shard_of(hash) / 4;
+        let mut shard = self.write(number);
+        let slot_number = shard.find_or_make(hash, id, || nobody(id));
+        shard.slot(slot_number).held += 1;
+        Held::of(number, slot_number)
     }
 
     pub(super) fn release(&self, held: Held) {
@@ -149,6 +158,10 @@ impl Consumers {
 impl Held {
     /// No place: there is none with this number.
     pub(super) const NOBODY: Self = Self(u32::MAX);
+
+    fn of(shard: usize, slot: u32) -> Self {
+        Self(((shard as u32) << SLOT_BITS) | slot)
+    }
 
     fn slot(self) -> usize {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize

@@ -1,4 +1,4 @@
-//! Keys: a row of 48 bytes each, found by digest for a check and by id for a change.
+//! Keys: a row of 44 bytes each, found by digest for a check and by id for a change.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -67,11 +67,11 @@ struct Shard {
     rows: Vec<Box<[Row; PIECE]>>,
     /// So many rows were ever used.
     used: u32,
-    /// The first of those that are free, each of which has the next in its `limits`.
+    /// The first of those that are free, each of which has the next in its `limited`.
     free: Option<u32>,
-    /// By `limits` of a row, which counts from 1.
-    limits: Vec<Option<Arc<Limits>>>,
-    free_limits: Vec<u32>,
+    /// By `limited` of a row, which counts from 1.
+    limited: Vec<Limited>,
+    free_limited: Vec<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -80,15 +80,21 @@ struct Row {
     id: KeyId,
     /// Nobody where the row is free.
     consumer: Held,
-    not_before: u32,
     expires: u32,
-    /// 0: none.
-    limits: u32,
+    /// 0: not at all.
+    limited: u32,
+}
+
+/// What most keys have not: beside the rows, so that these are small.
+#[derive(Clone, Default)]
+struct Limited {
+    not_before: u32,
+    limits: Option<Arc<Limits>>,
 }
 
 const ROW_BITS: u32 = 32 - SHARD_BITS;
-/// 16 rows are 768 bytes, of which allocators have a size of their own.
-const PIECE: usize = 16;
+/// 20 rows are 880 bytes; allocators have a size of 896.
+const PIECE: usize = 20;
 
 impl Default for Keys {
     fn default() -> Self {
@@ -135,11 +141,14 @@ impl Keys {
         let row = shard.row(shard.find(hash, &digest)?);
         // While the row is locked nobody takes it out, so its consumer's place is still its own.
         let (id, consumer) = consumers.at(row.consumer);
-        let limits = shard.limits_of(row);
+        let limited = shard.limited_of(row);
+        let limits = limited.and_then(|limited| limited.limits.as_deref());
         let facts = KeyFacts {
             id: row.id,
             consumer: id,
-            not_before: moment(row.not_before).or_else(|| limits.and_then(|limits| limits.not_before)),
+            not_before: limited
+                .and_then(|limited| moment(limited.not_before))
+                .or_else(|| limits.and_then(|limits| limits.not_before)),
             expires_at: moment(row.expires).or_else(|| limits.and_then(|limits| limits.expires_at)),
             enabled: limits.is_none_or(|limits| limits.enabled),
             opens: limits.and_then(|limits| limits.opens.clone()),
@@ -197,8 +206,9 @@ impl Keys {
     pub(super) fn rows_in_use(&self) -> usize {
         let ids: usize = (0..SHARDS).map(|shard| self.ids(shard).len()).sum();
         let rows: usize = (0..SHARDS).map(|shard| self.read(shard).by_digest.len()).sum();
-        let limits: usize = (0..SHARDS).map(|shard| self.read(shard).limits.iter().flatten().count()).sum();
-        assert!(ids == rows && limits <= rows, "{ids} ids, {rows} rows, {limits} limits");
+        let limited = |shard: &Shard| shard.limited.len() - shard.free_limited.len();
+        let limited: usize = (0..SHARDS).map(|shard| limited(&self.read(shard))).sum();
+        assert!(ids == rows && limited <= rows, "{ids} ids, {rows} rows, {limited} of them limited");
         rows
     }
 
@@ -240,9 +250,9 @@ impl Keys {
         let displaced = found.map(|row| *shard.row(row));
         // Taken out before the lock is given back, but dropped after: others wait.
         let before = displaced.and_then(|row| shard.take_limits(&row));
-        let limits = key.limits.clone().map_or(0, |limits| shard.add_limits(limits));
-        let Key { digest, id, not_before, expires, .. } = *key;
-        let row = Row { digest, id, consumer: held, not_before, expires, limits };
+        let limited = shard.limit(key);
+        let Key { digest, id, expires, .. } = *key;
+        let row = Row { digest, id, consumer: held, expires, limited };
         let at = match found {
             Some(at) => {
                 *shard.row_mut(at) = row;
@@ -303,8 +313,8 @@ impl Shard {
     }
 
     fn key(&self, row: &Row, consumers: &Consumers) -> Key {
-        let Row { digest, id, consumer, not_before, expires, limits } = *row;
-        let limits = limits.checked_sub(1).and_then(|at| self.limits.get(at as usize)?.clone());
+        let Row { digest, id, consumer, expires, .. } = *row;
+        let Limited { not_before, limits } = self.limited_of(row).cloned().unwrap_or_default();
         Key { digest, id, consumer: consumers.id_at(consumer), not_before, expires, limits }
     }
 
@@ -316,29 +326,38 @@ impl Shard {
         &mut self.rows[at as usize / PIECE][at as usize % PIECE]
     }
 
-    fn limits_of(&self, row: &Row) -> Option<&Limits> {
-        self.limits.get(row.limits.checked_sub(1)? as usize)?.as_deref()
+    fn limited_of(&self, row: &Row) -> Option<&Limited> {
+        self.limited.get(row.limited.checked_sub(1)? as usize)
     }
 
     fn take_limits(&mut self, row: &Row) -> Option<Arc<Limits>> {
-        let limits = self.limits.get_mut(row.limits.checked_sub(1)? as usize)?.take();
-        self.free_limits.push(row.limits);
-        limits
+        let limited = self.limited.get_mut(row.limited.checked_sub(1)? as usize)?;
+        self.free_limited.push(row.limited);
+        std::mem::take(limited).limits
     }
 
-    fn add_limits(&mut self, limits: Arc<Limits>) -> u32 {
-        if let Some(free) = self.free_limits.pop() {
-            self.limits[free as usize - 1] = Some(limits);
+    /// Where the limits of this key stand now; 0 where it has none.
+    fn limit(&mut self, key: &Key) -> u32 {
+        if key.not_before == 0 && key.limits.is_none() {
+            return 0;
+        }
+        let limited = Limited { not_before: key.not_before, limits: key.limits.clone() };
+        if let Some(free) = self.free_limited.pop() {
+            self.limited[free as usize - 1] = limited;
             return free;
         }
-        self.limits.push(Some(limits));
-        u32::try_from(self.limits.len()).expect("no more than rows")
+        if self.limited.len() == self.limited.capacity() {
+            // A quarter at a time: memory counts more here than a copy of some kilobytes.
+            self.limited.reserve_exact(self.limited.len() / 4 + 4);
+        }
+        self.limited.push(limited);
+        u32::try_from(self.limited.len()).expect("no more than rows")
     }
 
     fn add_row(&mut self, hash: u64, row: Row) -> u32 {
         let at = match self.free {
             Some(at) => {
-                self.free = self.row(at).limits.checked_sub(1);
+                self.free = self.row(at).limited.checked_sub(1);
                 at
             }
             None => {
@@ -362,27 +381,21 @@ impl Shard {
         if let Ok(entry) = self.by_digest.find_entry(hash, |other| *other == at) {
             entry.remove();
         }
-        *self.row_mut(at) = Row { limits: self.free.map_or(0, |next| next + 1), ..Row::FREE };
+        *self.row_mut(at) = Row { limited: self.free.map_or(0, |next| next + 1), ..Row::FREE };
         self.free = Some(at);
     }
 }
 
 impl Row {
-    const FREE: Self = Self {
-        digest: [0; 16],
-        id: Uuid::nil(),
-        consumer: Held::NOBODY,
-        not_before: 0,
-        expires: 0,
-        limits: 0,
-    };
+    const FREE: Self =
+        Self { digest: [0; 16], id: Uuid::nil(), consumer: Held::NOBODY, expires: 0, limited: 0 };
 }
 
 fn row_in(rows: &[Box<[Row; PIECE]>], at: u32) -> &Row {
     &rows[at as usize / PIECE][at as usize % PIECE]
 }
 
-/// Of a row's seconds.
+/// Of seconds since 1970, of which 0 are none.
 fn moment(seconds: u32) -> Option<Timestamp> {
     (seconds != 0).then(|| Timestamp::from_unix(seconds.into()))
 }
