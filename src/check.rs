@@ -430,7 +430,7 @@ impl<'a> Conclusion<'a> {
 fn challenges<'a>(trail: &Trail<'a, '_>, denial: &Denial) -> Challenges<'a> {
     let mut challenges = Challenges::new();
     let Some(deployment) = trail.deployment.filter(|_| denial.challenges()) else { return challenges };
-    let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
+    let Authentication::Required { methods, .. } = &*deployment.policy.authentication else {
         return challenges;
     };
     for challenge in methods.iter().flat_map(|method| method.challenges(denial)) {

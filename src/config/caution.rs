@@ -30,10 +30,10 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
     let (who, authentication) = authentication(planned);
     let policy = &deployment.policy;
     let mut warn = |place: Place, message: String| warnings.push(Fault::new(place, message));
-    if policy.authentication == domain::authentication::Authentication::None {
+    if *policy.authentication == domain::authentication::Authentication::None {
         warn(authentication.place, format!("{who} is public: `authentication` is `none`"));
         let name = planned.name();
-        if policy.groups != Groups::Any {
+        if *policy.groups != Groups::Any {
             let message = format!(
                 "`{name}` asks nobody for proof, and has `groups`: it denies everybody with `missing_credential`"
             );

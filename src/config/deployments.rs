@@ -111,14 +111,15 @@ impl Override {
     /// Puts its parts into a copy of the service's policy.
     pub(super) fn apply(&self, policy: &mut domain::deployment::Policy, around: &mut Surroundings<'_>) {
         if let Some(authentication) = &self.authentication {
-            policy.authentication = authentication.resolve(around);
+            policy.authentication = authentication.resolve(around).into();
         }
         if let Some(At { value, place }) = &self.networks {
-            policy.networks =
+            let networks =
                 value.or_default(|networks| networks.resolve(*place, around.faults, around.warnings));
+            policy.networks = networks.into();
         }
         if let Some(At { value, place }) = &self.groups {
-            policy.groups = value.or_default(|groups| groups.resolve(*place, around.faults));
+            policy.groups = value.or_default(|groups| groups.resolve(*place, around.faults)).into();
         }
         if let Some(At { value, .. }) = &self.rules {
             policy.rules = value.or_default(|rules| rules::resolve(rules, around));

@@ -104,11 +104,15 @@ impl Service {
         let networks = self.networks.as_ref();
         let groups = self.groups.as_ref();
         deployment::Policy {
-            authentication: self.authentication.resolve(around),
+            authentication: self.authentication.resolve(around).into(),
             networks: networks
                 .map(|networks| networks.resolve(networks.place, around.faults, around.warnings))
-                .unwrap_or_default(),
-            groups: groups.map(|groups| groups.resolve(groups.place, around.faults)).unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
+            groups: groups
+                .map(|groups| groups.resolve(groups.place, around.faults))
+                .unwrap_or_default()
+                .into(),
             rules: rules::resolve(&self.rules, around),
             mode: self.mode.value.into(),
         }

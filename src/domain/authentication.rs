@@ -4,7 +4,7 @@ use super::consumer::ConsumerId;
 use super::token;
 
 /// What a deployment demands of a request before anything else is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Authentication {
     /// Public: everybody passes, unnamed.
     None,
@@ -27,7 +27,7 @@ impl Authentication {
 }
 
 /// How several methods make one proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Combine {
     /// The first that proves wins; where none does, the first presented names the denial.
     Any,
@@ -46,7 +46,7 @@ impl Combine {
 }
 
 /// One way to prove who is calling.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     ApiKey(ApiKey),
     StaticToken(StaticToken),
@@ -71,14 +71,14 @@ impl Method {
 }
 
 /// Kuroco's static access token: a key that names this service, in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StaticToken {
     /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
     pub headers: Vec<String>,
 }
 
 /// A name with a password, as RFC 7617 has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Basic {
     /// The `realm` of the challenge, which always has one.
     pub realm: String,
@@ -87,7 +87,7 @@ pub struct Basic {
 }
 
 /// An opaque token of ours, in a header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     /// Lower case, looked through in this order. In `authorization` the token follows `Bearer`.
     pub headers: Vec<String>,
@@ -96,7 +96,7 @@ pub struct Token {
 }
 
 /// A session of ours, in a cookie.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cookie {
     /// As it is sent: `__Host-doorward_session`.
     pub name: String,
@@ -108,7 +108,7 @@ pub struct Cookie {
 }
 
 /// A signed token of one issuer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Jwt {
     /// By its name.
     pub issuer: String,
@@ -123,7 +123,7 @@ pub struct Jwt {
 }
 
 /// Which claims say more about the caller, each by the names that lead to it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Claims {
     /// Which consumer the caller is; `None`: one that nobody declared.
     pub consumer: Option<(Vec<String>, ConsumerBy)>,
@@ -135,7 +135,7 @@ pub struct Claims {
 }
 
 /// What of a consumer a claim is equal to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConsumerBy {
     Id,
     Username,
@@ -143,7 +143,7 @@ pub enum ConsumerBy {
 }
 
 /// Kong's `key-auth`, with Kala's names among the defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApiKey {
     /// Looked through in this order; the first place of the first name that yields anything decides.
     pub names: Vec<KeyName>,
@@ -158,7 +158,7 @@ pub struct ApiKey {
 }
 
 /// A name that a key goes by, and the places where it may stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyName {
     /// As configured: query, form, JSON and cookie names compare by case.
     pub name: String,
@@ -168,7 +168,7 @@ pub struct KeyName {
 }
 
 /// Where in a request a credential may stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Header,
     Query,

@@ -1,5 +1,6 @@
 //! All deployments, compiled: immutable, swapped whole.
 
+mod alike;
 mod places;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ use super::password::{Account, Mark};
 use super::permission::Permission;
 use super::role::{Project, ProjectId, Roles};
 use super::verifier::Verifier;
+use alike::Alike;
 use places::Places;
 
 /// What a catalog is made of: the operator's words, every name resolved to an id.
@@ -104,7 +106,7 @@ impl Catalog {
     /// Two deployments with one host and path: the operator's to mend, so nothing is guessed.
     pub fn new(parts: Parts) -> Result<Self, Clash> {
         let Parts {
-            deployments,
+            mut deployments,
             services,
             permissions,
             consumers,
@@ -118,6 +120,7 @@ impl Catalog {
             projects,
             issuers,
         } = parts;
+        Alike::default().share(&mut deployments);
         let header_shapes = Shapes::of(headers.names());
         let look_alikes = headers.names().flat_map(headers::spellings).collect();
         let named = |name: fn(&Consumer) -> Option<&str>| {

@@ -197,7 +197,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     /// Every proof that was asked for, the one that names the caller last; none where nobody was
     /// asked.
     fn authenticate(&mut self, policy: &'w Policy) -> Result<Proofs, Refusal> {
-        let Authentication::Required { combine, methods, anonymous } = &policy.authentication else {
+        let Authentication::Required { combine, methods, anonymous } = &*policy.authentication else {
             let (demands, methods) = ("none", Vec::new());
             self.witness.saw(|| Step::Authentication { demands, methods, anonymous: None });
             return Ok(Proofs::new());

@@ -1,5 +1,7 @@
 //! A service where it is deployed, with the policy that holds there: what a check resolves to.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::authentication::Authentication;
@@ -58,11 +60,14 @@ pub enum Reading {
 }
 
 /// What a deployment demands.
+///
+/// Where thousands of deployments demand the same, it stands once for all of them: then it is in the
+/// processor's cache whichever of them is asked for.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    pub authentication: Authentication,
-    pub networks: Networks,
-    pub groups: Groups,
+    pub authentication: Arc<Authentication>,
+    pub networks: Arc<Networks>,
+    pub groups: Arc<Groups>,
     pub rules: Vec<Rule>,
     pub mode: Mode,
 }
@@ -85,7 +90,7 @@ impl Mode {
 }
 
 /// Kong's `acl`: who may pass by their groups. Names compare by case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Groups {
     #[default]
     Any,

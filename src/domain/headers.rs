@@ -144,7 +144,7 @@ pub fn mutate<'a>(
     let mut mutations = Mutations::default();
     vouch(&mut mutations, Some(&grant.principal), catalog)?;
     remove_look_alikes(&mut mutations, catalog, request);
-    if let Authentication::Required { methods, .. } = &grant.deployment.policy.authentication {
+    if let Authentication::Required { methods, .. } = &*grant.deployment.policy.authentication {
         // All methods' cookies leave the one header together: written once for each method, it
         // would bring back what the one before had taken out.
         let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();

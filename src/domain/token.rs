@@ -37,7 +37,7 @@ pub enum Scope {
 }
 
 /// The kinds of opaque token, as a method names those that it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Dynamic,
     Subject,

@@ -79,12 +79,12 @@ fn a_deployment_has_its_services_policy_but_for_what_is_overridden() {
     assert_eq!(staging.reading, deployment::Reading::Resolve);
 
     let policy = &production.policy;
-    assert!(matches!(&policy.authentication, Proof::Required { methods, .. } if methods.len() == 2));
+    assert!(matches!(&*policy.authentication, Proof::Required { methods, .. } if methods.len() == 2));
     assert!(
         policy.networks.admits("198.51.100.7".parse().ok()).is_ok() && policy.networks.admits(None).is_err()
     );
     assert_eq!(
-        (policy.groups.clone(), policy.mode),
+        (Groups::clone(&policy.groups), policy.mode),
         (Groups::Allow(vec!["gold".to_owned()]), deployment::Mode::Shadow)
     );
     let project = catalog.projects()[0].id;
@@ -101,10 +101,10 @@ fn a_deployment_has_its_services_policy_but_for_what_is_overridden() {
     );
 
     let policy = &staging.policy;
-    assert_eq!(policy.authentication, Proof::None);
+    assert_eq!(*policy.authentication, Proof::None);
     assert_eq!(policy.networks.deny.len(), 1, "ranges that touch are one");
     assert!(policy.networks.allow.is_none(), "a part is replaced as a whole");
-    assert_eq!((policy.groups.clone(), policy.mode), (Groups::Any, deployment::Mode::Enforce));
+    assert_eq!((Groups::clone(&policy.groups), policy.mode), (Groups::Any, deployment::Mode::Enforce));
     assert!(policy.rules.is_empty());
 }
 

@@ -35,11 +35,11 @@ fn names_become_ids() {
     assert_eq!(orders.service, derived("service", "orders"));
     assert_eq!(orders.hosts, ["api.example.com", "*.example.com"]);
     assert_eq!(orders.paths, ["/orders"]);
-    assert_eq!(open.policy.authentication, authentication::Authentication::None);
+    assert_eq!(*open.policy.authentication, authentication::Authentication::None);
     let alice = &catalog.consumers()[&derived("consumer", "alice")];
     assert_eq!(alice.given.permissions, catalog.permissions().iter().map(|it| it.id).collect::<Vec<_>>());
     assert!(catalog.consumers().contains_key(&derived("consumer-custom-id", "42")));
-    let authentication::Authentication::Required { anonymous, .. } = &mixed.policy.authentication else {
+    let authentication::Authentication::Required { anonymous, .. } = &*mixed.policy.authentication else {
         panic!("not public")
     };
     assert_eq!(*anonymous, Some(derived("consumer", "guest")));
@@ -50,7 +50,7 @@ fn places_stand_in_the_written_order() {
     use authentication::Place::{Body, Cookie, Header, Query};
     let catalog = good_with(POLICY, &ENV).catalog(&peppers()).ok().unwrap();
     let authentication::Authentication::Required { combine, methods, .. } =
-        &catalog.deployments()[0].policy.authentication
+        &*catalog.deployments()[0].policy.authentication
     else {
         panic!("not public")
     };

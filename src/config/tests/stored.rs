@@ -91,7 +91,7 @@ fn a_deployment_activates_the_latest_version_unless_it_says_otherwise() {
     shelf
         .put(1, Kind::Service, json!({"name": "orders", "authentication": {"any": ["api_key"]}, "networks": {"allow": ["192.0.2.1"]}}))
         .put(2, Kind::Deployment, json!({"service": id(1), "infrastructure": "production"}));
-    let proof = |catalog: &Catalog| catalog.deployments()[1].policy.authentication.clone();
+    let proof = |catalog: &Catalog| Proof::clone(&catalog.deployments()[1].policy.authentication);
     assert_ne!(proof(&shelf.check(&["own", "orders/production"], &[])), Proof::None);
     shelf.put_of(3, Kind::Version, Some(1), json!({"name": "v1", "policy": {"authentication": "none"}}));
     let catalog = shelf.check(&["own", "orders/production"], &[]);

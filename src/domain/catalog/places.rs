@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 #[derive(Debug, Default)]
 pub(super) struct Places {
     /// By prefix, without a final `/`: where in the catalog the deployment is.
-    by_prefix: HashMap<Box<[u8]>, usize>,
+    /// Most prefixes have room beside it.
+    by_prefix: HashMap<SmallVec<[u8; 24]>, usize>,
     /// Of the prefix that has most: what follows in a path, which a caller may make long, is not
     /// looked at.
     segments: usize,

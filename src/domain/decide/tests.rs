@@ -14,11 +14,10 @@ use crate::domain::catalog::Parts;
 use crate::domain::consumer::Given;
 use crate::domain::credential::Challenge;
 use crate::domain::denial::Unproven;
-use crate::domain::deployment::{Groups, Mode, Opens, Reading, Rule};
+use crate::domain::deployment::{Mode, Opens, Reading, Rule};
 use crate::domain::headers::{Mutations, mutate};
 use crate::domain::issuer::{Issuer, Signer};
 use crate::domain::jwt::Refused;
-use crate::domain::network::Networks;
 use crate::domain::request::{Body, Header, Headers, Route};
 use crate::domain::verifier::Pepper;
 
@@ -187,9 +186,9 @@ fn catalog(authentication: Authentication) -> Catalog {
         enabled: true,
         reading: Reading::Strict,
         policy: Policy {
-            authentication,
-            networks: Networks::default(),
-            groups: Groups::Any,
+            authentication: authentication.into(),
+            networks: Arc::default(),
+            groups: Arc::default(),
             rules: Vec::new(),
             mode: Mode::Enforce,
         },

@@ -82,13 +82,14 @@ fn deployment(it: &Deployment) -> domain::deployment::Deployment {
         enabled: it.enabled,
         reading: if it.resolve { Reading::Resolve } else { Reading::Strict },
         policy: domain::deployment::Policy {
-            authentication: authentication(it),
-            networks: networks(&it.networks),
+            authentication: authentication(it).into(),
+            networks: networks(&it.networks).into(),
             groups: match (&it.allow_groups, &it.deny_groups) {
                 (Some(list), _) => Groups::Allow(groups(list)),
                 (None, Some(list)) => Groups::Deny(groups(list)),
                 (None, None) => Groups::Any,
-            },
+            }
+            .into(),
             rules: it.rules.iter().map(rule).collect(),
             mode: if it.shadow { Mode::Shadow } else { Mode::Enforce },
         },

@@ -122,7 +122,8 @@ fn check_token(memory: Memory, kinds: &[Kind], line: &str, expected: &str) {
 
 fn without_anonymous(catalog: Catalog) -> Catalog {
     let mut deployments = catalog.deployments().to_vec();
-    if let Authentication::Required { anonymous, .. } = &mut deployments[0].policy.authentication {
+    let authentication = Arc::make_mut(&mut deployments[0].policy.authentication);
+    if let Authentication::Required { anonymous, .. } = authentication {
         *anonymous = None;
     }
     let (roles, projects) = (catalog.roles().clone(), catalog.projects().to_vec());

@@ -135,7 +135,7 @@ enum How<'d> {
 }
 
 fn how(deployment: &Deployment) -> How<'_> {
-    let Authentication::Required { methods, .. } = &deployment.policy.authentication else {
+    let Authentication::Required { methods, .. } = &*deployment.policy.authentication else {
         return How::Open;
     };
     match methods.first() {
