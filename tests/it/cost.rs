@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::call::{Calls, Pick};
 use crate::deciding::checker;
 use crate::house::{Services, Size};
+use crate::world::{HOUSE, start_doorward};
 
 /// A decider and what it is asked.
 struct Asked {
@@ -66,4 +67,26 @@ fn a_wrong_key_costs_the_same_with_ten_keys_and_twenty_thousand() {
 fn a_right_key_costs_the_same_with_ten_keys_and_twenty_thousand() {
     let whole = Services::Whole;
     costs_at_most(2.0, Asked::new(20_000, whole, 20_000), Asked::new(10, whole, 10));
+}
+
+#[test]
+fn where_all_want_the_processor_checks_come_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut doorward = start_doorward(folder.path(), HOUSE);
+    let threads = format!("/proc/{}/task", doorward.process().id());
+    let mut seen = [0, 0];
+    for thread in std::fs::read_dir(threads).unwrap() {
+        let stat = std::fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        // `id (name) state …`, and what is called nice is the 19th (proc_pid_stat(5)).
+        let (name, rest) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")).unwrap();
+        let nice: i32 = rest.split(' ').nth(16).unwrap().parse().unwrap();
+        if name.starts_with("check-") {
+            assert_eq!(nice, 0, "{stat}");
+            seen[0] += 1;
+        } else if name == "other" {
+            assert!(nice > 0, "{stat}");
+            seen[1] += 1;
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen > 0), "{seen:?} threads");
 }
