@@ -653,8 +653,13 @@ fn many_keys_are_imported_listed_and_deleted_while_checks_go_on() {
     let keys: String =
         (0..KEYS).map(|number| format!("  - key: imported-key-of-many-{number:06}\n")).collect();
     std::fs::write(&file, format!("consumers:\n- username: many\n  keyauth_credentials:\n{keys}")).unwrap();
-    let told = world.command(&["import", "kong", file.to_str().unwrap()]);
+    let arguments = ["import", "kong", file.to_str().unwrap(), "--output", "json"];
+    let ran = world.doorward.setup().run(&arguments).unwrap();
+    let told: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(told["objects"]["keys"], json!({"made": KEYS}), "{told}");
+    // Meanwhile, and beside what is to be parsed.
+    let progress = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(progress, "keys: 10000 of 20000\nkeys: 20000 of 20000\n");
     let writes = |action: &str| {
         let listed = world.command(&["audit", "list", "--action", action]);
         listed.as_array().unwrap().len()
