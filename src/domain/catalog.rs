@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::authentication::{Authentication, ConsumerBy, Method};
+use super::authentication::{ConsumerBy, Method};
 use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
@@ -266,10 +266,8 @@ impl Catalog {
     /// theirs are taken, in every way.
     pub fn algorithms(&self) -> BTreeSet<Algorithm> {
         let takes = |method: &Method| matches!(method, Method::Jwt(jwt) if jwt.issuer == issuer::CONSUMERS);
-        let of_consumers = self.deployments.iter().any(|it| match &it.policy.authentication {
-            Authentication::None => false,
-            Authentication::Required { methods, .. } => methods.iter().any(takes),
-        });
+        let of_consumers =
+            self.deployments.iter().any(|it| it.policy.authentication.methods().iter().any(takes));
         if of_consumers { Algorithm::ALL.into() } else { issuer::algorithms(&self.issuers) }
     }
 
