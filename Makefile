@@ -11,7 +11,7 @@ ROUNDS ?= 5
 # Bash counts SECONDS by itself, so only the one given to make is meant.
 FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
 
-.PHONY: help build test bench demo tools manifests fmt fmt-check lint doc fuzz install clean-tools
+.PHONY: help build test bench demo tools manifests deny sbom fmt fmt-check lint doc fuzz install clean-tools
 
 help: ## What can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ bench: ## The figures beside those of other servers, into docs/benchmarks.md; RO
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
-TOOLS = envoy redis schemathesis authlib openstack issuer promtool helm kubernetes hadolint
+TOOLS = envoy redis schemathesis authlib openstack issuer promtool helm kubernetes hadolint nginx caddy traefik cargo-deny cyclonedx
 
 tools: ## Finds what the tests drive (Envoy, Redis and so on), or installs it into target/tools
 	@for tool in $(TOOLS); do found=$$(tests/tools.sh "$$tool"); echo "$$tool: $$found"; done
@@ -53,6 +53,12 @@ lint: ## Clippy, where a warning is an error
 
 doc: ## The documents of the source, where a warning is an error
 	RUSTDOC="$(CURDIR)/tests/rustdoc.sh" $(CARGO) test --locked --doc
+
+deny: ## Licences, sources, banned crates and version floors of what Doorward depends on (deny.toml)
+	@deny=$$(tests/tools.sh cargo-deny); "$$deny" --workspace --locked check --hide-inclusion-graph -A duplicate bans licenses sources
+
+sbom: ## What a built Doorward is made of, as CycloneDX, into target/doorward.cdx.json
+	deploy/sbom.py > target/doorward.cdx.json
 
 fuzz: ## Each fuzz target for 30 seconds, or `make fuzz SECONDS=600`
 	@fuzz/run.sh $(FUZZ_SECONDS)

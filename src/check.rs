@@ -1,5 +1,7 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
+mod problem;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::issuers::{self, Answer, Issuers, Pool};
 use crate::passwords::{self, Passwords};
 use crate::replica::{Replica, Usage};
 use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
+pub use problem::Problem;
 
 /// What was decided, with all that a wire needs to say it.
 #[derive(Debug)]

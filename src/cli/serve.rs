@@ -32,6 +32,7 @@ use crate::config::{self, Basis, Config, Loaded};
 use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
+use crate::http::forward::{self, Askers, Forward};
 use crate::http::{explain, status};
 use crate::issue::{Attempts, Issuer, Tries, self_test};
 use crate::issuers::{Issuers, Pool};
@@ -247,6 +248,11 @@ fn serve_until_told(
         backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),
     };
+    let forward = forward::router(Forward {
+        checker: Arc::clone(&checker),
+        catalog: compiler.catalog(),
+        askers: Arc::new(Askers::new(config.forward_auth.peers())),
+    });
     let admin = admin::router(admin, explain::desk(checker));
     let auth = auth::router(Auth {
         issuer: Arc::clone(&issuer),
@@ -256,7 +262,8 @@ fn serve_until_told(
         jwt_lives: config.lifetimes.jwt.value.0,
         own_keys: config.limits.own_keys.value as usize,
         body_limit: config.limits.auth_body_bytes.value.bytes(),
-    });
+    })
+    .merge(forward);
     let doorkeeper = Doorkeeper::new(Arc::clone(&issuer), Arc::clone(&attempts));
 
     runtime.block_on(async {

@@ -20,6 +20,7 @@ mod document;
 mod duration;
 mod effective;
 mod fault;
+mod forward_auth;
 mod grants;
 mod group;
 mod groups;
@@ -82,6 +83,7 @@ pub use document::Document;
 pub use duration::Span;
 pub use effective::{Effective, effective, unsaid};
 pub use fault::{Faults, Remark};
+pub use forward_auth::{Asker, ForwardAuth};
 pub use grants::{Anywhere, Grants, OnInfrastructure, OnService};
 pub use group::Group;
 pub use groups::Groups;
@@ -159,6 +161,8 @@ pub struct Config {
     pub limits: Limits,
     pub headers: Headers,
     pub client_address: ClientAddress,
+    #[serde(skip_serializing_if = "ForwardAuth::is_absent")]
+    pub forward_auth: ForwardAuth,
     pub permissions: Vec<Permission>,
     pub roles: Vec<Role>,
     pub projects: Vec<Project>,
@@ -229,6 +233,7 @@ impl Default for Config {
             limits: Limits::default(),
             headers: Headers::default(),
             client_address: ClientAddress::default(),
+            forward_auth: ForwardAuth::default(),
             permissions: Vec::new(),
             roles: Vec::new(),
             projects: Vec::new(),
@@ -252,7 +257,7 @@ impl Default for Config {
 }
 
 /// What is an instance's own, and settled when it starts.
-const SETTLED: [&str; 13] = [
+const SETTLED: [&str; 14] = [
     "listen",
     "store",
     "secret_file",
@@ -266,6 +271,7 @@ const SETTLED: [&str; 13] = [
     "keys",
     "public_url",
     "lifetimes",
+    "forward_auth",
 ];
 
 impl Config {

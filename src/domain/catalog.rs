@@ -14,7 +14,7 @@ use super::client::TrustedProxies;
 use super::consumer::{Consumer, ConsumerId};
 use super::denial::{Denial, Unnamed};
 use super::deployment::{Deployment, InfrastructureId, Opens, ServiceId};
-use super::headers::{self, IdentityHeaders, Shapes};
+use super::headers::{self, IdentityHeaders, Shapes, looks_like};
 use super::issuer::{self, Issuer};
 use super::jwt::Algorithm;
 use super::key::KeyFacts;
@@ -238,8 +238,10 @@ impl Catalog {
         self.emails.get(email).copied()
     }
 
-    pub fn header_shapes(&self) -> Shapes {
-        self.header_shapes
+    /// Whether a header is none of ours, and some upstreams take it for one.
+    pub fn impersonates(&self, header: &[u8]) -> bool {
+        self.header_shapes.may_have(header)
+            && self.headers.names().any(|name| looks_like(header, name.as_bytes()))
     }
 
     pub fn trusted(&self) -> &TrustedProxies {

@@ -251,8 +251,7 @@ fn subject(principal: &Principal) -> Option<(&Consumer, &Token, ProjectId)> {
 /// some headers, every look-alike there could be.
 fn remove_look_alikes<'a>(mutations: &mut Mutations<'a>, catalog: &'a Catalog, request: &Request<'_>) {
     for header in &request.headers {
-        if catalog.header_shapes().may_have(header.name)
-            && catalog.headers().names().any(|name| looks_like(header.name, name.as_bytes()))
+        if catalog.impersonates(header.name)
             && let Ok(name) = std::str::from_utf8(header.name)
         {
             // Owned, because this is rare, and the answer then outlives the request's bytes.
@@ -287,7 +286,7 @@ impl Shapes {
 
 /// Whether a backend that folds punctuation (CGI, WSGI, PHP) reads `header` as `name`, although it
 /// is not `name`.
-fn looks_like(header: &[u8], name: &[u8]) -> bool {
+pub(super) fn looks_like(header: &[u8], name: &[u8]) -> bool {
     header.len() == name.len()
         && header != name
         && header.iter().zip(name).all(|(theirs, ours)| fold(*theirs) == fold(*ours))

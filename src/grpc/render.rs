@@ -10,10 +10,9 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
 
 use super::protobuf::Writer;
-use crate::check::{Decision, Metadata, Outcome};
+use crate::check::{Decision, Metadata, Outcome, Problem};
 use crate::domain::client::Client;
 use crate::domain::credential::Challenge;
 use crate::domain::denial::{Denial, Notice};
@@ -166,13 +165,13 @@ impl Face<'_> {
     }
 
     /// Envoy sends any number as it is, so one that is no refusal becomes 500.
-    fn http_status(&self) -> u64 {
-        u64::from(if matches!(self.notice.status, 400..=599) { self.notice.status } else { 500 })
+    fn http_status(&self) -> u16 {
+        if matches!(self.notice.status, 400..=599) { self.notice.status } else { 500 }
     }
 
     /// The headers' `append` is left out: Envoy then sends each of them on a line of its own.
     fn write(&self, response: &mut Writer<'_>) {
-        response.message(1, |status| status.number(1, self.http_status()));
+        response.message(1, |status| status.number(1, self.http_status().into()));
         let mut line = |name, value: &dyn Display| response.message(2, |option| header(option, name, value));
         for challenge in self.challenges {
             if challenge.realm.is_none_or(|realm| visible(realm.as_bytes())) {
@@ -193,31 +192,9 @@ impl Face<'_> {
         }
     }
 
-    /// RFC 9457, with our code and the request's id beside it.
     fn problem(&self, body: &mut Vec<u8>) {
-        let Notice { title, code, message, .. } = self.notice;
-        let (status, request_id) = (self.http_status(), self.request_id);
-        let problem = Problem { r#type: Type(code), title, status, code, message, request_id };
+        let problem = Problem::new(&self.notice, self.http_status(), self.request_id);
         serde_json::to_writer(body, &problem).expect("texts and a number into memory");
-    }
-}
-
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: Type,
-    title: &'a str,
-    status: u64,
-    code: &'a str,
-    message: &'a str,
-    request_id: &'a str,
-}
-
-/// A name for the kind of problem, made of its code.
-struct Type(&'static str);
-
-impl Serialize for Type {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("urn:doorward:code:{}", self.0))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod auth;
 mod body;
 mod everywhere;
 pub mod explain;
+pub mod forward;
 mod peer;
 mod problem;
 pub mod status;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 26] = [
+const DOCUMENTS: [&str; 27] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 26] = [
     "docs/envoy-gateway.md",
     "docs/envoy.md",
     "docs/istio.md",
+    "docs/forward-auth.md",
     "docs/jwt.md",
     "docs/kong.md",
     "docs/kubernetes.md",

@@ -48,6 +48,7 @@ mod explain;
 mod fail_open;
 mod failures;
 mod fleet;
+mod forward_auth;
 mod groups_and_rules;
 mod grpc_callers;
 mod headers;

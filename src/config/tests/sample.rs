@@ -9,6 +9,7 @@ fn whole() -> String {
     let shown = [
         "# tls:",
         "# public_url:",
+        "# forward_auth:",
         "# workers:",
         "# realm:",
         "# keys:",
@@ -75,7 +76,7 @@ fn every_setting_stands_in_the_sample() {
             _ => assert!(written.contains_key(&section), "{section}"),
         }
     }
-    for optional in ["data_dir", "public_url", "workers"] {
+    for optional in ["data_dir", "public_url", "workers", "forward_auth"] {
         assert!(SAMPLE.contains(&format!("\n# {optional}: ")), "{optional}");
     }
     assert!(SAMPLE.contains("\n  # tls:"));
