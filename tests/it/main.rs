@@ -83,6 +83,7 @@ mod shared_store;
 mod signing_keys;
 mod straight;
 mod strangers;
+mod supply_chain;
 mod tables;
 mod tls;
 mod undecided;
