@@ -1,12 +1,15 @@
 # Doorward and the libraries it is linked with, and nothing else: no shell, no packages, no root.
 #
-#   docker build -t doorward .
+#   docker build -t doorward --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker run --read-only -v "$PWD/doorward.yaml:/etc/doorward/doorward.yaml:ro" -v doorward:/var/lib/doorward doorward
 #
 # docs/containers.md says what the image expects.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY . .
+# Told by `doorward_build_info`.
+ARG REVISION=""
+ENV BUILT_FROM_REVISION=$REVISION
 # The caches stay on the machine that builds; what is kept of it is in /image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \

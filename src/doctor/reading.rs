@@ -186,3 +186,61 @@ impl<'e> Asking<'e> {
             || is_true(&self.filters[self.index], "disabled")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::doctor::{Ours, examine};
+
+    fn typed(kind: &str, mut value: Value) -> Value {
+        value["@type"] = format!("type.googleapis.com/{kind}").into();
+        value
+    }
+
+    /// As an Envoy that is told everything by a control plane says what it has.
+    fn dump() -> Value {
+        let authz =
+            json!({"failure_mode_allow": true, "grpc_service": {"envoy_grpc": {"cluster_name": "asked"}}});
+        let authz = typed("envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", authz);
+        let manager = json!({"rds": {"route_config_name": "told"}, "http_filters": [{"name": "ours", "typed_config": authz}]});
+        let manager = typed(
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            manager,
+        );
+        let listener = json!({"name": "edge", "filter_chains": [{"filters": [{"typed_config": manager}]}]});
+        let off =
+            json!({"other": typed("envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", json!({}))});
+        let routes = json!({"name": "told", "virtual_hosts": [{"name": "all", "routes": [{"typed_per_filter_config": off}]}]});
+        json!({"configs": [
+            typed("envoy.admin.v3.ListenersConfigDump", json!({"dynamic_listeners": [{"active_state": {"listener": listener}}]})),
+            typed("envoy.admin.v3.ClustersConfigDump", json!({"dynamic_active_clusters": [{"cluster": {"name": "asked", "type": "EDS"}}]})),
+            typed("envoy.admin.v3.RoutesConfigDump", json!({"dynamic_route_configs": [{"route_config": routes}]})),
+        ]})
+    }
+
+    #[test]
+    fn what_a_control_plane_has_told_is_examined_too() {
+        let envoy = Envoy::parse(&dump().to_string()).unwrap();
+        let findings = examine(&envoy, &Ours::from(&Config::default()));
+        let found: Vec<(&str, &str)> =
+            findings.iter().map(|finding| (finding.ill.code, finding.place.as_str())).collect();
+        for expected in [
+            ("fail_open", "filter `ours` of listener `edge`"),
+            ("identity_headers", "listener `edge`"),
+            ("route_filter_name", "route 1 of virtual host `all`"),
+            ("http2", "cluster `asked`"),
+        ] {
+            assert!(found.contains(&expected), "{expected:?} in {found:?}");
+        }
+        // The control plane tells of health.
+        assert!(
+            !found.iter().any(|(code, _)| matches!(*code, "health_check" | "no_cluster" | "not_asked")),
+            "{found:?}"
+        );
+    }
+}

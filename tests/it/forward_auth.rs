@@ -14,8 +14,8 @@ use crate::rig::envoy::Envoy;
 use crate::rig::http1::{Reply, request, send};
 use crate::rig::process::Process;
 use crate::rig::sample::fill;
-use crate::rig::tools;
 use crate::rig::wait::until;
+use crate::rig::{Outcome, tools};
 use crate::world::{ALICE, setup, started};
 
 const HOUSE: &str = r#"
@@ -70,11 +70,13 @@ fn sample(name: &str) -> String {
 }
 
 impl Asking {
-    fn new(start: impl FnOnce(&Path, SocketAddr, SocketAddr) -> (Running, SocketAddr)) -> Self {
+    fn new(start: impl Fn(&Path, SocketAddr, SocketAddr) -> Outcome<(Running, SocketAddr)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let echo = Echo::start(0).unwrap();
         let (doorward, _) = house(&folder.path().join("doorward"), HOUSE);
-        let (running, proxy) = start(folder.path(), doorward.auth_address(), echo.address());
+        // A port that was free may be another test's by the time a proxy binds it.
+        let start = || start(folder.path(), doorward.auth_address(), echo.address());
+        let (running, proxy) = start().or_else(|_| start()).or_else(|_| start()).unwrap();
         Self { proxy, doorward: Some(doorward), echo, _running: running, _folder: folder }
     }
 
@@ -144,14 +146,16 @@ impl Asking {
 }
 
 /// Starts a proxy and waits until it listens at `address`.
-fn run(name: &str, command: Command, folder: &Path, address: SocketAddr) -> Running {
-    let mut process = Process::start(name, command, &folder.join("proxy.log")).unwrap();
+fn run(name: &str, command: Command, folder: &Path, address: SocketAddr) -> Outcome<Running> {
+    let mut process = Process::start(name, command, &folder.join("proxy.log"))?;
     let listens = until(&format!("{name} listens"), Duration::from_secs(30), || match process.ended() {
         Some(status) => Some(Err(format!("{name} ended with {status}"))),
         None => TcpStream::connect(address).is_ok().then_some(Ok(())),
     });
-    listens.and_then(|listens| listens).unwrap_or_else(|message| panic!("{message}\n{}", process.tail()));
-    Running::Process(process)
+    match listens.and_then(|listens| listens) {
+        Ok(()) => Ok(Running::Process(process)),
+        Err(message) => Err(format!("{message}\n{}", process.tail())),
+    }
 }
 
 #[test]
@@ -176,7 +180,7 @@ fn nginx_asks_by_auth_request() {
         std::fs::write(&file, whole).unwrap();
         let mut command = Command::new(tools::program("nginx").unwrap());
         command.arg("-p").arg(folder).arg("-c").arg(&file).args(["-e", "stderr"]);
-        (run("nginx", command, folder, listen), listen)
+        Ok((run("nginx", command, folder, listen)?, listen))
     });
     asking.holds(403, &[200], &[500]);
 }
@@ -201,7 +205,7 @@ fn caddy_asks_by_forward_auth() {
         let mut command = Command::new(tools::program("caddy").unwrap());
         command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
         command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
-        (run("Caddy", command, folder, listen), listen)
+        Ok((run("Caddy", command, folder, listen)?, listen))
     });
     asking.holds(404, &[200, 400], &[502, 503, 504]);
 }
@@ -221,14 +225,14 @@ fn traefik_asks_by_forward_auth() {
         std::fs::write(&file, fill(&sample("deploy/traefik/traefik.yaml"), &values).unwrap()).unwrap();
         let mut command = Command::new(tools::program("traefik").unwrap());
         command.arg(format!("--configfile={}", file.display()));
-        let running = run("Traefik", command, folder, listen);
+        let running = run("Traefik", command, folder, listen)?;
         // It listens before it has read its routes.
         let ready = || {
             let reply = send(listen, &request("GET", "/open", &[], b"")).ok()?;
             (reply.status == 200).then_some(())
         };
-        until("Traefik has its routes", Duration::from_secs(30), ready).unwrap();
-        (running, listen)
+        until("Traefik has its routes", Duration::from_secs(30), ready)?;
+        Ok((running, listen))
     });
     asking.holds(404, &[400], &[500, 502, 503]);
 }
@@ -248,7 +252,7 @@ fn envoy_asks_over_http() {
         ];
         let envoy = Envoy::start(folder, &fill(&sample("envoy/http.yaml"), &values).unwrap(), 1).unwrap();
         let listener = envoy.listener("main");
-        (Running::Envoy(envoy), listener)
+        Ok((Running::Envoy(envoy), listener))
     });
     assert_eq!(asking.get("/off", &[]).status, 403, "a denial, and no error that may be let pass");
     assert_eq!(asking.get("/", &[]).status, 404);
