@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::owned::{Claim, Credential, Owned};
-use super::{By, Done, Issuer, Refusal, Seen, check_tags, id_of};
+use super::owned::{Claim, Credential, NamedCredential, Owned};
+use super::{By, Done, Issuer, Refusal, check_tags};
 use crate::domain::consumer::ConsumerId;
 use crate::passwords::Password;
 use crate::store::StoreError;
@@ -64,6 +64,10 @@ impl Credential for BasicRecord {
     }
 }
 
+impl NamedCredential for BasicRecord {
+    const NAME: &'static str = USERNAME;
+}
+
 impl Issuer {
     /// # Errors
     ///
@@ -108,39 +112,6 @@ impl Issuer {
             })
         })
         .await
-    }
-
-    /// The one of this id or username.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotFound`].
-    pub async fn basic(&self, named: &str) -> Result<Seen<BasicRecord>, Refusal> {
-        let absent = || Refusal::NotFound { what: BasicRecord::WHAT, name: named.to_owned() };
-        let id = match id_of(named) {
-            Some(id) => id,
-            None => self.owner_of(USERNAME, named.as_bytes()).await?.ok_or_else(absent)?,
-        };
-        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
-    }
-
-    /// In order of their ids, after `after`.
-    pub async fn basics(&self, after: Option<Uuid>, size: usize) -> Result<Vec<BasicRecord>, Refusal> {
-        self.credentials(after, size).await
-    }
-
-    /// The same for one consumer.
-    pub async fn basics_of(
-        &self,
-        consumer: &Uuid,
-        after: Option<Uuid>,
-        size: usize,
-    ) -> Result<Vec<BasicRecord>, Refusal> {
-        self.credentials_of(consumer, after, size).await
-    }
-
-    pub async fn end_basic(&self, by: &By, it: Seen<BasicRecord>) -> Result<Done<BasicRecord>, Refusal> {
-        self.end_credential(by, it.value).await
     }
 }
 

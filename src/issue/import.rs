@@ -11,7 +11,7 @@ use super::{
     Act, By, ConsumerChange, Issuer, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
 };
 use crate::clock::Clock;
-use crate::store::record::{ConsumerRecord, JwtRecord, KeyRecord};
+use crate::store::record::{BasicRecord, ConsumerRecord, JwtRecord, KeyRecord};
 use crate::store::{Step, StoreError};
 
 /// What came of one of them.
@@ -205,7 +205,7 @@ impl Issuer {
         (owner, new): (Owner, NewBasic),
         run: Run,
     ) -> Result<Outcome, Refusal> {
-        let outcome = match self.basic(&new.username).await {
+        let outcome = match self.named_credential::<BasicRecord>(&new.username).await {
             Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found.value),
             Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
             Err(Refusal::NotFound { .. }) => {
@@ -228,7 +228,7 @@ impl Issuer {
         run: Run,
     ) -> Result<Outcome, Refusal> {
         let found = match &new.key {
-            Some(key) => self.jwt(key).await,
+            Some(key) => self.named_credential::<JwtRecord>(key).await,
             None => Err(Refusal::NotFound { what: JwtRecord::WHAT, name: String::new() }),
         };
         let outcome = match found {

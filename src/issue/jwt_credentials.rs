@@ -7,8 +7,8 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject as _;
 use uuid::Uuid;
 
-use super::owned::{Claim, Credential, Owned};
-use super::{By, Done, Issuer, Refusal, Seen, check_label, check_tags, id_of};
+use super::owned::{Claim, Credential, NamedCredential, Owned};
+use super::{By, Done, Issuer, Refusal, check_label, check_tags};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::Secret;
 use crate::store::StoreError;
@@ -106,6 +106,10 @@ impl Credential for JwtRecord {
     fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         Self::decode(bytes)
     }
+}
+
+impl NamedCredential for JwtRecord {
+    const NAME: &'static str = KEY;
 }
 
 impl Issuer {
@@ -206,39 +210,6 @@ impl Issuer {
                 Ok((JwtSecret::Public(pem), None))
             }
         }
-    }
-
-    /// The one of this id or key.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotFound`].
-    pub async fn jwt(&self, named: &str) -> Result<Seen<JwtRecord>, Refusal> {
-        let absent = || Refusal::NotFound { what: JwtRecord::WHAT, name: named.to_owned() };
-        let id = match id_of(named) {
-            Some(id) => id,
-            None => self.owner_of(KEY, named.as_bytes()).await?.ok_or_else(absent)?,
-        };
-        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
-    }
-
-    /// In order of their ids, after `after`.
-    pub async fn jwts(&self, after: Option<Uuid>, size: usize) -> Result<Vec<JwtRecord>, Refusal> {
-        self.credentials(after, size).await
-    }
-
-    /// The same for one consumer.
-    pub async fn jwts_of(
-        &self,
-        consumer: &Uuid,
-        after: Option<Uuid>,
-        size: usize,
-    ) -> Result<Vec<JwtRecord>, Refusal> {
-        self.credentials_of(consumer, after, size).await
-    }
-
-    pub async fn end_jwt(&self, by: &By, it: Seen<JwtRecord>) -> Result<Done<JwtRecord>, Refusal> {
-        self.end_credential(by, it.value).await
     }
 }
 

@@ -54,6 +54,7 @@ pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{
     InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,
 };
+pub use self::owned::{Credential, NamedCredential};
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
 pub use self::tokens::{Lifetimes, MadeToken, Most, Shown};

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::consumers::Owner;
-use super::{By, Done, Issuer, Refusal, TRIES, claim, delete, unique};
+use super::{By, Done, Issuer, Refusal, Seen, TRIES, claim, delete, id_of, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::token::{AccessKey, Token};
 use crate::store::record::{BasicRecord, JwtRecord, KeyRecord};
@@ -11,7 +11,7 @@ use crate::store::{Effect, Expect, Name, Record, Step, StoreError, Table};
 
 /// The kinds of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owned {
+pub enum Owned {
     Key,
     Basic,
     Jwt,
@@ -20,10 +20,10 @@ pub(super) enum Owned {
 }
 
 /// A text that nobody else may have: what kind it is of, and its bytes.
-pub(super) type Claim = (&'static str, Vec<u8>);
+pub type Claim = (&'static str, Vec<u8>);
 
 /// A credential as it is stored.
-pub(super) trait Credential: Clone {
+pub trait Credential: Clone + Send + Sync + 'static {
     const KIND: Owned;
     /// As errors call it.
     const WHAT: &'static str;
@@ -39,6 +39,12 @@ pub(super) trait Credential: Clone {
     fn taken(&self) -> Refusal;
     fn encode(&self) -> Vec<u8>;
     fn decode(bytes: &[u8]) -> Result<Self, StoreError>;
+}
+
+/// One that goes by a text of its own as well as by its id.
+pub trait NamedCredential: Credential {
+    /// Of which kind that text is.
+    const NAME: &'static str;
 }
 
 impl Owned {
@@ -168,8 +174,22 @@ impl Issuer {
             .transpose()?)
     }
 
+    /// The one of this id or name.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotFound`].
+    pub async fn named_credential<C: NamedCredential>(&self, named: &str) -> Result<Seen<C>, Refusal> {
+        let absent = || Refusal::NotFound { what: C::WHAT, name: named.to_owned() };
+        let id = match id_of(named) {
+            Some(id) => id,
+            None => self.owner_of(C::NAME, named.as_bytes()).await?.ok_or_else(absent)?,
+        };
+        Ok(self.credential(&id).await?.ok_or_else(absent)?.into())
+    }
+
     /// In order of their ids, after `after`.
-    pub(super) async fn credentials<C: Credential>(
+    pub async fn credentials<C: Credential>(
         &self,
         after: Option<Uuid>,
         size: usize,
@@ -180,7 +200,7 @@ impl Issuer {
     }
 
     /// The same for one consumer.
-    pub(super) async fn credentials_of<C: Credential>(
+    pub async fn credentials_of<C: Credential>(
         &self,
         consumer: &ConsumerId,
         after: Option<Uuid>,
@@ -232,7 +252,7 @@ impl Issuer {
 
     /// Ends a credential. When this returns, no check of this instance takes it any more (or
     /// [`Done::applied`] is false), and it will not come back.
-    pub(super) async fn end_credential<C: Credential>(&self, by: &By, it: C) -> Result<Done<C>, Refusal> {
+    pub async fn end_credential<C: Credential>(&self, by: &By, it: C) -> Result<Done<C>, Refusal> {
         let (id, name) = (it.id(), it.id().to_string());
         self.write(by.does(C::END, id), ending(&it), it).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { .. }) => Refusal::NotFound { what: C::WHAT, name },

@@ -12,6 +12,7 @@ mod audit;
 mod basics;
 mod call;
 mod consumers;
+mod credentials;
 mod desk;
 mod door;
 mod given;
@@ -134,28 +135,6 @@ fn kong() -> Desk<Admin> {
             routes!(acls::show_acl_of, acls::put_acl_of, acls::patch_acl_of, acls::delete_acl_of),
         )
         .route(Everything, routes!(password::set_password))
-        .route(Everything, routes!(basics::list_basics, basics::create_basic))
-        .route(
-            Everything,
-            routes!(basics::show_basic, basics::put_basic, basics::patch_basic, basics::delete_basic),
-        )
-        .route(Everything, routes!(basics::show_owner))
-        .route(Everything, routes!(basics::list_basics_of, basics::create_basic_of))
-        .route(
-            Everything,
-            routes!(
-                basics::show_basic_of,
-                basics::put_basic_of,
-                basics::patch_basic_of,
-                basics::delete_basic_of
-            ),
-        )
-        .route(Everything, routes!(jwts::list_jwts, jwts::create_jwt))
-        .route(Everything, routes!(jwts::show_jwt, jwts::put_jwt, jwts::patch_jwt, jwts::delete_jwt))
-        .route(Everything, routes!(jwts::show_owner))
-        .route(Everything, routes!(jwts::list_jwts_of, jwts::create_jwt_of))
-        .route(
-            Everything,
-            routes!(jwts::show_jwt_of, jwts::put_jwt_of, jwts::patch_jwt_of, jwts::delete_jwt_of),
-        )
+        .merge(credentials::desk::<basics::BasicBody>())
+        .merge(credentials::desk::<jwts::JwtBody>())
 }

@@ -35,13 +35,16 @@ pub(super) enum Route {
 }
 
 /// Something that can be described: its path and its operations.
-pub(super) trait Describe {
+pub(in crate::http::admin) trait Describe {
     fn path(&self) -> &str;
     fn operations(&self) -> Vec<(HttpMethod, Value)>;
 }
 
 /// The handlers with their description.
-pub(super) fn described(what: &impl Describe, handlers: MethodRouter<Admin>) -> UtoipaMethodRouter<Admin> {
+pub(in crate::http::admin) fn described(
+    what: &impl Describe,
+    handlers: MethodRouter<Admin>,
+) -> UtoipaMethodRouter<Admin> {
     let mut paths = Paths::new();
     for (method, mut operation) in what.operations() {
         let parameters: Vec<Value> = what
@@ -239,7 +242,7 @@ fn operation(kind: Kind, verb: &str, said: &str, answers: &[(u16, Value)]) -> Va
     operation
 }
 
-fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
+pub(in crate::http::admin) fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
     let answer = |(status, schema): &(u16, Value)| {
         let mut answer = json!({ "description": "" });
         if !schema.is_null() {
@@ -251,11 +254,11 @@ fn plain(said: &str, answers: &[(u16, Value)]) -> Value {
     json!({ "summary": said, "parameters": [], "responses": responses })
 }
 
-fn body(schema: Value) -> Value {
+pub(in crate::http::admin) fn body(schema: Value) -> Value {
     json!({ "required": true, "content": { "application/json": { "schema": schema } } })
 }
 
-fn paging() -> Value {
+pub(in crate::http::admin) fn paging() -> Value {
     json!([
         { "name": "size", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 1000 } },
         { "name": "offset", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" } },
@@ -264,7 +267,7 @@ fn paging() -> Value {
 }
 
 /// Of a type that refers to no other.
-fn schema_of<T: PartialSchema>() -> Value {
+pub(in crate::http::admin) fn schema_of<T: PartialSchema>() -> Value {
     serde_json::to_value(T::schema()).unwrap_or_default()
 }
 
