@@ -38,6 +38,7 @@ fn good(method: &str, template: &str) -> Map<String, Value> {
         ("basic-auths" | "basic-auth", _) => {
             json!({ "username": "d", "password": "correct horse", "consumer": { "username": "carol" } })
         }
+        ("access-keys", _) => json!({ "name": "new", "consumer": "carol", "project_id": "market" }),
         ("key-auths" | "jwts", _) => json!({ "consumer": { "username": "carol" } }),
         ("consumer", _) => json!({ "username": "carol" }),
         ("consumers", _) => json!({ "username": "dave" }),

@@ -16,6 +16,7 @@ const LOCAL: &[&str] = &[
     "health",
     "bench",
     "completions",
+    "doctor",
     "version",
     "password hash",
 ];
