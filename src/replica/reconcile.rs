@@ -116,7 +116,7 @@ impl Restoration {
         };
         let effect = match payload {
             Some(payload) if *payload == stored.payload => return Ok(()),
-            None if fork != Fork::Unknown => Effect::Delete,
+            None if fork != Fork::Unknown || never_made_again(*table) => Effect::Delete,
             Some(payload) if unchanged_since(&stored, fork) => Effect::Put(payload.clone()),
             // Where the log cannot tell, everything that was changed since looks lost.
             Some(payload) if fork == Fork::Unknown && enabled(*table, payload) => {
@@ -146,8 +146,14 @@ impl Restoration {
         let stored = store.read(*table, name).await?;
         match (payload, stored) {
             (None, Some(stored)) => {
-                let gone = *table == Table::Owned || unchanged_since(&stored, fork) || self.ends(&stored);
-                if fork != Fork::Unknown && gone {
+                let gone = match (fork, table) {
+                    // Where the log cannot tell, only with what it lists.
+                    (Fork::Unknown, Table::Owned) => self.ended.contains(&owned(name)),
+                    (Fork::Unknown, _) => false,
+                    (Fork::After(_), Table::Owned) => true,
+                    (Fork::After(_), _) => unchanged_since(&stored, fork) || self.ends(&stored),
+                };
+                if gone {
                     self.plan_step(last, Effect::Delete, Some(stored));
                 }
             }
@@ -188,6 +194,22 @@ impl Restoration {
             }
         }
     }
+}
+
+/// Whether what was ended there is ended for good: it cannot be disabled, and another one of the same name,
+/// which is by chance, was not made since.
+fn never_made_again(table: Table) -> bool {
+    match table {
+        Table::Token | Table::Session | Table::Grant => true,
+        Table::Consumer | Table::Key | Table::AdminKey | Table::Basic | Table::Jwt => false,
+        Table::Object | Table::AccessKey => false,
+        Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => false,
+    }
+}
+
+/// The name of what a record of [`Table::Owned`] lists, which is the second half of its own.
+fn owned(name: &Name) -> Name {
+    Name(name.0.get(16..).unwrap_or_default().to_vec())
 }
 
 fn unchanged_since(stored: &Record, fork: Fork) -> bool {

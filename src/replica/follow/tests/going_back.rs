@@ -1,7 +1,10 @@
 //! Stores that lost what they acknowledged.
 
 use super::*;
-use crate::store::record::OwnerRecord;
+use crate::domain::password::Mark;
+use crate::domain::session::Session;
+use crate::domain::token::{Scope, Token};
+use crate::store::record::{GrantRecord, OwnerRecord};
 
 fn text(number: u8) -> Name {
     Name(vec![number; 32])
@@ -198,6 +201,53 @@ async fn where_the_log_cannot_tell_only_what_denied_is_denied() {
     for (number, expected) in [(1, false), (2, false), (3, true)] {
         assert_eq!(bench.stored(number).await, Some(expected), "{number}");
         assert_eq!(known(&follower, number), Some(expected), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_session_or_grant_that_was_ended_stays_so_whatever_the_log_can_tell() {
+    let name = Name::of(&id(1));
+    let place = Name::pair(&id(200), &id(1));
+    let ended =
+        [(Table::Token, &name), (Table::Session, &name), (Table::Grant, &name), (Table::Owned, &place)];
+    for fork in [Fork::Unknown, Fork::After(1)] {
+        let bench = Bench::over(Memory::new());
+        let payload = |table| if table == Table::Owned { Vec::new() } else { issued(table) };
+        let make = ended.map(|(table, name)| step(table, name.clone(), Effect::Put(payload(table))));
+        bench.write(make).await;
+        let mut follower = bench.follower();
+        follower.beat().await.unwrap();
+        bench.write(ended.map(|(table, name)| step(table, name.clone(), Effect::Delete))).await;
+        follower.beat().await.unwrap();
+        let at = follower.at.unwrap();
+        bench.wind_back(1);
+        bench
+            .store
+            .begin_term(bench.head().await, Batch { operation: Uuid::new_v4(), steps: vec![] })
+            .await
+            .unwrap();
+        follower.part(at, Some(fork)).await.unwrap();
+        for (table, name) in ended {
+            assert!(bench.store.read(table, name).await.unwrap().is_none(), "{table:?} {fork:?}");
+        }
+        assert!(follower.replica.opaque_token(&id(1)).is_none(), "{fork:?}");
+    }
+}
+
+/// What a record of this table holds: one of alice's, by her password.
+fn issued(table: Table) -> Vec<u8> {
+    let (at, password) = (Timestamp::from_unix(i64::MAX), Mark::from_bytes([0; 12]));
+    match table {
+        Table::Token => {
+            let scope = Scope::Dynamic { service: id(7), password };
+            Token { id: id(1), consumer: id(200), scope, expires_at: at, created_at: at }.encode()
+        }
+        Table::Session => {
+            let idle = Duration::from_secs(60);
+            Session { id: id(1), consumer: id(200), created_at: at, expires_at: at, idle, password }.encode()
+        }
+        Table::Grant => GrantRecord { consumer: id(200), service: id(7), expires_at: at, password }.encode(),
+        other => panic!("{other:?} holds nothing that is handed out"),
     }
 }
 
