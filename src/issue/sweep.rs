@@ -5,8 +5,9 @@ use super::{By, Issuer, Refusal};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
-/// Seconds after its end: an instance whose clock is ahead ends nothing too early for the others.
-const GRACE: i64 = 60;
+/// Seconds after its end. Until then it takes room and opens nothing: an instance whose clock is ahead by
+/// less takes nothing away that still holds for the others.
+const GRACE: i64 = 24 * 3_600;
 
 /// Tokens that are taken away with one write, each a record and its place among its owner's.
 const AT_ONCE: usize = 500;
@@ -20,19 +21,18 @@ impl Issuer {
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let Some(replica) = &self.replica else { return Ok(()) };
         let by = By::doorward();
-        loop {
-            let now = Timestamp::from_unix(self.clock.now().unix().saturating_sub(GRACE));
-            let spent = replica.spent_tokens(now, AT_ONCE);
-            let Some(first) = spent.first().map(|token| token.id) else { return Ok(()) };
+        let now = Timestamp::from_unix(self.clock.now().unix().saturating_sub(GRACE));
+        for spent in replica.spent_tokens(now).chunks(AT_ONCE) {
+            let Some(first) = spent.first().map(|token| token.id) else { continue };
             let steps = spent.iter().flat_map(|token| ending(&**token)).collect();
-            let done = self.write_to(&self.handed_out, by.does("token.expire", first), steps, ()).await;
-            match done {
-                Ok(done) if done.applied => {}
-                // Another instance does the same, or this one has yet to hear of it.
-                Ok(_) | Err(Refusal::Store(StoreError::Conflict { .. })) => return Ok(()),
+            match self.write_to(&self.handed_out, by.does("token.expire", first), steps, ()).await {
+                Ok(_) => {}
+                // Another instance does the same; what it leaves is for the next time.
+                Err(Refusal::Store(StoreError::Conflict { .. })) => return Ok(()),
                 Err(refusal) => return Err(refusal),
             }
         }
+        Ok(())
     }
 }
 
@@ -68,6 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_ended_is_taken_away_and_nothing_that_may_count_for_another_clock() {
+        const A_DAY_AGO: i64 = NOW - 86_400;
         let key = AccessKey {
             id: KEY,
             consumer: KEY,
@@ -78,8 +79,10 @@ mod tests {
             enabled: true,
             created_at: Timestamp::from_unix(0),
         };
-        let ended = [token(1, KEY, NOW - GRACE), token(2, Uuid::from_u128(8), NOW + 1)];
-        let alive = [token(3, KEY, NOW - GRACE + 1), token(4, KEY, NOW + 1)];
+        // More than one write takes.
+        let ended: Vec<_> = (1_000..2_200).map(|id| token(id, KEY, A_DAY_AGO)).collect();
+        let ended = [ended, vec![token(2, Uuid::from_u128(8), NOW + 1)]].concat();
+        let alive = vec![token(3, KEY, A_DAY_AGO + 1), token(4, KEY, NOW + 1)];
         let steps = making(&key).into_iter().chain(ended.iter().chain(&alive).flat_map(making));
         let store = Arc::new(Memory::new());
         store.write(Batch { operation: Uuid::nil(), steps: steps.collect() }).await.unwrap();

@@ -176,7 +176,7 @@ impl Issuer {
         expires_at: Timestamp,
     ) -> Result<(Secret, Token), Refusal> {
         if let Some(replica) = &self.replica
-            && replica.held_by(&consumer) >= self.most.tokens
+            && replica.held_by(&consumer, self.clock.now()) >= self.most.tokens
         {
             let (what, limit) = ("tokens and sessions of this consumer", "limits.tokens");
             return Err(Refusal::Full { what, most: self.most.tokens, limit });

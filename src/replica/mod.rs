@@ -268,14 +268,14 @@ impl Replica {
         self.tables.load().issued().touch(session, at);
     }
 
-    /// Some of the tokens that open nothing any more at `now`: they expired, or what bought them is gone.
-    pub fn spent_tokens(&self, now: Timestamp, most: usize) -> Vec<Arc<Token>> {
-        self.tables.load().issued().spent_tokens(now, most)
+    /// The tokens that open nothing any more at `now`: they expired, or what bought them is gone.
+    pub fn spent_tokens(&self, now: Timestamp) -> Vec<Arc<Token>> {
+        self.tables.load().issued().spent_tokens(now)
     }
 
-    /// How many tokens and sessions a consumer has.
-    pub fn held_by(&self, consumer: &ConsumerId) -> usize {
-        self.tables.load().issued().held_by(consumer)
+    /// How many tokens and sessions of a consumer have not expired at `now`.
+    pub fn held_by(&self, consumer: &ConsumerId, now: Timestamp) -> usize {
+        self.tables.load().issued().held_by(consumer, now)
     }
 
     /// Whether what is absent here may be taken to be absent everywhere.

@@ -408,6 +408,6 @@ mod tests {
         assert_eq!(issued.access_key(&id(1)).as_deref(), Some(&key));
         assert_eq!(issued.token(&id(4)).as_deref(), Some(&token));
         assert_eq!(issued.session(&id(5)).map(|(session, _)| (*session).clone()), Some(session));
-        assert_eq!(issued.held_by(&id(9)), 2);
+        assert_eq!(issued.held_by(&id(9), Timestamp::from_unix(0)), 2);
     }
 }

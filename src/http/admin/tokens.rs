@@ -1,4 +1,4 @@
-//! `/tokens`: opaque tokens that are alive.
+//! `/tokens`: opaque tokens, until a day after they expired.
 
 use axum::extract::Path;
 use axum::response::Response;

@@ -1,6 +1,8 @@
 //! Access keys, opaque tokens and sessions, by their ids, which are made of their verifiers: so the one
 //! table serves the check, which knows a verifier, and the change, which knows an id.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,8 +19,8 @@ pub(in crate::replica) struct Issued {
     access_keys: DashMap<Uuid, Arc<AccessKey>>,
     tokens: DashMap<Uuid, Arc<Token>>,
     sessions: DashMap<Uuid, Used>,
-    /// How many tokens and sessions each consumer has.
-    counts: DashMap<ConsumerId, usize>,
+    /// How many tokens and sessions of each consumer end at which second.
+    ends: DashMap<ConsumerId, BTreeMap<i64, usize>>,
 }
 
 /// A session, and when it was last used as far as this instance has heard.
@@ -45,25 +47,26 @@ impl Issued {
     }
 
     pub(in crate::replica) fn put_token(&self, token: Token) {
-        let consumer = token.consumer;
+        let (consumer, end) = (token.consumer, token.expires_at);
+        // What is in a token never changes.
         if self.tokens.insert(token.id, Arc::new(token)).is_none() {
-            self.count(consumer);
+            self.count(consumer, end);
         }
     }
 
     pub(in crate::replica) fn remove_token(&self, id: &Uuid) {
         if let Some((_, token)) = self.tokens.remove(id) {
-            self.count_off(&token.consumer);
+            self.count_off(&token.consumer, token.expires_at);
         }
     }
 
-    pub(in crate::replica) fn spent_tokens(&self, now: Timestamp, most: usize) -> Vec<Arc<Token>> {
+    pub(in crate::replica) fn spent_tokens(&self, now: Timestamp) -> Vec<Arc<Token>> {
         let bought = |token: &Token| match &token.scope {
             Scope::Dynamic { .. } => true,
             Scope::Subject { access_key, .. } => self.access_keys.contains_key(access_key),
         };
-        let all = self.tokens.iter().map(|entry| Arc::clone(&entry));
-        all.filter(|token| token.expires_at <= now || !bought(token)).take(most).collect()
+        let spent = self.tokens.iter().filter(|token| token.expires_at <= now || !bought(token));
+        spent.map(|token| Arc::clone(&token)).collect()
     }
 
     /// The session, and when it was last used.
@@ -73,21 +76,21 @@ impl Issued {
     }
 
     pub(in crate::replica) fn put_session(&self, session: Session) {
-        let (id, consumer) = (session.id, session.consumer);
+        let (id, consumer, end) = (session.id, session.consumer, session.expires_at);
         let last = AtomicI64::new(session.created_at.unix());
         // What was heard of its use stays, should it be put anew.
         match self.sessions.entry(id) {
             dashmap::Entry::Occupied(mut known) => known.get_mut().session = Arc::new(session),
             dashmap::Entry::Vacant(free) => {
                 free.insert(Used { session: Arc::new(session), last });
-                self.count(consumer);
+                self.count(consumer, end);
             }
         }
     }
 
     pub(in crate::replica) fn remove_session(&self, id: &Uuid) {
         if let Some((_, used)) = self.sessions.remove(id) {
-            self.count_off(&used.session.consumer);
+            self.count_off(&used.session.consumer, used.session.expires_at);
         }
     }
 
@@ -98,9 +101,10 @@ impl Issued {
         }
     }
 
-    /// How many tokens and sessions a consumer has.
-    pub(in crate::replica) fn held_by(&self, consumer: &ConsumerId) -> usize {
-        self.counts.get(consumer).map_or(0, |count| *count)
+    /// How many tokens and sessions of a consumer have not expired.
+    pub(in crate::replica) fn held_by(&self, consumer: &ConsumerId, now: Timestamp) -> usize {
+        let later = (Bound::Excluded(now.unix()), Bound::Unbounded);
+        self.ends.get(consumer).map_or(0, |ends| ends.range(later).map(|(_, count)| count).sum())
     }
 
     pub(in crate::replica) fn for_each_access_key(&self, mut each: impl FnMut(&AccessKey)) {
@@ -115,18 +119,20 @@ impl Issued {
         self.sessions.iter().for_each(|entry| each(&entry.session, entry.last()));
     }
 
-    fn count(&self, consumer: ConsumerId) {
-        *self.counts.entry(consumer).or_default() += 1;
+    fn count(&self, consumer: ConsumerId, end: Timestamp) {
+        *self.ends.entry(consumer).or_default().entry(end.unix()).or_default() += 1;
     }
 
-    fn count_off(&self, consumer: &ConsumerId) {
-        let left = self.counts.get_mut(consumer).map(|mut count| {
-            *count = count.saturating_sub(1);
-            *count
-        });
-        if left == Some(0) {
-            self.counts.remove_if(consumer, |_, count| *count == 0);
+    fn count_off(&self, consumer: &ConsumerId, end: Timestamp) {
+        if let Some(mut ends) = self.ends.get_mut(consumer)
+            && let Some(count) = ends.get_mut(&end.unix())
+        {
+            *count -= 1;
+            if *count == 0 {
+                ends.remove(&end.unix());
+            }
         }
+        self.ends.remove_if(consumer, |_, ends| ends.is_empty());
     }
 }
 
@@ -172,14 +178,24 @@ mod tests {
     #[test]
     fn what_a_consumer_holds_is_counted_up_and_down() {
         let issued = Issued::default();
-        let held = || issued.held_by(&Uuid::from_u128(9));
+        let held = |now| issued.held_by(&Uuid::from_u128(9), Timestamp::from_unix(now));
         issued.put_session(session(1));
         issued.put_session(session(1));
         issued.put_session(session(2));
-        assert_eq!(held(), 2);
-        for id in [1, 1, 2] {
+        assert_eq!(held(0), 2);
+        for (id, left) in [(1, 1), (1, 1), (2, 0)] {
             issued.remove_session(&Uuid::from_u128(id));
+            assert_eq!(held(0), left);
         }
-        assert_eq!((held(), issued.counts.len()), (0, 0));
+        assert_eq!(issued.ends.len(), 0);
+    }
+
+    #[test]
+    fn what_has_expired_and_is_not_taken_away_yet_counts_against_nobody() {
+        let issued = Issued::default();
+        issued.put_session(session(1));
+        issued.put_session(Session { expires_at: Timestamp::from_unix(901), ..session(2) });
+        let held = [899, 900, 901].map(|now| issued.held_by(&Uuid::from_u128(9), Timestamp::from_unix(now)));
+        assert_eq!(held, [2, 1, 0]);
     }
 }
