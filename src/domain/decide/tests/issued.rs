@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::authentication::{Cookie, Token as TokenMethod};
-use crate::domain::role::{Project, RoleGrant, Roles};
+use crate::domain::deployment::Groups;
+use crate::domain::role::{Project, RoleDemand, RoleGrant, Roles};
 use crate::domain::secret::{ENTROPY_BYTES, Kind as SecretKind, Secret};
 use crate::domain::token::{Kind, Scope};
 
@@ -336,12 +337,36 @@ fn a_session_and_its_cookie_stay_with_us() {
 }
 
 #[test]
+fn of_what_its_owner_has_a_subject_token_narrows_the_roles_alone() {
+    let text = &text(SecretKind::Token, 1);
+    let catalog = without_anonymous(catalog_of(vec![tokens(&Kind::ALL)]));
+    let check = |rule: Rule, groups: Groups, expected: &str| {
+        let mut deployments = catalog.deployments().to_vec();
+        deployments[0].policy.rules = vec![rule];
+        deployments[0].policy.groups = Arc::new(groups);
+        let (roles, projects) = (catalog.roles().clone(), catalog.projects().to_vec());
+        let catalog = Catalog::new(Parts { deployments, roles, projects, ..Parts::default() }).unwrap();
+        let memory = good().with_token(text, subject(&["reader"]));
+        let line = format!("x-auth-token: {text}");
+        assert_eq!(outcome(&catalog, &memory, &request("/orders", &[&line])), expected);
+    };
+    let demands =
+        |role: &str| Rule { roles: vec![RoleDemand { role: role.into(), project: None }], ..Rule::default() };
+    check(demands("reader"), Groups::Any, "alice");
+    check(demands("member"), Groups::Any, "permission_denied");
+    check(Rule { permissions: vec![READ, WRITE], ..Rule::default() }, Groups::Any, "alice");
+    check(Rule { groups: vec!["gold".into()], ..Rule::default() }, Groups::Any, "alice");
+    check(Rule::default(), Groups::Allow(vec!["gold".into()]), "alice");
+    check(Rule::default(), Groups::Deny(vec!["gold".into()]), "group_denied");
+}
+
+#[test]
 fn a_rule_counts_the_roles_that_a_token_acts_with_and_no_other() {
     let text = &text(SecretKind::Token, 1);
     let check = |issued: &str, demanded: &str, project, expected: &str| {
         let catalog = without_anonymous(catalog_of(vec![tokens(&Kind::ALL)]));
         let mut deployments = catalog.deployments().to_vec();
-        let roles = vec![crate::domain::role::RoleDemand { role: demanded.into(), project }];
+        let roles = vec![RoleDemand { role: demanded.into(), project }];
         deployments[0].policy.rules = vec![Rule { roles, ..Rule::default() }];
         let (roles, projects) = (catalog.roles().clone(), catalog.projects().to_vec());
         let catalog = Catalog::new(Parts { deployments, roles, projects, ..Parts::default() }).unwrap();
