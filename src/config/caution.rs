@@ -8,6 +8,7 @@ use super::deployments::{Part, Planned};
 use super::fault::Fault;
 use super::place::{At, Place};
 use super::rules::Rule;
+use super::token::TokenKind;
 use crate::domain;
 use crate::domain::deployment::{Deployment, Groups, Mode, longest_cover};
 
@@ -22,6 +23,18 @@ pub(super) fn undeployed(config: &Config, planned: &[Planned<'_>], warnings: &mu
             );
             warnings.push(Fault::new(service.name.place, message));
         }
+    }
+}
+
+/// That tokens of a project are taken, and most doors to them are not there.
+pub(super) fn unaddressed(config: &Config, planned: &[Planned<'_>], warnings: &mut Vec<Fault>) {
+    let is_wanted =
+        |method: &Method| matches!(method, Method::Token(token) if token.kinds.contains(&TokenKind::Subject));
+    let wanted = planned.iter().find_map(|planned| takes(authentication(planned).1, is_wanted));
+    if let Some(method) = wanted.filter(|_| config.public_url.is_none() && !config.projects.is_empty()) {
+        let message = "without `public_url` there is nothing at `/identity/v3` and `/auth/access-keys`, which answer \
+                       404: operators make the access keys, and `/oauth2/token` is where they buy tokens";
+        warnings.push(Fault::new(method.place, message));
     }
 }
 

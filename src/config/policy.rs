@@ -136,6 +136,7 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
     }
     let planned = planned(config, around.names);
     caution::undeployed(config, &planned, around.warnings);
+    caution::unaddressed(config, &planned, around.warnings);
     planned
         .iter()
         .map(|planned| {

@@ -234,6 +234,16 @@ fn what_opens_or_shuts_a_deployment_for_all_is_a_warning() {
         "services: [{name: a, authentication: {all: [static_token]}, networks: {allow: [192.0.2.1]}}]\n",
         &[],
     );
+    let tokens = "projects: [{name: p}]\nservices: [{name: a, authentication: {any: [token]}}]\n";
+    warnings(
+        tokens,
+        &[
+            "2: without `public_url` there is nothing at `/identity/v3` and `/auth/access-keys`, which answer 404: \
+           operators make the access keys, and `/oauth2/token` is where they buy tokens",
+        ],
+    );
+    warnings(&format!("public_url: https://a.example\n{tokens}"), &[]);
+    warnings(&tokens.replace("token]", "token: {kinds: [dynamic]}]"), &[]);
     warnings(
         "services: [{name: a, authentication: {any: [api_key]}, networks: {allow: []}}]\n",
         &["1: `allow` is empty: no address may pass"],

@@ -33,10 +33,8 @@ pub(super) fn outward(refusal: Refusal) -> Problem {
             tracing::error!(%error, "a request to listen.auth failed");
             Problem::Unknown
         }
-        Refusal::Invalid { field: "public_url", why } => {
-            tracing::error!(why, "a request to listen.auth cannot be answered without `public_url`");
-            Problem::Unknown
-        }
+        // Without that there are neither JWTs nor links, so nothing is there; the log has said so at the start.
+        Refusal::Invalid { field: "public_url", .. } => Problem::NotFound,
         // The signing keys are about to be made.
         Refusal::NotFound { what: "signing key", .. } => Problem::Unknown,
         other => Problem::Refused(other),

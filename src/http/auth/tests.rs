@@ -93,6 +93,19 @@ async fn a_key_set_that_is_not_known_yet_is_unavailable_and_not_absent() {
 }
 
 #[tokio::test]
+async fn without_a_public_url_what_needs_one_is_absent_and_strangers_write_no_errors() {
+    let log = Capture::default();
+    let (subscriber, _levels) =
+        log::subscriber(Format::Json, &"warn".parse().unwrap(), Clock::system(), log.clone());
+    let _logging = tracing::subscriber::set_default(subscriber);
+    for (path, token) in [("/identity/v3", ""), ("/auth/access-keys", "Bearer x.y.z")] {
+        let request = Request::get(path).header("authorization", token);
+        assert_eq!(ask(router(auth(None)), request, "").await.0, 404, "{path}");
+    }
+    assert_eq!(log.text(), "");
+}
+
+#[tokio::test]
 async fn whoever_is_trusted_may_stay_after_a_request_and_no_stranger() {
     for trusted in [false, true] {
         let peer = Peer::new(IpAddr::from([192, 0, 2, 1]), trusted);
