@@ -57,7 +57,7 @@ pub use self::objects::{
 pub use self::owned::{Credential, NamedCredential};
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
-pub use self::tokens::{Lifetimes, MadeToken, Most, Shown};
+pub use self::tokens::{Lifetimes, MadeToken, Most, Shown, TakenBack};
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::Wrong;

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::audit::Chain;
 use super::consumers::Owner;
 use super::{By, Done, Issuer, Refusal, Seen, TRIES, claim, delete, id_of, unique};
 use crate::domain::consumer::ConsumerId;
@@ -253,8 +254,18 @@ impl Issuer {
     /// Ends a credential. When this returns, no check of this instance takes it any more (or
     /// [`Done::applied`] is false), and it will not come back.
     pub async fn end_credential<C: Credential>(&self, by: &By, it: C) -> Result<Done<C>, Refusal> {
+        self.end_credential_in(&self.changes, by, it).await
+    }
+
+    /// The same, with the entry in this chain of the log.
+    pub(super) async fn end_credential_in<C: Credential>(
+        &self,
+        chain: &Chain,
+        by: &By,
+        it: C,
+    ) -> Result<Done<C>, Refusal> {
         let (id, name) = (it.id(), it.id().to_string());
-        self.write(by.does(C::END, id), ending(&it), it).await.map_err(|refusal| match refusal {
+        self.write_to(chain, by.does(C::END, id), ending(&it), it).await.map_err(|refusal| match refusal {
             Refusal::Store(StoreError::Conflict { .. }) => Refusal::NotFound { what: C::WHAT, name },
             other => other,
         })

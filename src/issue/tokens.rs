@@ -10,6 +10,7 @@ use super::keys::generate;
 use super::owned::{Claim, Credential, Owned, making};
 use super::{By, Done, Issuer, OWN_APPLIER, Refusal, Seen, Unknowing};
 use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{AccessKey, Scope, Token};
@@ -26,6 +27,17 @@ pub struct Shown {
     pub token: Arc<Token>,
     pub access_key: Arc<AccessKey>,
     pub consumer: Arc<Consumer>,
+}
+
+/// What became of a token that was to be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenBack {
+    /// No check of this instance takes it any more.
+    Ended,
+    /// The store has it no more, and this instance's checks may not know that yet.
+    Ending,
+    /// There is none, or it is somebody else's.
+    NoSuch,
 }
 
 /// How long what is issued lives (`lifetimes`).
@@ -131,10 +143,9 @@ impl Issuer {
     /// [`Unknowing`] past the lease, and where nothing follows the store.
     pub fn shown_token(&self, text: &str) -> Result<Option<Shown>, Unknowing> {
         let replica = self.trusted_replica()?;
-        let is_ours = matches!(secret::read(text.as_bytes()), Reading::Ours { kind: Kind::Token, .. });
         let peppers = self.ring.peppers();
         let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.opaque_token(&it.id()));
-        let Some(token) = found.filter(|token| is_ours && self.clock.now() < token.expires_at) else {
+        let Some(token) = found.filter(|token| is_token(text) && self.clock.now() < token.expires_at) else {
             return Ok(None);
         };
         let Some(consumer) = self.enabled_consumer(token.consumer)? else { return Ok(None) };
@@ -159,8 +170,54 @@ impl Issuer {
         self.credentials(after, size).await
     }
 
+    /// Ends a token. What its own consumer gives back is noted where it is noted that it was handed out:
+    /// in a loop it would push everybody's changes out of their chain.
     pub async fn end_token(&self, by: &By, it: Seen<Token>) -> Result<Done<Token>, Refusal> {
-        self.end_credential(by, it.value).await
+        let own = matches!(&by.caller, Caller::Consumer { id, .. } if *id == it.consumer);
+        let chain = if own { &self.handed_out } else { &self.changes };
+        self.end_credential_in(chain, by, it.value).await
+    }
+
+    /// Ends the token that a text is, where it is one of theirs. By what the store has, and not by whether it
+    /// holds: a token without a role or a project at this moment would come back with them.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
+    pub async fn take_back(
+        &self,
+        by: &By,
+        text: &str,
+        is_theirs: impl Fn(&Token) -> bool,
+    ) -> Result<TakenBack, Refusal> {
+        if !is_token(text) {
+            return Ok(TakenBack::NoSuch);
+        }
+        let peppers = self.ring.peppers();
+        let ids: Vec<Uuid> = peppers.verifiers(text.as_bytes()).map(|verifier| verifier.id()).collect();
+        for id in &ids {
+            let Some((token, revision)) = self.credential::<Token>(id).await? else { continue };
+            if !is_theirs(&token) {
+                return Ok(TakenBack::NoSuch);
+            }
+            match self.end_token(by, Seen { value: token, revision }).await {
+                Ok(done) if done.applied => return Ok(TakenBack::Ended),
+                Ok(_) => return Ok(TakenBack::Ending),
+                // Somebody else ended it meanwhile.
+                Err(Refusal::NotFound { .. }) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        // What the store has no more may still be taken here.
+        let Some(replica) = &self.replica else { return Ok(TakenBack::NoSuch) };
+        let known = || ids.iter().find_map(|id| replica.opaque_token(id));
+        if !known().is_some_and(|token| is_theirs(&token)) {
+            return Ok(TakenBack::NoSuch);
+        }
+        let mut decided = replica.decided();
+        let forgotten = async { while known().is_some() && decided.changed().await.is_ok() {} };
+        let in_time = timeout(OWN_APPLIER, forgotten).await.is_ok();
+        Ok(if in_time { TakenBack::Ended } else { TakenBack::Ending })
     }
 
     pub(super) fn ends_after(&self, lifetime: Duration) -> Timestamp {
@@ -218,6 +275,11 @@ impl Issuer {
         // Whoever lags for longer has lost the store, and says so itself.
         let _ = timeout(OWN_APPLIER, heard).await;
     }
+}
+
+/// Whether a text is of the form of our tokens.
+fn is_token(text: &str) -> bool {
+    matches!(secret::read(text.as_bytes()), Reading::Ours { kind: Kind::Token, .. })
 }
 
 /// That what a token is bought with is there as it is written.

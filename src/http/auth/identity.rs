@@ -22,10 +22,10 @@ use crate::config::Moment;
 use crate::domain::consumer::Consumer;
 use crate::domain::rights::Caller;
 use crate::domain::role::{Project, ProjectId};
-use crate::domain::token::{AccessKey, Scope, Token};
+use crate::domain::token::{AccessKey, Kind, Scope, Token};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{Buyer, By, NamedAccessKey, Shown};
+use crate::issue::{Buyer, By, NamedAccessKey, Shown, TakenBack};
 
 pub(super) fn routes() -> Router<Auth> {
     Router::new()
@@ -122,7 +122,7 @@ async fn issue(
     let done = auth.issuer.buy_token(&by, &key, &consumer).await.map_err(outward)?;
     let text = HeaderValue::try_from(done.value.text.expose()).map_err(|_| Problem::Internal)?;
     let body = described(&auth, &done.value.token, &key, &consumer)?;
-    Ok(with_token(StatusCode::CREATED, text, body))
+    Ok(with_token(if done.applied { StatusCode::CREATED } else { StatusCode::ACCEPTED }, text, body))
 }
 
 impl Credential {
@@ -156,16 +156,21 @@ async fn validate(
     Ok(with_token(StatusCode::OK, text, body))
 }
 
-/// Ends a token everywhere.
+/// Ends a token everywhere, whether or not it holds at this moment.
 async fn revoke(
     State(auth): State<Auth>,
     visitor: Visitor,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let (subject, _) = subject(&auth, &visitor, &headers)?;
-    let token = auth.issuer.token(&subject.token.id).await.map_err(outward)?;
-    auth.issuer.end_token(&by(&subject.consumer, &visitor), token).await.map_err(outward)?;
-    Ok(StatusCode::NO_CONTENT)
+    let asker = asker(&auth, &visitor, &headers)?;
+    let text = one(&headers, "x-subject-token").ok_or(Problem::NotFound)?;
+    let own = |token: &Token| token.consumer == asker.consumer.id && token.scope.kind() == Kind::Subject;
+    let taken_back = auth.issuer.take_back(&by(&asker.consumer, &visitor), text, own).await;
+    match taken_back.map_err(outward)? {
+        TakenBack::Ended => Ok(StatusCode::NO_CONTENT),
+        TakenBack::Ending => Ok(StatusCode::ACCEPTED),
+        TakenBack::NoSuch => Err(Problem::NotFound),
+    }
 }
 
 /// The projects that a user has a role in.
@@ -278,7 +283,7 @@ fn described(auth: &Auth, token: &Token, key: &AccessKey, consumer: &Consumer) -
     }}))
 }
 
-/// Where these paths are, for whoever follows links.
+/// Where these paths are, for whoever follows links. Nothing is there without.
 fn base(auth: &Auth) -> Result<String, Problem> {
     Ok(format!("{}/identity/v3", auth.issuer.public_url().map_err(outward)?))
 }

@@ -24,9 +24,9 @@ use super::Auth;
 use super::door::Visitor;
 use crate::domain::rights::Caller;
 use crate::domain::role::Roles;
-use crate::domain::token::{AccessKey, Scope};
+use crate::domain::token::{AccessKey, Scope, Token};
 use crate::http::problem::Problem;
-use crate::issue::{Buyer, By, NamedAccessKey, Refusal, Shown};
+use crate::issue::{Buyer, By, NamedAccessKey, Shown, TakenBack};
 
 const TOKEN: &str = "/oauth2/token";
 const REVOKE: &str = "/oauth2/revoke";
@@ -75,6 +75,10 @@ async fn token(State(auth): State<Auth>, visitor: Visitor, asked: Asked) -> Resu
     }
     let key = narrowed(&client.key, asked.field("scope"), auth.catalog.load().roles())?;
     let done = auth.issuer.buy_token(&by(&client, &visitor), &key, &client.consumer).await?;
+    // 200 is all that there is, and says that it opens. This one is shown to nobody, and ends by itself.
+    if !done.applied {
+        return Err(Refused::Unavailable);
+    }
     let made = &done.value;
     let body = json!({
         "access_token": made.text.expose(),
@@ -97,16 +101,20 @@ async fn revoke(State(auth): State<Auth>, visitor: Visitor, asked: Asked) -> Res
     if text.bytes().filter(|byte| *byte == b'.').count() == 2 {
         return Err(Refused::TokenType);
     }
-    let shown = auth.issuer.shown_token(text)?;
-    if let Some(Shown { token, .. }) = shown.filter(|shown| shown.access_key.id == client.key.id) {
-        match auth.issuer.token(&token.id).await {
-            Ok(token) => drop(auth.issuer.end_token(&by(&client, &visitor), token).await?),
-            // Somebody else ended it meanwhile.
-            Err(Refusal::NotFound { .. }) => {}
-            Err(refusal) => return Err(refusal.into()),
-        }
+    let bought = |token: &Token| match &token.scope {
+        Scope::Subject { access_key, .. } => *access_key == client.key.id,
+        Scope::Dynamic { .. } => false,
+    };
+    match auth.issuer.take_back(&by(&client, &visitor), text, bought).await? {
+        TakenBack::Ended | TakenBack::NoSuch => Ok(StatusCode::OK),
+        TakenBack::Ending => Err(Refused::Unavailable),
     }
-    Ok(StatusCode::OK)
+}
+
+/// Its owner, and whoever serves the project that it is good for: a resource asks about the tokens that are
+/// shown to it (RFC 7662 section 4). Nobody else learns even that it is one.
+fn may_look_at(client: &Buyer, Shown { access_key, consumer, .. }: &Shown) -> bool {
+    client.consumer.id == consumer.id || client.key.project == access_key.project
 }
 
 async fn introspect(
@@ -114,9 +122,11 @@ async fn introspect(
     visitor: Visitor,
     asked: Asked,
 ) -> Result<Json<Value>, Refused> {
-    client(&auth, &visitor, &asked)?;
+    let client = client(&auth, &visitor, &asked)?;
     let text = asked.field("token").ok_or(Refused::Request("token is missing"))?;
-    let Some(Shown { token, access_key, consumer }) = auth.issuer.shown_token(text)? else {
+    let shown = auth.issuer.shown_token(text)?;
+    let Some(Shown { token, access_key, consumer }) = shown.filter(|shown| may_look_at(&client, shown))
+    else {
         return Ok(Json(json!({ "active": false })));
     };
     let catalog = auth.catalog.load();

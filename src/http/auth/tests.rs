@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod issued;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -23,16 +23,17 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// A parameter without a value counts as absent.
     pub(super) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.fields.get(name).map(String::as_str)
     }
 
     fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Refused> {
         let mut fields = form(headers, body)?;
         let in_body = (fields.remove("client_id"), fields.remove("client_secret"));
         let (client, secret) = match (basic(headers)?, in_body) {
-            (Some((client, secret)), (named, None)) if named.as_ref().is_none_or(|it| *it == client) => {
+            (Some(shown), (None, None)) => shown,
+            // Again, and the same one.
+            (Some((client, secret)), (Some(named), None)) if id(&named).ok() == Some(id(&client)?) => {
                 (client, secret)
             }
             (Some(_), _) => {
@@ -41,8 +42,7 @@ impl Asked {
             (None, (Some(client), Some(secret))) => (client, secret),
             (None, _) => return Err(Refused::Client),
         };
-        let client = Uuid::try_parse(&client).map_err(|_| Refused::Client)?;
-        Ok(Self { client, secret: secret.into(), fields })
+        Ok(Self { client: id(&client)?, secret: secret.into(), fields })
     }
 }
 
@@ -56,7 +56,13 @@ impl<S: Send + Sync> FromRequest<S> for Asked {
     }
 }
 
-/// The parameters. Of one that comes twice nobody could say which counts (RFC 6749 section 3.2).
+/// With hyphens or without. What is no id is no client's.
+fn id(text: &str) -> Result<Uuid, Refused> {
+    Uuid::try_parse(text).map_err(|_| Refused::Client)
+}
+
+/// The parameters, and one without a value is none (RFC 6749 section 3.2). Of one that comes twice nobody
+/// could say which counts.
 fn form(headers: &HeaderMap, body: &[u8]) -> Result<HashMap<String, String>, Refused> {
     let is_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         let kind = value.split(';').next().unwrap_or_default();
@@ -66,7 +72,7 @@ fn form(headers: &HeaderMap, body: &[u8]) -> Result<HashMap<String, String>, Ref
         return Err(Refused::Request("the body has to be application/x-www-form-urlencoded"));
     }
     let mut fields = HashMap::new();
-    for (name, value) in form_urlencoded::parse(body) {
+    for (name, value) in form_urlencoded::parse(body).filter(|(_, value)| !value.is_empty()) {
         if fields.insert(name.into_owned(), value.into_owned()).is_some() {
             return Err(Refused::Request("a parameter comes twice"));
         }
@@ -137,6 +143,7 @@ mod tests {
         check(&[], &named, Ok("s+x y"));
         check(&[], &named.replace('-', ""), Ok("s+x y"));
         check(&[&good], &format!("client_id={CLIENT}"), Ok("s+x y"));
+        check(&[&good], &format!("client_id={}", CLIENT.replace('-', "")), Ok("s+x y"));
         check(&[&good], "client_id=other", Err("invalid_request"));
         check(&[&good], &named, Err("invalid_request"));
         check(&[&good, &good], "", Err("invalid_client"));
@@ -148,6 +155,16 @@ mod tests {
         check(&[], "", Err("invalid_client"));
         check(&[], &format!("client_id={CLIENT}"), Err("invalid_client"));
         check(&[], "client_id=x&client_secret=y", Err("invalid_client"));
+    }
+
+    #[test]
+    fn a_parameter_without_a_value_counts_as_left_out() {
+        let good = basic_of(&format!("{CLIENT}:s"));
+        for body in ["client_id=&client_secret=", "client_id", "client_secret=", "a=&a=1&a"] {
+            check(&[&good], body, Ok("s"));
+        }
+        check(&[], &format!("client_id={CLIENT}&client_secret="), Err("invalid_client"));
+        check(&[], "client_id=&client_secret=s", Err("invalid_client"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl IntoResponse for Refused {
             Self::Client => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"doorward\""));
             }
-            Self::TooMany | Self::Unavailable => {
+            Self::Unavailable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::Request(_)
@@ -88,6 +88,8 @@ impl IntoResponse for Refused {
             | Self::GrantType
             | Self::Scope
             | Self::TokenType
+            // Waiting helps nobody, but giving some back does.
+            | Self::TooMany
             | Self::Internal => {}
         }
         response
