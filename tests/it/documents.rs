@@ -7,19 +7,30 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 27] = [
+const DOCUMENTS: [&str; 38] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/README.md",
     "docs/admin.md",
+    "docs/codes.md",
     "docs/containers.md",
     "docs/contour.md",
     "docs/envoy-gateway.md",
     "docs/envoy.md",
     "docs/istio.md",
     "docs/forward-auth.md",
+    "docs/guides/addresses.md",
+    "docs/guides/api-keys.md",
+    "docs/guides/backup.md",
+    "docs/guides/from-kong.md",
+    "docs/guides/keycloak.md",
+    "docs/guides/rotate-secrets.md",
+    "docs/guides/several-instances.md",
+    "docs/guides/trouble.md",
+    "docs/guides/upgrade.md",
     "docs/jwt.md",
     "docs/kong.md",
     "docs/kubernetes.md",
@@ -43,7 +54,10 @@ fn shown(program: &str) -> BTreeSet<Vec<String>> {
     for name in DOCUMENTS {
         let text = std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         // A span may go on in the next line, of a comment too.
-        let text = text.replace("\n#", "\n");
+        let text = match name.starts_with("docs/guides/") {
+            true => without_scripts(&text),
+            false => text.replace("\n#", "\n"),
+        };
         let spans = text.split('`').skip(1).step_by(2).chain(text.lines().map(str::trim));
         for span in spans {
             let mut words = span.split_whitespace().map(str::to_owned);
@@ -53,6 +67,12 @@ fn shown(program: &str) -> BTreeSet<Vec<String>> {
         }
     }
     found
+}
+
+/// The scripts of guides are run as a whole, in `guides.rs`.
+fn without_scripts(guide: &str) -> String {
+    let pieces = guide.split("\n```");
+    pieces.filter(|piece| !piece.starts_with("sh\n")).collect::<Vec<_>>().join("\n")
 }
 
 fn root() -> &'static Path {
@@ -67,7 +87,7 @@ fn policy() -> String {
 }
 
 /// Named in passing, without what they need: their help is there.
-const IN_PASSING: [&str; 20] = [
+const IN_PASSING: [&str; 22] = [
     "audit retire",
     "bench",
     "completions",
@@ -85,7 +105,9 @@ const IN_PASSING: [&str; 20] = [
     "key",
     "password hash",
     "password set alice",
+    "password set",
     "service grant",
+    "signing-key rotate",
     "store backup",
     "test",
 ];
@@ -177,5 +199,84 @@ fn the_rights_of_the_redis_user_stand_in_its_page_as_they_are() {
     assert_eq!(line, Some(doorward::store::redis::acl::RULES));
     for name in doorward::store::redis::FINDINGS {
         assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+/// The first cell of each line of a table, as code, and the others.
+fn rows(page: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    page.lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+        Some((cells.next()?.trim_end_matches('`'), cells.collect()))
+    })
+}
+
+/// What stands between quotes in a piece of source, from one line of it to another.
+fn texts<'a>(source: &'a str, from: &str, to: &str) -> BTreeSet<&'a str> {
+    let piece = source.split_once(from).unwrap_or_else(|| panic!("no {from}")).1;
+    let piece = piece.split_once(to).unwrap_or_else(|| panic!("no {to}")).0;
+    piece.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_code_stands_in_the_catalogue_with_its_statuses() {
+    let page = std::fs::read_to_string(root().join("docs/codes.md")).unwrap();
+    let (checks, others) = page.split_once("## Of the admin API").unwrap();
+    let denial = include_str!("../../src/domain/denial.rs");
+    // The one table of denials: `Self::X { .. } => (400, "code", "message"),`.
+    let table = denial.lines().filter_map(|line| {
+        let (status, rest) = line.split_once("=> (")?.1.split_once(", \"")?;
+        let code = rest.split_once('"')?.0;
+        status.trim().parse::<u16>().ok().map(|status| (code, status))
+    });
+    let mut told: BTreeSet<(&str, u16)> = table.collect();
+    assert!(told.len() >= 17, "the table of denials was not found: {told:?}");
+    let fault = doorward::domain::verdict::Fault::NotLoaded.notice();
+    told.insert((fault.code, fault.status));
+    let grpc = |status: u16| match status {
+        400 => "3",
+        401 => "16",
+        403 => "7",
+        404 => "5",
+        413 | 429 => "8",
+        500 => "13",
+        503 => "14",
+        other => panic!("a denial with {other}"),
+    };
+    let shown: BTreeSet<(&str, u16)> =
+        rows(checks).map(|(code, cells)| (code, cells[0].parse().unwrap())).collect();
+    assert_eq!(shown, told);
+    for (code, cells) in rows(checks) {
+        assert_eq!(cells[1], grpc(cells[0].parse().unwrap()), "{code}");
+    }
+
+    let problem = include_str!("../../src/http/problem.rs");
+    let codes = texts(problem, "fn code(&self)", "\nfn refused(");
+    assert!(codes.len() > 20, "{codes:?}");
+    let shown: BTreeSet<&str> = rows(&page).map(|(code, _)| code).collect();
+    assert_eq!(codes.difference(&shown).collect::<Vec<_>>(), Vec::<&&str>::new(), "not in docs/codes.md");
+    let unknown: Vec<&str> =
+        rows(others).map(|(code, _)| code).filter(|code| !codes.contains(code)).collect();
+    assert!(unknown.is_empty(), "docs/codes.md has what nobody says: {unknown:?}");
+}
+
+#[test]
+fn every_reason_of_an_invalid_credential_stands_in_the_catalogue() {
+    let page = std::fs::read_to_string(root().join("docs/codes.md")).unwrap();
+    let line = page.lines().find(|line| line.starts_with("| `invalid_credential` |")).unwrap();
+    let denial = include_str!("../../src/domain/denial.rs");
+    for why in texts(denial, "impl Unproven {", "\n}") {
+        assert!(line.contains(&format!("`{why}`")), "{why}");
+    }
+}
+
+#[test]
+fn every_document_is_in_the_index() {
+    let index = std::fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for folder in ["", "guides/"] {
+        for entry in std::fs::read_dir(root().join("docs").join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let there = index.contains(&format!("]({folder}{name})"));
+            assert!(!name.ends_with(".md") || name == "README.md" || there, "docs/README.md lacks {name}");
+        }
     }
 }

@@ -51,6 +51,7 @@ mod fleet;
 mod forward_auth;
 mod groups_and_rules;
 mod grpc_callers;
+mod guides;
 mod headers;
 mod health;
 mod http2;
