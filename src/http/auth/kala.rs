@@ -44,7 +44,6 @@ async fn access_token(
     visitor: Visitor,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, Problem> {
-    let audiences = audiences(credentials.audience, &auth.catalog.load())?;
     let login = Login {
         name: LoginName::Username(&credentials.username),
         password: Secret::from(credentials.password),
@@ -52,6 +51,8 @@ async fn access_token(
         request_id: &visitor.request_id,
     };
     let login = auth.issuer.log_in(login, &auth.attempts).await.map_err(declined)?;
+    // Whoever is nobody learns no service's name.
+    let audiences = audiences(credentials.audience, &auth.catalog.load())?;
     let minted = auth.issuer.mint_at_login(&login, &audiences, auth.jwt_lives).await.map_err(outward)?;
     Ok(Json(json!({ "data": { "access_token": minted.token } })).into_response())
 }

@@ -151,3 +151,13 @@ async fn a_panic_is_one_refused_request_and_what_it_says_is_not_logged() {
     let log = log.text();
     assert!(log.contains("was not answered") && !log.contains("as it is told to"), "{log}");
 }
+
+#[tokio::test]
+async fn whoever_cannot_log_in_learns_no_services_name() {
+    for audience in ["orders", "no-such-service"] {
+        let body = format!(r#"{{"username": "nobody", "password": "x", "audience": ["{audience}"]}}"#);
+        let request = Request::post("/api/auth/access-token").header("content-type", "application/json");
+        let (status, _, problem) = ask(router(auth(Some("https://a.example"))), request, &body).await;
+        assert_eq!(status, 401, "{problem}");
+    }
+}
