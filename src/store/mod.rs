@@ -220,9 +220,10 @@ pub struct Counted {
 /// Total and end of a counter to which something is added. Times in seconds.
 fn counted(known: Option<(u64, i64)>, Count { add, lives, .. }: &Count, now: i64) -> (u64, i64) {
     let last = now.saturating_add(i64::try_from(lives.as_secs().max(1)).unwrap_or(i64::MAX));
-    // One that ends later than a new one was counted by another clock.
-    let (total, ends) = known.filter(|(_, ends)| now < *ends && *ends <= last).unwrap_or((0, last));
-    (total.saturating_add_signed(*add), ends)
+    let (total, ends) = known.filter(|(_, ends)| now < *ends).unwrap_or((0, last));
+    // One that ends later than a new one was counted by a clock that is ahead: it counts, and no longer than
+    // any other, or whoever finds an instance that is behind could begin anew.
+    (total.saturating_add_signed(*add), ends.min(last))
 }
 
 /// Durable records.

@@ -8,8 +8,9 @@ for i, key in ipairs(KEYS) do
   local add, lives, most = tonumber(ARGV[i * 3 - 1]), tonumber(ARGV[i * 3]), tonumber(ARGV[i * 3 + 1])
   local total, ends = 0, now + lives
   local before, until_then = (redis.call('GET', key) or ''):match('^(%d+) (%d+)$')
-  if before and tonumber(until_then) > now and tonumber(until_then) <= ends then
-    total, ends = tonumber(before), tonumber(until_then)
+  if before and tonumber(until_then) > now then
+    -- By a clock that is ahead: it counts, and no longer than any other.
+    total, ends = tonumber(before), math.min(tonumber(until_then), ends)
   end
   total = math.max(total + add, 0)
   fits = fits and total <= most
