@@ -576,7 +576,7 @@ impl Directory for Known<'_> {
         match self.passwords.ask(account, presented, done) {
             Ok(known) => known,
             Err(work) if self.inquiry.at_once => {
-                let done = self.passwords.run(*work);
+                let done = self.passwords.described(&work);
                 self.passwords.ask(account, presented, [&done]).unwrap_or(password::Known::Wrong)
             }
             Err(work) => {

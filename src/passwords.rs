@@ -3,6 +3,7 @@
 //! Hashing takes a while on purpose, so all of it is done by a few threads of their own. Logins wait for
 //! them, and so does a check that shows a password which was not verified a moment ago; nothing else does.
 
+mod flights;
 mod pool;
 mod remembered;
 pub mod rules;
@@ -15,10 +16,11 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use tokio::sync::oneshot;
 
+use self::flights::{Flight, Flights};
 use self::pool::Pool;
-use self::remembered::{Fingerprint, Remembered};
+use self::remembered::{Fingerprint, Name, Remembered, Standing};
 use self::throttle::Throttle;
-pub use self::throttle::{Limits as Tries, Network, WINDOW};
+pub use self::throttle::{DAY, Limits as Tries, Network, WINDOW};
 use crate::clock::Clock;
 use crate::domain::password::{Account, Hash, Known, Login, Mark};
 use crate::domain::secret::Secret;
@@ -28,6 +30,7 @@ pub struct Passwords {
     pool: Pool,
     remembered: Remembered,
     throttle: Throttle,
+    flights: Flights,
     /// What a password is held against where there is none to hold it against, so that it takes as long.
     decoy: Arc<Account>,
     clock: Clock,
@@ -49,12 +52,15 @@ pub struct Work {
     fingerprint: Fingerprint,
     /// `None`: nobody's.
     account: Option<Arc<Account>>,
-    username: Box<str>,
+    name: Name,
     from: Option<IpAddr>,
     password: Secret,
+    /// It was right before, for this very hash: to hash it again is no guess.
+    was_right: bool,
 }
 
 /// What came of it.
+#[derive(Clone, Copy)]
 pub struct Done {
     fingerprint: Fingerprint,
     /// Of which hash it is the password; `None`: of none.
@@ -64,7 +70,12 @@ pub struct Done {
 /// Work that waits for its turn. It was counted as a guess; where nobody comes to look at it, it was none.
 struct Guess {
     passwords: Arc<Passwords>,
+    flight: Flight,
+    /// `None` once it is looked at.
     work: Option<Box<Work>>,
+    done: Option<Done>,
+    /// Whoever comes meanwhile waits for it.
+    is_up: bool,
 }
 
 /// OWASP's least: KiB of memory, passes, lanes.
@@ -93,6 +104,7 @@ impl Passwords {
             pool: Pool::new(threads, waiting, clock.clone()),
             remembered: Remembered::new(),
             throttle: Throttle::new(tries),
+            flights: Flights::default(),
             decoy: Arc::new(nobody),
             clock,
         }
@@ -146,71 +158,110 @@ impl Passwords {
             return Ok(if right { Known::Right } else { Known::Wrong });
         }
         let now = self.clock.boottime();
-        if let Some(account) = account
-            && self.remembered.has(&fingerprint, account, now)
-        {
+        let standing = account.and_then(|account| self.remembered.standing(&fingerprint, account, now));
+        if standing == Some(Standing::Fresh) {
             return Ok(Known::Right);
         }
         if password.len() > rules::LONGEST {
             return Ok(Known::Wrong);
         }
-        if let Some(left) = self.throttle.shut_for(username, from, now) {
-            return Ok(Known::Throttled(left));
-        }
-        Err(Box::new(Work {
+        let work = Work {
             fingerprint,
             account: account.map(Arc::clone),
-            username: username.into(),
+            name: self.remembered.name(username),
             from,
             password: Secret::from(password.to_owned()),
-        }))
+            was_right: standing == Some(Standing::Stale),
+        };
+        // Neither what was right before nor what is being hashed already is one more guess. So nobody is
+        // shut out of what they use by others who guess at their name.
+        if !work.was_right
+            && !self.flights.is_up(&work.flight())
+            && let Some(left) = self.throttle.shut_for(&work.name, from, now)
+        {
+            return Ok(Known::Throttled(left));
+        }
+        Err(Box::new(work))
     }
 
     /// Has a check's password hashed, in its turn; what comes of it, or the end of the channel where
-    /// nothing does.
+    /// nothing does. Whoever shows the same at the same time waits for the same hash.
     ///
     /// # Errors
     ///
     /// [`Busy`].
     pub fn work(self: &Arc<Self>, work: Box<Work>) -> Result<oneshot::Receiver<Done>, Busy> {
         let (answer, waiting) = oneshot::channel();
+        let flight = work.flight();
+        if self.flights.join(flight, answer) {
+            return Ok(waiting);
+        }
+        let now = self.clock.boottime();
+        // It may have landed since it was asked about.
+        let landed = work.account.as_ref().filter(|account| {
+            self.remembered.standing(&work.fingerprint, account, now) == Some(Standing::Fresh)
+        });
+        if let Some(account) = landed {
+            let of = Some(account.hash.mark());
+            self.flights.land(&flight, Some(Done { fingerprint: work.fingerprint, of }));
+            return Ok(waiting);
+        }
         // Counted before it is hashed: whoever asks often at once is counted as often.
-        self.throttle.count(&work.username, work.from, self.clock.boottime());
-        let guess = Guess { passwords: Arc::clone(self), work: Some(work) };
-        self.pool.submit(Box::new(move || {
-            // Whoever asked may be gone: Envoy waits for 200 ms.
-            if !answer.is_closed() {
-                let _ = guess.look().map(|done| answer.send(done));
-            }
-        }))?;
+        if !work.was_right {
+            self.throttle.count(&work.name, work.from, now);
+        }
+        let guess = Guess { passwords: Arc::clone(self), flight, work: Some(work), done: None, is_up: true };
+        self.pool.submit(Box::new(move || guess.look()))?;
         Ok(waiting)
     }
 
-    /// The same here and now, for whoever has nobody else to do it.
-    pub fn run(&self, work: Work) -> Done {
-        let Work { fingerprint, account, username, from, password } = work;
-        let right = is_of(&account.as_ref().unwrap_or(&self.decoy).hash, &password);
-        let account = account.filter(|_| right);
-        if let Some(account) = &account {
+    /// The same here and now, for whoever only describes a request: no guess, and nothing is remembered.
+    pub fn described(&self, work: &Work) -> Done {
+        let account = work.account.as_ref();
+        let right = is_of(&account.unwrap_or(&self.decoy).hash, &work.password);
+        let of = account.filter(|_| right).map(|account| account.hash.mark());
+        Done { fingerprint: work.fingerprint, of }
+    }
+
+    fn run(&self, work: &Work) -> Done {
+        let done = self.described(work);
+        if let Some(account) = work.account.as_ref().filter(|_| done.of.is_some()) {
             let now = self.clock.boottime();
-            self.throttle.forgive(&username, from, now);
-            self.remembered.keep(fingerprint, account, now);
+            if !work.was_right {
+                self.throttle.forgive(&work.name, work.from, now);
+            }
+            self.remembered.keep(work.fingerprint, account, now);
         }
-        Done { fingerprint, of: account.map(|account| account.hash.mark()) }
+        done
+    }
+}
+
+impl Work {
+    fn flight(&self) -> Flight {
+        (self.fingerprint, self.account.as_ref().map(|account| account.hash.mark()))
     }
 }
 
 impl Guess {
-    fn look(mut self) -> Option<Done> {
-        self.work.take().map(|work| self.passwords.run(*work))
+    fn look(mut self) {
+        // Whoever asked may be gone: Envoy waits for 200 ms.
+        self.is_up = !self.passwords.flights.is_forsaken(&self.flight);
+        if self.is_up
+            && let Some(work) = self.work.take()
+        {
+            self.done = Some(self.passwords.run(&work));
+        }
     }
 }
 
 impl Drop for Guess {
     fn drop(&mut self) {
-        if let Some(work) = &self.work {
-            let passwords = &self.passwords;
-            passwords.throttle.take_back(&work.username, work.from, passwords.clock.boottime());
+        let passwords = &self.passwords;
+        if let Some(work) = self.work.as_ref().filter(|work| !work.was_right) {
+            passwords.throttle.take_back(&work.name, work.from, passwords.clock.boottime());
+        }
+        if self.is_up {
+            passwords.flights.land(&self.flight, self.done);
         }
     }
 }

@@ -388,6 +388,7 @@ fn passwords(config: &Config, clock: &Clock) -> Arc<Passwords> {
     let limits = &config.limits;
     let tries = passwords::Tries {
         of_account: limits.login_failures.value,
+        of_account_a_day: limits.login_failures_a_day.value,
         of_address: limits.login_failures_of_address.value,
     };
     Arc::new(Passwords::new(

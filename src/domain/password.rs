@@ -40,6 +40,9 @@ pub enum Known {
     Unhashed,
 }
 
+/// Bytes of a name with a password.
+pub const LONGEST_USERNAME: usize = 256;
+
 /// A name and a password as they are presented. Has no `Debug`.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
@@ -55,6 +58,10 @@ impl<'a> Login<'a> {
     pub fn read(text: &'a [u8], from: Option<IpAddr>) -> Option<Self> {
         let text = std::str::from_utf8(text).ok().filter(|text| !text.chars().any(char::is_control))?;
         let (username, password) = text.split_once(':')?;
+        // Nobody has a longer one, and nobody is to remember it.
+        if username.len() > LONGEST_USERNAME {
+            return None;
+        }
         Some(Self { username, password, from })
     }
 }
@@ -128,6 +135,13 @@ mod tests {
         for text in [&b""[..], b"alice", b"al\xffice:x", b"alice:x\n", b"a\0:x"] {
             assert_eq!(read(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_longer_than_any_is_not_read() {
+        let presented = |length: usize| format!("{}:x", "n".repeat(length));
+        assert!(Login::read(presented(LONGEST_USERNAME).as_bytes(), None).is_some());
+        assert!(Login::read(presented(LONGEST_USERNAME + 1).as_bytes(), None).is_none());
     }
 
     #[test]

@@ -1,37 +1,46 @@
 //! How often a check may show a wrong password: by the name and by the address that it comes from, on this
 //! instance. Checks ask no store; logins, which do, are counted there for all instances together.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
-/// Wrong passwords within [`WINDOW`] after which no more are looked at.
+use super::remembered::Name;
+
+/// Wrong passwords after which no more are looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Within [`WINDOW`].
     pub of_account: u32,
+    /// The same within a day.
+    pub of_account_a_day: u32,
     pub of_address: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { of_account: 10, of_address: 100 }
+        Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
     }
 }
 
+/// Names and networks are counted apart: a flood of the one displaces nothing of the other.
 pub(super) struct Throttle {
-    limits: Limits,
-    /// How many, and until when they count.
-    seen: Cache<Who, (u32, Duration)>,
-    /// Held by whoever counts: two guesses at once are two.
-    counting: Mutex<()>,
+    names: Counts<Name>,
+    names_a_day: Counts<Name>,
+    networks: Counts<Network>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Who {
-    Account(Box<str>),
-    Address(Network),
+/// Of one kind.
+struct Counts<K> {
+    most: u32,
+    window: Duration,
+    /// How many, and until when they count.
+    seen: Cache<K, (u32, Duration)>,
+    /// Held by whoever counts: two guesses at once are two.
+    counting: Mutex<()>,
 }
 
 /// Where somebody is who may choose from many addresses: all of an IPv6 network of 64 bits.
@@ -44,7 +53,9 @@ pub enum Network {
 /// For so long a wrong password counts.
 pub const WINDOW: Duration = Duration::from_secs(900);
 
-/// Names and networks that are remembered; a flood displaces the oldest.
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+/// Names that are remembered, and networks; a flood displaces the oldest.
 const MOST: usize = 50_000;
 
 impl Network {
@@ -68,49 +79,72 @@ impl Network {
 
 impl Throttle {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, seen: Cache::new(MOST), counting: Mutex::default() }
+        Self {
+            names: Counts::new(limits.of_account, WINDOW),
+            names_a_day: Counts::new(limits.of_account_a_day, DAY),
+            networks: Counts::new(limits.of_address, WINDOW),
+        }
     }
 
     /// How long none more is looked at; `None`: this one is.
-    pub(super) fn shut_for(&self, username: &str, from: Option<IpAddr>, now: Duration) -> Option<Duration> {
-        let shut = |(who, most)| {
-            let (count, until) = self.seen.get(&who)?;
-            (count >= most).then(|| until.checked_sub(now)).flatten().filter(|left| !left.is_zero())
-        };
-        self.each(username, from).filter_map(shut).max()
+    pub(super) fn shut_for(&self, name: &Name, from: Option<IpAddr>, now: Duration) -> Option<Duration> {
+        let network = from.map(Network::of);
+        let shut = [
+            self.names.shut_for(name, now),
+            self.names_a_day.shut_for(name, now),
+            network.and_then(|network| self.networks.shut_for(&network, now)),
+        ];
+        shut.into_iter().flatten().max()
     }
 
-    pub(super) fn count(&self, username: &str, from: Option<IpAddr>, now: Duration) {
-        self.each(username, from).for_each(|(who, _)| self.add(who, now, |count| count + 1));
+    pub(super) fn count(&self, name: &Name, from: Option<IpAddr>, now: Duration) {
+        self.names.count(*name, now);
+        self.names_a_day.count(*name, now);
+        from.into_iter().for_each(|from| self.networks.count(Network::of(from), now));
     }
 
     /// Nobody has looked at it.
-    pub(super) fn take_back(&self, username: &str, from: Option<IpAddr>, now: Duration) {
-        self.each(username, from).for_each(|(who, _)| self.add(who, now, |count| count.saturating_sub(1)));
+    pub(super) fn take_back(&self, name: &Name, from: Option<IpAddr>, now: Duration) {
+        self.names.take_back(*name, now);
+        self.names_a_day.take_back(*name, now);
+        from.into_iter().for_each(|from| self.networks.take_back(Network::of(from), now));
     }
 
     /// It was the right one. What was wrong before under this name is forgotten; of the address it is one
     /// less, or whoever has one account would have as many guesses at others as he likes.
-    pub(super) fn forgive(&self, username: &str, from: Option<IpAddr>, now: Duration) {
-        for (who, _) in self.each(username, from) {
-            match who {
-                Who::Account(_) => drop(self.seen.remove(&who)),
-                Who::Address(_) => self.add(who, now, |count| count.saturating_sub(1)),
-            }
-        }
+    pub(super) fn forgive(&self, name: &Name, from: Option<IpAddr>, now: Duration) {
+        self.names.seen.remove(name);
+        self.names_a_day.seen.remove(name);
+        from.into_iter().for_each(|from| self.networks.take_back(Network::of(from), now));
+    }
+}
+
+impl<K: Copy + Eq + Hash> Counts<K> {
+    fn new(most: u32, window: Duration) -> Self {
+        Self { most, window, seen: Cache::new(MOST), counting: Mutex::default() }
     }
 
-    fn add(&self, who: Who, now: Duration, change: impl Fn(u32) -> u32) {
+    fn shut_for(&self, who: &K, now: Duration) -> Option<Duration> {
+        let (count, until) = self.seen.get(who)?;
+        (count >= self.most).then(|| until.checked_sub(now)).flatten().filter(|left| !left.is_zero())
+    }
+
+    fn count(&self, who: K, now: Duration) {
+        self.change(who, now, |count| count.saturating_add(1));
+    }
+
+    fn take_back(&self, who: K, now: Duration) {
+        self.change(who, now, |count| count.saturating_sub(1));
+    }
+
+    fn change(&self, who: K, now: Duration, change: impl Fn(u32) -> u32) {
         let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, until) =
-            self.seen.get(&who).filter(|(_, until)| now < *until).unwrap_or((0, now + WINDOW));
-        self.seen.insert(who, (change(count), until));
-    }
-
-    fn each(&self, username: &str, from: Option<IpAddr>) -> impl Iterator<Item = (Who, u32)> {
-        let account = (Who::Account(username.into()), self.limits.of_account);
-        let address = from.map(|from| (Who::Address(Network::of(from)), self.limits.of_address));
-        std::iter::once(account).chain(address)
+        let known = self.seen.get(&who).filter(|(_, until)| now < *until);
+        let (count, until) = known.unwrap_or((0, now + self.window));
+        match change(count) {
+            0 => drop(self.seen.remove(&who)),
+            count => self.seen.insert(who, (count, until)),
+        }
     }
 }
 
@@ -122,9 +156,13 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1_000);
 
+    /// Names of people, as many as there are bytes.
+    const ALICE: Name = [0; 16];
+    const BOB: Name = [1; 16];
+
     impl Throttle {
-        fn admits(&self, username: &str, from: Option<IpAddr>, now: Duration) -> bool {
-            self.shut_for(username, from, now).is_none()
+        fn admits(&self, name: &Name, from: Option<IpAddr>, now: Duration) -> bool {
+            self.shut_for(name, from, now).is_none()
         }
     }
 
@@ -132,31 +170,63 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
+    fn throttle(of_account: u32, of_account_a_day: u32, of_address: u32) -> Throttle {
+        Throttle::new(Limits { of_account, of_account_a_day, of_address })
+    }
+
     #[test]
     fn a_name_is_guessed_at_so_often_and_then_not_until_the_window_is_over() {
-        let throttle = Throttle::new(Limits { of_account: 3, of_address: 100 });
+        let throttle = throttle(3, 100, 100);
         for guess in 0..3_u8 {
             let address = Some(IpAddr::from([192, 0, 2, guess]));
-            assert!(throttle.admits("alice", address, NOW), "{guess}");
-            throttle.count("alice", address, NOW);
+            assert!(throttle.admits(&ALICE, address, NOW), "{guess}");
+            throttle.count(&ALICE, address, NOW);
         }
-        assert!(!throttle.admits("alice", from("192.0.2.9"), NOW), "from anywhere");
-        assert!(throttle.admits("bob", from("192.0.2.9"), NOW), "and nobody else");
-        assert!(throttle.admits("alice", from("192.0.2.9"), NOW + WINDOW));
-        throttle.forgive("alice", from("192.0.2.9"), NOW);
-        assert!(throttle.admits("alice", from("192.0.2.9"), NOW));
+        assert!(!throttle.admits(&ALICE, from("192.0.2.9"), NOW), "from anywhere");
+        assert!(throttle.admits(&BOB, from("192.0.2.9"), NOW), "and nobody else");
+        assert!(throttle.admits(&ALICE, from("192.0.2.9"), NOW + WINDOW));
+        throttle.forgive(&ALICE, from("192.0.2.9"), NOW);
+        assert!(throttle.admits(&ALICE, from("192.0.2.9"), NOW));
+    }
+
+    #[test]
+    fn a_name_is_guessed_at_no_more_than_so_often_a_day() {
+        let throttle = throttle(2, 3, 100);
+        let later = NOW + WINDOW;
+        for now in [NOW, NOW, later] {
+            assert!(throttle.admits(&ALICE, None, now));
+            throttle.count(&ALICE, None, now);
+        }
+        assert_eq!(throttle.shut_for(&ALICE, None, later), Some(DAY - WINDOW));
+        assert!(throttle.admits(&ALICE, None, NOW + DAY));
+        throttle.forgive(&ALICE, None, later);
+        assert!(throttle.admits(&ALICE, None, later));
     }
 
     #[test]
     fn an_address_is_one_network_of_64_bits_and_one_account_of_its_own_does_not_help_it() {
-        let throttle = Throttle::new(Limits { of_account: 100, of_address: 3 });
+        let throttle = throttle(100, 100, 3);
         for guess in 0..3 {
-            throttle.count(&format!("a{guess}"), from(&format!("2001:db8::{guess}")), NOW);
+            throttle.count(&[guess; 16], from(&format!("2001:db8::{guess}")), NOW);
         }
-        assert!(!throttle.admits("b", from("2001:db8::ffff:1"), NOW));
-        assert!(throttle.admits("b", from("2001:db8:0:1::1"), NOW));
-        throttle.count("mallory", from("2001:db8::1"), NOW);
-        throttle.forgive("mallory", from("2001:db8::1"), NOW);
-        assert!(!throttle.admits("b", from("2001:db8::ffff:1"), NOW));
+        assert!(!throttle.admits(&BOB, from("2001:db8::ffff:1"), NOW));
+        assert!(throttle.admits(&BOB, from("2001:db8:0:1::1"), NOW));
+        throttle.count(&[9; 16], from("2001:db8::1"), NOW);
+        throttle.forgive(&[9; 16], from("2001:db8::1"), NOW);
+        assert!(!throttle.admits(&BOB, from("2001:db8::ffff:1"), NOW));
+    }
+
+    #[test]
+    fn what_was_taken_back_leaves_nothing_and_names_displace_no_networks() {
+        let throttle = throttle(1, 1, 1);
+        let here = from("192.0.2.1");
+        throttle.count(&ALICE, here, NOW);
+        throttle.take_back(&ALICE, here, NOW);
+        assert_eq!((throttle.names.seen.len(), throttle.networks.seen.len()), (0, 0));
+        throttle.count(&ALICE, here, NOW);
+        for number in 0..2 * MOST {
+            throttle.count(&(number as u128 + 1).to_be_bytes(), None, NOW);
+        }
+        assert!(!throttle.admits(&BOB, here, NOW));
     }
 }
