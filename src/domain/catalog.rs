@@ -226,11 +226,16 @@ impl Catalog {
         self.accounts.get(username)
     }
 
-    /// Whether the file's password of a consumer is the one with this mark.
-    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
+    /// The account of this consumer in the file, where its password has this mark.
+    pub fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<&Arc<Account>> {
         let username = self.consumers.get(&consumer).and_then(|consumer| consumer.username.as_ref());
         let account = username.and_then(|username| self.accounts.get(&**username));
-        account.is_some_and(|account| account.consumer == consumer && account.hash.mark() == mark)
+        account.filter(|account| account.consumer == consumer && account.hash.mark() == mark)
+    }
+
+    /// Whether the file's password of a consumer is the one with this mark.
+    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
+        self.account_by_mark(consumer, mark).is_some()
     }
 
     /// Whose this address is, of those whom the file declares.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::owned::{Claim, Credential, NamedCredential, Owned};
 use super::{By, Done, Issuer, Refusal, check_tags};
 use crate::domain::consumer::ConsumerId;
+use crate::domain::password::LONGEST_USERNAME;
 use crate::passwords::Password;
 use crate::store::StoreError;
 use crate::store::record::BasicRecord;
@@ -28,9 +29,6 @@ pub struct BasicChange {
 }
 
 pub(super) const USERNAME: &str = "basic.username";
-
-/// Bytes.
-const LONGEST_USERNAME: usize = 256;
 
 impl Credential for BasicRecord {
     const KIND: Owned = Owned::Basic;
@@ -71,7 +69,8 @@ impl NamedCredential for BasicRecord {
 impl Issuer {
     /// # Errors
     ///
-    /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that name.
+    /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that name,
+    /// [`Refusal::OwnedByFile`] where the file gives it a password: that one goes first.
     pub async fn create_basic(
         &self,
         by: &By,
@@ -79,7 +78,7 @@ impl Issuer {
         new: NewBasic,
     ) -> Result<Done<BasicRecord>, Refusal> {
         let owner = self.owner(consumer).await?;
-        check_username(&new.username)?;
+        self.may_be_a_username(&new.username)?;
         let tags = check_tags(&new.tags)?;
         let hash = self.hashed(new.password).await?;
         let blank = BasicRecord::new(owner.id(), new.username, hash, self.clock.now());
@@ -89,14 +88,15 @@ impl Issuer {
 
     /// # Errors
     ///
-    /// [`Refusal::NotFound`]; [`Refusal::Taken`] where somebody has the new name.
+    /// [`Refusal::NotFound`]; [`Refusal::Taken`] and [`Refusal::OwnedByFile`] where somebody has the new
+    /// name.
     pub async fn change_basic(
         &self,
         by: &By,
         id: &Uuid,
         change: BasicChange,
     ) -> Result<Done<BasicRecord>, Refusal> {
-        change.username.iter().try_for_each(|name| check_username(name))?;
+        change.username.iter().try_for_each(|name| self.may_be_a_username(name))?;
         let tags = change.tags.as_deref().map(check_tags).transpose()?;
         let password = match change.password {
             None => None,
@@ -112,6 +112,17 @@ impl Issuer {
             })
         })
         .await
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::Invalid`]; [`Refusal::OwnedByFile`] where the file gives that name a password.
+    pub(super) fn may_be_a_username(&self, name: &str) -> Result<(), Refusal> {
+        check_username(name)?;
+        match self.catalog.load().account(name) {
+            Some(_) => Err(Refusal::OwnedByFile { what: "the password of", name: name.to_owned() }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -141,10 +141,13 @@ impl Issuer {
         for _ in 0..TRIES {
             let (before, revision) = self.consumer_and_revision(named).await?;
             let after = ConsumerRecord { updated_at: self.clock.now(), ..alter(self, before.clone())? };
-            let steps = steps_to(Some((&before, revision)), &after);
+            let mut steps = steps_to(Some((&before, revision)), &after);
+            steps.extend(self.rename_password(&before, &after).await?);
             let blame = after.clone();
             match self.write(by.does(action, blame.id), steps, after).await {
-                Err(Refusal::Store(StoreError::Conflict { table: Table::Consumer, .. })) => {}
+                Err(Refusal::Store(StoreError::Conflict {
+                    table: Table::Consumer | Table::Basic, ..
+                })) => {}
                 done => return done.map_err(|refusal| taken(refusal, &blame)),
             }
         }

@@ -119,13 +119,26 @@ impl Issuer {
     ///
     /// [`NotProven`].
     pub async fn user(&self, token: &[u8], from: IpAddr) -> Result<Arc<Consumer>, NotProven> {
-        let (id, by_login) = self.genuine(token, jwt::EVERY_SERVICE).await?;
-        let consumer = self.known(id).filter(|consumer| by_login && may_be(consumer, from));
-        consumer.ok_or(NotProven::Ended)
+        self.user_and_password(token, from).await.map(|(consumer, _)| consumer)
     }
 
-    /// Whose it is, and whether it was made at a login.
-    async fn genuine(&self, token: &[u8], audience: &str) -> Result<(ConsumerId, bool), NotProven> {
+    /// The same with the password that was logged in with.
+    ///
+    /// # Errors
+    ///
+    /// As for [`user`](Self::user).
+    pub async fn user_and_password(
+        &self,
+        token: &[u8],
+        from: IpAddr,
+    ) -> Result<(Arc<Consumer>, Mark), NotProven> {
+        let (id, password) = self.genuine(token, jwt::EVERY_SERVICE).await?;
+        let consumer = self.known(id).filter(|consumer| may_be(consumer, from));
+        consumer.zip(password).ok_or(NotProven::Ended)
+    }
+
+    /// Whose it is, and the password of the login that it was made at.
+    async fn genuine(&self, token: &[u8], audience: &str) -> Result<(ConsumerId, Option<Mark>), NotProven> {
         if let Some(replica) = &self.replica {
             replica.trust(self.clock.boottime()).map_err(NotProven::Unknown)?;
         }
@@ -139,10 +152,10 @@ impl Issuer {
             return Err(NotProven::Refused(Refused::Audience));
         }
         let id = claims.subject.parse().map_err(|_| NotProven::Refused(Refused::Subject))?;
-        let password = claims.password();
-        match password {
-            Some(mark) if !mark.is_some_and(|mark| self.password_stands(id, mark)) => Err(NotProven::Ended),
-            Some(_) | None => Ok((id, password.is_some())),
+        match claims.password() {
+            None => Ok((id, None)),
+            Some(Some(mark)) if self.password_stands(id, mark) => Ok((id, Some(mark))),
+            Some(_) => Err(NotProven::Ended),
         }
     }
 

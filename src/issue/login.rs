@@ -16,10 +16,10 @@ use super::audit::Event;
 use super::consumers::EMAIL;
 use super::{Attempts, Issuer, Refusal};
 use crate::domain::consumer::{Consumer, ConsumerId};
-use crate::domain::password::Account;
+use crate::domain::password::{Account, Mark};
 use crate::domain::secret::Secret;
 use crate::domain::verdict::Fault;
-use crate::passwords::{Network, WINDOW};
+use crate::passwords::{DAY, Network, WINDOW};
 use crate::store::ring::Use;
 use crate::store::{Batch, Count, Counted, StoreError};
 
@@ -37,8 +37,8 @@ pub struct Login<'a> {
 pub enum LoginName<'a> {
     Username(&'a str),
     Email(&'a str),
-    /// Who is known already, and is asked for the password again.
-    Consumer(ConsumerId),
+    /// Who has logged in with the password of this mark, and is asked for it again.
+    Again(ConsumerId, Mark),
 }
 
 /// Who it was.
@@ -80,8 +80,6 @@ impl Default for Tries {
         Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
     }
 }
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 impl Issuer {
     /// Logs somebody in, or does not. `attempts` is told of those that are not even looked at.
@@ -132,7 +130,7 @@ impl Issuer {
     async fn account_of(&self, name: LoginName<'_>) -> Result<Option<Arc<Account>>, Declined> {
         let consumer = match name {
             LoginName::Username(username) => return Ok(self.account(username)),
-            LoginName::Consumer(id) => Some(id),
+            LoginName::Again(consumer, mark) => return Ok(self.account_by_mark(consumer, mark)),
             LoginName::Email(email) => match self.catalog.load().consumer_with_email(email) {
                 Some(id) => Some(id),
                 None => self.owner_of(EMAIL, email.as_bytes()).await.map_err(|refusal| match refusal {
@@ -161,7 +159,7 @@ impl Issuer {
             (Some(account), _) => (b"account", account.id.as_bytes().to_vec()),
             (None, LoginName::Username(name)) => (b"username", name.as_bytes().to_vec()),
             (None, LoginName::Email(email)) => (b"email", email.as_bytes().to_vec()),
-            (None, LoginName::Consumer(id)) => (b"consumer", id.as_bytes().to_vec()),
+            (None, LoginName::Again(consumer, _)) => (b"consumer", consumer.as_bytes().to_vec()),
         };
         let name = |what: &[u8], kind: &[u8], of: &[u8]| {
             let key = self.ring.derive(self.ring.primary_id(), Use::Counter);

@@ -4,10 +4,16 @@ use std::sync::Arc;
 
 use super::basics::USERNAME;
 use super::consumers::Owner;
+use super::owned::{changing, ending};
 use super::{By, Done, Issuer, Refusal};
-use crate::domain::password::Account;
+use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::password::{Account, Hash, Mark};
 use crate::passwords::{Password, hash_refusal, rules};
-use crate::store::record::BasicRecord;
+use crate::store::Step;
+use crate::store::record::{BasicRecord, ConsumerRecord};
+
+/// Names with passwords of one consumer that are looked at.
+const FEW: usize = 100;
 
 impl Issuer {
     /// Gives a consumer a password: a name with a password that is the consumer's own name.
@@ -15,7 +21,7 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::Invalid`] where it is short or one that is guessed first, and where the consumer has no
-    /// username; [`Refusal::OwnedByFile`]; [`Refusal::Taken`] where another's credential has the name.
+    /// username, or one with a colon; [`Refusal::OwnedByFile`]; [`Refusal::Taken`] where another's credential has the name.
     pub async fn set_password(
         &self,
         by: &By,
@@ -34,9 +40,7 @@ impl Issuer {
             why: "is what one logs in with, and this consumer has none; give it one".into(),
         };
         let username = username.ok_or_else(nameless)?;
-        if self.catalog.load().account(&username).is_some() {
-            return Err(Refusal::OwnedByFile { what: "the password of", name: username });
-        }
+        self.may_be_a_username(&username)?;
         if let Password::Text(text) = &password
             && let Some(why) = rules::refusal(text.expose(), &username)
         {
@@ -56,6 +60,41 @@ impl Issuer {
             Ok(BasicRecord { password: hash.clone(), enabled: true, ..it })
         })
         .await
+    }
+
+    /// What a consumer's new name does to its password, which is under the old one: it goes along. Without a
+    /// new name, or where the consumer has a password of that name already, it ends: the old name may be
+    /// somebody else's tomorrow, and logs nobody in.
+    pub(super) async fn rename_password(
+        &self,
+        before: &ConsumerRecord,
+        after: &ConsumerRecord,
+    ) -> Result<Vec<Step>, Refusal> {
+        let (Some(old), new) = (before.username.as_deref(), after.username.as_deref()) else {
+            return Ok(Vec::new());
+        };
+        if new == Some(old) {
+            return Ok(Vec::new());
+        }
+        let known = match self.owner_of(USERNAME, old.as_bytes()).await? {
+            Some(id) => self.credential::<BasicRecord>(&id).await?,
+            None => None,
+        };
+        let Some((it, revision)) = known.filter(|(it, _)| it.consumer == before.id) else {
+            return Ok(Vec::new());
+        };
+        let Some(new) = new else { return Ok(ending(&it)) };
+        self.may_be_a_username(new)?;
+        match self.owner_of(USERNAME, new.as_bytes()).await? {
+            None => {
+                let moved = BasicRecord { username: new.to_owned(), ..it.clone() };
+                Ok(changing(&it, revision, &moved))
+            }
+            Some(id) => match self.credential::<BasicRecord>(&id).await? {
+                Some((other, _)) if other.consumer == before.id => Ok(ending(&it)),
+                Some(_) | None => Err(Refusal::Taken { what: "username", name: new.to_owned() }),
+            },
+        }
     }
 
     /// The PHC string of a password.
@@ -80,6 +119,24 @@ impl Issuer {
         self.passwords.hash(text).await.map_err(|_| Refusal::Busy)
     }
 
+    /// The account of this consumer whose password has this mark, by what this instance knows.
+    pub(super) fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
+        let declared = self.catalog.load().account_by_mark(consumer, mark).map(Arc::clone);
+        declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.account_by_mark(consumer, mark)))
+    }
+
+    /// The password that a consumer's programs end with: of its own name, or else of the first other name
+    /// that it has. `None`: it has none.
+    pub(super) async fn password_of(&self, consumer: &Consumer) -> Result<Option<Mark>, Refusal> {
+        let own = consumer.username.as_deref().and_then(|name| self.account(name));
+        if let Some(own) = own.filter(|account| account.consumer == consumer.id && account.enabled) {
+            return Ok(Some(own.hash.mark()));
+        }
+        let others = self.credentials_of::<BasicRecord>(&consumer.id, None, FEW).await?;
+        let first = others.iter().filter(|it| it.enabled).min_by_key(|it| (it.created_at, it.id));
+        Ok(first.map(|it| Hash::new(&it.password).mark()))
+    }
+
     /// The account of this name, by what this instance knows: the file's goes first.
     pub(super) fn account(&self, username: &str) -> Option<Arc<Account>> {
         let declared = self.catalog.load().account(username).map(Arc::clone);
@@ -91,8 +148,14 @@ impl Issuer {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use std::collections::HashMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::catalog::{Catalog, Parts};
     use crate::issue::tests::issuer;
-    use crate::issue::{By, NewBasic, NewConsumer, Password, Refusal};
+    use crate::issue::{BasicChange, By, ConsumerChange, NewBasic, NewConsumer, Password, Refusal};
 
     fn text(text: &str) -> Password {
         Password::Text(text.to_owned().into())
@@ -121,5 +184,74 @@ mod tests {
         let refused = issuer.set_password(&by, "bob", text("four words of mine")).await;
         assert!(matches!(refused, Err(Refusal::Taken { .. })));
         assert!(matches!(issuer.set_password(&by, "nobody", text("x")).await, Err(Refusal::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_is_renamed_takes_its_password_along_and_the_old_name_has_none() {
+        let issuer = issuer();
+        let by = By::doorward();
+        let named = |name: &str| NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
+        let renamed = |name: Option<&str>| ConsumerChange {
+            username: Some(name.map(str::to_owned)),
+            custom_id: Some(Some("someone".into())),
+            ..ConsumerChange::default()
+        };
+        issuer.create_consumer(&by, named("alice")).await.unwrap();
+        let first = issuer.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
+        issuer.change_consumer(&by, "alice", &renamed(Some("alicia"))).await.unwrap();
+        assert!(issuer.named_credential::<BasicRecord>("alice").await.is_err());
+        let moved = issuer.named_credential::<BasicRecord>("alicia").await.unwrap().value;
+        assert!(moved.id == first.id && moved.password == first.password);
+        // The next one takes its place, and the old name is free for somebody else.
+        let second = issuer.set_password(&by, "alicia", text("four other words of mine")).await.unwrap();
+        assert_eq!(second.value.id, first.id);
+        issuer.create_consumer(&by, named("alice")).await.unwrap();
+        issuer.set_password(&by, "alice", text("four words of hers")).await.unwrap();
+        // A name that another's password has is no name for this one, and nothing was done.
+        let basic =
+            |name: &str| NewBasic { id: None, username: name.into(), password: text("x"), tags: Vec::new() };
+        issuer.create_basic(&by, "alice", basic("bob")).await.unwrap();
+        let refused = issuer.change_consumer(&by, "alicia", &renamed(Some("bob"))).await;
+        assert!(matches!(refused, Err(Refusal::Taken { what: "username", .. })));
+        assert_eq!(issuer.named_credential::<BasicRecord>("alicia").await.unwrap().value.id, first.id);
+        // One that it has itself stays, and is the only one.
+        let own = issuer.create_basic(&by, "alicia", basic("al")).await.unwrap().value.id;
+        issuer.change_consumer(&by, "alicia", &renamed(Some("al"))).await.unwrap();
+        assert!(issuer.named_credential::<BasicRecord>("alicia").await.is_err());
+        assert_eq!(issuer.named_credential::<BasicRecord>("al").await.unwrap().value.id, own);
+        // Nor does it stay where there is no name at all.
+        issuer.change_consumer(&by, "al", &renamed(None)).await.unwrap();
+        assert!(issuer.named_credential::<BasicRecord>("al").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_with_a_colon_has_no_password() {
+        let issuer = issuer();
+        let by = By::doorward();
+        let new = NewConsumer { username: Some("a:b".into()), ..NewConsumer::default() };
+        issuer.create_consumer(&by, new).await.unwrap();
+        let refused = issuer.set_password(&by, "a:b", text("four words of mine")).await;
+        assert!(matches!(refused, Err(Refusal::Invalid { field: "username", .. })));
+    }
+
+    #[tokio::test]
+    async fn a_name_whose_password_the_file_has_gets_no_other() {
+        let hash = Hash::new("$argon2id$of-the-file");
+        let (id, username) = (Uuid::from_u128(7), "filed".to_owned());
+        let filed = Arc::new(Account { id, consumer: id, username, hash, enabled: true });
+        let parts = Parts { accounts: HashMap::from([("filed".to_owned(), filed)]), ..Parts::default() };
+        let issuer = issuer();
+        issuer.catalog.store(Arc::new(Catalog::new(parts).unwrap()));
+        let by = By::doorward();
+        let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+        issuer.create_consumer(&by, new).await.unwrap();
+        let basic =
+            |name: &str| NewBasic { id: None, username: name.into(), password: text("x"), tags: Vec::new() };
+        let made = issuer.create_basic(&by, "alice", basic("filed")).await;
+        assert!(matches!(made, Err(Refusal::OwnedByFile { .. })));
+        let own = issuer.create_basic(&by, "alice", basic("free")).await.unwrap().value.id;
+        let change = BasicChange { username: Some("filed".into()), ..BasicChange::default() };
+        assert!(matches!(issuer.change_basic(&by, &own, change).await, Err(Refusal::OwnedByFile { .. })));
+        assert!(issuer.named_credential::<BasicRecord>("free").await.is_ok());
     }
 }

@@ -118,8 +118,7 @@ impl Issuer {
     ) -> Result<Done<MadeToken>, Refusal> {
         let expires_at = self.ends_after(self.lifetimes.subject);
         let expires_at = key.expires_at.map_or(expires_at, |until| until.min(expires_at));
-        let account = consumer.username.as_deref().and_then(|name| self.account(name));
-        let password = account.filter(|it| it.consumer == consumer.id && it.enabled).map(|it| it.hash.mark());
+        let password = self.password_of(consumer).await?;
         let scope = |roles| Scope::Subject { access_key: key.id, project: key.project, roles, password };
         let (text, mut token) = self.new_token(key.consumer, scope(key.roles.clone()), expires_at)?;
         let roles: Vec<String> = {

@@ -238,6 +238,11 @@ impl Replica {
         self.tables.load().account(username)
     }
 
+    /// The account of this consumer whose password has this mark, as of the lease.
+    pub fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
+        self.tables.load().account_by_mark(consumer, mark)
+    }
+
     /// Whether the password with this mark is one of the consumer's, as of the lease.
     pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
         self.tables.load().password_stands(consumer, mark)

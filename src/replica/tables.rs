@@ -165,6 +165,10 @@ impl Tables {
         self.accounts.get(username)
     }
 
+    pub(super) fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
+        self.accounts.by_mark(consumer, mark)
+    }
+
     pub(super) fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
         self.accounts.stands(consumer, mark)
     }

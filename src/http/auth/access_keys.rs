@@ -94,14 +94,14 @@ async fn end(
     Bearer(token): Bearer,
     Body(again): Body<Again>,
 ) -> Result<StatusCode, Problem> {
-    let user = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
+    let (user, password) = auth.issuer.user_and_password(&token, visitor.address).await.map_err(unproven)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::NotFound)?;
     let key = auth.issuer.access_key(&id).await.map_err(outward)?;
     if key.consumer != user.id {
         return Err(Problem::NotFound);
     }
     let login = Login {
-        name: LoginName::Consumer(user.id),
+        name: LoginName::Again(user.id, password),
         password: Secret::from(again.password),
         from: visitor.address,
         request_id: &visitor.request_id,

@@ -85,16 +85,18 @@ const HOME: &str = "192.0.2.1";
 async fn a_name_and_its_password_log_in_and_nothing_else_does() {
     let house = House::new(Tries::default()).await;
     let here = house.instance().await;
-    let alice = here.account("alice").unwrap().consumer;
+    let account = here.account("alice").unwrap();
+    let (alice, mark) = (account.consumer, account.hash.mark());
     for (name, password, expected) in [
         (Username("alice"), SECRET, "in"),
         (Email("alice@example.com"), SECRET, "in"),
-        (LoginName::Consumer(alice), SECRET, "in"),
+        (LoginName::Again(alice, mark), SECRET, "in"),
         (Username("alice"), "Secret", "wrong"),
         (Username("alice@example.com"), SECRET, "wrong"),
         (Email("alice"), SECRET, "wrong"),
         (Username("nobody"), SECRET, "wrong"),
-        (LoginName::Consumer(Uuid::from_u128(1)), SECRET, "wrong"),
+        (LoginName::Again(alice, mark), "Secret", "wrong"),
+        (LoginName::Again(Uuid::from_u128(1), mark), SECRET, "wrong"),
         (Username("mallory"), SECRET, "wrong"),
         (Username(""), "", "wrong"),
     ] {
@@ -103,7 +105,7 @@ async fn a_name_and_its_password_log_in_and_nothing_else_does() {
     // Each of them is in the log, with whom it was about.
     let page = here.audit(&AuditFilter::default(), None, 100).await.unwrap();
     let logins: Vec<_> = page.entries.iter().filter(|entry| entry.action.starts_with("login.")).collect();
-    assert_eq!(logins.len(), 10);
+    assert_eq!(logins.len(), 11);
     let granted = logins.iter().filter(|entry| entry.action == "login.granted");
     assert_eq!(granted.filter(|entry| entry.caller_id == Some(alice)).count(), 3);
     assert!(logins.iter().all(|entry| entry.addresses == [HOME] && entry.request_id == "abc-1"));
@@ -149,6 +151,10 @@ async fn one_address_cannot_try_many_names_and_its_own_account_does_not_help_it(
     for guess in 0..4 {
         let from = format!("2001:db8::{guess}");
         assert_eq!(house.log_in(&here, Username(&format!("n{guess}")), "x", &from).await, "wrong");
+        // It has an account, and uses it after every guess but the last.
+        if guess < 3 {
+            assert_eq!(house.log_in(&here, Username("alice"), SECRET, &from).await, "in");
+        }
     }
     assert_eq!(house.log_in(&here, Username("alice"), SECRET, "2001:db8::ffff").await, "throttled");
     assert_eq!(house.log_in(&here, Username("alice"), SECRET, "2001:db8:0:1::1").await, "in");
@@ -210,4 +216,55 @@ async fn a_token_of_a_login_is_over_with_its_password() {
     let after = house.instance().await;
     assert!(after.user(token.as_bytes(), from).await.is_err());
     assert!(after.whose(token.as_bytes(), &audience[0]).await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_logged_in_by_another_name_is_asked_for_that_password_again() {
+    let house = House::new(Tries::default()).await;
+    let (issuer, by) = (house.issuer(None), By::doorward());
+    issuer.tend_signing_keys().await.unwrap();
+    let password = Password::Text("her other one".to_owned().into());
+    let new = NewBasic { id: None, username: "ally".into(), password, tags: Vec::new() };
+    issuer.create_basic(&by, "alice", new).await.unwrap();
+    let renamed =
+        crate::issue::ConsumerChange { username: Some(Some("alicia".into())), ..Default::default() };
+    issuer.change_consumer(&by, "alice", &renamed).await.unwrap();
+    let here = house.instance().await;
+    for (name, password) in [("ally", "her other one"), ("alicia", SECRET)] {
+        let from: IpAddr = HOME.parse().unwrap();
+        let asked =
+            Login { name: Username(name), password: password.to_owned().into(), from, request_id: "r" };
+        let login = here.log_in(asked, &house.attempts).await.unwrap();
+        let audience = [crate::domain::jwt::EVERY_SERVICE.to_owned()];
+        let token = here.mint_at_login(&login, &audience, Duration::from_secs(600)).await.unwrap().token;
+        let (user, mark) = here.user_and_password(token.as_bytes(), from).await.unwrap();
+        let again = LoginName::Again(user.id, mark);
+        assert_eq!(house.log_in(&here, again, password, HOME).await, "in", "{name}");
+        let other = if name == "ally" { SECRET } else { "her other one" };
+        assert_eq!(house.log_in(&here, again, other, HOME).await, "wrong", "{name}");
+    }
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, HOME).await, "wrong", "as she was called");
+}
+
+#[tokio::test]
+async fn tokens_of_a_consumer_end_with_the_first_password_of_its_other_names_where_its_own_has_none() {
+    let house = House::new(Tries::default()).await;
+    let (issuer, by) = (house.issuer(None), By::doorward());
+    let new = NewConsumer { custom_id: Some("machine".into()), ..NewConsumer::default() };
+    let machine = issuer.create_consumer(&by, new).await.unwrap().value.id;
+    let stored = async || {
+        let here = house.instance().await;
+        here.password_of(&here.known(machine).unwrap()).await.unwrap()
+    };
+    assert_eq!(stored().await, None);
+    let mut marks = Vec::new();
+    for username in ["first", "second"] {
+        let password = Password::Text(SECRET.to_owned().into());
+        let new = NewBasic { id: None, username: username.into(), password, tags: Vec::new() };
+        issuer.create_basic(&by, &machine.to_string(), new).await.unwrap();
+        house.hand.advance(Duration::from_secs(1));
+        marks.push(house.instance().await.account(username).unwrap().hash.mark());
+        assert_eq!(stored().await, Some(marks[0]));
+    }
+    assert!(house.instance().await.account_by_mark(machine, marks[1]).is_some());
 }

@@ -21,6 +21,13 @@ impl Accounts {
         self.by_username.get(username).map(|account| Arc::clone(&account))
     }
 
+    /// Whose password this is.
+    pub(super) fn by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
+        let standing = *self.standing.get(&mark)?;
+        let account = self.by_id.get(&standing.0).map(|account| Arc::clone(&account))?;
+        (standing.1 == consumer && account.hash.mark() == mark).then_some(account)
+    }
+
     pub(super) fn stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
         self.standing.get(&mark).is_some_and(|standing| standing.1 == consumer)
     }
@@ -80,11 +87,15 @@ mod tests {
     fn a_password_that_is_changed_or_gone_stands_no_more() {
         let accounts = Accounts::default();
         let (one, two) = (Hash::new("one").mark(), Hash::new("two").mark());
+        let by_mark = |mark| accounts.by_mark(ALICE, mark).map(|it| it.username.clone());
         let stand = || (accounts.stands(ALICE, one), accounts.stands(ALICE, two));
         accounts.put(account(1, "alice", "one", true));
         assert_eq!(stand(), (true, false));
         assert!(!accounts.stands(Uuid::from_u128(8), one), "nobody else's");
+        assert_eq!(by_mark(one).as_deref(), Some("alice"));
+        assert!(accounts.by_mark(Uuid::from_u128(8), one).is_none());
         accounts.put(account(1, "alice", "two", true));
+        assert_eq!((by_mark(one), by_mark(two).as_deref()), (None, Some("alice")));
         assert_eq!(stand(), (false, true));
         accounts.put(account(1, "bob", "two", false));
         assert_eq!(stand(), (false, false));
