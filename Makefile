@@ -11,7 +11,7 @@ ROUNDS ?= 5
 # Bash counts SECONDS by itself, so only the one given to make is meant.
 FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
 
-.PHONY: help build test bench demo tools manifests deny sbom fmt fmt-check lint doc fuzz install clean-tools
+.PHONY: help build test bench demo tools manifests reference deny sbom fmt fmt-check lint doc fuzz install clean-tools
 
 help: ## What can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: ## Clippy, where a warning is an error
 
 doc: ## The documents of the source, where a warning is an error
 	RUSTDOC="$(CURDIR)/tests/rustdoc.sh" $(CARGO) test --locked --doc
+
+reference: ## docs/reference, as the code says it
+	WRITE_REFERENCE=1 $(CARGO) test --locked --test it documents::reference::
 
 deny: ## Licences, sources, banned crates and version floors of what Doorward depends on (deny.toml)
 	@deny=$$(tests/tools.sh cargo-deny); "$$deny" --workspace --locked check --hide-inclusion-graph -A duplicate bans licenses sources

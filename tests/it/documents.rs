@@ -1,6 +1,8 @@
 //! What the documents show can be done: each command in them is run. The README's start, as one script,
 //! is in `readme.rs`; sample files are in `samples.rs`.
 
+mod reference;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
@@ -272,7 +274,7 @@ fn every_reason_of_an_invalid_credential_stands_in_the_catalogue() {
 #[test]
 fn every_document_is_in_the_index() {
     let index = std::fs::read_to_string(root().join("docs/README.md")).unwrap();
-    for folder in ["", "guides/"] {
+    for folder in ["", "guides/", "reference/"] {
         for entry in std::fs::read_dir(root().join("docs").join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             let there = index.contains(&format!("]({folder}{name})"));

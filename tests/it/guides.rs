@@ -98,7 +98,7 @@ fn every_guide_is_run() {
 fn links_between_documents_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut links = 0;
-    for folder in ["", "docs", "docs/guides"] {
+    for folder in ["", "docs", "docs/guides", "docs/reference"] {
         let folder = root.join(folder);
         let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "md")) {

@@ -20,7 +20,7 @@ const DASHBOARD: &str = include_str!("../../deploy/grafana/doorward.json");
 const DOCUMENT: &str = include_str!("../../docs/monitoring.md");
 
 /// One that has something to tell under every name: a certificate, an option that weakens, issuers.
-fn talkative(folder: &Path) -> Doorward {
+pub(crate) fn talkative(folder: &Path) -> Doorward {
     let pair = Authority::new(&folder.join("tls")).issue("own");
     let config = format!(
         r#"
@@ -40,7 +40,7 @@ services:
     started(&setup)
 }
 
-fn metrics(doorward: &Doorward) -> String {
+pub(crate) fn metrics(doorward: &Doorward) -> String {
     String::from_utf8(doorward.status("/metrics").unwrap().body).unwrap()
 }
 
