@@ -68,6 +68,18 @@ impl Roles {
         have.iter().any(|has| self.implies(has, wanted))
     }
 
+    /// As few of these as imply all of them: of a circle the first one.
+    pub fn least<'r>(&self, of: impl IntoIterator<Item = &'r str>) -> Vec<String> {
+        let mut least: Vec<String> = Vec::new();
+        for role in of {
+            if !self.imply(&least, role) {
+                least.retain(|lesser| !self.implies(role, lesser));
+                least.push(role.to_owned());
+            }
+        }
+        least
+    }
+
     pub fn is_known(&self, role: &str) -> bool {
         self.implied.contains_key(role)
     }
@@ -97,6 +109,21 @@ mod tests {
         let demand = RoleDemand { role: wants.to_owned(), project };
         let roles = Roles::new(&HashMap::from(direct));
         assert_eq!(roles.satisfy(&grants, &demand), expected, "{has} → {wants} in {project:?}");
+    }
+
+    #[test]
+    fn the_least_roles_imply_all_the_others() {
+        let direct = [("a", vec!["b"]), ("b", vec!["c"]), ("c", vec![]), ("x", vec!["y"]), ("y", vec!["x"])];
+        let direct =
+            direct.map(|(role, implies)| (role.into(), implies.into_iter().map(Into::into).collect()));
+        let roles = Roles::new(&HashMap::from(direct));
+        let check = |of: &[&str], expected: &[&str]| {
+            assert_eq!(roles.least(of.iter().copied()), expected, "{of:?}");
+        };
+        check(&[], &[]);
+        check(&["a", "b", "c"], &["a"]);
+        check(&["c", "b", "a"], &["a"]);
+        check(&["c", "x", "b", "y", "b"], &["x", "b"]);
     }
 
     #[test]

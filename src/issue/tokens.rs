@@ -124,7 +124,8 @@ impl Issuer {
         let roles: Vec<String> = {
             let catalog = self.catalog.load();
             let left = catalog.project(key.project).map(|_| token.roles(consumer, catalog.roles()));
-            left.into_iter().flatten().map(str::to_owned).collect()
+            // Every check walks through them.
+            catalog.roles().least(left.into_iter().flatten())
         };
         if roles.is_empty() {
             return Err(Refusal::Unproven);

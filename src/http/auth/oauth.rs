@@ -79,15 +79,13 @@ async fn token(State(auth): State<Auth>, visitor: Visitor, asked: Asked) -> Resu
     if !done.applied {
         return Err(Refused::Unavailable);
     }
-    let made = &done.value;
+    let (made, catalog) = (&done.value, auth.catalog.load());
+    let roles: Vec<&str> = made.token.roles(&client.consumer, catalog.roles()).collect();
     let body = json!({
         "access_token": made.text.expose(),
         "token_type": "Bearer",
         "expires_in": made.token.expires_at.unix() - made.token.created_at.unix(),
-        "scope": match &made.token.scope {
-            Scope::Subject { roles, .. } => roles.join(" "),
-            Scope::Dynamic { .. } => String::new(),
-        },
+        "scope": roles.join(" "),
     });
     // RFC 6749 section 5.1.
     Ok(([(PRAGMA, "no-cache")], Json(body)).into_response())
