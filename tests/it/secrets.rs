@@ -1,6 +1,21 @@
 //! Nobody reads a secret in what Doorward writes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::rig::http1::{Reply, request, send};
+use crate::rig::wait::eventually;
 use crate::world::{ALICE, BOB, HOUSE, World, start_doorward};
+
+const CLOUD: &str = r#"
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0", auth: "127.0.0.1:0"}
+log: {level: trace}
+public_url: https://iam.example
+roles: [{name: member}]
+projects: [{name: shop}]
+services: [{name: cloud, paths: [/cloud], authentication: {any: [token]}}]
+"#;
 
 #[test]
 fn no_secret_is_logged_or_counted_at_any_level() {
@@ -31,6 +46,79 @@ fn no_secret_is_logged_or_counted_at_any_level() {
     for (where_, text) in [("log", &log), ("metrics", &metrics), ("config show", &shown)] {
         for key in [ALICE, BOB, secret, &foreign, wrong] {
             assert!(!text.contains(key), "{key} stands in the {where_}");
+        }
+    }
+}
+
+#[test]
+fn no_password_token_or_secret_of_an_access_key_is_logged_at_any_level() {
+    let world = World::with(CLOUD, |wiring| wiring.raw_headers = true);
+    let (password, wrong) = ("four words of her own", "another-secret-of-nobody");
+    world.command(&["consumer", "create", "carol", "--role", "shop=member"]);
+    world.doorward.set_password("carol", password).unwrap();
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| -> Reply {
+        let headers = [headers, &[("Connection", "close")]].concat();
+        send(world.doorward.auth_address(), &request(method, path, &headers, body.as_bytes())).unwrap()
+    };
+    let json_of = |status: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &Value| {
+        let headers = [headers, &[("Content-Type", "application/json")]].concat();
+        let reply = ask(method, path, &headers, &body.to_string());
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+        reply
+    };
+    let form = |path: &str, basic: &str, body: &str| {
+        let headers = [("Authorization", basic), ("Content-Type", "application/x-www-form-urlencoded")];
+        ask("POST", path, &headers, body)
+    };
+
+    eventually("what JWTs are signed with", || {
+        (ask("GET", "/.well-known/jwks.json", &[], "").status == 200).then_some(())
+    });
+    let login = |password: &str| json!({ "username": "carol", "password": password });
+    json_of(401, "POST", "/api/auth/access-token", &[], &login(wrong));
+    let jwt = json_of(200, "POST", "/api/auth/access-token", &[], &login(password)).json();
+    let jwt = jwt["data"]["access_token"].as_str().unwrap();
+    let bearer = format!("Bearer {jwt}");
+    let own = [("Authorization", &bearer[..])];
+    let asked = json!({ "name": "ci", "project_id": "shop" });
+    let key = json_of(201, "POST", "/auth/access-keys", &own, &asked).json();
+    let (id, secret) = (key["id"].as_str().unwrap(), key["secret"].as_str().unwrap());
+    let buy = |status: u16, secret: &str| {
+        let credential = json!({ "id": id, "secret": secret });
+        let identity = json!({ "methods": ["application_credential"], "application_credential": credential });
+        let asked = json!({ "auth": { "identity": identity } });
+        json_of(status, "POST", "/identity/v3/auth/tokens", &[], &asked)
+    };
+    buy(401, wrong);
+    let token = buy(201, secret).header("x-subject-token").unwrap().to_owned();
+    let basic_of = |secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    let (basic, grant) = (basic_of(secret), "grant_type=client_credentials");
+    assert_eq!(form("/oauth2/token", &basic_of(wrong), grant).status, 401);
+    let other = form("/oauth2/token", &basic, grant).json();
+    let other = other["access_token"].as_str().unwrap();
+    for token in [&token, other] {
+        assert_eq!(world.get("/cloud", &[("X-Auth-Token", token)]).status, 200);
+        assert_eq!(form("/oauth2/introspect", &basic, &format!("token={token}")).json()["active"], true);
+        assert_eq!(form("/oauth2/introspect", &basic, &format!("token={token}&token={token}")).status, 400);
+        let both = [("X-Auth-Token", token), ("X-Subject-Token", token)];
+        assert_eq!(ask("GET", "/identity/v3/auth/tokens", &both, "").status, 200);
+    }
+    let both = [("X-Auth-Token", &token[..]), ("X-Subject-Token", &token)];
+    assert_eq!(ask("DELETE", "/identity/v3/auth/tokens", &both, "").status, 204);
+    assert_eq!(form("/oauth2/revoke", &basic, &format!("token={other}")).status, 200);
+    let again = json!({ "password": password });
+    json_of(204, "DELETE", &format!("/auth/access-keys/{id}"), &own, &again);
+    assert_eq!(world.get("/cloud", &[("X-Auth-Token", other)]).status, 401);
+
+    let log = world.doorward.output();
+    assert!(log.contains("/oauth2/revoke") && log.contains("/identity/v3/auth/tokens"), "{log}");
+    let metrics = world.doorward.status("/metrics").unwrap().text();
+    // What follows a prefix, and the signature of a JWT, is what nobody may read.
+    let last = |text: &str, at: char| text.rsplit(at).next().unwrap().to_owned();
+    let secrets = [last(secret, '_'), last(&token, '_'), last(other, '_'), last(jwt, '.'), basic];
+    for (place, text) in [("log", &log), ("metrics", &metrics)] {
+        for told in secrets.iter().map(|secret| &secret[..]).chain([password, wrong]) {
+            assert!(!text.contains(told), "{told} stands in the {place}");
         }
     }
 }
