@@ -373,7 +373,13 @@ pub(super) fn object_limits(config: &Config) -> ObjectLimits {
 
 /// How long what is handed out lives.
 pub(super) fn lifetimes(config: &Config) -> Lifetimes {
-    Lifetimes { subject: config.lifetimes.subject.value.0, ..Lifetimes::default() }
+    let lives = &config.lifetimes;
+    Lifetimes {
+        grant: lives.grant.value.0,
+        dynamic: lives.dynamic.value.0,
+        subject: lives.subject.value.0,
+        ..Lifetimes::default()
+    }
 }
 
 /// How much of it a consumer may have.

@@ -14,6 +14,10 @@ use super::place::At;
 pub struct Lifetimes {
     /// JWTs. `1m` to `24h`. Default: `1h`.
     pub jwt: At<Span>,
+    /// Grants, which a login gives and which buy one dynamic token. `1s` to `1m`. Default: `1m`.
+    pub grant: At<Span>,
+    /// Dynamic tokens. `1m` to `30d`. Default: `1h`.
+    pub dynamic: At<Span>,
     /// Subject tokens, and never beyond their access key. `1m` to `24h`. Default: `12h`.
     pub subject: At<Span>,
     /// For so long a key signs JWTs; before that it is published for as long. `1h` to `365d`, at least
@@ -24,7 +28,13 @@ pub struct Lifetimes {
 impl Default for Lifetimes {
     fn default() -> Self {
         let seconds = |seconds| At::assumed(Span::seconds(seconds));
-        Self { jwt: seconds(3_600), subject: seconds(12 * 3_600), signing_key: seconds(30 * 86_400) }
+        Self {
+            jwt: seconds(3_600),
+            grant: seconds(60),
+            dynamic: seconds(3_600),
+            subject: seconds(12 * 3_600),
+            signing_key: seconds(30 * 86_400),
+        }
     }
 }
 
@@ -32,6 +42,8 @@ impl Lifetimes {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         within("lifetimes.jwt", &self.jwt, Span::seconds(60)..=Span::seconds(86_400), faults);
         let (minute, day) = (Span::seconds(60), Span::seconds(86_400));
+        within("lifetimes.grant", &self.grant, Span::seconds(1)..=minute, faults);
+        within("lifetimes.dynamic", &self.dynamic, minute..=Span::seconds(30 * 86_400), faults);
         within("lifetimes.subject", &self.subject, minute..=day, faults);
         let key = Span::seconds(3_600)..=Span::seconds(365 * 86_400);
         within("lifetimes.signing_key", &self.signing_key, key, faults);

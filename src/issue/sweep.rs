@@ -22,6 +22,7 @@ impl Issuer {
         let Some(replica) = &self.replica else { return Ok(()) };
         let by = By::doorward();
         let now = Timestamp::from_unix(self.clock.now().unix().saturating_sub(GRACE));
+        self.sweep_grants(now).await?;
         for spent in replica.spent_tokens(now).chunks(AT_ONCE) {
             let Some(first) = spent.first().map(|token| token.id) else { continue };
             let steps = spent.iter().flat_map(|token| ending(&**token)).collect();

@@ -226,7 +226,7 @@ impl Issuer {
     }
 
     /// A token that is nowhere yet.
-    fn new_token(
+    pub(super) fn new_token(
         &self,
         consumer: ConsumerId,
         scope: Scope,
@@ -245,7 +245,12 @@ impl Issuer {
 
     /// Writes a token, and waits until whoever may be shown it next knows of it. Its entry is not in the
     /// chain of changes: programs buy tokens by the thousand, and nobody's change may be lost among them.
-    async fn hand_out(&self, by: &By, steps: Vec<Step>, made: MadeToken) -> Result<Done<MadeToken>, Refusal> {
+    pub(super) async fn hand_out(
+        &self,
+        by: &By,
+        steps: Vec<Step>,
+        made: MadeToken,
+    ) -> Result<Done<MadeToken>, Refusal> {
         let act = by.does(Token::CREATE, made.token.id);
         let done =
             self.write_to(&self.handed_out, act, steps, made).await.map_err(|refusal| match refusal {
@@ -259,7 +264,7 @@ impl Issuer {
 
     /// Waits, for a while, until the other instances know of a change: the next request of who is answered
     /// now may be theirs to check.
-    async fn heard_elsewhere(&self, epoch: Epoch) {
+    pub(super) async fn heard_elsewhere(&self, epoch: Epoch) {
         let heard = async {
             loop {
                 let Ok(instances) = self.store.instances().await else { return };

@@ -76,21 +76,21 @@ const PASSWORD: &str = "four words of her own";
 const LATER: &str = "2099-01-01T00:00:00Z";
 
 /// A Doorward behind an Envoy of its own, which sends logins to it without asking.
-struct Place {
-    envoy: Envoy,
-    doorward: Doorward,
+pub(crate) struct Place {
+    pub(crate) envoy: Envoy,
+    pub(crate) doorward: Doorward,
 }
 
 impl Place {
     #[track_caller]
-    fn new(doorward: Doorward, echo: &Echo) -> Self {
+    pub(crate) fn new(doorward: Doorward, echo: &Echo) -> Self {
         let wiring =
             Wiring { auth: Some(doorward.auth_address()), ..Wiring::new(echo.address(), &[doorward.grpc()]) };
         Self { envoy: start_envoy(&doorward.setup().folder, &wiring), doorward }
     }
 
     #[track_caller]
-    fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
         post(self.envoy.listener("main"), path, headers, body)
     }
 
@@ -101,22 +101,22 @@ impl Place {
 
     /// `allowed`, or the code of the denial.
     #[track_caller]
-    fn answer(&self, path: &str, headers: &[(&str, &str)]) -> String {
+    pub(crate) fn answer(&self, path: &str, headers: &[(&str, &str)]) -> String {
         let reply = send(self.envoy.listener("main"), &request("GET", path, headers, b"")).unwrap();
         if reply.status == 200 { "allowed".to_owned() } else { reply.code() }
     }
 }
 
 /// The same place twice, or two instances over one store.
-struct Both<'p> {
-    here: &'p Place,
-    there: &'p Place,
+pub(crate) struct Both<'p> {
+    pub(crate) here: &'p Place,
+    pub(crate) there: &'p Place,
 }
 
 impl Both<'_> {
     /// What was done at one place holds there from its answer on, and at the other as soon as it hears of it.
     #[track_caller]
-    fn answer(&self, path: &str, headers: &[(&str, &str)], expected: &str) {
+    pub(crate) fn answer(&self, path: &str, headers: &[(&str, &str)], expected: &str) {
         assert_eq!(self.here.answer(path, headers), expected, "{path}");
         let mut last = String::new();
         let heard = until("the other one knows", Duration::from_secs(30), || {

@@ -59,6 +59,7 @@ mod identity;
 mod jwt;
 mod keys;
 mod kong;
+mod kuroco;
 mod login;
 mod many_networks;
 mod memory;

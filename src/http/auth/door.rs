@@ -8,7 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::{CACHE_CONTROL, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::LengthLimitError;
@@ -126,15 +126,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let lines = parts.headers.get_all(AUTHORIZATION).into_iter();
-        let lines = lines.map(|value| Header { name: b"authorization", value: value.as_bytes() });
-        let described = Described { headers: lines.collect(), ..Described::default() };
-        match authorization::find_bearer(&described) {
-            authorization::Bearer::Token(token) => Ok(Self(token.to_vec())),
-            authorization::Bearer::Absent => Err(Problem::NoToken),
-            authorization::Bearer::Malformed | authorization::Bearer::Duplicate => Err(Problem::NotLoggedIn),
-        }
+        bearer(&parts.headers)?.map(Self).ok_or(Problem::NoToken)
     }
+}
+
+/// The same where there need be none.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
+    match authorization::find_bearer(&described(headers)) {
+        authorization::Bearer::Token(token) => Ok(Some(token.to_vec())),
+        authorization::Bearer::Absent => Ok(None),
+        authorization::Bearer::Malformed | authorization::Bearer::Duplicate => Err(Problem::NotLoggedIn),
+    }
+}
+
+/// A request with these headers, as a check would see it.
+pub(super) fn described(headers: &HeaderMap) -> Described<'_> {
+    let lines = headers.iter();
+    let lines = lines.map(|(name, value)| Header { name: name.as_str().as_bytes(), value: value.as_bytes() });
+    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    Described { method: b"POST", host, headers: lines.collect(), ..Described::default() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod field;
 mod identity;
 mod kala;
 mod key_set;
+mod kuroco;
 mod oauth;
 mod outcome;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub fn router(auth: Auth) -> Router {
         .merge(identity::routes())
         .merge(access_keys::routes())
         .merge(oauth::routes())
+        .merge(kuroco::routes())
         .fallback(async || Problem::NotFound)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .with_state(auth.clone())

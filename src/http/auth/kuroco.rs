@@ -1,0 +1,227 @@
+//! `/auth/{service}`: Kuroco's logins. What a login gives is what the service takes.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Auth;
+use super::door::{Visitor, bearer, described};
+use super::field::{invalid, moment};
+use super::outcome::{declined, outward};
+use crate::config::Moment;
+use crate::domain::authentication::Method;
+use crate::domain::catalog::Catalog;
+use crate::domain::credential::Presented;
+use crate::domain::deployment::ServiceId;
+use crate::domain::rights::Caller;
+use crate::domain::secret::Secret;
+use crate::domain::step::Unwatched;
+use crate::domain::time::Timestamp;
+use crate::domain::token::Kind;
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::issue::{By, Done, LoggedIn, Login, LoginName, NewKey, Refusal, ShownGrant, Unknowing};
+
+pub(super) fn routes() -> Router<Auth> {
+    Router::new()
+        .route("/auth/{service}/login", post(log_in))
+        .route("/auth/{service}/token", post(token))
+        .route("/auth/{service}/logout", post(log_out))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Credentials {
+    /// This or the next.
+    username: Option<String>,
+    email: Option<String>,
+    password: String,
+}
+
+/// A name and a password for a grant.
+async fn log_in(
+    State(auth): State<Auth>,
+    visitor: Visitor,
+    Path(named): Path<String>,
+    Body(credentials): Body<Credentials>,
+) -> Result<Response, Problem> {
+    let catalog = auth.catalog.load_full();
+    let service = Service::named(&catalog, &named)?;
+    if !service.takes_tokens() {
+        return Err(none("login at the service", &named));
+    }
+    let login = logged_in(&auth, &visitor, credentials).await?;
+    let by = by(&login, &visitor);
+    let grant = auth.issuer.make_grant(&by, &login, service.id).await.map_err(outward)?;
+    let answer = json!({ "grant_token": grant.text.expose(), "expires_in": grant.lives.as_secs() });
+    Ok(Json(answer).into_response())
+}
+
+async fn logged_in(auth: &Auth, visitor: &Visitor, asked: Credentials) -> Result<LoggedIn, Problem> {
+    let name = match (&asked.username, &asked.email) {
+        (Some(username), None) => LoginName::Username(username),
+        (None, Some(email)) => LoginName::Email(email),
+        (None, None) => return Err(invalid("username", "is missing; give it, or `email`")),
+        (Some(_), Some(_)) => return Err(invalid("email", "comes beside `username`; give one of the two")),
+    };
+    let login = Login {
+        name,
+        password: Secret::from(asked.password),
+        from: visitor.address,
+        request_id: &visitor.request_id,
+    };
+    auth.issuer.log_in(login, &auth.attempts).await.map_err(declined)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    grant_token: Option<String>,
+    /// Of a static token: whose it is, by id or name.
+    consumer: Option<String>,
+    /// Of a static token, RFC 3339. Absent: never.
+    expires_at: Option<String>,
+}
+
+/// A grant for a token; and for who shows an admin key, a static token.
+async fn token(
+    State(auth): State<Auth>,
+    visitor: Visitor,
+    Path(named): Path<String>,
+    headers: HeaderMap,
+    Body(wanted): Body<Wanted>,
+) -> Result<Response, Problem> {
+    let catalog = auth.catalog.load_full();
+    let service = Service::named(&catalog, &named)?;
+    if let Some(key) = bearer(&headers)? {
+        return static_token(&auth, &visitor, &key, (&service, &named), wanted).await;
+    }
+    if wanted.consumer.is_some() || wanted.expires_at.is_some() {
+        return Err(Problem::Unauthenticated);
+    }
+    let grant = wanted.grant_token.ok_or_else(|| invalid("grant_token", "required field missing"))?;
+    if !service.takes_tokens() {
+        return Err(none("token for the service", &named));
+    }
+    let request_id = &visitor.request_id;
+    let shown = ShownGrant { text: &grant, service: service.id, from: visitor.address, request_id };
+    let made = auth.issuer.take_grant(shown, &auth.attempts).await.map_err(outward)?;
+    Ok(access_token(&made, &made.value.text, Some(made.value.token.expires_at)))
+}
+
+async fn static_token(
+    auth: &Auth,
+    visitor: &Visitor,
+    key: &[u8],
+    (service, named): (&Service<'_>, &str),
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let known = auth.issuer.known_admin_key(key).map_err(|Unknowing| Problem::Blind)?;
+    let Some(admin) = known else {
+        auth.attempts.note("admin.refused", visitor.address);
+        return Err(Problem::Unauthorized);
+    };
+    if wanted.grant_token.is_some() {
+        return Err(invalid("grant_token", "comes beside an admin key; show one of the two"));
+    }
+    if !service.takes(|method| matches!(method, Method::StaticToken(_))) {
+        return Err(none("static token for the service", named));
+    }
+    let consumer = wanted.consumer.ok_or_else(|| invalid("consumer", "required field missing"))?;
+    let new = NewKey {
+        expires_at: wanted.expires_at.map(|text| moment("expires_at", &text)).transpose()?,
+        services: Some(vec![service.id.to_string()]),
+        ..NewKey::default()
+    };
+    let by = By::new(Caller::AdminKey(admin), Some(&visitor.request_id));
+    let made = auth.issuer.create_key(&by, &consumer, new).await.map_err(outward)?;
+    Ok(access_token(&made, &made.value.text, made.value.record.expires_at))
+}
+
+/// The only time that its text is shown.
+fn access_token<T>(made: &Done<T>, text: &Secret, expires_at: Option<Timestamp>) -> Response {
+    let expires_at = expires_at.map(|at| Moment(at).to_string());
+    let answer = json!({ "access_token": { "value": text.expose(), "expires_at": expires_at } });
+    let status = if made.applied { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json(answer)).into_response()
+}
+
+/// Ends what is shown, on every instance. What opens nothing has ended already.
+async fn log_out(
+    State(auth): State<Auth>,
+    visitor: Visitor,
+    Path(named): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let catalog = auth.catalog.load_full();
+    let service = Service::named(&catalog, &named)?;
+    let request = described(&headers);
+    let mut status = StatusCode::NO_CONTENT;
+    let mut shown = false;
+    for method in &service.methods {
+        if !is_of_login(method) {
+            continue;
+        }
+        let text = match method.present(&request, None, &mut Unwatched) {
+            Presented::Key(text) => text,
+            Presented::Nothing => continue,
+            Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
+        };
+        shown = true;
+        let ended = auth.issuer.end_shown_token(&text, &visitor.request_id).await.map_err(outward)?;
+        if ended.is_some_and(|ended| !ended.applied) {
+            status = StatusCode::ACCEPTED;
+        }
+    }
+    if shown { Ok(status) } else { Err(Problem::NoToken) }
+}
+
+/// A service, with what its deployments take that are on.
+struct Service<'c> {
+    id: ServiceId,
+    methods: Vec<&'c Method>,
+}
+
+impl<'c> Service<'c> {
+    /// By name or id.
+    fn named(catalog: &'c Catalog, named: &str) -> Result<Self, Problem> {
+        let opens = catalog.opens(named).filter(|opens| opens.infrastructure.is_none());
+        let id = opens.ok_or_else(|| none("service", named))?.service;
+        let mut methods: Vec<&Method> = Vec::new();
+        for deployment in catalog.deployments().iter().filter(|it| it.service == id && it.enabled) {
+            let new = deployment.policy.authentication.methods().iter();
+            methods.extend(new.filter(|method| !methods.contains(method)).collect::<Vec<_>>());
+        }
+        Ok(Self { id, methods })
+    }
+
+    fn takes(&self, is: impl Fn(&Method) -> bool) -> bool {
+        self.methods.iter().any(|method| is(method))
+    }
+
+    fn takes_tokens(&self) -> bool {
+        self.takes(|method| matches!(method, Method::Token(token) if token.kinds.contains(&Kind::Dynamic)))
+    }
+}
+
+/// Whether a login gives what the method takes.
+fn is_of_login(method: &Method) -> bool {
+    match method {
+        Method::Token(token) => token.kinds.contains(&Kind::Dynamic),
+        Method::Cookie(_) => true,
+        Method::ApiKey(_) | Method::StaticToken(_) | Method::Jwt(_) | Method::Basic(_) => false,
+    }
+}
+
+fn none(what: &'static str, named: &str) -> Problem {
+    Problem::Refused(Refusal::NotFound { what, name: named.to_owned() })
+}
+
+fn by(login: &LoggedIn, visitor: &Visitor) -> By {
+    let (id, groups) = (login.consumer.id, login.consumer.given.groups.clone());
+    By::new(Caller::Consumer { id, groups }, Some(&visitor.request_id))
+}
