@@ -108,6 +108,8 @@ pub enum Work {
 pub enum Done {
     Signature(issuers::Done),
     Password(passwords::Done),
+    /// Nothing, and nothing more is tried: what is still not verified ends in this denial.
+    GivenUp(Denial),
 }
 
 /// Work that is done in its turn.
@@ -189,7 +191,8 @@ impl Checker {
     /// # Errors
     ///
     /// Nothing is decided yet, because a signature or a password has to be verified: have it done
-    /// ([`Checker::verify`]), and ask again with what came of it among `done`.
+    /// ([`Checker::verify`]), and ask again with what came of it among `done`. Never so once
+    /// [`Done::GivenUp`] is among it: then it is decided about this deployment like everything else.
     pub fn attempt<T>(
         &self,
         request: &Request<'_>,
@@ -277,9 +280,11 @@ impl Checker {
             catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
                 .unwrap_or_else(|_| panicked());
         // Whatever came out: it was decided without knowing what was presented.
-        if let Some(work) = known.undone.take() {
-            return Err(work);
-        }
+        let verdict = match (known.undone.take(), inquiry.given_up()) {
+            (None, _) => verdict,
+            (Some(_), Some(denial)) => Ok(Verdict::Deny(denial)),
+            (Some(work), None) => return Err(work),
+        };
         // What the store has a part in is only as good as what is known of the store.
         let verdict = match trail.deployment {
             Some(deployment) if deployment.stored => self.replica.trust(known.boottime).and(verdict),
@@ -519,6 +524,15 @@ struct Inquiry<'k> {
     at_once: bool,
 }
 
+impl Inquiry<'_> {
+    fn given_up(&self) -> Option<Denial> {
+        self.done.iter().find_map(|done| match done {
+            Done::GivenUp(denial) => Some(denial.clone()),
+            Done::Signature(_) | Done::Password(_) => None,
+        })
+    }
+}
+
 impl Directory for Known<'_> {
     fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault> {
         if let Some(key) = self.catalog.key(verifier) {
@@ -571,7 +585,7 @@ impl Directory for Known<'_> {
     fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> password::Known {
         let done = self.inquiry.done.iter().filter_map(|done| match done {
             Done::Password(done) => Some(done),
-            Done::Signature(_) => None,
+            Done::Signature(_) | Done::GivenUp(_) => None,
         });
         match self.passwords.ask(account, presented, done) {
             Ok(known) => known,
@@ -630,7 +644,7 @@ impl Directory for Known<'_> {
         };
         let done = self.inquiry.done.iter().filter_map(|done| match done {
             Done::Signature(done) => Some(done),
-            Done::Password(_) => None,
+            Done::Password(_) | Done::GivenUp(_) => None,
         });
         let done = match loaded.ask(issuer, token, self.now, done) {
             Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),

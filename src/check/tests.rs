@@ -142,4 +142,9 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
     let done = checker.verify(work).unwrap().done().await.unwrap();
     let third = mint.token(alice, &[EVERY_SERVICE]).await;
     assert!(ask(&third, std::slice::from_ref(&done)).is_err());
+    // What is given up is denied, and what needs nothing more is decided as ever.
+    let given_up = || Done::GivenUp(Denial::Overloaded);
+    assert_eq!(ask(&third, &[given_up()]).ok(), Some(false));
+    assert_eq!(ask(&third, &[done, given_up()]).ok(), Some(false));
+    assert_eq!(ask(&token, &[given_up()]).ok(), Some(true));
 }

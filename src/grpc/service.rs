@@ -236,8 +236,9 @@ impl<D: Decide> Wire<D> {
     /// The same where a signature or a password has to be verified: waits for it, and decides anew. The only thing
     /// besides its own message that a check waits for, and whatever goes wrong with it is a denial.
     async fn decide_verified(&self, message: &[u8], work: Work, allowed: Duration) -> Bytes {
-        let (mut work, mut done) = (work, Vec::new());
+        let mut done = Vec::new();
         let deciding = async {
+            let mut work = work;
             loop {
                 let waiting = self.decide.verify(work).ok_or(Denial::Overloaded)?;
                 // Nothing comes of it after a panic, or where it was not its turn in time.
@@ -253,9 +254,16 @@ impl<D: Decide> Wire<D> {
         };
         match tokio::time::timeout(allowed, deciding).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(denial)) => self.refuse(denial),
-            Err(_) => self.refuse(Denial::Deadline),
+            Ok(Err(denial)) => self.give_up(message, denial, done),
+            Err(_) => self.give_up(message, Denial::Deadline, done),
         }
+    }
+
+    /// Decides without what could not be verified: the deployment may only be watched, and the log says
+    /// which one it is.
+    fn give_up(&self, message: &[u8], denial: Denial, mut done: Vec<Done>) -> Bytes {
+        done.push(Done::GivenUp(denial.clone()));
+        self.decide(message, &done).unwrap_or_else(|_| self.refuse(denial))
     }
 
     fn refuse(&self, denial: Denial) -> Bytes {
