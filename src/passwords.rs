@@ -17,6 +17,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as
 use tokio::sync::oneshot;
 
 use self::flights::{Flight, Flights};
+pub use self::pool::Place;
 use self::pool::Pool;
 use self::remembered::{Fingerprint, Name, Remembered, Standing};
 use self::throttle::Throttle;
@@ -128,18 +129,33 @@ impl Passwords {
         hashed.await.map_err(|_| Busy)?.map_err(|_| Busy)
     }
 
-    /// Whether it is the account's password; it takes as long where there is no account.
+    /// A place among those that wait, for whoever has something to do before.
     ///
     /// # Errors
     ///
     /// [`Busy`].
-    pub async fn verify(&self, account: Option<Arc<Account>>, password: Secret) -> Result<bool, Busy> {
+    pub fn place(&self) -> Result<Place, Busy> {
+        self.pool.place()
+    }
+
+    /// Whether it is the account's password; it takes as long where there is no account.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`]: it was not its turn in time.
+    pub async fn verify(
+        &self,
+        place: Place,
+        account: Option<Arc<Account>>,
+        password: Secret,
+    ) -> Result<bool, Busy> {
         let (answer, verified) = oneshot::channel();
         let known = account.is_some();
         let account = account.unwrap_or_else(|| Arc::clone(&self.decoy));
-        self.pool.submit(Box::new(move || {
+        let hash = Box::new(move || {
             let _ = answer.send(is_of(&account.hash, &password));
-        }))?;
+        });
+        place.submit(hash);
         verified.await.map(|right| right && known).map_err(|_| Busy)
     }
 

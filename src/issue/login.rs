@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::audit::Event;
+use super::audit::{Chain, Event};
 use super::consumers::EMAIL;
 use super::{Attempts, Issuer, Refusal};
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -92,6 +92,8 @@ impl Issuer {
             replica.trust(self.clock.boottime()).map_err(Declined::Unknown)?;
         }
         let account = self.account_of(login.name).await?;
+        // Before anything is written: a storm of logins is turned away without the store.
+        let Ok(place) = self.passwords.place() else { return Err(Declined::Busy) };
         // Whoever is turned away has guessed nothing, and is not counted: else a hundred requests would shut
         // somebody out for a day.
         let counts = self.counts(&login, account.as_deref());
@@ -102,7 +104,7 @@ impl Issuer {
             return Err(Declined::Throttled(left));
         }
         let Login { password, from, request_id, .. } = login;
-        let Ok(right) = self.passwords.verify(account.clone(), password).await else {
+        let Ok(right) = self.passwords.verify(place, account.clone(), password).await else {
             // Nothing was guessed.
             self.count(&counts.map(|count| less(count, 1))).await?;
             return Err(Declined::Busy);
@@ -120,7 +122,9 @@ impl Issuer {
             addresses: vec![from.to_string()],
             operation: None,
         };
-        self.record(&event).await?;
+        // Those who are refused displace none who were let in, nor either of them a change.
+        let chain = if let_in.is_some() { &self.handed_out } else { &self.attempts };
+        self.record(chain, &event).await?;
         let (account, consumer) = let_in.ok_or(Declined::Wrong)?;
         self.forgive(counts, &counted).await?;
         Ok(LoggedIn { consumer, account })
@@ -157,22 +161,11 @@ impl Issuer {
         let who: (&[u8], Vec<u8>) = match (account, login.name) {
             // One account, whatever it goes by.
             (Some(account), _) => (b"account", account.id.as_bytes().to_vec()),
-            (None, LoginName::Username(name)) => (b"username", name.as_bytes().to_vec()),
-            (None, LoginName::Email(email)) => (b"email", email.as_bytes().to_vec()),
-            (None, LoginName::Again(consumer, _)) => (b"consumer", consumer.as_bytes().to_vec()),
+            (None, LoginName::Username(name)) => self.crowd(b"username", name.as_bytes()),
+            (None, LoginName::Email(email)) => self.crowd(b"email", email.as_bytes()),
+            (None, LoginName::Again(consumer, _)) => self.crowd(b"consumer", consumer.as_bytes()),
         };
-        let name = |what: &[u8], kind: &[u8], of: &[u8]| {
-            let key = self.ring.derive(self.ring.primary_id(), Use::Counter);
-            let key = key.expect("the ring has its primary");
-            let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes a key of any length");
-            for part in [what, kind, of] {
-                mac.update(&(part.len() as u64).to_le_bytes());
-                mac.update(part);
-            }
-            let mut name = [0; 16];
-            name.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-            name
-        };
+        let name = |what, kind, of| self.counter([what, kind, of]);
         let count = |name, lives, most| Count { name, add: 1, lives, most };
         let Tries { of_account, of_account_a_day, of_address } = self.tries;
         [
@@ -180,6 +173,27 @@ impl Issuer {
             count(name(b"day", who.0, &who.1), DAY, of_account_a_day),
             count(name(b"quarter", b"address", network.bytes()), WINDOW, of_address),
         ]
+    }
+
+    /// What nobody's name is counted under: one of 65536, each for many. There are as many of those names
+    /// as somebody cares to send, and whoever sends them does not know which of them go together.
+    fn crowd(&self, kind: &[u8], name: &[u8]) -> (&'static [u8], Vec<u8>) {
+        let [first, second, ..] = self.counter([b"crowd", kind, name]);
+        (b"nobody", vec![first, second])
+    }
+
+    /// The name of a counter, which says nothing of what is counted.
+    fn counter(&self, parts: [&[u8]; 3]) -> [u8; 16] {
+        let key = self.ring.derive(self.ring.primary_id(), Use::Counter);
+        let key = key.expect("the ring has its primary");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes a key of any length");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        let mut name = [0; 16];
+        name.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+        name
     }
 
     async fn count(&self, counts: &[Count]) -> Result<Vec<Counted>, Declined> {
@@ -195,10 +209,10 @@ impl Issuer {
         self.count(&counts).await.map(drop)
     }
 
-    /// Durably, among the attempts: logins displace no changes.
-    async fn record(&self, event: &Event) -> Result<(), Declined> {
+    /// Durably.
+    async fn record(&self, chain: &Chain, event: &Event) -> Result<(), Declined> {
         let batch = Batch { operation: Uuid::new_v4(), steps: Vec::new() };
-        let written = self.attempts.write(&*self.store, batch, event, self.clock.now()).await;
+        let written = chain.write(&*self.store, batch, event, self.clock.now()).await;
         written.map(drop).map_err(Declined::Store)
     }
 }

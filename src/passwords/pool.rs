@@ -30,8 +30,17 @@ struct Shared {
 struct Queue {
     /// Each with the moment at which nobody waits for it any more.
     jobs: VecDeque<(Duration, Job)>,
+    /// Places of jobs that will come.
+    taken: usize,
     started: usize,
     closed: bool,
+}
+
+/// A job's place among those that wait. Free again when it is dropped.
+pub struct Place {
+    shared: Arc<Shared>,
+    /// Whether no job has it yet.
+    is_taken: bool,
 }
 
 /// Whoever waited for so long without a thread for it is told to come back: others came later, and are told
@@ -49,8 +58,16 @@ impl Pool {
 
     /// # Errors
     ///
-    /// Too many wait already, or there is no thread to be had. A job that waited for too long is dropped.
+    /// As for a [`place`](Self::place). A job that waited for too long is dropped.
     pub(super) fn submit(&self, job: Job) -> Result<(), Busy> {
+        self.place()?.submit(job);
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Too many wait already, or there is no thread to be had.
+    pub(super) fn place(&self) -> Result<Place, Busy> {
         let mut queue = self.shared.lock();
         if queue.started < self.threads {
             let shared = Arc::clone(&self.shared);
@@ -64,13 +81,30 @@ impl Pool {
                 Err(_) => {}
             }
         }
-        if queue.jobs.len() >= self.shared.most {
+        if queue.jobs.len() + queue.taken >= self.shared.most {
             return Err(Busy);
         }
+        queue.taken += 1;
+        Ok(Place { shared: Arc::clone(&self.shared), is_taken: true })
+    }
+}
+
+impl Place {
+    pub(super) fn submit(mut self, job: Job) {
+        let mut queue = self.shared.lock();
+        queue.taken -= 1;
         queue.jobs.push_back((self.shared.clock.boottime() + PATIENCE, job));
         drop(queue);
+        self.is_taken = false;
         self.shared.arrived.notify_one();
-        Ok(())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_taken {
+            self.shared.lock().taken -= 1;
+        }
     }
 }
 

@@ -46,7 +46,7 @@ async fn a_password_is_hashed_so_that_it_verifies_and_never_twice_the_same() {
     assert_ne!(first, second);
     assert_eq!(hash_refusal(&first), None);
     let verify = async |account: Option<Arc<Account>>, text: &str| {
-        passwords.verify(account, text.to_owned().into()).await.unwrap()
+        passwords.verify(passwords.place().unwrap(), account, text.to_owned().into()).await.unwrap()
     };
     assert!(verify(Some(account(&first)), "a password").await);
     assert!(verify(Some(account(&second)), "a password").await);

@@ -6,6 +6,7 @@ mod object;
 mod signing_keys;
 mod token;
 
+use std::fmt;
 use std::sync::Arc;
 
 use prost::Message;
@@ -83,7 +84,7 @@ pub struct KeyRecord {
 }
 
 /// A name and a password as they are stored, in [`Table::Basic`] under their id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct BasicRecord {
     pub id: Uuid,
     pub consumer: ConsumerId,
@@ -93,6 +94,16 @@ pub struct BasicRecord {
     pub tags: Vec<String>,
     pub enabled: bool,
     pub created_at: Timestamp,
+}
+
+/// Without the hash: passwords can be guessed by it.
+impl fmt::Debug for BasicRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BasicRecord")
+            .field("id", &self.id)
+            .field("consumer", &self.consumer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a consumer's own JWTs are verified with, in [`Table::Jwt`] under its id.

@@ -268,3 +268,54 @@ async fn tokens_of_a_consumer_end_with_the_first_password_of_its_other_names_whe
     }
     assert!(house.instance().await.account_by_mark(machine, marks[1]).is_some());
 }
+
+#[tokio::test]
+async fn names_that_nobody_has_share_their_counters_and_no_account_shares_one() {
+    let house = House::new(Tries::default()).await;
+    let here = house.instance().await;
+    let counts = |name: &str| {
+        let login = Login {
+            name: Username(name),
+            password: SECRET.to_owned().into(),
+            from: HOME.parse().unwrap(),
+            request_id: "r",
+        };
+        here.counts(&login, here.account(name).as_deref()).map(|count| count.name)
+    };
+    let names = (0..200_000_u32).map(|number| counts(&format!("n{number}"))[1]);
+    let found: std::collections::HashSet<_> = names.collect();
+    assert!((30_000..=65_536).contains(&found.len()), "{}", found.len());
+    assert!(!found.contains(&counts("alice")[1]));
+    assert_eq!(counts("nobody"), counts("nobody"));
+    assert_ne!(counts("nobody")[0], counts("nobody")[1]);
+}
+
+#[tokio::test]
+async fn refused_logins_displace_none_that_were_granted() {
+    let house = House::new(Tries { of_account: 100, ..Tries::default() }).await;
+    let here = house.instance().await.with_audit(Uuid::from_u128(5), 3);
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, HOME).await, "in");
+    for _ in 0..10 {
+        assert_eq!(house.log_in(&here, Username("nobody"), SECRET, HOME).await, "wrong");
+    }
+    let page = here.audit(&AuditFilter::default(), None, 100).await.unwrap();
+    let count = |action: &str| page.entries.iter().filter(|entry| entry.action == action).count();
+    assert_eq!(count("login.granted"), 1);
+    assert!(count("login.refused") < 10);
+}
+
+#[tokio::test]
+async fn a_login_that_finds_no_place_is_told_so_and_counted_nowhere() {
+    let house = House::new(Tries { of_account: 1, ..Tries::default() }).await;
+    let here = house.instance().await;
+    let full = Arc::new(Passwords::new(1, 1, Default::default(), house.clock.clone()));
+    let place = full.place().unwrap();
+    let here = here.with_passwords(full, house.tries);
+    for _ in 0..5 {
+        assert_eq!(house.log_in(&here, Username("alice"), "wrong", HOME).await, "busy");
+    }
+    let page = here.audit(&AuditFilter::default(), None, 100).await.unwrap();
+    assert!(page.entries.iter().all(|entry| !entry.action.starts_with("login.")));
+    drop(place);
+    assert_eq!(house.log_in(&here, Username("alice"), SECRET, HOME).await, "in");
+}

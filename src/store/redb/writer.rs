@@ -79,6 +79,7 @@ impl Writer {
     fn serve(&mut self, group: Vec<Ask>) {
         let mut batches = Vec::new();
         let mut writers = Vec::new();
+        let mut counts = Vec::new();
         let mut probe = false;
         for ask in group {
             match ask {
@@ -87,17 +88,23 @@ impl Writer {
                     writers.push(answer);
                 }
                 Ask::Uses(uses, answer) => self.note_uses(&uses, answer),
-                Ask::Count(counts, now, answer) => self.count(&counts, now, answer),
+                Ask::Count(asked, now, answer) => counts.push((asked, now, answer)),
                 Ask::Probe => probe = true,
             }
         }
+        if batches.is_empty() && counts.is_empty() && probe {
+            self.probe();
+        }
+        // Logins wait for changes, among which revocations are.
+        self.write(&batches, writers);
+        self.count(counts);
+    }
+
+    fn write(&mut self, batches: &[Batch], writers: Vec<Answer>) {
         if batches.is_empty() {
-            if probe {
-                self.probe();
-            }
             return;
         }
-        let results = match self.written(|writer, database| writer.transact(database, &batches)) {
+        let results = match self.written(|writer, database| writer.transact(database, batches)) {
             Ok(results) => results,
             Err(why) => batches.iter().map(|_| Err(StoreError::Unavailable(why.clone()))).collect(),
         };
@@ -117,18 +124,33 @@ impl Writer {
         let _ = answer.send(noted.map_err(StoreError::Unavailable));
     }
 
-    fn count(&mut self, counts: &[Count], now: Timestamp, answer: CountAnswer) {
+    /// All that came in meanwhile with one write.
+    fn count(&mut self, asked: Vec<(Vec<Count>, Timestamp, CountAnswer)>) {
+        if asked.is_empty() {
+            return;
+        }
         let counted = self.written(|writer, database| {
             let transaction = begin(database)?;
-            let (counted, added) = counters::count(&transaction, counts, now, &mut writer.sweep_above)?;
-            match added {
+            let (mut all, mut any) = (Vec::with_capacity(asked.len()), false);
+            for (counts, now, _) in &asked {
+                let (counted, added) = counters::count(&transaction, counts, *now, &mut writer.sweep_above)?;
+                all.push(counted);
+                any |= added;
+            }
+            match any {
                 true => transaction.commit()?,
                 // Whoever is turned away has nothing written to the disk.
                 false => transaction.abort()?,
             }
-            Ok(counted)
+            Ok(all)
         });
-        let _ = answer.send(counted.map_err(StoreError::Unavailable));
+        let counted = match counted {
+            Ok(counted) => counted.into_iter().map(Ok).collect(),
+            Err(why) => asked.iter().map(|_| Err(StoreError::Unavailable(why.clone()))).collect::<Vec<_>>(),
+        };
+        for ((_, _, answer), counted) in asked.into_iter().zip(counted) {
+            let _ = answer.send(counted);
+        }
     }
 
     /// Writes what is there already, if a disk that refused has been left alone for long enough.
