@@ -20,6 +20,7 @@ const POLICY: &str = r#"
 public_url: https://auth.example.com
 services:
   - {name: orders, paths: [/orders], authentication: {any: [jwt: {issuer: doorward}]}}
+  - {name: watched, paths: [/watched], mode: shadow, authentication: {any: [jwt: {issuer: doorward}]}}
   - {name: stock, paths: [/stock], authentication: {any: [jwt: {issuer: doorward}]}}
   - {name: both, paths: [/both], authentication: {all: [jwt: {issuer: doorward}, jwt: {issuer: doorward, cookies: [second], bearer: false}]}}
 "#;
@@ -122,17 +123,21 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
     let pool = Pool::start(1, 8, Arc::clone(&telemetry)).unwrap();
     let checker = Checker::new(catalog, peppers, replica, mint.clock.clone(), telemetry)
         .with_issuers(Arc::new(issuers), pool);
-    let ask = |token: &str, done: &[Done]| {
+    let at = |target: &str, token: &str, done: &[Done]| {
         let value = format!("Bearer {token}");
         let request = Request {
             method: b"GET",
-            target: b"/orders",
+            target: target.as_bytes(),
             host: b"api.example",
             headers: [Header { name: b"authorization", value: value.as_bytes() }].into_iter().collect(),
             ..Request::default()
         };
-        checker.attempt(&request, done, |decision| matches!(decision.outcome, Outcome::Allow(_)))
+        checker.attempt(&request, done, |decision| {
+            let told = (decision.metadata.service.map(str::to_owned), decision.metadata.code);
+            (matches!(decision.outcome, Outcome::Allow(_)), told)
+        })
     };
+    let ask = |token: &str, done: &[Done]| at("/orders", token, done).map(|(passes, _)| passes);
     let Err(work) = ask(&token, &[]) else { panic!("nobody has verified it") };
     let done = checker.verify(work).unwrap().done().await.unwrap();
     assert_eq!(ask(&token, &[done]).ok(), Some(true));
@@ -147,4 +152,9 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
     assert_eq!(ask(&third, &[given_up()]).ok(), Some(false));
     assert_eq!(ask(&third, &[done, given_up()]).ok(), Some(false));
     assert_eq!(ask(&token, &[given_up()]).ok(), Some(true));
+    // It is denied as what was asked for, which may only be watched.
+    for (target, service, passes) in [("/orders", "orders", false), ("/watched", "watched", true)] {
+        let Ok((passed, told)) = at(target, &third, &[given_up()]) else { panic!("{target}") };
+        assert_eq!((passed, told), (passes, (Some(service.to_owned()), Some("overloaded"))));
+    }
 }
