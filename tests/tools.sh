@@ -6,6 +6,7 @@
 #   tests/tools.sh openstack   prints the folder of a Python with OpenStack's client, and of its commands
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
 #   tests/tools.sh authlib prints the path of a Python that has authlib and joserfc
+#   tests/tools.sh browser prints the path of a Chromium with what drives it (tests/browser)
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #   tests/tools.sh promtool    prints the path of Prometheus' promtool, which checks rules and metrics
 #   tests/tools.sh helm        prints the path of what renders a Helm chart (tests/kubernetes/render.py)
@@ -331,6 +332,36 @@ find_issuer() {
     beside issuer tests/issuer/issuer.mjs "$node"
 }
 
+# Chromium is linked with more than can be listed here: what is missing of it on this machine is what apt-get says.
+find_chromium() {
+    local found missing
+    found=$(command -v chromium || true)
+    if [ -z "$found" ]; then
+        found="$TOOLS/chromium/chromium"
+        if ! "$found" --version >/dev/null 2>&1; then
+            command -v apt-get >/dev/null ||
+                fail "no chromium found, and no apt-get to fetch one with" "install chromium, so that it is on PATH"
+            missing=$(apt-get --simulate install --no-install-recommends chromium 2>/dev/null |
+                sed -n 's/^Inst \([^ ]*\).*/\1/p')
+            [ -n "$missing" ] || fail "apt-get knows no chromium" "run apt-get update, or install chromium"
+            # shellcheck disable=SC2086 # A list of words.
+            from_debian chromium lib/chromium/chromium $missing
+        fi
+        "$found" --version >/dev/null 2>&1 ||
+            fail "Debian's chromium does not run on this machine" "install chromium, so that it is on PATH"
+    fi
+    echo "$found"
+}
+
+find_browser() {
+    local node chromium program
+    chromium=$(find_chromium)
+    node=$(from_npm browser tests/browser)
+    program=$(beside browser tests/browser/browser.mjs "$node")
+    printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$node/node" "$program.mjs" "$chromium" >"$program"
+    echo "$program"
+}
+
 find_kubernetes() {
     local node
     node=$(from_npm kubernetes tests/kubernetes)
@@ -364,6 +395,7 @@ case "${1:-}" in
     schemathesis) find_schemathesis ;;
     authlib) find_authlib ;;
     issuer) find_issuer ;;
+    browser) find_browser ;;
     openstack) find_openstack ;;
     promtool) find_promtool ;;
     helm) find_helm ;;

@@ -378,7 +378,8 @@ pub(super) fn lifetimes(config: &Config) -> Lifetimes {
         grant: lives.grant.value.0,
         dynamic: lives.dynamic.value.0,
         subject: lives.subject.value.0,
-        ..Lifetimes::default()
+        session_idle: lives.session_idle.value.0,
+        session: lives.session.value.0,
     }
 }
 

@@ -19,8 +19,8 @@ use self::listeners::{Listeners, announce, bind};
 use self::process::{keep_memory_private, raise_file_limit, start_log};
 use self::signals::Ends;
 use self::watch::{
-    Ready, count_instances, finish_deletions, sweep, tell_uses, tend_signing_keys, test_signatures,
-    told_or_broken, watch_replica,
+    Ready, count_instances, finish_deletions, hear_of_sessions, sweep, tell_uses, tend_signing_keys,
+    test_signatures, told_or_broken, watch_replica,
 };
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, key_lives, lifetimes, most, object_limits, reach};
@@ -278,6 +278,7 @@ fn serve_until_told(
         let mut tasks = JoinSet::new();
         let stop = Sender::new(false);
         let stopping = stop.subscribe();
+        let began = clock.now();
         tasks.spawn(follower.run());
         tasks.spawn(Arc::clone(&compiler).run(Arc::clone(&replica), objects_changed));
         tasks.spawn(watch_replica(
@@ -293,6 +294,8 @@ fn serve_until_told(
             },
         ));
         tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store)));
+        let period = (config.lifetimes.session_idle.value.0 / 8).min(SESSIONS_HEARD_OF);
+        tasks.spawn(hear_of_sessions(Arc::clone(&replica), Arc::clone(&store), clock.clone(), period));
         tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
         if config.public_url.is_some() {
             tasks.spawn(tend_signing_keys(Arc::clone(&issuer), Arc::clone(&replica), clock.clone()));
@@ -342,7 +345,12 @@ fn serve_until_told(
         http.spawn(serve_http(status_listener, status, stopping));
 
         // Objects of the store may be stricter than what the file alone would say: it is given a moment.
-        let _ = tokio::time::timeout(FIRST_EDITION, replica.decided().wait_for(Option::is_some)).await;
+        let ready = async {
+            let _ = replica.decided().wait_for(Option::is_some).await;
+            // A session that was in use before the start has not been idle.
+            let _ = replica::hear_of_sessions(&replica, &*store, began).await;
+        };
+        let _ = tokio::time::timeout(FIRST_EDITION, ready).await;
         let mut broken = None;
         let served = serve(vec![grpc], wire, settings, async {
             let refused = examine_until_reached(&backing, &config, examined);
@@ -436,6 +444,9 @@ async fn examine_until_reached(backing: &Backing, config: &Config, examined: boo
         }
     }
 }
+
+/// At most so long an instance takes what others have told of the use of sessions to be all of it.
+const SESSIONS_HEARD_OF: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// How long checks wait at the start for what the store holds. After that the file alone decides, and keys
 /// of the store are not known until it answers.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::api_key::ApiKey;
 use super::basic::Basic;
 use super::compiled::by_id;
+use super::cookie::{Cookie, InCookie};
 use super::fault::{Fault, quoted};
 use super::headers::Headers;
 use super::jwt::Jwt;
@@ -54,6 +55,7 @@ pub enum Method {
     Token(Token),
     Jwt(Jwt),
     Basic(Basic),
+    Cookie(InCookie),
 }
 
 /// What a policy is resolved with.
@@ -61,6 +63,7 @@ pub(super) struct Surroundings<'c> {
     pub names: &'c Names,
     pub headers: &'c Headers,
     pub issuers: &'c [Arc<Issuer>],
+    pub cookie: &'c Cookie,
     pub faults: &'c mut Vec<Fault>,
     pub warnings: &'c mut Vec<Fault>,
 }
@@ -133,6 +136,7 @@ impl At<Method> {
             Method::Token(options) => domain::authentication::Method::Token(options.resolve(around)),
             Method::Jwt(options) => domain::authentication::Method::Jwt(options.resolve(self.place, around)),
             Method::Basic(options) => domain::authentication::Method::Basic(options.resolve(around)),
+            Method::Cookie(options) => domain::authentication::Method::Cookie(options.resolve(around)),
         }
     }
 }
@@ -230,11 +234,12 @@ impl JsonSchema for Method {
         let token = with_options("token", generator.subschema_for::<Token>());
         let jwt = with_options("jwt", generator.subschema_for::<Jwt>());
         let basic = with_options("basic", generator.subschema_for::<Basic>());
+        let cookie = with_options("cookie", generator.subschema_for::<InCookie>());
         schemars::json_schema!({
             "description": "One way to prove who is calling: a bare word, or a map of its options.",
             "oneOf": [
-                { "enum": ["api_key", "static_token", "token", "basic"] },
-                api_key, static_token, token, jwt, basic,
+                { "enum": ["api_key", "static_token", "token", "basic", "cookie"] },
+                api_key, static_token, token, jwt, basic, cookie,
             ],
         })
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::Config;
 use super::authentication::{Authentication, Method};
+use super::cookie::Cookie;
 use super::deployments::{Part, Planned};
 use super::fault::Fault;
 use super::place::{At, Place};
@@ -94,6 +95,49 @@ pub(super) fn deployed(planned: &Planned<'_>, deployment: &Deployment, warnings:
             warn(written.place, message);
         }
     }
+}
+
+/// Sessions that no browser can have at a service that takes them, or not the one of another service.
+pub(super) fn sessions(
+    cookie: &Cookie,
+    planned: &[Planned<'_>],
+    deployments: &[Deployment],
+    warnings: &mut Vec<Fault>,
+) {
+    let in_cookie = |method: &Method| matches!(method, Method::Cookie(_));
+    let mut first: Option<(&str, String)> = None;
+    for (planned, deployment) in planned.iter().zip(deployments) {
+        let Some(method) = takes(authentication(planned).1, in_cookie) else { continue };
+        let name = deployment.name();
+        for host in &deployment.hosts {
+            match (&cookie.domain, &first) {
+                (Some(domain), _) if is_within(host, domain) => {}
+                (Some(domain), _) => {
+                    let message = format!(
+                        "nobody can log in at `{name}` on `{host}`: no browser takes or sends a cookie there \
+                         whose `cookie.domain` is `{}`",
+                        domain.value
+                    );
+                    warnings.push(Fault::new(method.place, message));
+                }
+                (None, None) => first = Some((host, name.clone())),
+                (None, Some((known, other))) if *known != host && *other != name => {
+                    let message = format!(
+                        "`{other}` takes sessions on `{known}` and `{name}` on `{host}`: without \
+                         `cookie.domain` each host has its own, so callers log in at each"
+                    );
+                    warnings.push(Fault::new(method.place, message));
+                    return;
+                }
+                (None, Some(_)) => {}
+            }
+        }
+    }
+}
+
+fn is_within(host: &str, domain: &str) -> bool {
+    let host = host.strip_prefix("*.").unwrap_or(host);
+    host == domain || host.strip_suffix(domain).is_some_and(|before| before.ends_with('.'))
 }
 
 /// The authentication in force, and whose it is.

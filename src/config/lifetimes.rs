@@ -20,6 +20,10 @@ pub struct Lifetimes {
     pub dynamic: At<Span>,
     /// Subject tokens, and never beyond their access key. `1m` to `24h`. Default: `12h`.
     pub subject: At<Span>,
+    /// Sessions that nobody uses. `1m` to `30d`. Default: `30m`.
+    pub session_idle: At<Span>,
+    /// Sessions, whatever their use. `1m` to `90d`, at least as long as `session_idle`. Default: `12h`.
+    pub session: At<Span>,
     /// For so long a key signs JWTs; before that it is published for as long. `1h` to `365d`, at least
     /// as long as a JWT. Default: `30d`.
     pub signing_key: At<Span>,
@@ -33,6 +37,8 @@ impl Default for Lifetimes {
             grant: seconds(60),
             dynamic: seconds(3_600),
             subject: seconds(12 * 3_600),
+            session_idle: seconds(30 * 60),
+            session: seconds(12 * 3_600),
             signing_key: seconds(30 * 86_400),
         }
     }
@@ -45,6 +51,15 @@ impl Lifetimes {
         within("lifetimes.grant", &self.grant, Span::seconds(1)..=minute, faults);
         within("lifetimes.dynamic", &self.dynamic, minute..=Span::seconds(30 * 86_400), faults);
         within("lifetimes.subject", &self.subject, minute..=day, faults);
+        within("lifetimes.session_idle", &self.session_idle, minute..=Span::seconds(30 * 86_400), faults);
+        within("lifetimes.session", &self.session, minute..=Span::seconds(90 * 86_400), faults);
+        if self.session.value < self.session_idle.value {
+            let message = format!(
+                "`lifetimes.session` is {}, expected at least `lifetimes.session_idle`, which is {}",
+                self.session.value, self.session_idle.value
+            );
+            faults.push(Fault::new(self.session.place.or(self.session_idle.place), message));
+        }
         let key = Span::seconds(3_600)..=Span::seconds(365 * 86_400);
         within("lifetimes.signing_key", &self.signing_key, key, faults);
         if self.signing_key.value < self.jwt.value {

@@ -194,6 +194,7 @@ fn check(config: &Config) -> Vec<Fault> {
     config.revocation.check(&mut faults);
     config.lifetimes.check(&mut faults);
     config.forward_auth.check(&mut faults);
+    config.cookie.check(&mut faults);
     if let Some(url) = &config.public_url {
         check_public_url(url, &mut faults);
     }

@@ -12,6 +12,7 @@ mod caution;
 mod client_address;
 mod compiled;
 mod consumers;
+mod cookie;
 mod decode;
 mod deployments;
 mod digest;
@@ -78,6 +79,7 @@ pub use basic::Basic;
 pub use client_address::ClientAddress;
 pub use compiled::Compiled;
 pub use consumers::Consumer;
+pub use cookie::{Cookie, InCookie};
 pub use deployments::{Deployment, Override, Part};
 pub use document::Document;
 pub use duration::Span;
@@ -145,6 +147,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<At<String>>,
     pub lifetimes: Lifetimes,
+    pub cookie: Cookie,
     pub revocation: Revocation,
     /// What a check gets while Doorward cannot decide: `error` is an error that Envoy knows as such,
     /// so that its `failure_mode_allow` decides; `deny` is a denial. Default: `error`.
@@ -245,6 +248,7 @@ impl Default for Config {
             keys: Keys::default(),
             public_url: None,
             lifetimes: Lifetimes::default(),
+            cookie: Cookie::default(),
             consumers: Vec::new(),
             folder: PathBuf::new(),
             texts: Vec::new(),

@@ -42,6 +42,7 @@ pub(super) fn resolve(config: &Config) -> Resolved {
         names: &names,
         headers: &config.headers,
         issuers: &issuers,
+        cookie: &config.cookie,
         faults: &mut faults,
         warnings: &mut warnings,
     };
@@ -137,7 +138,7 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
     let planned = planned(config, around.names);
     caution::undeployed(config, &planned, around.warnings);
     caution::unaddressed(config, &planned, around.warnings);
-    planned
+    let deployments: Vec<Deployment> = planned
         .iter()
         .map(|planned| {
             let base = &bases[planned.at];
@@ -145,7 +146,9 @@ fn deployments(config: &Config, around: &mut Surroundings<'_>) -> Vec<Deployment
             caution::deployed(planned, &deployment, around.warnings);
             deployment
         })
-        .collect()
+        .collect();
+    caution::sessions(&config.cookie, &planned, &deployments, around.warnings);
+    deployments
 }
 
 fn deployment(planned: &Planned<'_>, base: &Base, around: &mut Surroundings<'_>) -> Deployment {

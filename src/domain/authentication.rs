@@ -100,6 +100,8 @@ pub struct Token {
 pub struct Cookie {
     /// As it is sent: `__Host-doorward_session`.
     pub name: String,
+    /// Whose hosts share it; `None`: each has its own.
+    pub domain: Option<String>,
     /// Whether it is asked from where a browser was made to send the request.
     pub csrf: bool,
     /// Whose pages may make browsers send requests, besides the service's own:

@@ -25,6 +25,17 @@ pub fn judge(request: &Request<'_>, others: &[String]) -> Result<(), &'static st
     }
 }
 
+/// The same for a login, which no session is asked for: whoever says nothing of where it comes from is no
+/// browser that a page has made send it.
+///
+/// # Errors
+///
+/// As [`judge`].
+pub fn judge_login(request: &Request<'_>, others: &[String]) -> Result<(), &'static str> {
+    let says = |name: &[u8]| request.header(name) != HeaderValue::Absent;
+    if says(b"origin") || says(b"sec-fetch-site") { judge(request, others) } else { Ok(()) }
+}
+
 fn is_listed(origin: &[u8], others: &[String]) -> bool {
     others.iter().any(|other| origin.eq_ignore_ascii_case(other.as_bytes()))
 }
@@ -82,6 +93,8 @@ mod tests {
         };
         let judged = judge(&request, &["https://app.example".to_owned()]);
         assert_eq!(judged.is_ok(), expected, "{method} {host} {headers:?}: {judged:?}");
+        let login = judge_login(&request, &["https://app.example".to_owned()]);
+        assert_eq!(login.is_ok(), expected || headers.is_empty(), "{method} {host} {headers:?}: {login:?}");
     }
 
     fn leak(text: &str) -> &'static str {

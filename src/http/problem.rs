@@ -49,10 +49,14 @@ pub enum Problem {
     Refused(Refusal),
     /// A login that is none, or a token that does not say who asks; nobody learns why.
     NotLoggedIn,
+    /// A logout without what a login gives.
+    NoLogin,
     /// Nobody has shown a token.
     NoToken,
     /// Logins that failed too often: not before so long.
     TooOften(Duration),
+    /// Another site's page has made a browser send it.
+    Origin(&'static str),
     /// What only its maker knows whether it still counts cannot be known now.
     Unknown,
     Internal,
@@ -165,6 +169,10 @@ impl Problem {
                 json!({ "message": "whether your key still counts is not known at this moment; try again" }),
             ),
             Self::NotLoggedIn => (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" })),
+            Self::NoLogin => (
+                StatusCode::UNAUTHORIZED,
+                json!({ "message": "nothing is shown that a login at this service gives" }),
+            ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
                 json!({ "message": "a token is needed: `Authorization: Bearer …`, from a login" }),
@@ -173,6 +181,7 @@ impl Problem {
                 StatusCode::TOO_MANY_REQUESTS,
                 json!({ "message": "too many logins have failed; try again later" }),
             ),
+            Self::Origin(why) => (StatusCode::FORBIDDEN, json!({ "message": why })),
             Self::Unknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "who may log in is not known at this moment; try again" }),
@@ -201,13 +210,14 @@ impl Problem {
             Self::Body(..) => "invalid_body",
             Self::Path => "invalid_path",
             Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
-            Self::Unauthenticated | Self::NoToken => "missing_credential",
+            Self::Unauthenticated | Self::NoToken | Self::NoLogin => "missing_credential",
             Self::Unauthorized | Self::NotLoggedIn | Self::Refused(Refusal::Unproven) => "invalid_credential",
             Self::Forbidden | Self::Refused(Refusal::Forbidden | Refusal::Exceeds { .. }) => {
                 "permission_denied"
             }
             Self::Throttled | Self::TooOften(_) => "throttled",
             Self::Refused(Refusal::Busy) => "overloaded",
+            Self::Origin(_) => "origin_denied",
             Self::Unknown => "unavailable",
             Self::Refused(Refusal::Stale) => "stale",
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",

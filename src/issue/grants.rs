@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::keys::generate;
 use super::login::may_be;
-use super::owned::{ending, making};
+use super::owned::making;
 use super::{Attempts, By, Done, Issuer, LoggedIn, MadeToken, Refusal, delete};
-use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::ServiceId;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
-use crate::domain::token::{Scope, Token};
+use crate::domain::token::Scope;
+use crate::domain::verdict::Fault;
 use crate::store::record::GrantRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
@@ -80,6 +80,10 @@ impl Issuer {
     }
 
     async fn exchange(&self, shown: &ShownGrant<'_>) -> Result<Done<MadeToken>, Refusal> {
+        if let Some(replica) = &self.replica {
+            let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
+            replica.trust(self.clock.boottime()).map_err(unknown)?;
+        }
         let (name, grant) = self.shown_grant(shown.text).await?.ok_or(Refusal::Unproven)?;
         let consumer = self.known(grant.consumer).filter(|consumer| may_be(consumer, shown.from));
         let consumer = consumer.filter(|consumer| {
@@ -110,45 +114,6 @@ impl Issuer {
             }
         }
         Ok(None)
-    }
-
-    /// Ends the dynamic token that a text is, on every instance; `None` where it is none.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
-    pub async fn end_shown_token(&self, text: &[u8], request_id: &str) -> Result<Option<Done<()>>, Refusal> {
-        if !matches!(secret::read(text), Reading::Ours { kind: Kind::Token, .. }) {
-            return Ok(None);
-        }
-        for verifier in self.ring.peppers().verifiers(text).collect::<Vec<_>>() {
-            let Some((token, _)) = self.credential::<Token>(&verifier.id()).await? else { continue };
-            if matches!(token.scope, Scope::Subject { .. }) {
-                return Ok(None);
-            }
-            return self.log_out(&token.consumer, ending(&token), request_id).await.map(Some);
-        }
-        Ok(None)
-    }
-
-    /// Ends what a login has given, and waits until every instance knows.
-    pub(super) async fn log_out(
-        &self,
-        consumer: &ConsumerId,
-        steps: Vec<Step>,
-        request_id: &str,
-    ) -> Result<Done<()>, Refusal> {
-        let groups = self.known(*consumer).map(|it| it.given.groups.clone()).unwrap_or_default();
-        let by = By::new(Caller::Consumer { id: *consumer, groups }, Some(request_id));
-        match self.write_to(&self.handed_out, by.does("logout", *consumer), steps, ()).await {
-            Ok(done) => {
-                self.heard_elsewhere(done.epoch).await;
-                Ok(done)
-            }
-            // Somebody else has just ended it.
-            Err(Refusal::Store(StoreError::Conflict { .. })) => Err(Refusal::Raced),
-            Err(refusal) => Err(refusal),
-        }
     }
 
     /// Takes away grants that nobody has taken, by the clocks of all instances.

@@ -431,7 +431,7 @@ impl Issuer {
     /// not in it. What the last seconds brought is not told yet.
     pub async fn uses(&self, keys: &[Uuid]) -> Result<HashMap<Uuid, Uses>, Refusal> {
         let uses = self.store.uses(keys).await?;
-        Ok(uses.into_iter().map(|uses| (uses.key, uses)).collect())
+        Ok(uses.into_iter().map(|uses| (uses.id, uses)).collect())
     }
 
     /// Ends a key. When this returns, no check of this instance takes it any more (or

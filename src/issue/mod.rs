@@ -17,10 +17,12 @@ mod jwt;
 mod jwt_credentials;
 mod keys;
 mod login;
+mod logout;
 mod memberships;
 mod objects;
 mod owned;
 mod password;
+mod sessions;
 mod signing_keys;
 mod standing;
 mod sweep;
@@ -52,11 +54,13 @@ pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
 pub use self::login::{Declined, LoggedIn, Login, LoginName, Tries};
+pub use self::logout::Ends;
 pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{
     InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,
 };
 pub use self::owned::{Credential, NamedCredential};
+pub use self::sessions::OpenedSession;
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
 pub use self::tokens::{Lifetimes, MadeToken, Most, Shown, TakenBack};

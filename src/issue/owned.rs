@@ -6,6 +6,7 @@ use super::audit::Chain;
 use super::consumers::Owner;
 use super::{By, Done, Issuer, Refusal, Seen, TRIES, claim, delete, id_of, unique};
 use crate::domain::consumer::ConsumerId;
+use crate::domain::session::Session;
 use crate::domain::token::{AccessKey, Token};
 use crate::store::record::{BasicRecord, JwtRecord, KeyRecord};
 use crate::store::{Effect, Expect, Name, Record, Step, StoreError, Table};
@@ -18,6 +19,7 @@ pub enum Owned {
     Jwt,
     AccessKey,
     Token,
+    Session,
 }
 
 /// A text that nobody else may have: what kind it is of, and its bytes.
@@ -49,7 +51,8 @@ pub trait NamedCredential: Credential {
 }
 
 impl Owned {
-    pub(super) const ALL: [Self; 5] = [Self::Key, Self::Basic, Self::Jwt, Self::AccessKey, Self::Token];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Key, Self::Basic, Self::Jwt, Self::AccessKey, Self::Token, Self::Session];
 
     pub(super) fn table(self) -> Table {
         match self {
@@ -58,6 +61,7 @@ impl Owned {
             Self::Jwt => Table::Jwt,
             Self::AccessKey => Table::AccessKey,
             Self::Token => Table::Token,
+            Self::Session => Table::Session,
         }
     }
 
@@ -69,6 +73,7 @@ impl Owned {
             Self::Jwt => Uuid::new_v5(consumer, b"jwt"),
             Self::AccessKey => Uuid::new_v5(consumer, b"access_key"),
             Self::Token => Uuid::new_v5(consumer, b"token"),
+            Self::Session => Uuid::new_v5(consumer, b"session"),
         }
     }
 
@@ -88,6 +93,7 @@ impl Owned {
             Self::Jwt => ending(&JwtRecord::decode(&stored.payload)?),
             Self::AccessKey => ending(&AccessKey::decode(&stored.payload)?),
             Self::Token => ending(&Token::decode(&stored.payload)?),
+            Self::Session => ending(&Session::decode(&stored.payload)?),
         })
     }
 }

@@ -232,15 +232,23 @@ impl Issuer {
         scope: Scope,
         expires_at: Timestamp,
     ) -> Result<(Secret, Token), Refusal> {
-        if let Some(replica) = &self.replica
-            && replica.held_by(&consumer, self.clock.now()) >= self.most.tokens
-        {
-            let (what, limit) = ("tokens and sessions of this consumer", "limits.tokens");
-            return Err(Refusal::Full { what, most: self.most.tokens, limit });
-        }
+        self.has_room(&consumer)?;
         let (text, _) = generate(Kind::Token)?;
         let id = self.ring.primary_pepper().verifier(text.expose().as_bytes()).id();
         Ok((text, Token { id, consumer, scope, expires_at, created_at: self.clock.now() }))
+    }
+
+    /// # Errors
+    ///
+    /// [`Refusal::Full`] where the consumer has as many tokens and sessions as it may have.
+    pub(super) fn has_room(&self, consumer: &ConsumerId) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let held = self.replica.as_ref().map_or(0, |replica| replica.held_by(consumer, now));
+        if held < self.most.tokens {
+            return Ok(());
+        }
+        let (what, limit) = ("tokens and sessions of this consumer", "limits.tokens");
+        Err(Refusal::Full { what, most: self.most.tokens, limit })
     }
 
     /// Writes a token, and waits until whoever may be shown it next knows of it. Its entry is not in the

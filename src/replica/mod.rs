@@ -34,7 +34,7 @@ pub use self::saved::SnapshotFile;
 pub use self::tables::SigningKeys;
 pub use self::tables::Stored;
 use self::tables::Tables;
-pub use self::uses::{PERIOD, Usage};
+pub use self::uses::{PERIOD, Usage, hear_of_sessions};
 use crate::clock::Clock;
 use crate::domain::authentication::ConsumerBy;
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -47,8 +47,8 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::{AccessKey, Token};
 use crate::domain::verdict::Fault;
 use crate::domain::verifier::Verifier;
-use crate::store::Epoch;
 use crate::store::ring::Ring;
+use crate::store::{Epoch, Uses};
 
 /// All records that checks need. One for the process, shared.
 pub struct Replica {
@@ -276,6 +276,24 @@ impl Replica {
     /// The tokens that open nothing any more at `now`: they expired, or what bought them is gone.
     pub fn spent_tokens(&self, now: Timestamp) -> Vec<Arc<Token>> {
         self.tables.load().issued().spent_tokens(now)
+    }
+
+    /// Some of the sessions that have ended at `now`, used or not.
+    pub fn spent_sessions(&self, now: Timestamp, most: usize) -> Vec<Arc<Session>> {
+        self.tables.load().issued().spent_sessions(now, most)
+    }
+
+    /// Sessions that were not used here lately, by an eighth of what they may go unused: others may have
+    /// used them.
+    pub fn quiet_sessions(&self, now: Timestamp) -> Vec<Uuid> {
+        self.tables.load().issued().quiet_sessions(now)
+    }
+
+    /// Notes what the store was told of the use of sessions. None was used after `now`, whatever a clock says.
+    pub fn note_sessions_used(&self, uses: &[Uses], now: Timestamp) {
+        let tables = self.tables.load();
+        uses.iter()
+            .for_each(|uses| tables.issued().touch(&uses.id, Timestamp::from_unix(uses.last).min(now)));
     }
 
     /// How many tokens and sessions of a consumer have not expired at `now`.

@@ -1,4 +1,4 @@
-//! How often keys are used, and when last: counted by checks, told to the store now and then.
+//! How often keys and sessions are used, and when last: counted by checks, told to the store now and then.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +8,8 @@ use std::time::Duration;
 use hashbrown::HashTable;
 use uuid::Uuid;
 
+use super::Replica;
 use super::tables::hash_of_id;
-use crate::domain::key::KeyId;
 use crate::domain::time::Timestamp;
 use crate::store::{Store, StoreError, Uses};
 
@@ -38,17 +38,17 @@ impl Default for Usage {
 
 impl Usage {
     /// Counts one use.
-    pub fn note(&self, key: KeyId, now: Timestamp) {
+    pub fn note(&self, key: Uuid, now: Timestamp) {
         let hash = hash_of_id(&key);
         let mut piece = self.piece(thread() * PIECES + (hash >> 32) as usize % PIECES);
-        match piece.find_mut(hash, |uses| uses.key == key) {
+        match piece.find_mut(hash, |uses| uses.id == key) {
             Some(uses) => {
                 uses.count += 1;
                 uses.last = uses.last.max(now.unix());
             }
             None => {
-                let uses = Uses { key, count: 1, last: now.unix() };
-                piece.insert_unique(hash, uses, |uses| hash_of_id(&uses.key));
+                let uses = Uses { id: key, count: 1, last: now.unix() };
+                piece.insert_unique(hash, uses, |uses| hash_of_id(&uses.id));
             }
         }
     }
@@ -78,7 +78,7 @@ impl Usage {
             let room = HashTable::with_capacity(self.piece(at).len());
             let piece = std::mem::replace(&mut *self.piece(at), room);
             for uses in piece {
-                let sum = all.entry(uses.key).or_insert(Uses { count: 0, ..uses });
+                let sum = all.entry(uses.id).or_insert(Uses { count: 0, ..uses });
                 sum.count += uses.count;
                 sum.last = sum.last.max(uses.last);
             }
@@ -88,15 +88,15 @@ impl Usage {
 
     fn put_back(&self, all: Vec<Uses>) {
         for uses in all {
-            let hash = hash_of_id(&uses.key);
+            let hash = hash_of_id(&uses.id);
             let mut piece = self.piece((hash >> 32) as usize % PIECES);
-            match piece.find_mut(hash, |known| known.key == uses.key) {
+            match piece.find_mut(hash, |known| known.id == uses.id) {
                 Some(known) => {
                     known.count += uses.count;
                     known.last = known.last.max(uses.last);
                 }
                 None => {
-                    piece.insert_unique(hash, uses, |uses| hash_of_id(&uses.key));
+                    piece.insert_unique(hash, uses, |uses| hash_of_id(&uses.id));
                 }
             }
         }
@@ -107,6 +107,26 @@ impl Usage {
         self.pieces[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Hears from the store when sessions were used at other instances, of those that were not used here
+/// lately.
+///
+/// # Errors
+///
+/// The store's; what was heard so far is noted.
+pub async fn hear_of_sessions(
+    replica: &Replica,
+    store: &dyn Store,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for some in replica.quiet_sessions(now).chunks(AT_ONCE) {
+        replica.note_sessions_used(&store.uses(some).await?, now);
+    }
+    Ok(())
+}
+
+/// Sessions that the store is asked about at once.
+const AT_ONCE: usize = 1_000;
 
 /// The number of this thread.
 fn thread() -> usize {
@@ -124,6 +144,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::domain::password::Mark;
+    use crate::domain::session::Session;
     use crate::store::memory::Memory;
     use crate::store::{Batch, Effect, Expect, Name, Step, Table};
 
@@ -161,8 +183,33 @@ mod tests {
         usage.tell(&store).await.unwrap();
         let keys: Vec<_> = (0..100).map(key).collect();
         for (number, uses) in store.uses(&keys).await.unwrap().into_iter().enumerate() {
-            assert_eq!(uses, Uses { key: key(number as u128), count: 40, last: 3_900 + number as i64 });
+            assert_eq!(uses, Uses { id: key(number as u128), count: 40, last: 3_900 + number as i64 });
         }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_used_at_one_instance_is_heard_of_at_another() {
+        let (store, usage, elsewhere) = (Memory::new(), Usage::default(), Replica::new(Duration::MAX));
+        let at = Timestamp::from_unix;
+        let (id, idle) = (key(1), Duration::from_secs(80));
+        let password = Mark::from_bytes([0; 12]);
+        let (created_at, expires_at) = (at(100), at(10_000));
+        let session = Session { id, consumer: key(9), created_at, expires_at, idle, password };
+        let (name, effect) = (Name::of(&id), Effect::Put(session.encode()));
+        let step = Step { table: Table::Session, name, expect: Expect::Absent, effect };
+        store.write(Batch { operation: Uuid::new_v4(), steps: vec![step] }).await.unwrap();
+        elsewhere.tables.load().issued().put_session(session);
+        let heard = async |now: i64| {
+            hear_of_sessions(&elsewhere, &store, at(now)).await.unwrap();
+            elsewhere.session(&id).unwrap().1.unix()
+        };
+        usage.note(id, at(104));
+        usage.tell(&store).await.unwrap();
+        assert_eq!(heard(109).await, 100, "nobody asks about one that was used just now");
+        assert_eq!(heard(110).await, 104);
+        usage.note(id, at(500));
+        usage.tell(&store).await.unwrap();
+        assert_eq!(heard(120).await, 120, "by a clock that is ahead");
     }
 
     #[test]
@@ -170,10 +217,10 @@ mod tests {
         let usage = Usage::default();
         usage.note(key(1), Timestamp::from_unix(7));
         let taken = usage.take();
-        assert_eq!(taken, [Uses { key: key(1), count: 1, last: 7 }]);
+        assert_eq!(taken, [Uses { id: key(1), count: 1, last: 7 }]);
         usage.note(key(1), Timestamp::from_unix(8));
         usage.put_back(taken);
-        assert_eq!(usage.take(), [Uses { key: key(1), count: 2, last: 8 }]);
+        assert_eq!(usage.take(), [Uses { id: key(1), count: 2, last: 8 }]);
         assert_eq!(usage.take(), []);
     }
 }

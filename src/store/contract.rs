@@ -86,9 +86,9 @@ async fn uses_of_keys_are_summed_up_and_the_latest_stands(open: Open) {
     let subject = open(100);
     let store = &*subject.store;
     let key = |number: u128| Uuid::from_u128(number);
-    let used = |number, count, last| Uses { key: key(number), count, last };
-    for number in 1..=3 {
-        store.write(put(Table::Key, number, b"key")).await.unwrap();
+    let used = |number, count, last| Uses { id: key(number), count, last };
+    for (table, number) in [(Table::Key, 1), (Table::Session, 2), (Table::Key, 3)] {
+        store.write(put(table, number, b"one")).await.unwrap();
     }
     let stood = store.heartbeat(beat()).await.unwrap();
     store.note_uses(&[]).await.unwrap();
@@ -106,13 +106,16 @@ async fn uses_of_keys_are_summed_up_and_the_latest_stands(open: Open) {
 async fn uses_of_a_key_go_with_it(open: Open) {
     let subject = open(100);
     let store = &*subject.store;
-    let used = Uses { key: Uuid::from_u128(1), count: 1, last: 8 };
-    store.write(put(Table::Key, 1, b"key")).await.unwrap();
-    store.note_uses(&[used]).await.unwrap();
-    store.write(batch_of(Table::Key, 1, Expect::Present, Effect::Delete)).await.unwrap();
-    store.note_uses(&[used]).await.unwrap();
-    store.write(put(Table::Key, 1, b"key")).await.unwrap();
-    assert_eq!(store.uses(&[used.key]).await.unwrap(), []);
+    let used = Uses { id: Uuid::from_u128(1), count: 1, last: 8 };
+    for table in Table::USED {
+        store.write(put(table, 1, b"one")).await.unwrap();
+        store.note_uses(&[used]).await.unwrap();
+        store.write(batch_of(table, 1, Expect::Present, Effect::Delete)).await.unwrap();
+        store.note_uses(&[used]).await.unwrap();
+        store.write(put(table, 1, b"one")).await.unwrap();
+        assert_eq!(store.uses(&[used.id]).await.unwrap(), []);
+        store.write(batch_of(table, 1, Expect::Present, Effect::Delete)).await.unwrap();
+    }
 }
 
 async fn counters_add_up_for_everybody_and_end_by_themselves(open: Open) {

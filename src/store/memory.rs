@@ -186,8 +186,9 @@ impl Store for Memory {
 
     async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
         let mut state = self.state();
-        for Uses { key, count, last } in uses {
-            if state.records.contains_key(&(Table::Key, Name::of(key))) {
+        for Uses { id: key, count, last } in uses {
+            let has = |table| state.records.contains_key(&(table, Name::of(key)));
+            if Table::USED.into_iter().any(has) {
                 let (sum, latest) = state.uses.entry(*key).or_insert((0, i64::MIN));
                 *sum += count;
                 *latest = (*latest).max(*last);
@@ -199,7 +200,7 @@ impl Store for Memory {
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         let state = self.state();
         let known = keys.iter().filter_map(|key| Some((*key, *state.uses.get(key)?)));
-        Ok(known.map(|(key, (count, last))| Uses { key, count, last }).collect())
+        Ok(known.map(|(key, (count, last))| Uses { id: key, count, last }).collect())
     }
 
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
@@ -265,7 +266,7 @@ impl State {
                 self.records.insert((table, name), record);
             }
             Effect::Delete => {
-                if let (Table::Key, Some(key)) = (table, name.id()) {
+                if let Some(key) = name.id().filter(|_| table.is_used()) {
                     self.uses.remove(&key);
                 }
                 self.records.remove(&(table, name));

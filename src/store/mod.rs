@@ -187,10 +187,10 @@ pub struct Instance {
     pub silent: Duration,
 }
 
-/// How often a key was used since it was last told, and when last.
+/// How often a key or a session was used since it was last told, and when last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uses {
-    pub key: Uuid,
+    pub id: Uuid,
     pub count: u64,
     /// Seconds since the Unix epoch.
     pub last: i64,
@@ -297,12 +297,13 @@ pub trait Store: Send + Sync + 'static {
         Ok(false)
     }
 
-    /// Adds to what is known of the use of keys: counts are summed up, the latest `last` stands.
-    /// Beside the records: in no change, under no MAC and in no backup, for nothing is decided by it.
-    /// A key that is not there is left out.
+    /// Adds to what is known of the use of keys and sessions: counts are summed up, the latest `last` stands.
+    /// Beside the records: in no change, under no MAC and in no backup, for all that is decided by it is
+    /// whether a session was not used for long; it ends in any case at its own time.
+    /// What is not there is left out.
     async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError>;
 
-    /// What is known of the use of these keys; those that were never used are left out.
+    /// What is known of the use of these; those that were never used are left out.
     async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
 
     /// Adds to counters that all instances share, in one step, and says what they come to at `now`: to all
@@ -368,6 +369,13 @@ impl Table {
     ];
 
     pub const COUNT: usize = Self::ALL.len();
+
+    /// The use of whose records is counted.
+    const USED: [Self; 2] = [Self::Key, Self::Session];
+
+    fn is_used(self) -> bool {
+        Self::USED.contains(&self)
+    }
 
     /// What is looked up in memory: a replica holds all of these.
     pub const REPLICATED: [Self; 10] = [

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 38] = [
+const DOCUMENTS: [&str; 39] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 38] = [
     "docs/codes.md",
     "docs/containers.md",
     "docs/contour.md",
+    "docs/cookies.md",
     "docs/envoy-gateway.md",
     "docs/envoy.md",
     "docs/istio.md",

@@ -114,6 +114,19 @@ pub(crate) struct Both<'p> {
 }
 
 impl Both<'_> {
+    /// The same at both, as soon as they have heard of what was done last.
+    #[track_caller]
+    pub(crate) fn comes_to(&self, path: &str, headers: &[(&str, &str)], expected: &str) {
+        for at in [self.here, self.there] {
+            let mut last = String::new();
+            let heard = until("it is known there", Duration::from_secs(30), || {
+                last = at.answer(path, headers);
+                (last == expected).then_some(())
+            });
+            assert!(heard.is_ok(), "{path} comes to {last}, expected {expected}");
+        }
+    }
+
     /// What was done at one place holds there from its answer on, and at the other as soon as it hears of it.
     #[track_caller]
     pub(crate) fn answer(&self, path: &str, headers: &[(&str, &str)], expected: &str) {

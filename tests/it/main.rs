@@ -37,6 +37,7 @@ mod bodies;
 mod claim_headers;
 mod command_line;
 mod commands;
+mod cookies;
 mod cost;
 mod demo;
 mod deployments;

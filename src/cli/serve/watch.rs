@@ -180,6 +180,25 @@ pub(super) async fn tell_uses(usage: Arc<Usage>, store: Arc<dyn Store>) {
     }
 }
 
+/// Hears now and then when sessions were used at other instances.
+pub(super) async fn hear_of_sessions(
+    replica: Arc<Replica>,
+    store: Arc<dyn Store>,
+    clock: Clock,
+    period: Duration,
+) {
+    let mut applied = replica.applied();
+    // The sender lives as long as the replica, which is ours.
+    let _ = applied.wait_for(Option::is_some).await;
+    let mut hears = tokio::time::interval(period);
+    loop {
+        hears.tick().await;
+        if let Err(error) = replica::hear_of_sessions(&replica, &*store, clock.now()).await {
+            debug!(%error, "when sessions were used elsewhere is not known; they end by what is known here");
+        }
+    }
+}
+
 /// Counts who else follows the store, and by how many configurations they decide. A store that does
 /// not answer is the follower's to tell.
 pub(super) async fn count_instances(store: Arc<dyn Store>, telemetry: Arc<Telemetry>, reach: Reach) {

@@ -209,6 +209,35 @@ fn with_deployments_a_service_that_is_not_listed_is_not_there() {
 }
 
 #[test]
+fn sessions_that_nobody_can_have_are_a_warning() {
+    let one =
+        "services:\n  - {name: a, hosts: [a.example.com], paths: [/a], authentication: {any: [cookie]}}\n";
+    let two = "  - {name: b, hosts: [b.example.org], authentication: {any: [cookie]}}\n";
+    warnings(one, &[]);
+    warnings(&format!("cookie: {{domain: example.com}}\n{one}"), &[]);
+    warnings(
+        &format!("{one}{two}"),
+        &[
+            "3: `a` takes sessions on `a.example.com` and `b` on `b.example.org`: without `cookie.domain` each host \
+           has its own, so callers log in at each",
+        ],
+    );
+    warnings(
+        &format!("cookie: {{domain: example.com}}\n{one}{two}"),
+        &["4: nobody can log in at `b` on `b.example.org`: no browser takes or sends a cookie there whose \
+           `cookie.domain` is `example.com`"],
+    );
+    let loose = one.replace("cookie", "{cookie: {csrf: false}}");
+    warnings(
+        &loose,
+        &[
+            "2: `csrf` is off: every page on the web can have its visitors' browsers send requests with their \
+           sessions",
+        ],
+    );
+}
+
+#[test]
 fn what_opens_or_shuts_a_deployment_for_all_is_a_warning() {
     warnings(
         POLICY,

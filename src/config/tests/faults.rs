@@ -125,6 +125,11 @@ fn wrong_settings_say_what_was_expected() {
     check("limits: {check_bytes: 300MiB}",          "1:23: `limits.bytes_in_flight` is 256MiB, expected at least `limits.check_bytes`, which is 300MiB");
     check("limits: {streams: 0}",                   "1:19: `limits.streams` is 0, expected 1 to 100000");
     check("lifetimes: {jwt: 10s}",                  "1:18: `lifetimes.jwt` is 10s, expected 1m to 1d");
+    check("lifetimes: {grant: 2m}",                 "1:20: `lifetimes.grant` is 2m, expected 1s to 1m");
+    check("lifetimes: {session: 5m, session_idle: 1h}", "1:22: `lifetimes.session` is 5m, expected at least `lifetimes.session_idle`, which is 1h");
+    check("cookie: {name: __Host-s}",               "1:16: `cookie.name` is `__Host-s`, expected letters, digits, `_` and `-`, without the prefix");
+    check("cookie: {domain: example}",              "1:18: `cookie.domain` is `example`, expected a domain such as `example.com`, lower case, without a dot before it");
+    check("cookie: {origins: [example.com]}",       "1:20: `example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it");
     check("lifetimes: {jwt: 5h, signing_key: 2h}",  "1:35: `lifetimes.signing_key` is 2h, expected at least `lifetimes.jwt`, which is 5h");
     for url in ["auth.example.com", "https://", "https://a/", "https://a?b", "https://a b", "ftp://a", "https://me@a"] {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
@@ -145,7 +150,7 @@ fn wrong_settings_say_what_was_expected() {
     check(&format!("headers: {{claims: [{}]}}", many.join(", ")), "1:19: `headers.claims` has 33 names, expected at most 32");
     check("headers: {claims: [x.user.id]}",         "1:20: `headers.claims` and `headers.user_id` are both `x.user.id`: case, `_`, `.` and `-` make no difference");
     check("headers: {user_id: X_Consumer.ID}",      "1:20: `headers.user_id` and `headers.consumer_id` are both `x_consumer.id`: case, `_`, `.` and `-` make no difference");
-    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `forward_auth`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
+    check("networks: {}",                           "1:1: unknown key `networks`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `cookie`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `forward_auth`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`");
     check("services:",                              "1:9: expected a list, found nothing; write it, or leave the line out");
     check("services: {a: 1}",                       "1:11: expected a list, found a map");
     check("data_dir: /a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-very", "0:0: the path of the admin socket, `/a-very-long-folder/a-very-long-folder/a-very-long-folder/a-…`, has 116 bytes, and a Unix socket's has at most 107; set a shorter `listen.admin_socket`");
@@ -186,8 +191,8 @@ fn wrong_authentication_says_what_was_expected() {
     check("{any: [api_key], all: [api_key]}", "4:5: `authentication` has both of `any` and `all`, expected exactly one of them, or `authentication: none` for a public service");
     check("{any: []}",                  "4:11: `any` is empty, expected a method such as `api_key`; for a public service write `authentication: none`");
     check("{any: api_key}",             "4:11: expected a list, found text");
-    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`; did you mean `api_key`?");
-    check("{any: [bearer: {}]}",        "4:12: unknown word `bearer`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`");
+    check("{any: [api_kye]}",           "4:12: unknown word `api_kye`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`, `cookie`; did you mean `api_key`?");
+    check("{any: [bearer: {}]}",        "4:12: unknown word `bearer`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`, `cookie`");
     check("{any: [jwt: {issuer: accounts}]}", "4:26: there is no issuer `accounts`; `issuers` declares none");
     check("{any: [jwt: {issuer: doorward}]}", "4:26: `doorward` makes no tokens without a `public_url`, which is their `iss`; set it");
     check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `token`, `jwt`, `basic`, found a map");

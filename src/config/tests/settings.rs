@@ -66,7 +66,7 @@ fn a_bad_variable_is_blamed_by_name() {
     check("DOORWARD_REFLECTION",    "yes",  "expected `true` or `false`, found `yes`");
     check("DOORWARD_DRAIN_DELAY",   "5",    "expected a span of time such as `250ms`, `10s`, `5m` or `1h`, found `5`");
     check("DOORWARD_LOG__LEVL",     "info", "unknown key `levl`, expected one of `format`, `level`, `allows`, `refusals_per_second`; did you mean `DOORWARD_LOG__LEVEL`?");
-    check("DOORWARD_LISTN__GRPC",   "x",    "unknown key `listn`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `forward_auth`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`; did you mean `DOORWARD_LISTEN__GRPC`?");
+    check("DOORWARD_LISTN__GRPC",   "x",    "unknown key `listn`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `cookie`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `forward_auth`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`; did you mean `DOORWARD_LISTEN__GRPC`?");
     check("DOORWARD_LISTEN",        "x",    "expected a map of `grpc`, `status`, `auth`, `admin`, `admin_socket`, `tls`, found text; it is set in the file, or part by part");
     check("DOORWARD_SERVICES",      "a",    "expected a list, found text; it is set in the file, or part by part");
     check("DOORWARD_SERVICES__0",   "a",    "settings inside lists are set in the file");

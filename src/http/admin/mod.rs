@@ -24,6 +24,7 @@ mod objects;
 mod openapi;
 mod page;
 mod password;
+mod sessions;
 mod shape;
 mod signing_keys;
 mod status;
@@ -89,6 +90,8 @@ fn desk() -> Desk<Admin> {
         .route(Everything, routes!(access_keys::show_access_key, access_keys::delete_access_key))
         .route(Everything, routes!(tokens::list_tokens))
         .route(Everything, routes!(tokens::show_token, tokens::end_token))
+        .route(Everything, routes!(sessions::list_sessions))
+        .route(Everything, routes!(sessions::show_session, sessions::end_session))
         .route(Everything, routes!(audit::list_audit))
         .route(Everything, routes!(audit::verify_audit))
         .route(Everything, routes!(audit::list_chains))

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -12,8 +13,9 @@ use super::Auth;
 use super::door::{Visitor, bearer, described};
 use super::field::{invalid, moment};
 use super::outcome::{declined, outward};
+use super::session_cookie::{of_a_page_of_ours, present, set_cookie};
 use crate::config::Moment;
-use crate::domain::authentication::Method;
+use crate::domain::authentication::{Cookie, Method};
 use crate::domain::catalog::Catalog;
 use crate::domain::credential::Presented;
 use crate::domain::deployment::ServiceId;
@@ -24,7 +26,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::Kind;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, Done, LoggedIn, Login, LoginName, NewKey, Refusal, ShownGrant, Unknowing};
+use crate::issue::{
+    By, Done, Ends, LoggedIn, Login, LoginName, NewKey, OpenedSession, Refusal, ShownGrant, Unknowing,
+};
 
 pub(super) fn routes() -> Router<Auth> {
     Router::new()
@@ -42,23 +46,45 @@ struct Credentials {
     password: String,
 }
 
-/// A name and a password for a grant.
+/// A name and a password for a grant, a session, or both.
 async fn log_in(
     State(auth): State<Auth>,
     visitor: Visitor,
     Path(named): Path<String>,
+    headers: HeaderMap,
     Body(credentials): Body<Credentials>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named(&catalog, &named)?;
-    if !service.takes_tokens() {
+    let (tokens, cookie) = (service.takes_tokens(), service.cookie());
+    if !tokens && cookie.is_none() {
         return Err(none("login at the service", &named));
+    }
+    let request = described(&headers);
+    if let Some(cookie) = cookie {
+        of_a_page_of_ours(cookie, &request)?;
     }
     let login = logged_in(&auth, &visitor, credentials).await?;
     let by = by(&login, &visitor);
-    let grant = auth.issuer.make_grant(&by, &login, service.id).await.map_err(outward)?;
-    let answer = json!({ "grant_token": grant.text.expose(), "expires_in": grant.lives.as_secs() });
-    Ok(Json(answer).into_response())
+    let mut answer = json!({});
+    if tokens {
+        let grant = auth.issuer.make_grant(&by, &login, service.id).await.map_err(outward)?;
+        answer = json!({ "grant_token": grant.text.expose(), "expires_in": grant.lives.as_secs() });
+    }
+    let Some(cookie) = cookie else { return Ok(Json(answer).into_response()) };
+    // The session that the browser had is over: whoever may know of it has no part in the new one.
+    if let Presented::Key(before) = present(cookie, &request) {
+        auth.issuer.log_out(&before, Ends::Shown, &visitor.request_id).await.map_err(outward)?;
+    }
+    let opened = auth.issuer.open_session(&by, &login).await.map_err(outward)?;
+    let OpenedSession { session, text } = &opened.value;
+    if !tokens {
+        let lives = session.expires_at.unix().saturating_sub(session.created_at.unix());
+        answer = json!({ "expires_in": lives });
+    }
+    let status = if opened.applied { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let set = set_cookie(cookie, Some(text.expose()))?;
+    Ok((status, [(SET_COOKIE, set)], Json(answer)).into_response())
 }
 
 async fn logged_in(auth: &Auth, visitor: &Visitor, asked: Credentials) -> Result<LoggedIn, Problem> {
@@ -150,34 +176,52 @@ fn access_token<T>(made: &Done<T>, text: &Secret, expires_at: Option<Timestamp>)
     (status, Json(answer)).into_response()
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Leaving {
+    /// All that the consumer's logins have given, wherever.
+    everywhere: bool,
+}
+
 /// Ends what is shown, on every instance. What opens nothing has ended already.
 async fn log_out(
     State(auth): State<Auth>,
     visitor: Visitor,
     Path(named): Path<String>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+    Body(leaving): Body<Leaving>,
+) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named(&catalog, &named)?;
     let request = described(&headers);
-    let mut status = StatusCode::NO_CONTENT;
-    let mut shown = false;
-    for method in &service.methods {
-        if !is_of_login(method) {
-            continue;
-        }
-        let text = match method.present(&request, None, &mut Unwatched) {
-            Presented::Key(text) => text,
-            Presented::Nothing => continue,
+    let mut shown = Vec::new();
+    for method in service.methods.iter().filter(|method| is_of_login(method)) {
+        match method.present(&request, None, &mut Unwatched) {
+            Presented::Key(text) if !shown.contains(&text) => shown.push(text),
+            Presented::Key(_) | Presented::Nothing => {}
             Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
-        };
-        shown = true;
-        let ended = auth.issuer.end_shown_token(&text, &visitor.request_id).await.map_err(outward)?;
+        }
+    }
+    if shown.is_empty() {
+        return Err(Problem::NoLogin);
+    }
+    let cookie = service.cookie();
+    if let Some(cookie) = cookie {
+        of_a_page_of_ours(cookie, &request)?;
+    }
+    let ends = if leaving.everywhere { Ends::Everything } else { Ends::Shown };
+    let mut status = StatusCode::NO_CONTENT;
+    for text in shown {
+        let ended = auth.issuer.log_out(&text, ends, &visitor.request_id).await.map_err(outward)?;
         if ended.is_some_and(|ended| !ended.applied) {
             status = StatusCode::ACCEPTED;
         }
     }
-    if shown { Ok(status) } else { Err(Problem::NoToken) }
+    let mut response = status.into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(SET_COOKIE, set_cookie(cookie, None)?);
+    }
+    Ok(response)
 }
 
 /// A service, with what its deployments take that are on.
@@ -201,6 +245,16 @@ impl<'c> Service<'c> {
 
     fn takes(&self, is: impl Fn(&Method) -> bool) -> bool {
         self.methods.iter().any(|method| is(method))
+    }
+
+    /// Where sessions stand; the one that asks for their origin, where not all do.
+    fn cookie(&self) -> Option<&'c Cookie> {
+        let cookies = self.methods.iter().filter_map(|method| match method {
+            Method::Cookie(cookie) => Some(cookie),
+            Method::ApiKey(_) | Method::StaticToken(_) | Method::Token(_) => None,
+            Method::Jwt(_) | Method::Basic(_) => None,
+        });
+        cookies.max_by_key(|cookie| cookie.csrf)
     }
 
     fn takes_tokens(&self) -> bool {

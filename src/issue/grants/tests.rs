@@ -8,9 +8,11 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::clock::{Clock, Hand};
 use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::consumer::ConsumerId;
 use crate::domain::consumer::{Consumer, Given};
 use crate::domain::network::Networks;
 use crate::domain::password::{Account, Hash};
+use crate::domain::token::Token;
 use crate::store::Store as _;
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
@@ -148,21 +150,4 @@ async fn grants_that_nobody_took_do_not_stay() {
     here.sweep_grants(in_a_minute).await.unwrap();
     assert_eq!(house.store.scan(Table::Grant, &[], None, 10).await.unwrap().len(), 1);
     assert!(house.take(&here, &good, NEWS, HOME).await.is_some());
-}
-
-#[tokio::test]
-async fn whoever_logs_out_ends_the_token_that_is_shown() {
-    let house = House::new();
-    let here = house.instance();
-    let mut made = Vec::new();
-    for service in [NEWS, SHOP] {
-        let grant = house.grant(&here, service).await;
-        made.push(house.take(&here, &grant, service, HOME).await.unwrap());
-    }
-    let end = async |text: &str| here.end_shown_token(text.as_bytes(), "abc-2").await.unwrap().is_some();
-    assert!(end(made[0].text.expose()).await);
-    assert!(!end(made[0].text.expose()).await, "it is over already");
-    assert!(!end("dw_token_none").await);
-    let left = house.store.scan(Table::Token, &[], None, 10).await.unwrap();
-    assert_eq!(left.iter().map(|it| it.name.clone()).collect::<Vec<_>>(), [Name::of(&made[1].token.id)]);
 }

@@ -94,6 +94,19 @@ impl Issued {
         }
     }
 
+    pub(in crate::replica) fn spent_sessions(&self, now: Timestamp, most: usize) -> Vec<Arc<Session>> {
+        let spent = self.sessions.iter().filter(|used| !used.session.holds(used.last(), now));
+        spent.map(|used| Arc::clone(&used.session)).take(most).collect()
+    }
+
+    pub(in crate::replica) fn quiet_sessions(&self, now: Timestamp) -> Vec<Uuid> {
+        let quiet = |used: &Used| {
+            let lately = i64::try_from(used.session.idle.as_secs() / 8).unwrap_or(i64::MAX);
+            used.last().unix().saturating_add(lately) <= now.unix() && now < used.session.expires_at
+        };
+        self.sessions.iter().filter(|used| quiet(used)).map(|used| used.session.id).collect()
+    }
+
     /// Notes that a session was used; an earlier moment than the known one says nothing.
     pub(in crate::replica) fn touch(&self, id: &Uuid, at: Timestamp) {
         if let Some(used) = self.sessions.get(id) {

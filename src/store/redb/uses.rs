@@ -1,4 +1,4 @@
-//! How often keys were used, and when last.
+//! How often keys and sessions were used, and when last.
 
 use ::redb::{ReadTransaction, ReadableTable, TableError, WriteTransaction};
 use uuid::Uuid;
@@ -7,13 +7,14 @@ use super::error::Fault;
 use super::layout::{self, USES};
 use crate::store::{Table, Uses};
 
-/// Adds to what is known. A key that is gone is left out: nobody would take it away again.
+/// Adds to what is known. What is gone is left out: nobody would take it away again.
 pub(super) fn note(transaction: &WriteTransaction, uses: &[Uses]) -> Result<(), Fault> {
-    let keys = transaction.open_table(layout::records(Table::Key))?;
+    let [keys, sessions] = Table::USED.map(|table| transaction.open_table(layout::records(table)));
+    let (keys, sessions) = (keys?, sessions?);
     let mut table = transaction.open_table(USES)?;
-    for Uses { key, count, last } in uses {
+    for Uses { id: key, count, last } in uses {
         let name = &key.as_bytes()[..];
-        if keys.get(name)?.is_none() {
+        if keys.get(name)?.is_none() && sessions.get(name)?.is_none() {
             continue;
         }
         let (before, latest) = table.get(name)?.map_or((0, i64::MIN), |known| known.value());
@@ -31,7 +32,7 @@ pub(super) fn read(transaction: &ReadTransaction, keys: &[Uuid]) -> Result<Vec<U
     for key in keys {
         if let Some(known) = table.get(&key.as_bytes()[..])? {
             let (count, last) = known.value();
-            found.push(Uses { key: *key, count, last });
+            found.push(Uses { id: *key, count, last });
         }
     }
     Ok(found)

@@ -248,7 +248,7 @@ impl Writer {
                 if records.remove(&step.name.0[..])?.is_some() {
                     *count -= 1;
                 }
-                if step.table == Table::Key {
+                if step.table.is_used() {
                     tables.uses.remove(&step.name.0[..])?;
                 }
             }

@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::scripts::{Call, Script};
 use super::{keys, meta, reply, value};
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Epoch, Expect, Head, Mark, Step, Table, changes, log};
+use crate::store::{Batch, Effect, Epoch, Expect, Head, Mark, Step, changes, log};
 
 pub(super) struct Group {
     keys: Keys,
@@ -162,7 +162,7 @@ impl Keys {
         };
         let effect = match &step.effect {
             Effect::Keep => Vec::new(),
-            Effect::Delete if step.table == Table::Key => b"k".to_vec(),
+            Effect::Delete if step.table.is_used() => b"k".to_vec(),
             Effect::Delete => b"d".to_vec(),
             Effect::Put(payload) => {
                 let value = value::seal(ring, step.table, &step.name, revision, payload.clone());

@@ -1,4 +1,5 @@
-//! How often keys were used, and when last. Not sealed: nothing is decided by it.
+//! How often keys and sessions were used, and when last. Not sealed: whoever writes to Redis can keep a
+//! session from ending unused, and from nothing else.
 
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ pub(super) async fn note(link: &Arc<Link>, uses: &[Uses]) -> Result<(), StoreErr
     // A script holds everybody up while it runs.
     for some in uses.chunks(AT_ONCE) {
         let mut call = Call::new(Script::Uses, &[keys::USES, keys::LAST_USES]);
-        for Uses { key, count, last } in some {
-            call.keys.push(keys::bucket(Table::Key, keys::bucket_of(&Name::of(key))));
+        for Uses { id: key, count, last } in some {
+            let bucket = keys::bucket_of(&Name::of(key));
+            call.keys.extend(Table::USED.map(|table| keys::bucket(table, bucket)));
             call = call.with(&key.as_bytes()[..]).with(count.to_string()).with(last.to_string());
         }
         link.call(&call).await?;
@@ -31,7 +33,7 @@ pub(super) async fn read(link: &Arc<Link>, asked: &[Uuid]) -> Result<Vec<Uses>, 
         tokio::try_join!(fields(link, keys::USES, asked), fields(link, keys::LAST_USES, asked))?;
     let known = asked.iter().zip(counts.into_iter().zip(lasts));
     let known = known.filter_map(|(key, (count, last))| Some((*key, number(count)?, number(last)?)));
-    Ok(known.map(|(key, count, last)| Uses { key, count: count.unsigned_abs(), last }).collect())
+    Ok(known.map(|(key, count, last)| Uses { id: key, count: count.unsigned_abs(), last }).collect())
 }
 
 async fn fields(link: &Arc<Link>, hash: &str, asked: &[Uuid]) -> Result<Vec<Value>, StoreError> {
@@ -49,5 +51,5 @@ fn number(value: Value) -> Option<i64> {
     std::str::from_utf8(&bytes).ok()?.parse().ok()
 }
 
-/// Keys of which is told in one script: some milliseconds.
+/// Those that are told of in one script: some milliseconds.
 const AT_ONCE: usize = 1_000;

@@ -108,7 +108,7 @@ fn tokens(kinds: &[Kind]) -> Method {
 }
 
 fn cookie(csrf: bool) -> Method {
-    Method::Cookie(Cookie { name: "__Host-s".into(), csrf, origins: vec![] })
+    Method::Cookie(Cookie { name: "__Host-s".into(), domain: None, csrf, origins: vec![] })
 }
 
 /// `anonymous guest` stands for every failure to prove.
