@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod logins;
 #[path = "../../tests/rig/mod.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use other parts of it")]
 mod rig;

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::rig::Outcome;
 use crate::rig::http1::{Reply, Seen, request, send};
 use crate::rig::wait::until;
 use crate::stage::Stage;
 
-type Headers<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
 
 /// What an answer has to be.
-enum Promise<'a> {
+pub(crate) enum Promise<'a> {
     /// Status and code.
     Denied(u16, &'a str),
     /// What the upstream sees; `None`: no such header.
@@ -31,17 +31,18 @@ pub(crate) fn walk(stage: &Stage) -> Outcome<Vec<String>> {
     walk.addresses()?;
     walk.permissions()?;
     walk.a_login()?;
+    walk.a_login_at_a_service()?;
     walk.infrastructures()?;
     walk.shadow()?;
     walk.the_end_of_a_key()?;
     Ok(walk.broken)
 }
 
-struct Walk<'a> {
-    stage: &'a Stage,
-    steps: usize,
+pub(crate) struct Walk<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) steps: usize,
     /// All keys made so far, with the shell variables that stand for them; no upstream may see one.
-    keys: Vec<(String, String)>,
+    pub(crate) keys: Vec<(String, String)>,
     broken: Vec<String>,
 }
 
@@ -154,18 +155,6 @@ impl Walk<'_> {
         self.ask("does not do what needs the other", "/datastore/7", &[("apikey", &key)], &denied)
     }
 
-    fn a_login(&mut self) -> Outcome<()> {
-        self.set_password("four words of her own")?;
-        let token = self.log_in("four words of her own")?;
-        let bearer = format!("Bearer {token}");
-        let with_token: Headers<'_> = &[("Authorization", &bearer)];
-        let seen: &[_] = &[("X-Consumer-Username", Some("alice")), ("Authorization", None)];
-        self.ask("Its token opens what alice may", "/users/7", with_token, &Allowed(seen))?;
-        self.set_password("four other words of hers")?;
-        let over = Denied(401, "invalid_credential");
-        self.ask("and is over with the password that it was got by", "/users/7", with_token, &over)
-    }
-
     fn infrastructures(&mut self) -> Outcome<()> {
         let (key, _) = self.key("STAGING_KEY", &["--service", "billing/staging"])?;
         let at = |host| [("Host", host), ("apikey", key.as_str())];
@@ -221,32 +210,6 @@ impl Walk<'_> {
         self.keys.last().map(|(_, key)| key.clone()).unwrap_or_default()
     }
 
-    fn set_password(&mut self, password: &str) -> Outcome<()> {
-        println!("\n    $ echo \"{password}\" | doorward password set alice");
-        self.stage.doorward().set_password("alice", password)
-    }
-
-    /// The token of a login of alice's, at Envoy like everything else.
-    fn log_in(&mut self, password: &str) -> Outcome<String> {
-        const LOGIN: &str = "/api/auth/access-token";
-        self.steps += 1;
-        println!("\n{:>2}  Whoever logs in needs no credential before", self.steps);
-        let body = json!({ "username": "alice", "password": password }).to_string();
-        let (address, json) = (self.stage.address(), ("Content-Type", "application/json"));
-        println!("    $ curl -i \"http://{address}{LOGIN}\" -H \"{}: {}\" -d '{body}'", json.0, json.1);
-        let bytes = request("POST", LOGIN, &[json], body.as_bytes());
-        // The first keys to sign with may be on their way.
-        let reply = until("somebody can log in", Duration::from_secs(10), || {
-            send(address, &bytes).ok().filter(|reply| reply.status != 503)
-        })?;
-        println!("    {}", brief(&reply));
-        let token = reply.json()["data"]["access_token"].as_str().map(str::to_owned);
-        let token = token.ok_or_else(|| format!("no token in {}", reply.text()))?;
-        println!("    {{\"data\": {{\"access_token\": \"$TOKEN\"}}}}");
-        self.keys.push(("TOKEN".to_owned(), token.clone()));
-        Ok(token)
-    }
-
     /// Runs a command as anybody would, and shows it.
     fn command(&mut self, arguments: &[&str]) -> Outcome<Value> {
         println!("\n    $ doorward {}", arguments.join(" "));
@@ -267,7 +230,13 @@ impl Walk<'_> {
         Ok((key, id))
     }
 
-    fn ask(&mut self, title: &str, target: &str, headers: Headers<'_>, promise: &Promise<'_>) -> Outcome<()> {
+    pub(crate) fn ask(
+        &mut self,
+        title: &str,
+        target: &str,
+        headers: Headers<'_>,
+        promise: &Promise<'_>,
+    ) -> Outcome<()> {
         let reply = self.show(title, target, headers)?;
         match (promise, reply.seen()) {
             (Denied(status, code), _) if reply.status == *status && reply.code() == *code => {}
@@ -293,11 +262,15 @@ impl Walk<'_> {
         self.steps += 1;
         println!("\n{:>2}  {title}", self.steps);
         let line = curl(self.stage, target, headers);
-        let named = self.keys.iter().fold(line, |line, (name, key)| line.replace(key, &format!("${name}")));
-        println!("    $ {named}");
+        println!("    $ {}", self.named(&line));
         let reply = send(self.stage.address(), &request("GET", target, headers, b""))?;
         println!("    {}", brief(&reply));
         Ok(reply)
+    }
+
+    /// With the variables instead of what they stand for.
+    pub(crate) fn named(&self, text: &str) -> String {
+        self.keys.iter().fold(text.to_owned(), |text, (name, key)| text.replace(key, &format!("${name}")))
     }
 
     fn compare(&mut self, title: &str, headers: &[(&str, Option<&str>)], seen: &Seen) {
@@ -319,13 +292,13 @@ impl Walk<'_> {
         }
     }
 
-    fn breaks(&mut self, title: &str, how: &str) {
+    pub(crate) fn breaks(&mut self, title: &str, how: &str) {
         println!("    NOT AS PROMISED: {how}");
         self.broken.push(format!("step {} ({title}): {how}", self.steps));
     }
 }
 
-fn curl(stage: &Stage, target: &str, headers: Headers<'_>) -> String {
+pub(crate) fn curl(stage: &Stage, target: &str, headers: Headers<'_>) -> String {
     let mut line = format!("curl -i \"http://{}{target}\"", stage.address());
     if target.contains("..") {
         line.push_str(" --path-as-is");
@@ -337,7 +310,7 @@ fn curl(stage: &Stage, target: &str, headers: Headers<'_>) -> String {
 }
 
 /// Status, and what a person would look at.
-fn brief(reply: &Reply) -> String {
+pub(crate) fn brief(reply: &Reply) -> String {
     let first = reply.head.lines().next().unwrap_or_default();
     let status = first.split_once(' ').map_or(first, |(_, rest)| rest);
     match reply.json() {

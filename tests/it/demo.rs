@@ -21,6 +21,9 @@ fn the_demo_keeps_its_promises_on_free_ports() {
         "permission_denied",
         "/api/auth/access-token",
         "Bearer $TOKEN",
+        "Bearer $DYNAMIC",
+        "Set-Cookie: __Host-doorward_session=$SESSION; Path=/; Secure; HttpOnly; SameSite=Lax",
+        "origin_denied",
         "Host: staging.example.com",
         "mode shadow, verdict deny",
     ] {

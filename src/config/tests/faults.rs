@@ -195,7 +195,7 @@ fn wrong_authentication_says_what_was_expected() {
     check("{any: [bearer: {}]}",        "4:12: unknown word `bearer`, expected one of `api_key`, `static_token`, `token`, `jwt`, `basic`, `cookie`");
     check("{any: [jwt: {issuer: accounts}]}", "4:26: there is no issuer `accounts`; `issuers` declares none");
     check("{any: [jwt: {issuer: doorward}]}", "4:26: `doorward` makes no tokens without a `public_url`, which is their `iss`; set it");
-    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `token`, `jwt`, `basic`, found a map");
+    check("{any: [{api_key: {}, jwt: {}}]}", "4:12: expected exactly one of `api_key`, `static_token`, `token`, `jwt`, `basic`, `cookie`, found a map");
     check("{any: [api_key: {name: x}]}", "4:22: unknown key `name`, expected one of `names`, `in`, `hide`, `realm`, `preflight`, `bearer`; did you mean `names`?");
     check("{any: [api_key: {names: []}]}", "4:29: `names` is empty, expected a name such as `X-API-Key`, or `bearer: true`");
     check("{any: [api_key: {names: null}]}", "4:29: expected a list, found nothing; write it, or leave the line out");
