@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::answer::{segment, shown, written};
 use super::call::Call;
 use super::given::{ConsumerNamed, owner, stays};
-use super::objects::describe::{Describe, body, described, paging, plain, schema_of};
+use super::objects::describe::{Describe, body, described, page, paging, plain, schema_of};
 use super::page::{Page, Paging, Row};
 use super::{Admin, Desk, Right, consumers};
 use crate::http::body::Body;
@@ -239,33 +239,32 @@ impl<K: Kind> Described<K> {
 
     fn all(self) -> Self {
         let several = format!("{}s", K::ONE);
-        let mut list = self.operation("list", &several, "Page by page.", 200);
+        let mut list = self.operation("list", &several, "Page by page.", (200, page(row())));
         list["parameters"] = paging();
-        let make = self.with_body(self.operation("create", K::ONE, "Makes one.", 201));
+        let make = self.with_body(self.operation("create", K::ONE, "Makes one.", (201, row())));
         Self { operations: vec![(HttpMethod::Get, list), (HttpMethod::Post, make)], ..self }
     }
 
     fn one(self) -> Self {
-        let one = |verb, said, status| self.operation(verb, K::ONE, said, status);
+        let one = |verb, said, answer| self.operation(verb, K::ONE, said, answer);
         let put = "Makes one, or puts it in the place of the one that is there.";
         let operations = vec![
-            (HttpMethod::Get, one("show", "By id or name.", 200)),
-            (HttpMethod::Put, self.with_body(one("put", put, 200))),
-            (HttpMethod::Patch, self.with_body(one("patch", "Changes what is sent.", 200))),
-            (HttpMethod::Delete, one("delete", "Ends it for good.", 204)),
+            (HttpMethod::Get, one("show", "By id or name.", (200, row()))),
+            (HttpMethod::Put, self.with_body(one("put", put, (200, row())))),
+            (HttpMethod::Patch, self.with_body(one("patch", "Changes what is sent.", (200, row())))),
+            (HttpMethod::Delete, one("delete", "Ends it for good.", (204, Value::Null))),
         ];
         Self { operations, ..self }
     }
 
     fn owner(self) -> Self {
         let about = format!("owner_of_{}s", K::ONE);
-        let show = self.operation("show", &about, "The consumer whose it is.", 200);
+        let show = self.operation("show", &about, "The consumer whose it is.", (200, row()));
         Self { operations: vec![(HttpMethod::Get, show)], ..self }
     }
 
-    fn operation(&self, verb: &str, about: &str, said: &str, status: u16) -> Value {
-        let answer = if status == 204 { Value::Null } else { json!({}) };
-        let mut operation = plain(said, &[(status, answer)]);
+    fn operation(&self, verb: &str, about: &str, said: &str, answer: (u16, Value)) -> Value {
+        let mut operation = plain(said, &[answer]);
         operation["operationId"] = json!(format!("{verb}_{about}{}", self.suffix));
         operation["tags"] = json!([K::TAG]);
         operation
@@ -285,4 +284,9 @@ impl<K: Kind> Describe for Described<K> {
     fn operations(&self) -> Vec<(HttpMethod, Value)> {
         self.operations.clone()
     }
+}
+
+/// Of an answer: the members are those of the body, and what the server adds.
+fn row() -> Value {
+    json!({ "type": "object" })
 }

@@ -57,7 +57,8 @@ pub(in crate::http::admin) fn described(
             all.extend(parameters);
         }
         // Ours, and read by what wrote it: a test walks all of them.
-        let operation: Operation = serde_json::from_value(operation).unwrap_or_default();
+        let operation: Operation =
+            serde_json::from_value(operation).expect("an operation as the crate writes one");
         let item = PathItem::new(method, operation);
         match paths.paths.get_mut(what.path()) {
             Some(known) => known.merge_operations(item),
@@ -307,7 +308,7 @@ fn key_row() -> Value {
     })
 }
 
-fn page(row: Value) -> Value {
+pub(in crate::http::admin) fn page(row: Value) -> Value {
     json!({
         "type": "object",
         "properties": {
