@@ -37,9 +37,14 @@ pub trait Credential: Clone + Send + Sync + 'static {
 
     fn id(&self) -> Uuid;
     fn consumer(&self) -> ConsumerId;
-    fn claims(&self) -> Vec<Claim>;
-    /// What is said where one of the claims is another's.
-    fn taken(&self) -> Refusal;
+    /// What no other may have; nothing but its id where that is all that it is known by.
+    fn claims(&self) -> Vec<Claim> {
+        Vec::new()
+    }
+    /// What is said where one of the claims, or the id, is another's.
+    fn taken(&self) -> Refusal {
+        Refusal::IdTaken { what: Self::WHAT, id: self.id() }
+    }
     fn encode(&self) -> Vec<u8>;
     fn decode(bytes: &[u8]) -> Result<Self, StoreError>;
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::keys::generate;
-use super::owned::{Claim, Credential, Owned, making};
+use super::owned::{Credential, Owned, making};
 use super::{By, Done, Issuer, LoggedIn, Refusal, Seen};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::{Kind, Secret};
@@ -29,14 +29,6 @@ impl Credential for Session {
 
     fn consumer(&self) -> ConsumerId {
         self.consumer
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn taken(&self) -> Refusal {
-        Refusal::IdTaken { what: Self::WHAT, id: self.id }
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::keys::generate;
-use super::owned::{Claim, Credential, Owned, making};
+use super::owned::{Credential, Owned, making};
 use super::{By, Done, Issuer, OWN_APPLIER, Refusal, Seen, Unknowing};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::rights::Caller;
@@ -84,14 +84,6 @@ impl Credential for Token {
 
     fn consumer(&self) -> ConsumerId {
         self.consumer
-    }
-
-    fn claims(&self) -> Vec<Claim> {
-        Vec::new()
-    }
-
-    fn taken(&self) -> Refusal {
-        Refusal::IdTaken { what: Self::WHAT, id: self.id }
     }
 
     fn encode(&self) -> Vec<u8> {
