@@ -155,9 +155,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn more_than_may_wait_are_turned_away_and_a_panic_ends_nothing() {
-        let pool = Pool::new(1, 2, Clock::system());
+    /// Its only thread, until the sender is used or gone.
+    fn occupied(pool: &Pool) -> mpsc::Sender<()> {
         let (begun, has_begun) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         pool.submit(Box::new(move || {
@@ -166,6 +165,13 @@ mod tests {
         }))
         .unwrap();
         has_begun.recv().unwrap();
+        release
+    }
+
+    #[test]
+    fn more_than_may_wait_are_turned_away_and_a_panic_ends_nothing() {
+        let pool = Pool::new(1, 2, Clock::system());
+        let release = occupied(&pool);
         let (done, is_done) = mpsc::channel();
         pool.submit(Box::new(|| panic!("as it is told to"))).unwrap();
         pool.submit(Box::new(move || done.send(7).unwrap())).unwrap();
@@ -178,14 +184,7 @@ mod tests {
     fn what_nobody_waits_for_any_more_is_not_done() {
         let (clock, hand) = Clock::stopped(crate::domain::time::Timestamp::from_unix(0));
         let pool = Pool::new(1, 10, clock);
-        let (begun, has_begun) = mpsc::channel();
-        let (release, released) = mpsc::channel::<()>();
-        pool.submit(Box::new(move || {
-            begun.send(()).unwrap();
-            let _ = released.recv();
-        }))
-        .unwrap();
-        has_begun.recv().unwrap();
+        let release = occupied(&pool);
         let (late, is_late) = mpsc::channel::<()>();
         pool.submit(Box::new(move || late.send(()).unwrap())).unwrap();
         hand.advance(PATIENCE + Duration::from_millis(1));

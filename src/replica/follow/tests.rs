@@ -164,6 +164,12 @@ impl Bench {
         self.store.inner.load().wind_back(number);
     }
 
+    /// As another instance would that came first.
+    pub(super) async fn begin_term(&self) {
+        let nothing = Batch { operation: Uuid::new_v4(), steps: vec![] };
+        self.store.begin_term(self.head().await, nothing).await.unwrap();
+    }
+
     /// What the store has of the key: whether it is enabled.
     pub(super) async fn stored(&self, number: u8) -> Option<bool> {
         let record = self.store.read(Table::Key, &Name::of(&id(number))).await.unwrap();

@@ -191,11 +191,7 @@ async fn where_the_log_cannot_tell_only_what_denied_is_denied() {
     follower.beat().await.unwrap();
     let at = follower.at.unwrap();
     bench.wind_back(1);
-    bench
-        .store
-        .begin_term(bench.head().await, Batch { operation: Uuid::new_v4(), steps: vec![] })
-        .await
-        .unwrap();
+    bench.begin_term().await;
     // As if the log had been cut since.
     follower.part(at, Some(Fork::Unknown)).await.unwrap();
     for (number, expected) in [(1, false), (2, false), (3, true)] {
@@ -221,11 +217,7 @@ async fn a_token_session_or_grant_that_was_ended_stays_so_whatever_the_log_can_t
         follower.beat().await.unwrap();
         let at = follower.at.unwrap();
         bench.wind_back(1);
-        bench
-            .store
-            .begin_term(bench.head().await, Batch { operation: Uuid::new_v4(), steps: vec![] })
-            .await
-            .unwrap();
+        bench.begin_term().await;
         follower.part(at, Some(fork)).await.unwrap();
         for (table, name) in ended {
             assert!(bench.store.read(table, name).await.unwrap().is_none(), "{table:?} {fork:?}");
