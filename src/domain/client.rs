@@ -64,8 +64,8 @@ pub struct Client {
 pub enum Hop {
     /// In `x-forwarded-for`, so many entries from the right: 0 is the rightmost.
     Forwarded { from_right: usize },
-    /// The other end of the connection is a trusted proxy, but the asker shows only some headers
-    /// (Envoy's `allowed_headers`) and `x-forwarded-for` is not among them.
+    /// The other end of the connection is a trusted proxy, but the asker does not show what that one
+    /// says: not the header at all (Envoy's `allowed_headers`), or nothing before its own entry.
     Hidden,
     /// Nowhere: the asker named no address, and neither did anybody whom we trust.
     Nobody,
@@ -127,7 +127,7 @@ pub fn client(request: &Request<'_>, trusted: &TrustedProxies) -> Client {
         client = Client { address: Some(address), hop: Hop::Forwarded { from_right } };
     }
     let is_proxy = client.address.is_some_and(|address| trusted.networks.contains(address));
-    if client.hop == Hop::Source && is_proxy && request.filtered {
+    if is_proxy && (request.hops_hidden || client.hop == Hop::Source && request.filtered) {
         return Client { address: None, hop: Hop::Hidden };
     }
     client
@@ -299,6 +299,17 @@ mod tests {
         assert_eq!((source.address, source.hop), (address(b"203.0.113.1"), Hop::Source));
         let shown = client(&asked("10.0.0.1", &[("x-forwarded-for", "203.0.113.1")]), &trusted);
         assert_eq!((shown.address, shown.hop), (address(b"203.0.113.1"), at(0)));
+    }
+
+    #[test]
+    fn a_proxy_that_stands_alone_where_hops_are_hidden_is_no_client() {
+        let trusted = proxies(&["10.0.0.0/8"]);
+        let asked = |address: &'static str| {
+            let headers = [("x-forwarded-for", address)];
+            client(&Request { hops_hidden: true, ..request(address, &headers) }, &trusted)
+        };
+        assert_eq!(asked("10.0.0.1"), Client { address: None, hop: Hop::Hidden });
+        assert_eq!(asked("203.0.113.1").address, address(b"203.0.113.1"));
     }
 
     /// `peers.md` R10.

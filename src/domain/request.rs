@@ -98,6 +98,9 @@ pub struct Request<'a> {
     /// Whether the asker showed us only some of the headers (Envoy's `allowed_headers`), so that
     /// a look-alike of an identity header may pass unseen.
     pub filtered: bool,
+    /// Whether `x-forwarded-for` names the other end of the connection alone, and the asker may have
+    /// left out what a proxy there said before it.
+    pub hops_hidden: bool,
     pub body: Body<'a>,
     /// Who holds the other end of the connection to the asker, or whom the PROXY protocol names in
     /// his place: not the client where a proxy is in front; `client::client` finds that one. Never

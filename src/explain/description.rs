@@ -147,6 +147,7 @@ impl Described {
                 .collect(),
             joined: self.joined,
             filtered: self.filtered,
+            hops_hidden: false,
             body: if self.body.is_empty() { Body::Absent } else { Body::Whole(self.body.as_bytes()) },
             source: self.source,
             unix: self.unix,

@@ -86,14 +86,15 @@ async fn decided(forward: &Forward, kind: Kind, head: &Parts) -> Response {
     };
     // Decided without what could not be verified: the deployment may only be watched.
     done.push(Done::GivenUp(given_up.clone()));
-    attempt(forward, kind, head, &done)
-        .unwrap_or_else(|_| forward.checker.refuse(given_up, |decision| answer(kind, decision)))
+    attempt(forward, kind, head, &done).unwrap_or_else(|_| {
+        forward.checker.refuse(given_up, |decision| answer(kind, &head.headers, decision))
+    })
 }
 
 fn attempt(forward: &Forward, kind: Kind, head: &Parts, done: &[Done]) -> Result<Response, Work> {
     let refuse = |why| {
         let denial = Denial::MalformedRequest { why };
-        Ok(forward.checker.refuse(denial, |decision| answer(kind, decision)))
+        Ok(forward.checker.refuse(denial, |decision| answer(kind, &head.headers, decision)))
     };
     let request = match asked(kind, head) {
         Ok(request) => request,
@@ -103,5 +104,5 @@ fn attempt(forward: &Forward, kind: Kind, head: &Parts, done: &[Done]) -> Result
     if kind != Kind::Envoy && impersonates(&request, &forward.catalog.load()) {
         return refuse("a header that an upstream may take for one of ours");
     }
-    forward.checker.attempt(&request, done, |decision| answer(kind, decision))
+    forward.checker.attempt(&request, done, |decision| answer(kind, &head.headers, decision))
 }

@@ -30,6 +30,11 @@ issuers:
 services:
   - {name: orders, paths: [/orders], authentication: {any: [api_key]}}
   - {name: open, paths: [/open], authentication: none}
+  - {name: open-host, hosts: [open.example], paths: [/hosts], authentication: none}
+  - {name: closed-host, hosts: [closed.example], paths: [/hosts], authentication: {any: [api_key]}}
+  - {name: jar, paths: [/jar], authentication: {any: [api_key: {in: [cookie], bearer: true}]}}
+  - {name: near, paths: [/near], authentication: none, networks: {allow: [127.0.0.1]}}
+  - {name: not-far, paths: [/not-far], authentication: none, networks: {deny: [203.0.113.0/24]}}
   - {name: far, paths: [/far], authentication: none, networks: {allow: [203.0.113.0/24]}}
   - {name: off, paths: [/off], authentication: none, enabled: false}
   - {name: tokens, paths: [/tokens], authentication: {any: [jwt: {issuer: accounts}]}}
@@ -121,6 +126,19 @@ impl Asking {
             assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{:?}", seen.headers);
         }
 
+        self.keeps_credentials_back();
+        // Upstreams see who called, whatever the client would have taken away between two hops.
+        for named in ["close, X-Consumer-ID, X-Consumer-Username", "X-Consumer-Username"] {
+            let seen =
+                self.get("/orders", &[("apikey", ALICE), ("Connection", named)]).seen().expect("alice");
+            assert_eq!(seen.all("x-consumer-username"), ["alice"], "Connection: {named}");
+            assert_eq!(seen.all("x-consumer-id").len(), 1, "Connection: {named}");
+        }
+
+        let claim = [("X-Forwarded-For", "203.0.113.9"), ("X-Real-IP", "203.0.113.9")];
+        for claim in [&[][..], &claim] {
+            assert_eq!(self.get("/not-far", claim).status, 200, "an address that is not kept out");
+        }
         assert_eq!(self.get("/far", &[]).status, 403, "an address that is not let in");
         for claim in ["X-Forwarded-For", "X-Real-IP"] {
             assert_eq!(self.get("/far", &[(claim, "203.0.113.9")]).status, 403, "claimed by {claim}");
@@ -145,6 +163,25 @@ impl Asking {
     }
 }
 
+impl Asking {
+    /// The upstream gets what a client sent, but for what opened the door.
+    fn keeps_credentials_back(&self) {
+        let seen = |path: &str, headers: &[(&str, &str)]| {
+            let seen = self.get(path, headers).seen().unwrap_or_else(|| panic!("{path} {headers:?}"));
+            ["cookie", "authorization"].map(|name| seen.all(name).join("|"))
+        };
+        let (key, bearer) = (format!("apikey={ALICE}"), format!("Bearer {ALICE}"));
+        let mixed = format!("a=1; {key}; b=2");
+        let basic = ("Authorization", "Basic eDp5");
+        assert_eq!(seen("/jar", &[("Cookie", &mixed), basic]), ["a=1; b=2", basic.1]);
+        assert_eq!(seen("/jar", &[("Cookie", &key)]), ["", ""]);
+        assert_eq!(seen("/jar", &[("Authorization", &bearer), ("Cookie", "a=1")]), ["a=1", ""]);
+        let long = format!("a={}", "x".repeat(6_000));
+        assert_eq!(seen("/open", &[("Cookie", &long), basic]), [long.as_str(), basic.1]);
+        assert_eq!(seen("/open", &[]), ["", ""]);
+    }
+}
+
 /// Starts a proxy and waits until it listens at `address`.
 fn run(name: &str, command: Command, folder: &Path, address: SocketAddr) -> Outcome<Running> {
     let mut process = Process::start(name, command, &folder.join("proxy.log"))?;
@@ -158,16 +195,16 @@ fn run(name: &str, command: Command, folder: &Path, address: SocketAddr) -> Outc
     }
 }
 
-#[test]
-fn nginx_asks_by_auth_request() {
-    let mut asking = Asking::new(|folder, doorward, upstream| {
+/// nginx with a site that is made of our sample.
+fn nginx(site: impl Fn(&str) -> String) -> Asking {
+    Asking::new(|folder, doorward, upstream| {
         let listen = free();
         let values = [
             ("doorward", format!("{doorward};")),
             ("upstream", format!("{upstream};")),
             ("listen", format!("{listen};")),
         ];
-        let site = fill(&sample("deploy/nginx/doorward.conf"), &values).unwrap();
+        let site = site(&fill(&sample("deploy/nginx/doorward.conf"), &values).unwrap());
         let at = |name: &str| folder.join(name).display().to_string();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {};\n", at(kind)))
@@ -181,8 +218,48 @@ fn nginx_asks_by_auth_request() {
         let mut command = Command::new(tools::program("nginx").unwrap());
         command.arg("-p").arg(folder).arg("-c").arg(&file).args(["-e", "stderr"]);
         Ok((run("nginx", command, folder, listen)?, listen))
-    });
+    })
+}
+
+#[test]
+fn nginx_asks_by_auth_request() {
+    let mut asking = nginx(str::to_owned);
+    assert_eq!(asking.get("/near", &[]).status, 200);
     asking.holds(403, &[200], &[500]);
+}
+
+/// The host of an absolute target is the one that nginx goes by, and not the `Host` beside it.
+#[test]
+fn the_host_that_nginx_chooses_a_server_by_is_the_one_that_is_decided_about() {
+    let asking = nginx(|site| {
+        let server = site.find("server {\n    listen").unwrap();
+        let named = |name: &str| site[server..].replacen("{", &format!("{{\n    server_name {name};"), 1);
+        format!("{}{}{}", &site[..server], named("open.example"), named("closed.example"))
+    });
+    let get = |target: &str, host: &str| asking.get(target, &[("Host", host)]);
+    assert_eq!(get("/hosts", "open.example").status, 200);
+    assert_eq!(get("/hosts", "closed.example").status, 401);
+    let reached = asking.echo.requests();
+    assert_eq!(get("http://closed.example/hosts", "open.example").status, 401);
+    assert_eq!(asking.echo.requests(), reached, "the upstream");
+    let seen = get("http://open.example/hosts", "closed.example").seen().expect("open");
+    assert_eq!(seen.all("host"), ["open.example"]);
+}
+
+#[test]
+fn a_location_that_is_added_to_nginx_asks_as_well() {
+    let asking = nginx(|site| {
+        site.replacen(
+            "    location / {",
+            "    location /orders/static/ { proxy_pass http://orders; }\n    location / {",
+            1,
+        )
+    });
+    assert_eq!(asking.get("/orders/static/a", &[]).status, 401);
+    let headers = [("apikey", ALICE), ("X-Consumer-Groups", "evil")];
+    let seen = asking.get("/orders/static/a", &headers).seen().expect("alice");
+    assert_eq!(seen.all("x-consumer-username"), ["alice"]);
+    assert!(seen.headers.iter().all(|(_, value)| value != "evil" && value != ALICE), "{:?}", seen.headers);
 }
 
 #[test]
@@ -207,6 +284,12 @@ fn caddy_asks_by_forward_auth() {
         command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
         Ok((run("Caddy", command, folder, listen)?, listen))
     });
+    // What else a client's Connection says is passed on.
+    let upgrade = [("apikey", ALICE), ("Connection", "X-Consumer-ID, Upgrade"), ("Upgrade", "websocket")];
+    let seen = asking.get("/orders", &upgrade).seen().expect("alice");
+    assert_eq!((seen.all("connection"), seen.all("upgrade")), (vec!["Upgrade"], vec!["websocket"]));
+    assert_eq!(seen.all("x-consumer-id").len(), 1);
+    assert_eq!(asking.get("/near", &[]).status, 200);
     asking.holds(404, &[200, 400], &[502, 503, 504]);
 }
 
@@ -234,6 +317,7 @@ fn traefik_asks_by_forward_auth() {
         until("Traefik has its routes", Duration::from_secs(30), ready)?;
         Ok((running, listen))
     });
+    assert_eq!(asking.get("/near", &[]).status, 200);
     asking.holds(404, &[400], &[500, 502, 503]);
 }
 
@@ -284,6 +368,35 @@ fn whoever_is_no_peer_may_not_ask() {
     assert!(String::from_utf8_lossy(&reply.body).contains("forward_auth.nginx.peers"));
     for path in ["/check/caddy", "/check/squid", "/check", "/check/"] {
         assert_eq!(ask(&doorward, path, &ABOUT).status, 404, "{path}");
+    }
+}
+
+/// Caddy and Traefik tell of their peer alone, unless they are told to believe what it says.
+#[test]
+fn a_trusted_proxy_that_caddy_or_traefik_names_alone_is_not_taken_for_the_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = HOUSE
+        .replace("issuers:", "client_address: {trusted_proxies: [10.0.0.0/8]}\nissuers:")
+        .replace("allow: [127.0.0.1]", "allow: [10.0.0.0/8, 203.0.113.9]");
+    let (doorward, _) = house(folder.path(), &settings);
+    for kind in ["caddy", "traefik"] {
+        for (forwarded, expected) in [
+            ("10.0.0.1", 403),
+            ("203.0.113.9, 10.0.0.1", 200),
+            ("203.0.113.8, 10.0.0.1", 403),
+            ("203.0.113.9", 200),
+            // Both are the operator's, and the first is told of.
+            ("10.0.0.2, 10.0.0.1", 200),
+        ] {
+            let about = [
+                ("X-Forwarded-Method", "GET"),
+                ("X-Forwarded-Uri", "/near"),
+                ("X-Forwarded-Host", "api.example"),
+                ("X-Forwarded-For", forwarded),
+            ];
+            let reply = ask(&doorward, &format!("/check/{kind}"), &about);
+            assert_eq!(reply.status, expected, "{kind} {forwarded}");
+        }
     }
 }
 

@@ -88,6 +88,7 @@ fn nothing_is_left(house: &House, request: &Request<'_>, allowed: &answer::Allow
         headers: kept.chain(set).collect(),
         joined: request.joined,
         filtered: request.filtered,
+        hops_hidden: request.hops_hidden,
         body: Body::Absent,
         source: request.source,
         unix: request.unix,

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::kind::Kind;
@@ -14,10 +14,15 @@ use crate::domain::headers::Mutations;
 /// Envoy takes these away from the request, whatever its configuration lists.
 const REMOVE: HeaderName = HeaderName::from_static("x-envoy-auth-headers-to-remove");
 
-pub(super) fn answer(kind: Kind, decision: &Decision<'_>) -> Response {
+/// Of these a part may go on to the upstream. Proxies that copy them from the answer take a client's own
+/// away, so what stays as it was is answered too.
+const GOES_ON: [HeaderName; 2] = [COOKIE, AUTHORIZATION];
+
+/// `theirs`: the headers that the question came with, the client's among them.
+pub(super) fn answer(kind: Kind, theirs: &HeaderMap, decision: &Decision<'_>) -> Response {
     let id = decision.request_id;
     match &decision.outcome {
-        Outcome::Allow(mutations) => allow(kind, mutations).unwrap_or_else(|| {
+        Outcome::Allow(mutations) => allow(kind, theirs, mutations).unwrap_or_else(|| {
             tracing::error!(request_id = id, "an allow could not be sent and was made a denial");
             deny(kind, Denial::Internal { why: "" }.notice(), &[], id)
         }),
@@ -35,7 +40,7 @@ pub(super) fn not_a_peer(kind: Kind) -> Response {
 }
 
 /// 200 and the identity; none where it cannot be written.
-fn allow(kind: Kind, mutations: &Mutations<'_>) -> Option<Response> {
+fn allow(kind: Kind, theirs: &HeaderMap, mutations: &Mutations<'_>) -> Option<Response> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     for (name, value) in &mutations.set {
@@ -47,13 +52,32 @@ fn allow(kind: Kind, mutations: &Mutations<'_>) -> Option<Response> {
         Kind::Envoy => {
             headers.insert(REMOVE, HeaderValue::try_from(mutations.remove.join(", ")).ok()?);
         }
-        // Before 2.11 it leaves a client's header in place where the answer has none.
-        Kind::Caddy => empty(headers, mutations)?,
+        Kind::Caddy => {
+            go_on(headers, theirs, mutations)?;
+            // Before 2.11 it leaves a client's header in place where the answer has none.
+            empty(headers, mutations)?;
+        }
         // Both drop each header that they are told to copy and do not find.
-        Kind::Nginx | Kind::Traefik => {}
+        Kind::Nginx | Kind::Traefik => go_on(headers, theirs, mutations)?,
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Some(response)
+}
+
+fn go_on(headers: &mut HeaderMap, theirs: &HeaderMap, mutations: &Mutations<'_>) -> Option<()> {
+    for name in GOES_ON {
+        if headers.contains_key(&name) || mutations.remove.iter().any(|gone| *gone == name.as_str()) {
+            continue;
+        }
+        let lines: Vec<&[u8]> = theirs.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
+        if name == COOKIE && !lines.is_empty() {
+            // As one, because nginx copies one line alone.
+            headers.insert(name, HeaderValue::from_bytes(&lines.join(&b"; "[..])).ok()?);
+        } else if let [line] = lines[..] {
+            headers.insert(name, HeaderValue::from_bytes(line).ok()?);
+        }
+    }
+    Some(())
 }
 
 fn empty(headers: &mut HeaderMap, mutations: &Mutations<'_>) -> Option<()> {

@@ -69,12 +69,13 @@ fn described<'a>(
         return Err(missing);
     };
     let own = [words.method, words.target, words.host, REAL_IP];
-    let source = match source {
-        Source::RealIp => said(REAL_IP).and_then(address),
-        Source::Forwarded => last_hop(headers),
+    let (source, hops_hidden) = match source {
+        Source::RealIp => (said(REAL_IP).and_then(address), false),
+        // They drop what their peer said before it, unless they are told to trust that one.
+        Source::Forwarded => (last_hop(headers), hops(headers) <= 1),
     };
     let headers = shown(headers, &own);
-    Ok(Request { method, target, host, headers, source, route, ..Request::default() })
+    Ok(Request { method, target, host, headers, source, hops_hidden, route, ..Request::default() })
 }
 
 /// Envoy asks with the request's own method and target, behind the prefix that the operator set. Which
@@ -103,6 +104,11 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let mut lines = headers.get_all(name).iter();
     let only = lines.next().map(http::HeaderValue::as_bytes)?;
     (lines.next().is_none() && !only.is_empty()).then_some(only)
+}
+
+fn hops(headers: &HeaderMap) -> usize {
+    let lines = headers.get_all(FORWARDED_FOR).iter();
+    lines.map(|line| line.as_bytes().split(|byte| *byte == b',').count()).sum()
 }
 
 /// Whom the proxy is connected to.
