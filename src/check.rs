@@ -1,5 +1,6 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
+pub mod account;
 mod problem;
 
 use std::cell::Cell;

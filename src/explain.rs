@@ -1,13 +1,12 @@
 //! One described request, decided with every step told: for `doorward explain`, `POST /explain` and
 //! the decision cases of `doorward test`.
 
-mod account;
 mod description;
 
-pub use account::{Account, Answer, Told, Upstream};
 pub use description::{Described, Description, Misdescribed};
 
 use crate::check::Checker;
+pub use crate::check::account::{Account, Answer, Told, Upstream};
 use crate::domain::step::Step;
 
 /// Decides what was described. Neither counted nor logged.

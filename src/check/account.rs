@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::check::{Decision, Outcome};
+use super::{Decision, Outcome};
 use crate::domain::denial::Notice;
 use crate::domain::step::Step;
 use crate::telemetry::DecisionLine;
@@ -77,7 +77,7 @@ pub struct Upstream {
 
 impl Account {
     /// All but the steps, and what is told by them alone.
-    pub(super) fn of(decision: &Decision<'_>, line: &DecisionLine<'_>) -> Self {
+    pub fn of(decision: &Decision<'_>, line: &DecisionLine<'_>) -> Self {
         let metadata = &decision.metadata;
         let (answer, upstream) = match &decision.outcome {
             Outcome::Allow(mutations) => {
@@ -115,7 +115,8 @@ impl Account {
         }
     }
 
-    pub(super) fn with_steps(self, steps: Vec<Step>) -> Self {
+    #[must_use]
+    pub fn with_steps(self, steps: Vec<Step>) -> Self {
         Self { steps: steps.into_iter().map(Told::from).collect(), ..self }
     }
 
