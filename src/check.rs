@@ -1,6 +1,7 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
 pub mod account;
+mod kept;
 mod problem;
 
 use std::cell::Cell;
@@ -181,7 +182,7 @@ impl Checker {
     pub fn check<T>(&self, request: &Request<'_>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         let inquiry = Inquiry { done: &[], at_once: true };
         let decided = self.decide(request, inquiry, &mut Unwatched, |decision, line, told| {
-            self.record(line, told);
+            self.record((request, inquiry), (decision, line), told);
             render(decision)
         });
         decided.unwrap_or_else(|_| unreachable!("{NOTHING_LEFT}"))
@@ -202,14 +203,22 @@ impl Checker {
     ) -> Result<T, Work> {
         let inquiry = Inquiry { done, at_once: false };
         self.decide(request, inquiry, &mut Unwatched, |decision, line, told| {
-            self.record(line, told);
+            self.record((request, inquiry), (decision, line), told);
             render(decision)
         })
     }
 
-    /// Counts a decision that was made, and the use of the key that opened.
-    fn record(&self, line: &DecisionLine<'_>, Told { now, used }: Told) {
-        self.telemetry.record(line, now);
+    /// Counts a decision that was made, and the use of the key that opened; keeps it where it has a line.
+    fn record(
+        &self,
+        asked: (&Request<'_>, Inquiry<'_>),
+        (decision, line): (&Decision<'_>, &DecisionLine<'_>),
+        Told { pinned, used }: Told<'_>,
+    ) {
+        let now = pinned.began.now;
+        if self.telemetry.record(line, now) {
+            self.keep(asked, (decision, line), pinned);
+        }
         match used {
             Some(Used::Key(id)) => self.usage.note(id, now),
             Some(Used::Session(id)) => {
@@ -251,8 +260,9 @@ impl Checker {
             trail: &Trail::default(),
             catalog: &self.catalog.load(),
         };
-        self.conclude(case, Conclusion::Deny(denial), |decision, line, Told { now, .. }| {
-            self.telemetry.record(line, now);
+        self.conclude(case, Conclusion::Deny(denial), |decision, line, Told { pinned, .. }| {
+            // There is no request by whose name it could be asked for, so it is not kept.
+            self.telemetry.record(line, pinned.began.now);
             render(decision)
         })
     }
@@ -262,20 +272,11 @@ impl Checker {
         request: &Request<'_>,
         inquiry: Inquiry<'_>,
         witness: &mut impl Witness,
-        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told) -> T,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told<'_>) -> T,
     ) -> Result<T, Work> {
         let began = self.begin();
         let catalog = self.catalog.load();
-        let known = Known {
-            catalog: &catalog,
-            replica: &self.replica,
-            issuers: &self.issuers,
-            passwords: &self.passwords,
-            boottime: began.boottime,
-            now: began.now,
-            inquiry,
-            undone: Cell::new(None),
-        };
+        let known = self.known(Pinned { began, catalog: &catalog }, inquiry);
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let Decided { verdict, trail } =
             catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
@@ -306,6 +307,19 @@ impl Checker {
         })
     }
 
+    fn known<'k>(&'k self, Pinned { began, catalog }: Pinned<'k>, inquiry: Inquiry<'k>) -> Known<'k> {
+        Known {
+            catalog,
+            replica: &self.replica,
+            issuers: &self.issuers,
+            passwords: &self.passwords,
+            boottime: began.boottime,
+            now: began.now,
+            inquiry,
+            undone: Cell::new(None),
+        }
+    }
+
     fn begin(&self) -> Began {
         Began { now: self.clock.now_or_just_before(), boottime: self.clock.boottime() }
     }
@@ -315,7 +329,7 @@ impl Checker {
         &self,
         case: Concluded<'a, '_>,
         conclusion: Conclusion<'a>,
-        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told) -> T,
+        tell: impl FnOnce(&Decision<'_>, &DecisionLine<'_>, Told<'_>) -> T,
     ) -> T {
         let Concluded { began, request, trail, catalog } = case;
         let (label, code, why) = conclusion.face();
@@ -359,13 +373,20 @@ impl Checker {
             username: consumer.and_then(|consumer| consumer.username.as_deref()),
             duration: self.clock.boottime().saturating_sub(began.boottime),
         };
-        tell(&decision, &line, Told { now: began.now, used })
+        tell(&decision, &line, Told { pinned: Pinned { began, catalog }, used })
     }
 }
 
+/// By what it was decided, besides the request and what the store holds.
+#[derive(Clone, Copy)]
+struct Pinned<'k> {
+    began: Began,
+    catalog: &'k Catalog,
+}
+
 /// What else there is to tell of a decision.
-struct Told {
-    now: Timestamp,
+struct Told<'k> {
+    pinned: Pinned<'k>,
     /// The credential by which the request passed, where its uses are counted.
     used: Option<Used>,
 }

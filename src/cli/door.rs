@@ -1,6 +1,8 @@
 //! The way to the admin API: over the running server's socket, or in process on the store itself
 //! where none runs. Either way the same routes answer.
 
+mod lines;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +96,27 @@ impl Door {
             let whole = common.read(&[]).map_err(|faults| Failure::Usage(faults.to_string()));
             deciding(&whole.map_err(Closed::Failed)?.config, clock, runtime)
         })
+    }
+
+    /// To a running server, for what only that one knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] where none answers.
+    pub fn open_to_server(common: &Common) -> Result<Self, Failure> {
+        if let Some(url) = &common.url {
+            return Self::remote(common, url);
+        }
+        let socket = common.load()?.admin_socket();
+        let runtime = super::runtime()?;
+        match runtime.block_on(UnixStream::connect(&socket)) {
+            Ok(_) => Ok(Self { runtime, way: Way::Socket(socket) }),
+            Err(error) => Err(Failure::Unreachable(format!(
+                "no server answers at {} ({error}), and only a running one knows; name its file with `--config`, or \
+                 its admin listener with `--url`",
+                socket.display()
+            ))),
+        }
     }
 
     fn remote(common: &Common, url: &str) -> Result<Self, Failure> {
@@ -202,17 +225,7 @@ impl Door {
         body: Option<String>,
         limit: Option<Duration>,
     ) -> Result<Value, Failure> {
-        let request =
-            Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-        let request = match &self.way {
-            Way::Remote(remote) => request
-                .header(header::HOST, remote.authority())
-                .header(header::AUTHORIZATION, remote.bearer()),
-            Way::Socket(_) | Way::InProcess(_) => request.header(header::HOST, "doorward"),
-        };
-        let request = request
-            .body(Body::from(body.unwrap_or_default()))
-            .map_err(|error| Failure::Usage(error.to_string()))?;
+        let request = self.request(method, path, body)?;
         let (status, bytes) = match &self.way {
             Way::Socket(socket) => self.runtime.block_on(async {
                 match limit {
@@ -230,14 +243,27 @@ impl Door {
             Way::InProcess(router) => self.runtime.block_on(in_memory(router.clone(), request)),
         }?;
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let message = answer["message"].as_str().unwrap_or_else(|| status.as_str()).to_owned();
-        Err(match status {
-            StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(message),
-            _ => Failure::Refused(message),
-        })
+        if status.is_success() { Ok(answer) } else { Err(refused(status, &answer)) }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<String>) -> Result<Request<Body>, Failure> {
+        let request =
+            Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.way {
+            Way::Remote(remote) => request
+                .header(header::HOST, remote.authority())
+                .header(header::AUTHORIZATION, remote.bearer()),
+            Way::Socket(_) | Way::InProcess(_) => request.header(header::HOST, "doorward"),
+        };
+        request.body(Body::from(body.unwrap_or_default())).map_err(|error| Failure::Usage(error.to_string()))
+    }
+}
+
+fn refused(status: StatusCode, answer: &Value) -> Failure {
+    let message = answer["message"].as_str().unwrap_or_else(|| status.as_str()).to_owned();
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(message),
+        _ => Failure::Refused(message),
     }
 }
 

@@ -1,15 +1,58 @@
-//! `doorward explain`: decides one described request and prints every step.
+//! `doorward explain`: decides one described request and prints every step; or prints those of a decision
+//! that was made.
 
 use serde_json::{Value, json};
 
 use super::described::Described;
 use super::door::Door;
 use super::{Common, Failure, cell};
+use crate::http::admin::segment;
+use crate::telemetry::log::on_one_line;
 
-pub fn run(common: &Common, described: Described) -> Result<(), Failure> {
-    let description = described.description()?;
-    let account = Door::open_to_decide(common)?.post("/explain", &json!(description))?;
-    common.print(&account, text)
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Show what the running server has decided a moment ago: by `request_id` of the answer or the log line
+    #[arg(long, value_name = "ID", conflicts_with = "Described")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    described: Described,
+}
+
+pub fn run(common: &Common, arguments: Arguments) -> Result<(), Failure> {
+    match arguments.request_id {
+        Some(request_id) => recent(common, &request_id),
+        None => {
+            let description = arguments.described.description()?;
+            let account = Door::open_to_decide(common)?.post("/explain", &json!(description))?;
+            common.print(&account, text)
+        }
+    }
+}
+
+/// The newest first; mostly there is one.
+fn recent(common: &Common, request_id: &str) -> Result<(), Failure> {
+    if request_id.is_empty() {
+        return Err(Failure::Usage("`--request-id` is empty; it stands in the answer and in the log".into()));
+    }
+    let page = Door::open_to_server(common)?.get(&format!("/decisions/{}", segment(request_id)))?;
+    common.print(&page["data"], |accounts| {
+        let accounts = accounts.as_array().map_or(&[][..], Vec::as_slice);
+        let told: Vec<String> = accounts.iter().map(|account| about(account) + &text(account)).collect();
+        told.join("\n")
+    })
+}
+
+/// Which request it was.
+fn about(account: &Value) -> String {
+    let field = |name: &str| cell(&account["request"][name]);
+    format!(
+        "{}  {} {}{}  {} µs\n",
+        cell(&account["timestamp"]),
+        field("method"),
+        field("host"),
+        field("path"),
+        cell(&account["duration_us"])
+    )
 }
 
 /// The steps by number, the verdict, and what it means for both sides.
@@ -17,7 +60,9 @@ fn text(account: &Value) -> String {
     let mut text = String::new();
     let steps = account["steps"].as_array().map_or(&[][..], Vec::as_slice);
     for (index, step) in steps.iter().enumerate() {
-        text += &format!("{:>3}. {}\n", index + 1, cell(&step["said"]));
+        // Where there are too many of them, the last says how many are missing.
+        let said = if step.is_string() { cell(step) } else { cell(&step["said"]) };
+        text += &format!("{:>3}. {}\n", index + 1, on_one_line(&said));
     }
     let part = |name: &str| match &account[name] {
         Value::Null => String::new(),

@@ -23,6 +23,7 @@ mod serve;
 mod service;
 mod signing_key;
 mod store;
+mod tail;
 mod test;
 mod validate;
 mod version;
@@ -140,11 +141,15 @@ enum Command {
     /// Print the configuration's schema, or what is in force
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Decide one described request and print every step
+    /// Decide one described request and print every step, or those of a decision that was made
     #[command(
-        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7"
+        after_help = "Example: doorward explain https://api.example.com/orders -H @key.header --source 198.51.100.7\n         \
+                      doorward explain --request-id 0190b3f2-7c1e-7c9a-9a52-0123456789ab"
     )]
-    Explain(Box<described::Described>),
+    Explain(Box<explain::Arguments>),
+    /// Follow the decisions of the running server, a line each
+    #[command(after_help = "Example: doorward tail --refusals --service orders")]
+    Tail(tail::Arguments),
     /// Ask a running instance about one described request at a fixed rate, and print how long it takes
     #[command(
         after_help = "Example: doorward bench https://api.example.com/orders -H @key.header --source 198.51.100.7 \
@@ -267,6 +272,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
             return config::show(common, &common.read(&[]), effective.as_deref(), as_json);
         }
         Command::Explain(arguments) => explain::run(common, *arguments)?,
+        Command::Tail(arguments) => tail::run(common, &arguments)?,
         Command::Bench(arguments) => bench::run(common, *arguments)?,
         Command::Test { files } => return test::run(common, &files),
         Command::Service(command) => service::run(common, *command)?,

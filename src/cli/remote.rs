@@ -4,6 +4,7 @@ use std::path::Path;
 
 use axum::body::Body;
 use http::{HeaderValue, Request, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::Failure;
@@ -65,17 +66,25 @@ impl Remote {
         &self,
         request: Request<Body>,
     ) -> Result<(StatusCode, bytes::Bytes), Failure> {
-        let authority = self.authority();
-        let lost = |error: &dyn std::fmt::Display| {
-            Failure::Unreachable(format!("no answer from the server at {authority}: {error}"))
-        };
-        let stream = TcpStream::connect(&authority).await.map_err(|error| lost(&error))?;
-        match &self.tls {
+        exchange(self.connect().await?, request, &|error| self.lost(error)).await
+    }
+
+    pub(super) async fn connect(&self) -> Result<Box<dyn Stream>, Failure> {
+        let stream = TcpStream::connect(self.authority()).await.map_err(|error| self.lost(&error))?;
+        Ok(match &self.tls {
             Some(tls) => {
-                let stream = tls.connect(&self.place.host, stream).await.map_err(|error| lost(&error))?;
-                exchange(stream, request, &lost).await
+                Box::new(tls.connect(&self.place.host, stream).await.map_err(|error| self.lost(&error))?)
             }
-            None => exchange(stream, request, &lost).await,
-        }
+            None => Box::new(stream),
+        })
+    }
+
+    fn lost(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure::Unreachable(format!("no answer from the server at {}: {error}", self.authority()))
     }
 }
+
+/// A connection, with TLS or without.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}

@@ -33,7 +33,7 @@ use crate::grpc::{Health, Limits, Wire};
 use crate::http::admin::{self, Admin, Doorkeeper};
 use crate::http::auth::{self, Auth};
 use crate::http::forward::{self, Askers, Forward};
-use crate::http::{explain, status};
+use crate::http::{decisions, explain, status};
 use crate::issue::{Attempts, Issuer, Tries, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::passwords::{self, Passwords};
@@ -174,6 +174,8 @@ fn serve_until_told(
     let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::clone(&readiness)));
     telemetry.watch_log(log.dropped_lines());
     telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
+    telemetry.set_recent(config.limits.recent_decisions.value.bytes());
+    telemetry.set_followers(config.limits.followers.value as usize);
     telemetry.config_read(true, clock.now());
     if config.keys.insecure_allow_weak.value {
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
@@ -253,7 +255,8 @@ fn serve_until_told(
         catalog: compiler.catalog(),
         askers: Arc::new(Askers::new(config.forward_auth.peers())),
     });
-    let admin = admin::router(admin, explain::desk(checker));
+    let decisions = decisions::desk(Arc::clone(&telemetry), compiler.catalog());
+    let admin = admin::router(admin, explain::desk(checker).merge(decisions));
     let auth = auth::router(Auth {
         issuer: Arc::clone(&issuer),
         catalog: compiler.catalog(),
@@ -361,6 +364,7 @@ fn serve_until_told(
             readiness.set_draining();
         })
         .await;
+        telemetry.end_followers();
         stop.send_replace(true);
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;

@@ -77,6 +77,12 @@ pub struct Limits {
     pub objects: At<u32>,
     /// The settings of one of them, as JSON. `1KiB` to `1MiB`. Default: `64KiB`.
     pub object_bytes: At<Size>,
+    /// Recent decisions that are kept with their steps for `doorward explain --request-id`: those that
+    /// have a line in the log, up to 1000 a second; the oldest go first. One takes about 2 KiB. `0` keeps
+    /// none; up to `1GiB`. Default: `8MiB`.
+    pub recent_decisions: At<Size>,
+    /// Viewers that follow decisions at once (`doorward tail`). Up to 100. Default: 8.
+    pub followers: At<u32>,
 }
 
 impl Default for Limits {
@@ -107,6 +113,8 @@ impl Default for Limits {
             tokens: At::assumed(10_000),
             objects: At::assumed(20_000),
             object_bytes: At::assumed(Size::kib(64)),
+            recent_decisions: At::assumed(Size::mib(8)),
+            followers: At::assumed(8),
         }
     }
 }
@@ -140,6 +148,8 @@ impl Limits {
         within("limits.tokens", &self.tokens, 1..=1_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);
+        within("limits.recent_decisions", &self.recent_decisions, Size(0)..=Size::mib(1024), faults);
+        within("limits.followers", &self.followers, 0..=100, faults);
         if self.bytes_in_flight.value < self.check_bytes.value {
             let message = format!(
                 "`limits.bytes_in_flight` is {}, expected at least `limits.check_bytes`, which is {}",

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 mod body;
+pub mod decisions;
 mod everywhere;
 pub mod explain;
 pub mod forward;

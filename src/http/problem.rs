@@ -57,6 +57,10 @@ pub enum Problem {
     TooOften(Duration),
     /// Another site's page has made a browser send it.
     Origin(&'static str),
+    /// No decision of that name is kept, of so many that are.
+    NoDecision {
+        kept: usize,
+    },
     /// What only its maker knows whether it still counts cannot be known now.
     Unknown,
     Internal,
@@ -186,6 +190,15 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "who may log in is not known at this moment; try again" }),
             ),
+            Self::NoDecision { kept } => (
+                StatusCode::NOT_FOUND,
+                json!({ "message": format!(
+                    "no decision about a request of that id is among the {kept} that this instance keeps: another \
+                     instance decided, or none; or it has no line in the log (`log.allows` is the share of allows \
+                     that have one); or it was too long ago (`limits.recent_decisions`). Ask the other instances, \
+                     or set `log.allows: 1` and have the request made again"
+                ) }),
+            ),
             Self::Refused(refusal) => refused(&refusal),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
@@ -199,6 +212,7 @@ impl Problem {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound
+            | Self::NoDecision { .. }
             | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey | Refusal::Hidden) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::InvalidSize(_) | Self::InvalidOffset | Self::InvalidOptions { .. } | Self::Query(_) => {

@@ -16,7 +16,7 @@ use super::metrics::registered;
 
 /// Every code that a check can be refused with: those of `domain::denial`, and the Fault's. A test
 /// holds that none is missing.
-pub(super) const CODES: [&str; 18] = [
+pub const CODES: [&str; 18] = [
     "malformed_request",
     "ambiguous_path",
     "missing_credential",

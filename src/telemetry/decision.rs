@@ -1,12 +1,14 @@
 //! The line that says what was decided: every refusal up to a rate, a share of what passed.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tracing::Level;
 use uuid::Uuid;
 
-use super::log::Bytes;
+use super::log::{Bytes, Moment, Object};
 use crate::domain::client::Client;
 use crate::domain::principal::CredentialName;
 use crate::domain::time::Timestamp;
@@ -74,6 +76,7 @@ impl DecisionLine<'_> {
     /// A decision is an event of its own for whoever filters: `doorward::check=warn` silences
     /// what passed and what callers caused, and leaves what is ours to mend.
     pub(super) fn write(&self) {
+        let [method, host, path] = self.parts();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -85,15 +88,15 @@ impl DecisionLine<'_> {
                     why = self.why,
                     service = self.service,
                     infrastructure = self.infrastructure,
-                    method = %Bytes(cut(self.method, METHOD_BYTES)),
-                    path = %Bytes(cut(without_query(self.path), PATH_BYTES)),
-                    host = %Bytes(cut(self.host, PATH_BYTES)),
+                    method = %Bytes(method),
+                    path = %Bytes(path),
+                    host = %Bytes(host),
                     client = self.client.and_then(|client| client.address).map(tracing::field::display),
                     client_from = self.client.map(|client| tracing::field::display(client.hop.word())),
                     credential = self.credential.map(tracing::field::display),
                     consumer = self.consumer.map(tracing::field::display),
                     username = self.username,
-                    duration_us = u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
+                    duration_us = self.microseconds(),
                     "check"
                 )
             };
@@ -104,7 +107,51 @@ impl DecisionLine<'_> {
             line!(info);
         }
     }
+
+    /// The line as the log has it in JSON, for whoever follows; a test holds that it is the same.
+    pub(super) fn json(&self, moment: &Moment) -> String {
+        let [method, host, path] = self.asked();
+        let level = if self.mistake { Level::ERROR } else { Level::INFO };
+        Object::begin(moment, &level, TARGET, "check")
+            .text("request_id", self.request_id)
+            .text("verdict", self.verdict.name())
+            .text("mode", self.mode)
+            .text("code", self.code)
+            .text("why", self.why)
+            .text("service", self.service)
+            .text("infrastructure", self.infrastructure)
+            .text("method", &*method)
+            .text("path", &*path)
+            .text("host", &*host)
+            .shown("client", self.client.and_then(|client| client.address))
+            .shown("client_from", self.client.map(|client| client.hop.word()))
+            .shown("credential", self.credential)
+            .shown("consumer", self.consumer)
+            .text("username", self.username)
+            .number("duration_us", self.microseconds())
+            .end()
+    }
+
+    /// Method, host and path, as far as they are told.
+    pub fn asked(&self) -> [Cow<'_, str>; 3] {
+        self.parts().map(String::from_utf8_lossy)
+    }
+
+    fn parts(&self) -> [&[u8]; 3] {
+        [
+            cut(self.method, METHOD_BYTES),
+            cut(self.host, PATH_BYTES),
+            cut(without_query(self.path), PATH_BYTES),
+        ]
+    }
+
+    pub fn microseconds(&self) -> u64 {
+        u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX)
+    }
 }
+
+/// What a decision is called for whoever filters; a macro below asks for it in letters.
+const TARGET: &str = "doorward::check";
 
 fn without_query(path: &[u8]) -> &[u8] {
     let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
@@ -121,9 +168,14 @@ fn cut(bytes: &[u8], limit: usize) -> &[u8] {
 pub(super) struct Sampler {
     /// An allow is written where its place in the sequence is below this; `u64::MAX`: all.
     share: AtomicU64,
-    /// Refusals a second; more are counted and left out.
-    refusals: AtomicU32,
-    /// The second in the upper half, its refusals so far in the lower.
+    refusals: Rate,
+}
+
+/// So many in a second, over all threads.
+#[derive(Debug)]
+pub(super) struct Rate {
+    most: AtomicU32,
+    /// The second in the upper half, how many it has had so far in the lower.
     window: AtomicU64,
 }
 
@@ -136,14 +188,14 @@ const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Sampler {
     pub(super) fn new() -> Self {
-        Self { share: AtomicU64::new(0), refusals: AtomicU32::new(1000), window: AtomicU64::new(0) }
+        Self { share: AtomicU64::new(0), refusals: Rate::new(1000) }
     }
 
     pub(super) fn set(&self, share: f64, refusals: u32) {
         // A cast from f64 saturates, and makes zero of what is no number.
         let below = (share * 2f64.powi(64)) as u64;
         self.share.store(below, Ordering::Relaxed);
-        self.refusals.store(refusals, Ordering::Relaxed);
+        self.refusals.most.store(refusals, Ordering::Relaxed);
     }
 
     pub(super) fn wants_allow(&self) -> bool {
@@ -160,14 +212,25 @@ impl Sampler {
 
     /// Whether one more refusal may be written in the second `now`.
     pub(super) fn wants_refusal(&self, now: Timestamp) -> bool {
+        self.refusals.has_room(now)
+    }
+}
+
+impl Rate {
+    pub(super) fn new(most: u32) -> Self {
+        Self { most: AtomicU32::new(most), window: AtomicU64::new(0) }
+    }
+
+    /// Whether there is room for one more in the second `now`, which is then taken.
+    pub(super) fn has_room(&self, now: Timestamp) -> bool {
         // Only whether it is the same second matters, so its lower half is enough.
         let second = (now.unix() as u64) << 32;
-        let limit = u64::from(self.refusals.load(Ordering::Relaxed));
+        let most = u64::from(self.most.load(Ordering::Relaxed));
         self.window
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |window| {
                 let (began, count) = (window & !0xffff_ffff, window & 0xffff_ffff);
                 let count = if began == second { count } else { 0 };
-                (count < limit).then_some(second | (count + 1))
+                (count < most).then_some(second | (count + 1))
             })
             .is_ok()
     }

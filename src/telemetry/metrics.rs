@@ -9,10 +9,12 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder}
 
 use super::checks::Checks;
 use super::decision::{DecisionLine, Sampler, VerdictLabel};
+use super::followers::{Crowded, Follower, Followers, Wanted};
 use super::issuers::Issuers;
 use super::log::DroppedLines;
 use super::process::Process;
 use super::readiness::Readiness;
+use super::recent::Recent;
 use super::standing::{Gauges, Standing};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
@@ -26,6 +28,9 @@ pub struct Telemetry {
     readiness: Arc<Readiness>,
     checks: Checks,
     sampler: Sampler,
+    followers: Followers,
+    followers_now: IntGauge,
+    recent: Recent,
     lines_suppressed: IntCounter,
     lines_dropped: IntCounter,
     /// Unset while no log is written through a queue.
@@ -55,6 +60,9 @@ impl Telemetry {
         Self {
             checks: Checks::new(add),
             sampler: Sampler::new(),
+            followers: Followers::new(clock.clone()),
+            followers_now: gauge(add, "doorward_followers", "Viewers that follow decisions (doorward tail)"),
+            recent: Recent::new(add),
             lines_suppressed: counter(
                 add,
                 "doorward_log_lines_suppressed_total",
@@ -126,25 +134,58 @@ impl Telemetry {
         self.issuers.shed();
     }
 
-    /// Counts, times and, where it is its turn, logs one decision: metric, log and answer come
-    /// from one value. `now` is the moment the check was pinned to.
-    pub fn record(&self, line: &DecisionLine<'_>, now: Timestamp) {
+    /// Counts, times and, where it is its turn, logs one decision, which is told to whoever follows: metric,
+    /// log and answer come from one value. `now` is the moment the check was pinned to. Whether it is logged.
+    pub fn record(&self, line: &DecisionLine<'_>, now: Timestamp) -> bool {
         self.checks.record(line);
-        self.log_decision(line, now);
+        self.followers.tell(line);
+        self.log_decision(line, now)
     }
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
     /// the share says so. Never waits.
-    pub fn log_decision(&self, line: &DecisionLine<'_>, now: Timestamp) {
-        if line.verdict == VerdictLabel::Allow {
-            if self.sampler.wants_allow() {
-                line.write();
-            }
-        } else if self.sampler.wants_refusal(now) {
+    pub fn log_decision(&self, line: &DecisionLine<'_>, now: Timestamp) -> bool {
+        let is_allow = line.verdict == VerdictLabel::Allow;
+        let wanted = if is_allow { self.sampler.wants_allow() } else { self.sampler.wants_refusal(now) };
+        if wanted {
             line.write();
-        } else {
+        } else if !is_allow {
             self.lines_suppressed.inc();
         }
+        wanted
+    }
+
+    /// The last decisions that were logged.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// How many bytes of them are kept; at first none.
+    pub fn set_recent(&self, bytes: usize) {
+        self.recent.set(bytes);
+    }
+
+    /// Tells decisions as they are made, from now on.
+    ///
+    /// # Errors
+    ///
+    /// As many follow already as may.
+    pub fn follow(self: Arc<Self>, wanted: Wanted) -> Result<Follower, Crowded> {
+        Follower::new(self, wanted)
+    }
+
+    /// How many may follow at once; at first nobody.
+    pub fn set_followers(&self, most: usize) {
+        self.followers.set(most);
+    }
+
+    /// Has everybody who follows be told that it is over.
+    pub fn end_followers(&self) {
+        self.followers.end();
+    }
+
+    pub(super) fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Which decisions are logged: the share of allows, 0 to 1 (at first 0), and at most so many
@@ -209,6 +250,7 @@ impl Telemetry {
     fn refresh(&self) {
         self.checks.refresh();
         self.ready.set(i64::from(self.readiness.ready()));
+        self.followers_now.set(whole(self.followers.count()));
         self.standing.refresh(&self.clock);
         if let Some(open) = self.open_connections.get() {
             self.connections.set(i64::try_from(open.load(Ordering::Relaxed)).unwrap_or(i64::MAX));

@@ -5,14 +5,19 @@
 
 mod checks;
 pub mod decision;
+mod followers;
 mod issuers;
 pub mod log;
 mod metrics;
 mod process;
 pub mod readiness;
+mod recent;
 mod standing;
 
+pub use checks::CODES;
 pub use decision::{DecisionLine, VerdictLabel};
+pub use followers::{Crowded, Follower, Wanted};
 pub use metrics::Telemetry;
 pub use readiness::{Conditions, Readiness};
+pub use recent::Recent;
 pub use standing::Standing;

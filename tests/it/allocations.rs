@@ -53,7 +53,7 @@ fn peppers() -> Peppers {
     Peppers::new(vec![Pepper::new(&[3; 32])])
 }
 
-async fn checker() -> Checker {
+async fn checker(telemetry: Telemetry) -> Checker {
     let (consumer, zero) = (Uuid::from_u128(1), Timestamp::from_unix(0));
     let alice = ConsumerRecord {
         id: consumer,
@@ -124,8 +124,12 @@ async fn checker() -> Checker {
     let replica = Arc::new(Replica::load(&store, &clock).await.unwrap());
     let loaded = load_text(POLICY.to_owned()).unwrap_or_else(|faults| panic!("{faults}"));
     let catalog = loaded.config.catalog(&peppers()).unwrap_or_else(|faults| panic!("{faults}"));
-    let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
-    Checker::new(Arc::new(ArcSwap::from_pointee(catalog)), peppers(), replica, clock, telemetry)
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+    Checker::new(catalog, peppers(), replica, clock, Arc::new(telemetry))
+}
+
+fn telemetry() -> Telemetry {
+    Telemetry::new(Clock::system(), Arc::new(Readiness::new()))
 }
 
 fn message(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
@@ -175,7 +179,20 @@ fn asked(checker: &Checker, message: &[u8]) -> (i32, u64) {
 
 #[tokio::test]
 async fn a_cached_hit_allocates_only_its_answer() {
-    let checker = checker().await;
+    costs_its_answer(&checker(telemetry()).await);
+}
+
+#[tokio::test]
+async fn nor_does_one_that_has_no_line_in_the_log_where_decisions_with_a_line_are_kept() {
+    let telemetry = telemetry();
+    telemetry.set_sampling(0.0, 0);
+    telemetry.set_recent(1 << 20);
+    telemetry.set_followers(8);
+    costs_its_answer(&checker(telemetry).await);
+}
+
+#[track_caller]
+fn costs_its_answer(checker: &Checker) {
     for (path, headers, status) in [
         ("/orders/mine/1?limit=10&sort=up", &[("x-api-key", KEY)][..], 200),
         ("/orders/mine/1?limit=10", &[("authorization", &*format!("Bearer {KEY}"))][..], 200),
@@ -186,6 +203,6 @@ async fn a_cached_hit_allocates_only_its_answer() {
         ("/orders", &[][..], 401),
         ("/elsewhere", &[("x-api-key", KEY)][..], 404),
     ] {
-        assert_eq!(asked(&checker, &message(path, headers)), (status, 1), "{path} {headers:?}");
+        assert_eq!(asked(checker, &message(path, headers)), (status, 1), "{path} {headers:?}");
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::rig::doorward::Setup;
+use crate::rig::wait::eventually;
 use crate::world::{ALICE, HOUSE, World, said, setup};
 
 fn lines(account: &Value) -> Vec<String> {
@@ -53,6 +54,102 @@ fn what_is_explained_is_what_is_decided_with_a_server_and_without() {
 
 /// A header with the key that the test makes.
 const HEADER: &str = "apikey: KEY";
+
+/// The id that Envoy gave a request, by the log line about its path.
+fn id_of(world: &World, path: &str) -> String {
+    eventually(&format!("{path} is in the log"), || {
+        let output = world.doorward.output();
+        let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line["path"] == path)?;
+        line["request_id"].as_str().map(str::to_owned)
+    })
+}
+
+#[test]
+fn what_was_decided_is_told_step_by_step_as_it_is_explained() {
+    let world = World::with(&format!("log: {{allows: 1}}\n{HOUSE}"), |_| {});
+    for (target, header) in [
+        ("/orders/1?x=1", ("apikey", ALICE)),
+        ("/orders/2", ("apikey", "wrong-0123456789")),
+        ("/bearer/3", ("authorization", "Bearer nobodys-0123456789")),
+        ("/orders/4", ("x", "y")),
+        ("/elsewhere/5", ("apikey", ALICE)),
+    ] {
+        let reply = world.get(target, &[header]);
+        let path = target.split('?').next().unwrap();
+        let id = id_of(&world, path);
+        let line = format!("{}: {}", header.0, header.1);
+        let explained = world.command(&[
+            "explain",
+            target,
+            "-H",
+            &line,
+            "--host",
+            "api.example",
+            "--source",
+            "127.0.0.1",
+        ]);
+        let kept = world.command(&["explain", "--request-id", &id]);
+        let kept = kept.as_array().unwrap();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        for (name, value) in explained.as_object().unwrap() {
+            // The real request has more headers that tell of other people.
+            if name != "upstream" {
+                assert_eq!(&kept[0][name], value, "{name} of {target}");
+            }
+        }
+        assert_eq!((&kept[0]["status"], &kept[0]["request"]["path"]), (&reply.status.into(), &path.into()));
+        if reply.status != 200 {
+            assert_eq!(reply.json()["request_id"], id.as_str(), "what the caller can tell us is its name");
+        }
+        let text = said(&world.doorward.setup().run(&["explain", "--request-id", &id]).unwrap());
+        let asked = format!("  GET api.example{path}  ");
+        for part in [&asked[..], "  1. ", "\nverdict   "] {
+            assert!(text.contains(part), "no `{part}` in:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_kept_is_said_with_the_reasons_and_the_ways_out() {
+    let world =
+        World::with(&format!("log: {{allows: 0}}\nlimits: {{recent_decisions: 16KiB}}\n{HOUSE}"), |_| {});
+    let explained = |id: &str| world.doorward.setup().run(&["explain", "--request-id", id]).unwrap();
+    let not_kept = |id: &str| {
+        let output = explained(id);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let text = said(&output);
+        for part in [
+            "no decision about a request of that id",
+            "`log.allows: 1`",
+            "`limits.recent_decisions`",
+            "other instances",
+        ] {
+            assert!(text.contains(part), "no `{part}` in: {text}");
+        }
+    };
+    not_kept("0190b3f2-7c1e-7c9a-9a52-0123456789ab");
+    not_kept("a/b?c");
+    let id = world.get("/orders/1", &[("apikey", "wrong-0123456789")]).json()["request_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(explained(&id).status.success());
+    for _ in 0..50 {
+        world.get("/orders/2", &[("apikey", "wrong-0123456789")]);
+    }
+    not_kept(&id);
+
+    for arguments in [&["explain", "--request-id", ""][..], &["explain", "--request-id", "x", "/orders"]] {
+        let output = world.doorward.setup().run(arguments).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+    }
+    let World { mut doorward, .. } = world;
+    doorward.process().kill();
+    let output = doorward.setup().run(&["explain", "--request-id", &id]).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("only a running one knows"), "{}", said(&output));
+}
 
 #[test]
 fn an_explanation_can_be_read_and_takes_a_key_from_a_file() {

@@ -1,12 +1,30 @@
 //! Nobody reads a secret in what Doorward writes.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::rig::http1::{Reply, request, send};
+use crate::rig::process::Process;
 use crate::rig::wait::eventually;
+use crate::rig::wiring::Body;
 use crate::world::{ALICE, BOB, HOUSE, World, start_doorward};
+
+/// All that is kept of recent decisions: what `explain --request-id` prints for every id in the log.
+fn explained(world: &World) -> String {
+    let log = world.doorward.output();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ids: BTreeSet<String> = lines
+        .filter_map(|line| line["request_id"].as_str().map(str::to_owned))
+        .filter(|id| !id.is_empty())
+        .collect();
+    let explain = |id: &String| world.command(&["explain", "--request-id", id]).to_string();
+    let kept: Vec<String> = ids.iter().map(explain).collect();
+    assert!(kept.len() > 20, "{kept:?}");
+    kept.join("\n")
+}
 
 const CLOUD: &str = r#"
 listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0", auth: "127.0.0.1:0"}
@@ -19,7 +37,17 @@ services: [{name: cloud, paths: [/cloud], authentication: {any: [token]}}]
 
 #[test]
 fn no_secret_is_logged_or_counted_at_any_level() {
-    let world = World::with(&format!("log: {{level: trace}}\n{HOUSE}"), |wiring| wiring.raw_headers = true);
+    let world = World::with(&format!("log: {{level: trace, allows: 1}}\n{HOUSE}"), |wiring| {
+        wiring.raw_headers = true;
+        wiring.body =
+            Some(Body { max_request_bytes: 8192, allow_partial_message: false, pack_as_bytes: true });
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let tail = world.doorward.setup().command(&["tail", "--output", "json"]);
+    let tail = Process::start("tail", tail, &folder.path().join("tail.log")).unwrap();
+    eventually("somebody follows", || {
+        world.doorward.status("/metrics").unwrap().text().contains("\ndoorward_followers 1\n").then_some(())
+    });
     world.command(&["consumer", "create", "carol"]);
     let (made, id) = world.key("carol", &[]);
     let (foreign, _) = world.key("carol", &["--key", "62eb165c070a41d5c1b58d9d3d725ca1"]);
@@ -32,7 +60,28 @@ fn no_secret_is_logged_or_counted_at_any_level() {
         world.get("/cookies", &[("Cookie", &format!("sid={key}"))]);
         world.get("/bearer", &[("Authorization", &format!("Bearer {key}"))]);
         world.get(&format!("/orders/../x?key={key}"), &[("apikey", key)]);
+        world.get(
+            "/orders",
+            &[("Authorization", &format!("Basic {}", STANDARD.encode(format!("alice:{key}"))))],
+        );
+        world.get("/orders", &[("X-Auth-Token", key), ("X-Forwarded-For", key), ("Referer", key)]);
+        world.post(
+            "/orders",
+            &[("Content-Type", "application/x-www-form-urlencoded")],
+            format!("key={key}").as_bytes(),
+        );
+        world.post(
+            "/orders",
+            &[("Content-Type", "application/json")],
+            json!({ "key": key }).to_string().as_bytes(),
+        );
     }
+    // Where no credential belongs, one of ours is known by its form.
+    world.get(&format!("/orders/{made}"), &[("apikey", &made)]);
+    world.get(&format!("/{made}"), &[("Host", &made), ("x-request-id", &made)]);
+    world.send(
+        format!("{made} /orders HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n\r\n").as_bytes(),
+    );
     world.command(&["key", "revoke", &id]);
     world.get("/orders", &[("apikey", &made)]);
 
@@ -43,7 +92,19 @@ fn no_secret_is_logged_or_counted_at_any_level() {
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     // The handle of a key of ours may be shown; what follows it may not.
     let secret = made.rsplit('_').next().unwrap();
-    for (where_, text) in [("log", &log), ("metrics", &metrics), ("config show", &shown)] {
+    let kept = explained(&world);
+    let decisions = log.matches(r#""target":"doorward::check""#).count();
+    let followed = eventually("all is followed", || {
+        let followed = tail.output();
+        (followed.matches(r#""target":"doorward::check""#).count() >= decisions).then_some(followed)
+    });
+    for (where_, text) in [
+        ("log", &log),
+        ("metrics", &metrics),
+        ("config show", &shown),
+        ("explain --request-id", &kept),
+        ("tail", &followed),
+    ] {
         for key in [ALICE, BOB, secret, &foreign, wrong] {
             assert!(!text.contains(key), "{key} stands in the {where_}");
         }

@@ -135,7 +135,7 @@ fn wrong_settings_say_what_was_expected() {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
         check(&format!("public_url: \"{url}\""), &format!("1:13: `public_url` is `{url}`, {message}"));
     }
-    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `auth_body_bytes`, `auth_connections`, `passwords_waiting`, `login_failures`, `login_failures_a_day`, `login_failures_of_address`, `own_keys`, `audit_entries`, `access_keys`, `tokens`, `objects`, `object_bytes`");
+    check("limits: {rate: 5}",                      "1:10: unknown key `rate`, expected one of `check_bytes`, `checks_in_flight`, `bytes_in_flight`, `connections`, `streams`, `header_bytes`, `jwt_bytes`, `jwt_memory`, `jwks_bytes`, `jwks_keys`, `jwks_time`, `signatures_waiting`, `admin_body_bytes`, `auth_body_bytes`, `auth_connections`, `passwords_waiting`, `login_failures`, `login_failures_a_day`, `login_failures_of_address`, `own_keys`, `audit_entries`, `access_keys`, `tokens`, `objects`, `object_bytes`, `recent_decisions`, `followers`");
     check("log: {allows: 2}",                       "1:15: `log.allows` is 2, expected 0 to 1");
     check("headers: {user_id: Host}",               "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `Host`");
     check("headers: {user_id: \":path\"}",          "1:20: expected the name of a header that nobody else uses, such as `X-Consumer-ID`, found `:path`");

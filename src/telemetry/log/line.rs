@@ -38,10 +38,7 @@ where
         let (level, target) = (event.metadata().level(), event.metadata().target());
         let moment = Moment(self.clock.unix_millis());
         match self.format {
-            Format::Json => {
-                write!(out, r#"{{"timestamp":"{moment}","level":"{}","target":"#, lower_case(level))?;
-                quoted(&mut out, target)?;
-            }
+            Format::Json => head(&mut out, &moment, level, target)?,
             Format::Text { colours: false } => write!(out, "{moment} {level:>5} {target}:")?,
             Format::Text { colours: true } => {
                 let colour = colour(level);
@@ -55,6 +52,50 @@ where
         event.record(&mut fields);
         fields.result?;
         out.write_str(if self.format == Format::Json { "}\n" } else { "\n" })
+    }
+}
+
+/// The beginning of a line of JSON.
+fn head(out: &mut impl Write, moment: &Moment, level: &Level, target: &str) -> fmt::Result {
+    write!(out, r#"{{"timestamp":"{moment}","level":"{}","target":"#, lower_case(level))?;
+    quoted(out, target)
+}
+
+/// A line as the log has it in JSON, for whoever is told outside of the log. What is none is left out.
+pub(in crate::telemetry) struct Object(String);
+
+impl Object {
+    pub(in crate::telemetry) fn begin(moment: &Moment, level: &Level, target: &str, message: &str) -> Self {
+        let mut text = String::with_capacity(512);
+        // Writing to a `String` does not fail, here and below.
+        let _ = head(&mut text, moment, level, target);
+        Self(text).text("message", message)
+    }
+
+    pub(in crate::telemetry) fn text<'t>(mut self, name: &str, value: impl Into<Option<&'t str>>) -> Self {
+        if let Some(value) = value.into() {
+            let _ = write!(self.0, r#","{name}":"#);
+            let _ = quoted(&mut self.0, &without_secrets(value));
+        }
+        self
+    }
+
+    pub(in crate::telemetry) fn shown(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.text(name, value.to_string().as_str()),
+            None => self,
+        }
+    }
+
+    pub(in crate::telemetry) fn number(mut self, name: &str, value: u64) -> Self {
+        let _ = write!(self.0, r#","{name}":{value}"#);
+        self
+    }
+
+    /// With the end of the line.
+    pub(in crate::telemetry) fn end(mut self) -> String {
+        self.0.push_str("}\n");
+        self.0
     }
 }
 
@@ -197,6 +238,23 @@ fn escaped(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_str(rest)
 }
 
+/// A text in which nothing moves a terminal's cursor, for whoever shows it there.
+pub fn on_one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(moves_the_cursor) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(2 * text.len());
+    for c in text.chars() {
+        if moves_the_cursor(c) {
+            // Writing to a `String` does not fail.
+            let _ = write!(plain, "\\u{:04x}", u32::from(c));
+        } else {
+            plain.push(c);
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// Controls of both sets (ESC, and the one-byte CSI of C1), the separators that some readers take
 /// for the end of a line, and what turns the direction of writing.
 fn moves_the_cursor(c: char) -> bool {
@@ -204,8 +262,8 @@ fn moves_the_cursor(c: char) -> bool {
 }
 
 /// Takes the secret out of whatever looks like a credential of ours, and leaves its public part:
-/// a client may put one where no credential belongs, and the log must not keep it.
-fn without_secrets(text: &str) -> Cow<'_, str> {
+/// a client may put one where no credential belongs, and nothing of ours must keep it.
+pub(in crate::telemetry) fn without_secrets(text: &str) -> Cow<'_, str> {
     let Some(first) = secret(text, 0) else { return Cow::Borrowed(text) };
     let mut kept = String::with_capacity(text.len());
     let (mut from, mut next) = (0, Some(first));
@@ -236,7 +294,7 @@ fn secret(text: &str, from: usize) -> Option<(usize, usize)> {
 }
 
 /// RFC 3339 in UTC with milliseconds; the argument is milliseconds since 1970.
-struct Moment(i64);
+pub struct Moment(pub i64);
 
 impl Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, filter, fmt, reload};
 
 pub use levels::{Levels, LevelsError};
-pub use line::Bytes;
+pub use line::{Bytes, Moment, on_one_line};
+pub(super) use line::{Object, without_secrets};
 
 use crate::clock::Clock;
 use line::Lines;
@@ -294,6 +295,38 @@ mod tests {
     }
 
     #[test]
+    fn who_follows_reads_what_the_log_has() {
+        static NAME: CredentialName = CredentialName::Session(Uuid::from_u128(8));
+        let hostile = "a\r\nb\u{1b}[31m\u{9b}2J\u{202e}\"\\ dw_key_0123456789aB_s3CreT é";
+        let full = DecisionLine {
+            request_id: hostile,
+            mistake: true,
+            infrastructure: Some("production"),
+            method: b"GET\n\xff",
+            path: hostile.as_bytes(),
+            host: hostile.as_bytes(),
+            consumer: Some(Uuid::from_u128(9)),
+            username: Some(hostile),
+            credential: Some(&NAME),
+            ..refusal()
+        };
+        let bare = DecisionLine {
+            code: None,
+            why: None,
+            service: None,
+            client: None,
+            credential: None,
+            verdict: VerdictLabel::Allow,
+            ..refusal()
+        };
+        for line in [refusal(), full, bare] {
+            let logged = logged(Format::Json, "info", |_| line.write());
+            assert_eq!(line.json(&Moment(1_767_323_045_000)), logged);
+            assert!(!logged.contains("s3CreT"), "{logged}");
+        }
+    }
+
+    #[test]
     fn long_paths_are_cut() {
         let path = [b"/".as_slice(), &[b'x'; 5000]].concat();
         let text = logged(Format::Json, "info", |_| {
@@ -321,8 +354,9 @@ mod tests {
     fn what_is_ours_to_mend_is_an_error() {
         let level = |verdict, code, mistake| {
             let line = DecisionLine { verdict, code: Some(code), mistake, ..refusal() };
-            let text =
-                logged(Format::Json, "info", |_| telemetry().log_decision(&line, Timestamp::from_unix(1)));
+            let text = logged(Format::Json, "info", |_| {
+                telemetry().log_decision(&line, Timestamp::from_unix(1));
+            });
             json(&text)["level"].clone()
         };
         assert_eq!(level(VerdictLabel::Fault, "unavailable", true), "error");

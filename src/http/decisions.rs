@@ -1,0 +1,210 @@
+//! `/decisions` of the admin API: what was decided a moment ago, and what is being decided.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http_body::Frame;
+use serde::Deserialize;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use utoipa::IntoParams;
+use utoipa_axum::routes;
+
+use super::Peer;
+use super::admin::{Desk, Right};
+use super::problem::Problem;
+use crate::domain::catalog::Catalog;
+use crate::issue::Refusal;
+use crate::telemetry::{CODES, Crowded, Follower, Telemetry, Wanted};
+
+/// What the routes work with.
+#[derive(Clone)]
+struct Decisions {
+    telemetry: Arc<Telemetry>,
+    catalog: Arc<ArcSwap<Catalog>>,
+}
+
+pub fn desk(telemetry: Arc<Telemetry>, catalog: Arc<ArcSwap<Catalog>>) -> Desk<()> {
+    Desk::new()
+        .route(Right::Everything, routes!(follow))
+        .route(Right::Everything, routes!(show))
+        .with_state(Decisions { telemetry, catalog })
+}
+
+/// What was decided about a request, step by step, the newest first: of those decisions that have a line in
+/// the log, while they are kept.
+#[utoipa::path(
+    get,
+    path = "/decisions/{request_id}",
+    tag = "decisions",
+    params(("request_id" = String, Path, description = "What the answer and the log line call the request")),
+    responses((status = 200, body = serde_json::Value))
+)]
+async fn show(
+    State(Decisions { telemetry, .. }): State<Decisions>,
+    Path(request_id): Path<String>,
+) -> Result<Response, Problem> {
+    let found = telemetry.recent().of(&request_id);
+    if found.is_empty() {
+        return Err(Problem::NoDecision { kept: telemetry.recent().count() });
+    }
+    let list = format!(r#"{{"data":[{}],"next":null}}"#, found.join(","));
+    Ok(([(CONTENT_TYPE, "application/json")], list).into_response())
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// Only what is refused, or would be where it is only watched.
+    #[serde(default)]
+    refusals: bool,
+    /// Only of this service or deployment, by name or id.
+    service: Option<String>,
+    /// Only of this consumer, by id or username.
+    consumer: Option<String>,
+    /// Only with this code.
+    code: Option<String>,
+}
+
+/// Decisions from now on, as they are made: a line of JSON each, as in the log. The answer ends with the
+/// server. Lines of the target `doorward::tail` are no decisions: they tell how many were left out, and the end.
+#[utoipa::path(
+    get,
+    path = "/decisions",
+    tag = "decisions",
+    params(Asked),
+    responses((status = 200, body = String, content_type = "application/x-ndjson"))
+)]
+async fn follow(
+    State(Decisions { telemetry, catalog }): State<Decisions>,
+    peer: Option<axum::Extension<ConnectInfo<Peer>>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let wanted = wanted(asked?.0, &catalog.load())?;
+    let follower = telemetry.follow(wanted).map_err(|Crowded { most }| {
+        let what = "viewers that follow decisions";
+        Problem::Refused(Refusal::Full { what, most, limit: "limits.followers" })
+    })?;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
+    let lines = Lines { follower, looks, peer, ended: false };
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], axum::body::Body::new(lines)).into_response())
+}
+
+/// A name that is none of ours is refused: nothing would ever be told of it, and nobody would know why.
+fn wanted(asked: Asked, catalog: &Catalog) -> Result<Wanted, Problem> {
+    let Asked { refusals, service, consumer, code } = asked;
+    let wrong = |field: &str, why: String| Problem::Field { field: field.to_owned(), why };
+    if let Some(code) = code.as_deref().filter(|code| !CODES.contains(code)) {
+        let why = format!("found `{code}`, expected a code of a check: {}", CODES.join(", "));
+        return Err(wrong("code", why));
+    }
+    let (service, infrastructure) = match service {
+        None => (None, None),
+        Some(named) => {
+            let (service, infrastructure) = names(&named, catalog)
+                .ok_or_else(|| wrong("service", format!("no service or deployment is called `{named}`")))?;
+            (Some(service), infrastructure)
+        }
+    };
+    Ok(Wanted { refusals, service, infrastructure, consumer, code })
+}
+
+/// As log lines call a service, or a deployment.
+fn names(named: &str, catalog: &Catalog) -> Option<(String, Option<String>)> {
+    let opens = catalog.opens(named)?;
+    let on = |id| opens.infrastructure.is_none_or(|wanted| Some(wanted) == id);
+    let deployment = catalog.deployments().iter().find(|deployment| {
+        deployment.service == opens.service && on(deployment.infrastructure.as_ref().map(|(id, _)| *id))
+    });
+    let Some(deployment) = deployment else {
+        // It is deployed nowhere yet.
+        return Some((named.to_owned(), None));
+    };
+    let infrastructure = deployment.infrastructure.as_ref().map(|(_, name)| name.clone());
+    Some((deployment.service_name.clone(), opens.infrastructure.and(infrastructure)))
+}
+
+/// Between two looks at what there is to tell.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// An answer without an end of its own.
+struct Lines {
+    follower: Follower,
+    looks: Interval,
+    /// Whose connection may stay for as long as it takes what it is told; over the socket anybody's may.
+    peer: Option<Peer>,
+    ended: bool,
+}
+
+impl http_body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        while !self.ended {
+            ready!(self.looks.poll_tick(context));
+            if let Some(peer) = &self.peer {
+                peer.is_known();
+            }
+            let (text, ended) = self.follower.look();
+            self.ended = ended;
+            if !text.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(text.into()))));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::config::load_text;
+    use crate::domain::verifier::{Pepper, Peppers};
+
+    const POLICY: &str = "
+infrastructures: [{name: production}, {name: staging}]
+services:
+  - {name: orders, id: 01968c91-8789-7288-a337-f0e398711aac, authentication: none}
+  - {name: stock, authentication: none}
+deployments:
+  - {service: orders, infrastructure: production}
+  - {service: orders, infrastructure: staging, hosts: [staging.example]}
+";
+
+    #[test]
+    fn services_are_named_as_everywhere_and_what_is_unknown_is_refused() {
+        let peppers = Peppers::new(vec![Pepper::new(&[1; 32])]);
+        let catalog = load_text(POLICY.to_owned()).unwrap().config.catalog(&peppers).unwrap();
+        let check = |named: &str, expected: Option<(&str, Option<&str>)>| {
+            let expected = expected.map(|(service, on)| (service.to_owned(), on.map(str::to_owned)));
+            assert_eq!(names(named, &catalog), expected, "{named}");
+        };
+        check("orders", Some(("orders", None)));
+        check("01968c91-8789-7288-a337-f0e398711aac", Some(("orders", None)));
+        check("orders/staging", Some(("orders", Some("staging"))));
+        check("stock", Some(("stock", None)));
+        check("order", None);
+        check("orders/moon", None);
+        let asked =
+            |code: &str| Asked { refusals: true, service: None, consumer: None, code: Some(code.to_owned()) };
+        assert!(wanted(asked("deadline"), &catalog).is_ok());
+        assert!(matches!(wanted(asked("deadlin"), &catalog), Err(Problem::Field { .. })));
+    }
+}
