@@ -31,6 +31,7 @@ pub mod http;
 pub mod issue;
 pub mod issuers;
 pub mod passwords;
+pub mod priority;
 pub mod reload;
 pub mod replica;
 pub mod server;

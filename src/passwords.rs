@@ -4,6 +4,7 @@
 //! them, and so does a check that shows a password which was not verified a moment ago; nothing else does.
 
 mod flights;
+mod memory;
 mod pool;
 mod remembered;
 pub mod rules;
@@ -13,10 +14,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use tokio::sync::oneshot;
 
 use self::flights::{Flight, Flights};
+use self::memory::Memory;
 pub use self::pool::Place;
 use self::pool::Pool;
 use self::remembered::{Fingerprint, Name, Remembered, Standing};
@@ -118,7 +120,7 @@ impl Passwords {
     /// [`Busy`].
     pub async fn hash(&self, text: Secret) -> Result<String, Busy> {
         let (answer, hashed) = oneshot::channel();
-        self.pool.submit(Box::new(move || {
+        self.pool.submit(Box::new(move |_| {
             let (memory, passes, lanes) = COST;
             let params = Params::new(memory, passes, lanes, None).expect("costs within argon2's limits");
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -152,8 +154,8 @@ impl Passwords {
         let (answer, verified) = oneshot::channel();
         let known = account.is_some();
         let account = account.unwrap_or_else(|| Arc::clone(&self.decoy));
-        let hash = Box::new(move || {
-            let _ = answer.send(is_of(&account.hash, &password));
+        let hash = Box::new(move |memory: &mut Memory| {
+            let _ = answer.send(memory.verify(&account.hash, &password));
         });
         place.submit(hash);
         verified.await.map(|right| right && known).map_err(|_| Busy)
@@ -227,20 +229,24 @@ impl Passwords {
             self.throttle.count(&work.name, work.from, now);
         }
         let guess = Guess { passwords: Arc::clone(self), flight, work: Some(work), done: None, is_up: true };
-        self.pool.submit(Box::new(move || guess.look()))?;
+        self.pool.submit(Box::new(move |memory| guess.look(memory)))?;
         Ok(waiting)
     }
 
     /// The same here and now, for whoever only describes a request: no guess, and nothing is remembered.
     pub fn described(&self, work: &Work) -> Done {
+        self.hashed(work, &mut Memory::default())
+    }
+
+    fn hashed(&self, work: &Work, memory: &mut Memory) -> Done {
         let account = work.account.as_ref();
-        let right = is_of(&account.unwrap_or(&self.decoy).hash, &work.password);
+        let right = memory.verify(&account.unwrap_or(&self.decoy).hash, &work.password);
         let of = account.filter(|_| right).map(|account| account.hash.mark());
         Done { fingerprint: work.fingerprint, of }
     }
 
-    fn run(&self, work: &Work) -> Done {
-        let done = self.described(work);
+    fn run(&self, work: &Work, memory: &mut Memory) -> Done {
+        let done = self.hashed(work, memory);
         if let Some(account) = work.account.as_ref().filter(|_| done.of.is_some()) {
             let now = self.clock.boottime();
             if !work.was_right {
@@ -259,13 +265,13 @@ impl Work {
 }
 
 impl Guess {
-    fn look(mut self) {
+    fn look(mut self, memory: &mut Memory) {
         // Whoever asked may be gone: Envoy waits for 200 ms.
         self.is_up = !self.passwords.flights.is_forsaken(&self.flight);
         if self.is_up
             && let Some(work) = self.work.take()
         {
-            self.done = Some(self.passwords.run(&work));
+            self.done = Some(self.passwords.run(&work, memory));
         }
     }
 }
@@ -280,12 +286,6 @@ impl Drop for Guess {
             passwords.flights.land(&self.flight, self.done);
         }
     }
-}
-
-fn is_of(hash: &Hash, password: &Secret) -> bool {
-    let Ok(parsed) = PasswordHash::new(hash.phc()) else { return false };
-    // Costs, salt and all are the hash's own.
-    Argon2::default().verify_password(password.expose().as_bytes(), &parsed).is_ok()
 }
 
 /// Why a hash from elsewhere cannot be verified, or not at a cost that we take. Never repeats it.

@@ -37,6 +37,7 @@ use crate::http::{decisions, explain, status};
 use crate::issue::{Attempts, Issuer, Tries, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::passwords::{self, Passwords};
+use crate::priority::Behind;
 use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, OwnersOnly, Settings, serve, serve_http};
@@ -102,7 +103,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(OTHER_THREADS)
         .thread_name("other")
-        .on_thread_start(give_way)
+        .on_thread_start(|| Behind::Store.checks())
         .enable_all()
         .build()
         .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
@@ -112,16 +113,6 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         error!(error = %failure, "the server ends");
     }
     served
-}
-
-/// Has the processor do checks first, where these want it too.
-///
-/// At 5 a thread still gets a quarter of what it is contended for, so that the store is followed and
-/// the lease renewed however busy checks are.
-fn give_way() {
-    const BEHIND_CHECKS: i32 = 5;
-    // Of this thread alone, as Linux has it (setpriority(2)). Where it is not allowed, only time is lost.
-    let _ = rustix::process::setpriority_process(None, BEHIND_CHECKS);
 }
 
 /// What is there before the runtime.

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::Busy;
+use super::memory::Memory;
 use crate::clock::Clock;
+use crate::priority::Behind;
 
 /// One for the process. Its threads start with the first job, and end when it is dropped.
 pub(super) struct Pool {
@@ -17,7 +19,7 @@ pub(super) struct Pool {
 }
 
 /// What is to be done; it says itself to whoever waits what came of it.
-type Job = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 struct Shared {
     queue: Mutex<Queue>,
@@ -47,8 +49,9 @@ pub struct Place {
 /// nothing at all meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// As `nice` has it: a thread that wants the processor as well gets nine tenths of it.
-const NICE: i32 = 10;
+/// A thread keeps as many bytes as our own hashes take, and only while there are any to be made.
+const KEPT: usize = super::COST.0 as usize * 1024;
+const IDLE: Duration = Duration::from_secs(10);
 
 impl Pool {
     pub(super) fn new(threads: usize, waiting: usize, clock: Clock) -> Self {
@@ -117,17 +120,21 @@ impl Drop for Pool {
 
 impl Shared {
     fn work(&self) {
-        // Of this thread alone, as Linux has it. Where it is not allowed, hashing is merely no slower.
-        let _ = rustix::process::setpriority_process(None, NICE);
-        while let Some(job) = self.next() {
+        Behind::Passwords.checks();
+        let mut memory = Memory::default();
+        while let Some(job) = self.next(&mut memory) {
             // A panic is one password that was not hashed: whoever waits for it is told by the end of its
             // channel.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
+            if memory.bytes() > KEPT {
+                memory.release();
+            }
         }
     }
 
-    /// Waits for the next one that somebody waits for; `None` where there will be no more.
-    fn next(&self) -> Option<Job> {
+    /// Waits for the next one that somebody waits for; `None` where there will be no more. Whoever waits for
+    /// long needs no memory.
+    fn next(&self, memory: &mut Memory) -> Option<Job> {
         let mut queue = self.lock();
         loop {
             while let Some((until, job)) = queue.jobs.pop_front() {
@@ -138,7 +145,16 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            if memory.bytes() == 0 {
+                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = self.arrived.wait_timeout(queue, IDLE);
+                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                queue = again;
+                if timeout.timed_out() {
+                    memory.release();
+                }
+            }
         }
     }
 
@@ -159,7 +175,7 @@ mod tests {
     fn occupied(pool: &Pool) -> mpsc::Sender<()> {
         let (begun, has_begun) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
-        pool.submit(Box::new(move || {
+        pool.submit(Box::new(move |_| {
             begun.send(()).unwrap();
             let _ = released.recv();
         }))
@@ -173,9 +189,9 @@ mod tests {
         let pool = Pool::new(1, 2, Clock::system());
         let release = occupied(&pool);
         let (done, is_done) = mpsc::channel();
-        pool.submit(Box::new(|| panic!("as it is told to"))).unwrap();
-        pool.submit(Box::new(move || done.send(7).unwrap())).unwrap();
-        assert!(pool.submit(Box::new(|| ())).is_err(), "two wait already");
+        pool.submit(Box::new(|_| panic!("as it is told to"))).unwrap();
+        pool.submit(Box::new(move |_| done.send(7).unwrap())).unwrap();
+        assert!(pool.submit(Box::new(|_| ())).is_err(), "two wait already");
         release.send(()).unwrap();
         assert_eq!(is_done.recv().unwrap(), 7);
     }
@@ -186,7 +202,7 @@ mod tests {
         let pool = Pool::new(1, 10, clock);
         let release = occupied(&pool);
         let (late, is_late) = mpsc::channel::<()>();
-        pool.submit(Box::new(move || late.send(()).unwrap())).unwrap();
+        pool.submit(Box::new(move |_| late.send(()).unwrap())).unwrap();
         hand.advance(PATIENCE + Duration::from_millis(1));
         release.send(()).unwrap();
         assert!(is_late.recv().is_err(), "its end is told, and it was not done");

@@ -28,7 +28,7 @@ fn login<'a>(username: &'a str, password: &'a str) -> Login<'a> {
 fn hold(passwords: &Passwords) -> std::sync::mpsc::Sender<()> {
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let (begun, has_begun) = std::sync::mpsc::channel();
-    let holding = Box::new(move || {
+    let holding = Box::new(move |_: &mut Memory| {
         begun.send(()).unwrap();
         let _ = held.recv();
     });
@@ -87,14 +87,14 @@ fn a_check_pays_once_for_a_password_and_again_when_it_was_changed() {
     let (before, after) = (account(&cheap("secret")), account(&cheap("secret")));
     let ask = |account: Option<&Arc<Account>>, password| passwords.ask(account, login("alice", password), []);
     let Err(work) = ask(Some(&before), "secret") else { panic!("nobody has hashed it") };
-    let done = passwords.run(&work);
+    let done = passwords.run(&work, &mut Memory::default());
     assert_eq!(passwords.ask(Some(&before), login("alice", "secret"), [&done]).ok(), Some(Known::Right));
     assert_eq!(ask(Some(&before), "secret").ok(), Some(Known::Right), "it is remembered");
     assert!(ask(Some(&before), "Secret").is_err(), "and no other");
     assert!(ask(None, "secret").is_err(), "an account that is gone");
     assert!(ask(Some(&after), "secret").is_err(), "the same password, set anew");
     let Err(work) = ask(Some(&after), "secret") else { panic!("nobody has hashed it") };
-    passwords.run(&work);
+    passwords.run(&work, &mut Memory::default());
     hand.advance(Duration::from_secs(299));
     assert_eq!(ask(Some(&after), "secret").ok(), Some(Known::Right));
     hand.advance(Duration::from_secs(1));

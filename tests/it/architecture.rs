@@ -10,8 +10,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("domain", &[]),
     ("config", &["domain", "passwords"]),
-    ("passwords", &["clock", "domain"]),
-    ("telemetry", &["clock", "domain"]),
+    ("passwords", &["clock", "domain", "priority"]),
+    ("priority", &[]),
+    ("telemetry", &["clock", "domain", "priority"]),
     ("store", &["domain"]),
     ("replica", &["clock", "domain", "store"]),
     ("compile", &["config", "domain", "replica", "store"]),
@@ -28,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 19] = [
+const EVERYBODY: [&str; 20] = [
     "cases",
     "check",
     "cli",
@@ -43,6 +44,7 @@ const EVERYBODY: [&str; 19] = [
     "issue",
     "issuers",
     "passwords",
+    "priority",
     "reload",
     "replica",
     "server",

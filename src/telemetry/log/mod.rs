@@ -18,6 +18,7 @@ pub use line::{Bytes, Moment, on_one_line};
 pub(super) use line::{Object, without_secrets};
 
 use crate::clock::Clock;
+use crate::priority::Behind;
 use line::Lines;
 
 /// How a line looks.
@@ -61,8 +62,10 @@ pub fn init<W: Write + Send + 'static>(
     clock: Clock,
     writer: W,
 ) -> Result<Log, AlreadyStarted> {
-    let (queue, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).thread_name("log").finish(writer);
+    let (queue, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUED_LINES)
+        .thread_name("log")
+        .finish(Patient { writer, has_begun: false });
     let dropped = DroppedLines(queue.error_counter());
     let (subscriber, levels) = subscriber(format, levels, clock, queue);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| AlreadyStarted)?;
@@ -105,6 +108,26 @@ impl LevelHandle {
 impl DroppedLines {
     pub fn count(&self) -> u64 {
         u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Writes behind checks. The thread is another's, so it is told so when it first writes.
+struct Patient<W> {
+    writer: W,
+    has_begun: bool,
+}
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.has_begun {
+            self.has_begun = true;
+            Behind::Log.checks();
+        }
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }
 
