@@ -9,11 +9,13 @@ use prost::Message as _;
 
 use crate::house::{self, HOST, Services};
 
-/// Calls that differ in their key and, where there are many, in their service.
+/// Calls that differ in their key or JWT and, where there are many, in their service.
 pub(crate) struct Calls {
     /// A gRPC frame, in which what differs stands at known places.
     frame: Vec<u8>,
-    key: usize,
+    /// Of the key, or the JWT.
+    credential: usize,
+    tokens: Vec<String>,
     /// Wherever the service's path stands.
     places: Vec<usize>,
     pick: Pick,
@@ -32,12 +34,25 @@ pub(crate) struct Pick {
 impl Calls {
     /// Those of one connection, by its number.
     pub(crate) fn new(pick: Pick, connection: u32) -> Self {
-        let key = house::text(0);
         let path = match pick.services {
-            Services::Whole => house::WHOLE.to_owned(),
+            Services::Whole | Services::Tokens => house::WHOLE.to_owned(),
             Services::Spread(_) => house::place(0),
         };
-        let frame = frame(&format!("{path}/20261129?page=2&sort=-created"), key.expose());
+        let target = format!("{path}/20261129?page=2&sort=-created");
+        let tokens: Vec<String> = match pick.services {
+            Services::Whole | Services::Spread(_) => Vec::new(),
+            Services::Tokens => {
+                (0..house::TOKENS).map(|number| house::token(number).expect("a signature")).collect()
+            }
+        };
+        let (credential, frame) = match tokens.first() {
+            Some(token) => (token.clone(), framed(&target, ("authorization", &format!("Bearer {token}")))),
+            None => {
+                let key = house::text(0).expose().to_owned();
+                let frame = frame(&target, &key);
+                (key, frame)
+            }
+        };
         let find = |text: &str| -> Vec<usize> {
             frame
                 .windows(text.len())
@@ -46,19 +61,23 @@ impl Calls {
                 .map(|it| it.0)
                 .collect()
         };
-        let (keys, places) = (find(key.expose()), find(&path));
-        assert_eq!((keys.len(), places.len()), (1, 2), "a key, and a path in two places");
-        Self { key: keys[0], places, frame, pick, random: connection.into() }
+        let (credentials, places) = (find(&credential), find(&path));
+        assert_eq!((credentials.len(), places.len()), (1, 2), "a credential, and a path in two places");
+        Self { credential: credentials[0], tokens, places, frame, pick, random: connection.into() }
     }
 
     /// The next call: a whole gRPC frame.
     pub(crate) fn next(&mut self) -> &[u8] {
         self.random = house::mixed(self.random);
-        let key = match self.pick.keys {
-            0 => house::unknown(self.random >> 8),
-            keys => house::text((self.random >> 8) % keys),
-        };
-        self.frame[self.key..][..key.expose().len()].copy_from_slice(key.expose().as_bytes());
+        let mut show =
+            |text: &str| self.frame[self.credential..][..text.len()].copy_from_slice(text.as_bytes());
+        match (self.pick.services, self.pick.keys) {
+            (Services::Tokens, _) => show(&self.tokens[((self.random >> 8) % house::TOKENS) as usize]),
+            (Services::Whole | Services::Spread(_), 0) => show(house::unknown(self.random >> 8).expose()),
+            (Services::Whole | Services::Spread(_), keys) => {
+                show(house::text((self.random >> 8) % keys).expose());
+            }
+        }
         if let Services::Spread(services) = self.pick.services {
             let place = house::place((self.random >> 40) as u32 % services);
             for at in &self.places {
@@ -69,9 +88,13 @@ impl Calls {
     }
 }
 
-/// The gRPC frame of one call.
+/// The gRPC frame of one call with a key.
 pub(crate) fn frame(target: &str, key: &str) -> Vec<u8> {
-    let message = check(target, key).encode_to_vec();
+    framed(target, ("apikey", key))
+}
+
+fn framed(target: &str, credential: (&str, &str)) -> Vec<u8> {
+    let message = check(target, credential).encode_to_vec();
     let length = u32::try_from(message.len()).expect("a small message");
     [&[0], &length.to_be_bytes()[..], &message].concat()
 }
@@ -99,9 +122,8 @@ pub(crate) const HEADERS: [(&str, &str); 15] = [
 pub(crate) const TARGET: &str = "/orders/20261129?page=2&sort=-created";
 
 /// A check with twenty headers, the four pseudo-headers among them; about 1.2 KB.
-pub(crate) fn check(target: &str, key: &str) -> CheckRequest {
-    let own =
-        [(":authority", HOST), (":method", "GET"), (":path", target), (":scheme", "https"), ("apikey", key)];
+fn check(target: &str, credential: (&str, &str)) -> CheckRequest {
+    let own = [(":authority", HOST), (":method", "GET"), (":path", target), (":scheme", "https"), credential];
     let headers = own.into_iter().chain(HEADERS).map(|(name, value)| (name.to_owned(), value.to_owned()));
     let headers: HashMap<_, _> = headers.collect();
     CheckRequest {

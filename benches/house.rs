@@ -1,6 +1,8 @@
 //! What is measured: a policy, keys and consumers that always are the same, and the requests of callers.
 
 use crate::rig::Outcome;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use doorward::config;
 use doorward::domain::catalog::Catalog;
 use doorward::domain::network::Networks;
@@ -8,6 +10,7 @@ use doorward::domain::secret::{ENTROPY_BYTES, Kind, Secret};
 use doorward::domain::time::Timestamp;
 use doorward::domain::verifier::{Pepper, Peppers, Verifier};
 use doorward::store::record::{ConsumerRecord, KeyRecord, Membership};
+use serde_json::json;
 use uuid::Uuid;
 
 /// What the service asks for. The peer's are the same.
@@ -29,8 +32,32 @@ pub(crate) struct Size {
 pub(crate) enum Services {
     /// One that asks for everything: a thousand networks, groups, a permission.
     Whole,
+    /// The same, for callers who show a JWT of the first [`TOKENS`] consumers instead of a key.
+    Tokens,
     /// So many below one host, each with two networks and the rest.
     Spread(u32),
+}
+
+/// Different JWTs. All are remembered: what is measured is a check, not a signature.
+pub(crate) const TOKENS: u64 = 1000;
+
+impl Services {
+    /// As a server's process is told it, and understood there by [`named`](Self::named).
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Whole => "whole".to_owned(),
+            Self::Tokens => "tokens".to_owned(),
+            Self::Spread(services) => services.to_string(),
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Outcome<Self> {
+        match name {
+            "whole" => Ok(Self::Whole),
+            "tokens" => Ok(Self::Tokens),
+            services => services.parse().map(Self::Spread).map_err(|error| format!("{services}: {error}")),
+        }
+    }
 }
 
 impl Size {
@@ -147,9 +174,13 @@ const CLIENT: &str = "203.0.113.0";
 
 /// As it stands in a file.
 pub(crate) fn policy(services: Services) -> String {
+    let method = match services {
+        Services::Whole | Services::Spread(_) => "api_key",
+        Services::Tokens => "jwt: {issuer: accounts, claims: {consumer: {claim: sub, by: username}}}",
+    };
     let one = |name: &str, path: &str, networks: &[String]| {
         format!(
-            "- {{name: {name}, hosts: [{HOST}], paths: [{path}], authentication: {{any: [api_key]}}, \
+            "- {{name: {name}, hosts: [{HOST}], paths: [{path}], authentication: {{any: [{method}]}}, \
              networks: {{allow: [{}], deny: [192.0.2.0/24]}}, groups: {{allow: [{GROUP}]}}, \
              rules: [{{methods: [GET], paths: [{path}], permissions: [{PERMISSION}]}}]}}\n",
             networks.join(", ")
@@ -157,7 +188,7 @@ pub(crate) fn policy(services: Services) -> String {
     };
     let few = [format!("{CLIENT}/24")];
     let services: String = match services {
-        Services::Whole => one("orders", WHOLE, &networks()),
+        Services::Whole | Services::Tokens => one("orders", WHOLE, &networks()),
         Services::Spread(services) => {
             (0..services).map(|number| one(&format!("s{number:05}"), &place(number), &few)).collect()
         }
@@ -170,8 +201,38 @@ pub(crate) fn policy(services: Services) -> String {
 }
 
 pub(crate) fn catalog(services: Services) -> Outcome<Catalog> {
-    let loaded = config::load_text(policy(services)).map_err(|faults| faults.to_string())?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mut text = policy(services);
+    if services == Services::Tokens {
+        let file = folder.path().join("keys.json");
+        let keys =
+            json!({ "keys": [{ "kty": "oct", "alg": "HS256", "k": BASE64_URL_SAFE_NO_PAD.encode(SIGNER) }] });
+        std::fs::write(&file, keys.to_string()).map_err(|error| error.to_string())?;
+        text += &format!(
+            "issuers: {{accounts: {{issuer: \"{ISSUER}\", audiences: [orders], algorithms: [HS256], \
+             jwks_file: \"{}\"}}}}\n",
+            file.display()
+        );
+    }
+    let loaded = config::load_text(text).map_err(|faults| faults.to_string())?;
     loaded.config.catalog(&peppers()).map_err(|faults| faults.to_string())
+}
+
+const ISSUER: &str = "https://accounts.example.com";
+const SIGNER: [u8; 32] = [9; 32];
+
+/// The JWT of a consumer; all are of one length.
+pub(crate) fn token(number: u64) -> Outcome<String> {
+    let now = jsonwebtoken::get_current_timestamp();
+    let claims = json!({
+        "iss": ISSUER,
+        "aud": "orders",
+        "sub": consumer(number).username,
+        "iat": now,
+        "exp": now + 3600,
+    });
+    let key = jsonwebtoken::EncodingKey::from_secret(&SIGNER);
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).map_err(|error| error.to_string())
 }
 
 /// The path of the service that asks for everything.

@@ -1,10 +1,14 @@
-//! Real Doorwards over real stores: how soon they start, hear of revocations, and follow changes.
+//! Real Doorwards over real stores: how soon they start, hear of revocations and follow changes, and what they
+//! bear.
 
 mod changes;
 mod flood;
+mod idle;
 mod logins;
+mod overload;
 mod revocations;
 mod shared;
+mod soak;
 mod start;
 
 use std::fmt::Write as _;
@@ -25,6 +29,10 @@ pub(crate) enum Part {
     Logins,
     Revocations,
     Changes,
+    Overload,
+    Idle,
+    /// Ten minutes, so only where it is asked for
+    Soak,
 }
 
 /// Starts take longer than other rounds.
@@ -34,7 +42,9 @@ const ALLOW: Expected = 0;
 const UNAUTHENTICATED: Expected = 16;
 
 pub(crate) fn run(rounds: usize, keys: u64, parts: &[Part]) -> Outcome<(String, Vec<Aim>)> {
-    let parts = if parts.is_empty() { Part::value_variants() } else { parts };
+    let usual: Vec<Part> =
+        Part::value_variants().iter().copied().filter(|part| *part != Part::Soak).collect();
+    let parts = if parts.is_empty() { &usual } else { parts };
     pin(Core::Any);
     let shared = Shared::start(keys)?;
     let consumers = shared.size.consumers();
@@ -48,6 +58,9 @@ pub(crate) fn run(rounds: usize, keys: u64, parts: &[Part]) -> Outcome<(String, 
             Part::Logins => ("A storm of logins", logins::run(&shared)?),
             Part::Revocations => ("Revocations", revocations::run(&shared)?),
             Part::Changes => ("Following changes", changes::run(&shared, rounds)?),
+            Part::Overload => ("Overload", overload::run(&shared)?),
+            Part::Soak => ("Ten minutes", soak::run(&shared)?),
+            Part::Idle => ("Idle connections", idle::run(&shared)?),
         };
         pin(Core::Any);
         eprintln!("{title}\n\n{found}");

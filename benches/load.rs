@@ -4,11 +4,11 @@ pub(crate) mod connection;
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use self::connection::{Receiver, Sender};
+use self::connection::{CODES, Receiver, Sender};
 use crate::call::{Calls, Pick};
 use crate::rig::Outcome;
 
@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 4;
 const STREAMS: usize = 32;
 
 /// And at a fixed rate at most: below the server's `limits.streams`.
-const UNDER_WAY: usize = 1000;
+pub(crate) const UNDER_WAY: usize = 1000;
 /// How many have ended, where no more will.
 const BROKEN: usize = usize::MAX;
 
@@ -193,6 +193,91 @@ impl Pace {
     fn due(self, call: usize) -> Instant {
         self.first + self.gap * u32::try_from(call).expect("a short run")
     }
+}
+
+/// What became of checks that were offered at a rate. Times are sorted, and count from when a check was
+/// sent, as Envoy's timeout does.
+#[derive(Default)]
+pub(crate) struct Came {
+    /// As expected.
+    pub(crate) allowed: Vec<Duration>,
+    pub(crate) refused: Vec<Duration>,
+    /// Due while as many as may be were under way.
+    pub(crate) unasked: usize,
+}
+
+/// Offers so many a second, however many are answered: those that are due leave together.
+pub(crate) fn offered(target: Target, rate: f64, time: Duration) -> Outcome<Came> {
+    thread::scope(|scope| {
+        let lines: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                scope.spawn(move || offered_line(target, number, (rate / f64::from(CONNECTIONS), time)))
+            })
+            .collect();
+        let mut all = Came::default();
+        for line in lines {
+            let came = line.join().map_err(|_| "a thread of the load died")??;
+            all.allowed.extend(came.allowed);
+            all.refused.extend(came.refused);
+            all.unasked += came.unasked;
+        }
+        all.allowed.sort_unstable();
+        all.refused.sort_unstable();
+        Ok(all)
+    })
+}
+
+fn offered_line(target: Target, number: u32, (rate, time): (f64, Duration)) -> Outcome<Came> {
+    const PAUSE: Duration = Duration::from_micros(200);
+    let (mut sender, mut receiver) = connection::open(target.address)?;
+    let mut calls = Calls::new(target.pick, number);
+    let begin = Instant::now();
+    let elapsed = || u64::try_from(begin.elapsed().as_nanos()).expect("a short run");
+    // When each call under way was sent, by its number.
+    let sent_at: Vec<AtomicU64> = (0..CODES).map(|_| AtomicU64::new(0)).collect();
+    let (ended, all) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+    thread::scope(|scope| {
+        let (sent_at, ended, all) = (&sent_at, &ended, &all);
+        let sending = scope.spawn(move || {
+            let (mut sent, mut unasked) = (0, 0);
+            loop {
+                let over = begin.elapsed() >= time;
+                let due = (begin.elapsed().min(time).as_secs_f64() * rate) as usize;
+                while sent + unasked < due {
+                    if sent - ended.load(Ordering::Relaxed) >= UNDER_WAY || !sender.call(calls.next()) {
+                        unasked = due - sent;
+                        break;
+                    }
+                    sent_at[sent % CODES].store(elapsed(), Ordering::Relaxed);
+                    sent += 1;
+                }
+                if over {
+                    // One more, so that there is an answer after it is known how many there will be.
+                    while sent - ended.load(Ordering::Relaxed) >= UNDER_WAY || !sender.call(calls.next()) {
+                        thread::sleep(PAUSE);
+                    }
+                    sent_at[sent % CODES].store(elapsed(), Ordering::Relaxed);
+                    all.store(sent + 1, Ordering::Relaxed);
+                    return sender.send().map(|()| unasked);
+                }
+                sender.send()?;
+                thread::sleep(PAUSE);
+            }
+        });
+        let mut came = Came::default();
+        while came.allowed.len() + came.refused.len() < all.load(Ordering::Relaxed) {
+            receiver.receive(&mut |answer| {
+                let sent = sent_at[answer.stream as usize / 2 % CODES].load(Ordering::Relaxed);
+                let took = Duration::from_nanos(elapsed().saturating_sub(sent));
+                let list =
+                    if answer.code == Some(target.expected) { &mut came.allowed } else { &mut came.refused };
+                list.push(took);
+            })?;
+            ended.store(came.allowed.len() + came.refused.len(), Ordering::Relaxed);
+        }
+        came.unasked = sending.join().map_err(|_| "a thread of the load died")??;
+        Ok(came)
+    })
 }
 
 /// The kernel wakes us up to 50 µs late, to wake others with us; so the last bit is waited for awake.

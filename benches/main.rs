@@ -65,7 +65,8 @@ enum Command {
         #[command(flatten)]
         length: Length,
     },
-    /// Real instances over real stores: start, flood, logins, revocations, changes
+    /// Real instances over real stores: start, flood, logins, revocations, changes,
+    /// overload, idle connections; a soak where it is asked for
     Instances {
         /// The median of so many is told
         #[arg(long, default_value_t = 5)]
@@ -109,10 +110,10 @@ struct Length {
 enum Server {
     Noop,
     Constant,
-    /// So many services; 0: the one that asks for everything
     Doorward {
         keys: u64,
-        services: u32,
+        /// `whole`, `tokens` or a number
+        services: String,
     },
 }
 
@@ -159,8 +160,7 @@ fn run(command: Command) -> Outcome<()> {
         Command::Server(Server::Noop) => servers::noop()?,
         Command::Server(Server::Constant) => servers::constant()?,
         Command::Server(Server::Doorward { keys, services }) => {
-            let services = if services == 0 { Services::Whole } else { Services::Spread(services) };
-            servers::doorward(Size { keys, services })?;
+            servers::doorward(Size { keys, services: Services::named(&services)? })?;
         }
     }
     Ok(())

@@ -37,6 +37,8 @@ pub(crate) fn variants(folder: &Path, only: &[String]) -> Outcome<Vec<Variant>> 
     let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
     let whole = |keys| Pick { keys, services: Services::Whole };
     let spread = |services| Pick { keys: 1000, services: Services::Spread(services) };
+    // As many consumers as with the million keys.
+    let tokens = Pick { keys: MILLION, services: Services::Tokens };
     let mut variants = Vec::new();
     let mut add = |name: &'static str, pick, expected, server: &dyn Fn() -> Outcome<Server>| {
         if wanted(name) {
@@ -59,6 +61,7 @@ pub(crate) fn variants(folder: &Path, only: &[String]) -> Outcome<Vec<Variant>> 
     add("doorward, 100,000 keys", whole(100_000), ALLOW, &doorward(whole(100_000)))?;
     add(FULL, whole(MILLION), ALLOW, &doorward(whole(MILLION)))?;
     add(WRONG, whole(0), UNAUTHENTICATED, &doorward(whole(MILLION)))?;
+    add(TOKENS, tokens, ALLOW, &doorward(tokens))?;
     add(ONE_SERVICE, spread(1), ALLOW, &doorward(spread(1)))?;
     add(MANY_SERVICES, spread(10_000), ALLOW, &doorward(spread(10_000)))?;
     Ok(variants)
@@ -72,17 +75,14 @@ pub(crate) const CONSTANT: &str = "doorward's path, constant answer";
 const TEN: &str = "doorward, 10 keys";
 pub(crate) const FULL: &str = "doorward, 1,000,000 keys";
 const WRONG: &str = "doorward, 1,000,000 keys, a wrong one";
+const TOKENS: &str = "doorward, a JWT that is remembered";
 const ONE_SERVICE: &str = "doorward, 1 service";
 const MANY_SERVICES: &str = "doorward, 10,000 services";
 
 fn doorward(Pick { keys, services }: Pick) -> Outcome<Server> {
     // Who asks with keys that nobody has asks the largest.
     let keys = if keys == 0 { MILLION } else { keys };
-    let services = match services {
-        Services::Whole => 0,
-        Services::Spread(services) => services,
-    };
-    Server::own(Core::Server, &["doorward", &keys.to_string(), &services.to_string()])
+    Server::own(Core::Server, &["doorward", &keys.to_string(), &services.name()])
 }
 
 /// What the peer that looks up reads.
@@ -147,6 +147,7 @@ pub(crate) fn run(rounds: usize, time: Duration, variants: &[Variant]) -> Outcom
         aim("full check, CPU against our constant answer", FULL, CONSTANT, 1.15),
         aim("1,000,000 keys against 10", FULL, TEN, 1.3),
         aim("10,000 services against 1", MANY_SERVICES, ONE_SERVICE, 1.1),
+        aim("a JWT, CPU against the no-op", TOKENS, NOOP, 0.60),
         aim("wrong key against right key", WRONG, FULL, 1.0),
     ];
     let text = table(&["server", "CPU µs a check", "of the no-op", "checks a second"], &rows);

@@ -56,9 +56,9 @@ pub(super) fn run(shared: &Shared, rounds: usize) -> Outcome<(String, Vec<Aim>)>
     let redis = {
         let doorward = shared.instance("follows")?;
         let store = Arc::new(shared.store());
-        let steps: Vec<Step> = (0..CHANGED).map(|number| step(shared, number)).collect();
+        let steps = steps(shared);
         let make = |over: &AtomicBool, made: &AtomicU64| {
-            shared.runtime.block_on(written(&store, &steps, (over, made)))
+            shared.runtime.block_on(written(&store, &steps, ON_REDIS, (over, made)))
         };
         measured(&doorward, shared.size, rounds, &make)?
     };
@@ -160,7 +160,11 @@ fn epoch(doorward: &Doorward) -> Outcome<u64> {
     line.and_then(|number| number.parse().ok()).ok_or_else(|| "no `doorward_epoch`".to_owned())
 }
 
-/// A key, written as it is.
+/// Keys that can be written as they are, again and again.
+pub(super) fn steps(shared: &Shared) -> Vec<Step> {
+    (0..CHANGED).map(|number| step(shared, number)).collect()
+}
+
 fn step(shared: &Shared, number: u64) -> Step {
     let key = shared.key(number);
     Step {
@@ -171,10 +175,11 @@ fn step(shared: &Shared, number: u64) -> Step {
     }
 }
 
-/// An open loop: every change at its time, as long as no more than so many are on their way.
-async fn written(
+/// An open loop: `rate` changes a second, as long as no more than so many are on their way.
+pub(super) async fn written(
     store: &Arc<impl Store>,
     steps: &[Step],
+    rate: u32,
     (over, made): (&AtomicBool, &AtomicU64),
 ) -> Outcome<()> {
     const UNDER_WAY: usize = 1000;
@@ -187,7 +192,7 @@ async fn written(
             write.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             made.fetch_add(1, Ordering::Relaxed);
         }
-        let due = (began.elapsed().as_secs_f64() * f64::from(ON_REDIS)) as u64;
+        let due = (began.elapsed().as_secs_f64() * f64::from(rate)) as u64;
         while sent < due && writes.len() < UNDER_WAY && !over.load(Ordering::Relaxed) {
             let step = steps[sent as usize % steps.len()].clone();
             let (store, batch) = (Arc::clone(store), Batch { operation: Uuid::new_v4(), steps: vec![step] });

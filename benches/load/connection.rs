@@ -58,7 +58,7 @@ const END_HEADERS: u8 = 4;
 /// Of both sides, until SETTINGS say otherwise; nobody's say so for the connection.
 const USUAL_WINDOW: i64 = 65_535;
 /// More than calls are ever under way.
-const CODES: usize = 4096;
+pub(super) const CODES: usize = 4096;
 const OUR_WINDOW: u32 = 16 << 20;
 
 /// Beyond the pseudo-headers, what Envoy sends with a check.
@@ -74,21 +74,24 @@ const PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 /// Longer without any answer, and something is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) fn open(address: SocketAddr) -> Outcome<(Sender, Receiver)> {
+/// A connection that has said hello, and nothing more.
+pub(crate) fn greeted(address: SocketAddr) -> Outcome<TcpStream> {
+    let mut greeting = PREFACE.to_vec();
+    frame(&mut greeting, SETTINGS, (0, 0), &[]);
+    frame(&mut greeting, WINDOW_UPDATE, (0, 0), &(OUR_WINDOW - USUAL_WINDOW as u32).to_be_bytes());
     let connected = || {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
+        (&socket).write_all(&greeting)?;
         Ok(socket)
     };
-    let socket =
-        connected().map_err(|error: std::io::Error| format!("{address} cannot be reached: {error}"))?;
-    let wire = Wire { socket, writing: Mutex::default(), window: AtomicI64::new(USUAL_WINDOW) };
-    let mut greeting = PREFACE.to_vec();
-    frame(&mut greeting, SETTINGS, (0, 0), &[]);
-    frame(&mut greeting, WINDOW_UPDATE, (0, 0), &(OUR_WINDOW - USUAL_WINDOW as u32).to_be_bytes());
-    wire.write(&greeting)?;
-    let wire = Arc::new(wire);
+    connected().map_err(|error: std::io::Error| format!("{address} cannot be reached: {error}"))
+}
+
+pub(crate) fn open(address: SocketAddr) -> Outcome<(Sender, Receiver)> {
+    let socket = greeted(address)?;
+    let wire = Arc::new(Wire { socket, writing: Mutex::default(), window: AtomicI64::new(USUAL_WINDOW) });
     let sender = Sender { wire: Arc::clone(&wire), stream: 1, headers: introduced(), outgoing: Vec::new() };
     let receiver = Receiver { wire, incoming: Vec::new(), owed: 0, codes: vec![None; CODES] };
     Ok((sender, receiver))
