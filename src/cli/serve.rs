@@ -287,8 +287,9 @@ fn serve_until_told(
                 compiler: Arc::clone(&compiler),
             },
         ));
-        tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store)));
-        let period = (config.lifetimes.session_idle.value.0 / 8).min(SESSIONS_HEARD_OF);
+        let lately = config.lifetimes.session_idle.value.0 / 8;
+        tasks.spawn(tell_uses(Arc::clone(&usage), Arc::clone(&store), lately.min(replica::PERIOD)));
+        let period = lately.min(SESSIONS_HEARD_OF);
         tasks.spawn(hear_of_sessions(Arc::clone(&replica), Arc::clone(&store), clock.clone(), period));
         tasks.spawn(count_instances(Arc::clone(&store), Arc::clone(&telemetry), reach(&config)));
         if config.public_url.is_some() {

@@ -16,13 +16,13 @@ pub struct Lifetimes {
     pub jwt: At<Span>,
     /// Grants, which a login gives and which buy one dynamic token. `1s` to `1m`. Default: `1m`.
     pub grant: At<Span>,
-    /// Dynamic tokens. `1m` to `30d`. Default: `1h`.
+    /// Dynamic tokens. `1s` to `30d`. Default: `1h`.
     pub dynamic: At<Span>,
-    /// Subject tokens, and never beyond their access key. `1m` to `24h`. Default: `12h`.
+    /// Subject tokens, and never beyond their access key. `1s` to `24h`. Default: `12h`.
     pub subject: At<Span>,
-    /// Sessions that nobody uses. `1m` to `30d`. Default: `30m`.
+    /// Sessions that nobody uses. `1s` to `30d`. Default: `30m`.
     pub session_idle: At<Span>,
-    /// Sessions, whatever their use. `1m` to `90d`, at least as long as `session_idle`. Default: `12h`.
+    /// Sessions, whatever their use. `1s` to `90d`, at least as long as `session_idle`. Default: `12h`.
     pub session: At<Span>,
     /// For so long a key signs JWTs; before that it is published for as long. `1h` to `365d`, at least
     /// as long as a JWT. Default: `30d`.
@@ -46,13 +46,15 @@ impl Default for Lifetimes {
 
 impl Lifetimes {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
-        within("lifetimes.jwt", &self.jwt, Span::seconds(60)..=Span::seconds(86_400), faults);
         let (minute, day) = (Span::seconds(60), Span::seconds(86_400));
-        within("lifetimes.grant", &self.grant, Span::seconds(1)..=minute, faults);
-        within("lifetimes.dynamic", &self.dynamic, minute..=Span::seconds(30 * 86_400), faults);
-        within("lifetimes.subject", &self.subject, minute..=day, faults);
-        within("lifetimes.session_idle", &self.session_idle, minute..=Span::seconds(30 * 86_400), faults);
-        within("lifetimes.session", &self.session, minute..=Span::seconds(90 * 86_400), faults);
+        within("lifetimes.jwt", &self.jwt, minute..=day, faults);
+        // Seconds are for whoever tries what a page does when they are over.
+        let up_to = |most| Span::seconds(1)..=most;
+        within("lifetimes.grant", &self.grant, up_to(minute), faults);
+        within("lifetimes.dynamic", &self.dynamic, up_to(Span::seconds(30 * 86_400)), faults);
+        within("lifetimes.subject", &self.subject, up_to(day), faults);
+        within("lifetimes.session_idle", &self.session_idle, up_to(Span::seconds(30 * 86_400)), faults);
+        within("lifetimes.session", &self.session, up_to(Span::seconds(90 * 86_400)), faults);
         if self.session.value < self.session_idle.value {
             let message = format!(
                 "`lifetimes.session` is {}, expected at least `lifetimes.session_idle`, which is {}",

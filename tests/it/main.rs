@@ -47,6 +47,7 @@ mod doctor;
 mod documents;
 mod drain;
 mod durability;
+mod expiry;
 mod explain;
 mod fail_open;
 mod failures;

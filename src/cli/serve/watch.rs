@@ -169,9 +169,9 @@ const TENDED: Duration = Duration::from_secs(60);
 /// Until a store that did not take a deletion is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Tells the store now and then how often keys were used.
-pub(super) async fn tell_uses(usage: Arc<Usage>, store: Arc<dyn Store>) {
-    let mut told = tokio::time::interval(replica::PERIOD);
+/// Tells the store now and then how often keys and sessions were used.
+pub(super) async fn tell_uses(usage: Arc<Usage>, store: Arc<dyn Store>, period: Duration) {
+    let mut told = tokio::time::interval(period);
     loop {
         told.tick().await;
         if let Err(error) = usage.tell(&*store).await {
