@@ -31,8 +31,8 @@ pub enum Scope {
         access_key: Uuid,
         project: ProjectId,
         roles: Vec<String>,
-        /// Its consumer's at that time. `None`: it had none.
-        password: Option<Mark>,
+        /// All that its consumer had at that time, under whatever name.
+        passwords: Vec<Mark>,
     },
 }
 
@@ -85,11 +85,11 @@ impl AccessKey {
 }
 
 impl Token {
-    /// The password that must still stand.
-    pub fn password(&self) -> Option<Mark> {
+    /// The passwords that must still stand, each of them.
+    pub fn passwords(&self) -> &[Mark] {
         match &self.scope {
-            Scope::Dynamic { password, .. } => Some(*password),
-            Scope::Subject { password, .. } => *password,
+            Scope::Dynamic { password, .. } => std::slice::from_ref(password),
+            Scope::Subject { passwords, .. } => passwords,
         }
     }
 
@@ -162,8 +162,12 @@ mod tests {
         let direct = direct.map(|(role, implies)| (role.to_owned(), vec![implies.to_owned()]));
         let roles = Roles::new(&HashMap::from(direct));
         let own = |all: &[&str]| all.iter().map(|role| (*role).to_owned()).collect();
-        let scope =
-            Scope::Subject { access_key: Uuid::nil(), project: HERE, roles: own(issued), password: None };
+        let scope = Scope::Subject {
+            access_key: Uuid::nil(),
+            project: HERE,
+            roles: own(issued),
+            passwords: Vec::new(),
+        };
         let at = Timestamp::from_unix(0);
         let token = Token { id: HERE, consumer: HERE, scope, expires_at: at, created_at: at };
         let grant = |(project, role): &(Uuid, &str)| RoleGrant { project: *project, role: (*role).into() };

@@ -125,16 +125,17 @@ impl Issuer {
         declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.account_by_mark(consumer, mark)))
     }
 
-    /// The password that a consumer's programs end with: of its own name, or else of the first other name
-    /// that it has. `None`: it has none.
-    pub(super) async fn password_of(&self, consumer: &Consumer) -> Result<Option<Mark>, Refusal> {
-        let own = consumer.username.as_deref().and_then(|name| self.account(name));
-        if let Some(own) = own.filter(|account| account.consumer == consumer.id && account.enabled) {
-            return Ok(Some(own.hash.mark()));
-        }
-        let others = self.credentials_of::<BasicRecord>(&consumer.id, None, FEW).await?;
-        let first = others.iter().filter(|it| it.enabled).min_by_key(|it| (it.created_at, it.id));
-        Ok(first.map(|it| Hash::new(&it.password).mark()))
+    /// The passwords that a consumer's programs end with, if one of them does: all that let it in, by whatever
+    /// name.
+    pub(super) async fn passwords_of(&self, consumer: &Consumer) -> Result<Vec<Mark>, Refusal> {
+        let declared = {
+            let catalog = self.catalog.load();
+            let own = consumer.username.as_deref().and_then(|name| catalog.account(name));
+            own.filter(|own| own.consumer == consumer.id && own.enabled).map(|own| own.hash.mark())
+        };
+        let stored = self.credentials_of::<BasicRecord>(&consumer.id, None, FEW).await?;
+        let stored = stored.iter().filter(|it| it.enabled).map(|it| Hash::new(&it.password).mark());
+        Ok(declared.into_iter().chain(stored).collect())
     }
 
     /// The account of this name, by what this instance knows: the file's goes first.

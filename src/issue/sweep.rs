@@ -91,7 +91,7 @@ mod tests {
     const KEY: Uuid = Uuid::from_u128(7);
 
     fn token(id: u128, access_key: Uuid, expires_at: i64) -> Token {
-        let scope = Scope::Subject { access_key, project: KEY, roles: Vec::new(), password: None };
+        let scope = Scope::Subject { access_key, project: KEY, roles: Vec::new(), passwords: Vec::new() };
         let (id, created_at) = (Uuid::from_u128(id), Timestamp::from_unix(0));
         Token { id, consumer: KEY, scope, expires_at: Timestamp::from_unix(expires_at), created_at }
     }

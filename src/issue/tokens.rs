@@ -110,19 +110,22 @@ impl Issuer {
     ) -> Result<Done<MadeToken>, Refusal> {
         let expires_at = self.ends_after(self.lifetimes.subject);
         let expires_at = key.expires_at.map_or(expires_at, |until| until.min(expires_at));
-        let password = self.password_of(consumer).await?;
-        let scope = |roles| Scope::Subject { access_key: key.id, project: key.project, roles, password };
-        let (text, mut token) = self.new_token(key.consumer, scope(key.roles.clone()), expires_at)?;
-        let roles: Vec<String> = {
+        let passwords = self.passwords_of(consumer).await?;
+        let scope =
+            Scope::Subject { access_key: key.id, project: key.project, roles: key.roles.clone(), passwords };
+        let (text, mut token) = self.new_token(key.consumer, scope, expires_at)?;
+        let left: Vec<String> = {
             let catalog = self.catalog.load();
             let left = catalog.project(key.project).map(|_| token.roles(consumer, catalog.roles()));
             // Every check walks through them.
             catalog.roles().least(left.into_iter().flatten())
         };
-        if roles.is_empty() {
+        if left.is_empty() {
             return Err(Refusal::Unproven);
         }
-        token.scope = scope(roles);
+        if let Scope::Subject { roles, .. } = &mut token.scope {
+            *roles = left;
+        }
         let mut steps = making(&token);
         steps.push(still_there(Table::AccessKey, &key.id));
         self.hand_out(by, steps, MadeToken { token, text }).await
@@ -145,7 +148,7 @@ impl Issuer {
         let Some(access_key) = replica.access_key(access_key) else { return Ok(None) };
         let (catalog, now) = (self.catalog.load(), self.clock.now());
         let holds = token.still_bought(Some(&access_key), &consumer, &catalog, now).is_ok()
-            && token.password().is_none_or(|mark| self.password_stands(consumer.id, mark));
+            && token.passwords().iter().all(|mark| self.password_stands(consumer.id, *mark));
         Ok(holds.then_some(Shown { token, access_key, consumer }))
     }
 

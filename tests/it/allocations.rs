@@ -85,7 +85,7 @@ async fn checker(telemetry: Telemetry) -> Checker {
         access_key: access_key.id,
         project: PROJECT,
         roles: vec!["member".into()],
-        password: None,
+        passwords: Vec::new(),
     };
     let id = peppers().verifiers(token().as_bytes()).next().unwrap().id();
     let far = Timestamp::from_unix(i64::from(u32::MAX));

@@ -36,9 +36,7 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         if token.expires_at <= self.world.now {
             return Err(invalid(Unproven::Expired));
         }
-        if let Some(password) = token.password() {
-            self.still_stands(&consumer, password)?;
-        }
+        token.passwords().iter().try_for_each(|password| self.still_stands(&consumer, *password))?;
         match &token.scope {
             Scope::Dynamic { service, .. } => {
                 if self.trail.deployment.is_none_or(|deployment| deployment.service != *service) {

@@ -63,10 +63,10 @@ impl Token {
             Scope::Dynamic { service, password } => {
                 (Some(proto::Dynamic { service: bytes_of(service), password: bytes_of_mark(password) }), None)
             }
-            Scope::Subject { access_key, project, roles, password } => {
+            Scope::Subject { access_key, project, roles, passwords } => {
                 let (access_key, project) = (bytes_of(access_key), bytes_of(project));
-                let password = password.as_ref().map(bytes_of_mark).unwrap_or_default();
-                (None, Some(proto::Subject { access_key, project, roles: roles.clone(), password }))
+                let passwords = passwords.iter().map(bytes_of_mark).collect();
+                (None, Some(proto::Subject { access_key, project, roles: roles.clone(), passwords }))
             }
         };
         proto::Token {
@@ -95,10 +95,11 @@ impl Token {
                 access_key: field.id("subject.access_key", &subject.access_key)?,
                 project: field.id("subject.project", &subject.project)?,
                 roles: subject.roles,
-                password: match &subject.password[..] {
-                    [] => None,
-                    mark => Some(field.mark("subject.password", mark)?),
-                },
+                passwords: subject
+                    .passwords
+                    .iter()
+                    .map(|mark| field.mark("subject.passwords", mark))
+                    .collect::<Result<_, _>>()?,
             },
             (None, None) | (Some(_), Some(_)) => return Err(field.missing("scope")),
         };
@@ -208,14 +209,19 @@ mod tests {
         for key in [key.clone(), AccessKey { expires_at: None, enabled: true, roles: vec![], ..key }] {
             assert_eq!(AccessKey::decode(&key.encode()).unwrap(), key);
         }
-        let subject = |password| Scope::Subject {
+        let subject = |passwords| Scope::Subject {
             access_key: id(4),
             project: id(3),
             roles: vec!["member".into()],
-            password,
+            passwords,
         };
         let dynamic = Scope::Dynamic { service: id(5), password: PASSWORD };
-        for scope in [subject(None), subject(Some(PASSWORD)), dynamic] {
+        for scope in [
+            subject(vec![]),
+            subject(vec![PASSWORD]),
+            subject(vec![PASSWORD, Mark::from_bytes([9; 12])]),
+            dynamic,
+        ] {
             let token = Token { id: id(1), consumer: id(2), scope, expires_at: AT, created_at: AT };
             assert_eq!(Token::decode(&token.encode()).unwrap(), token);
         }

@@ -44,7 +44,7 @@ fn token(scope: Scope) -> OpaqueToken {
 
 fn subject(roles: &[&str]) -> OpaqueToken {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
-    token(Scope::Subject { access_key: ACCESS_KEY, project: PROJECT, roles, password: None })
+    token(Scope::Subject { access_key: ACCESS_KEY, project: PROJECT, roles, passwords: Vec::new() })
 }
 
 fn dynamic(service: Uuid) -> OpaqueToken {
@@ -203,21 +203,22 @@ fn a_dynamic_token_opens_its_own_service_until_the_password_changes() {
 }
 
 #[test]
-fn a_subject_token_ends_when_its_owners_password_changes_and_not_when_there_is_a_first_one() {
+fn a_subject_token_ends_when_any_password_of_its_owner_changes_and_not_when_there_is_a_first_one() {
     let text = &text(SecretKind::Token, 1);
     let bearer = &format!("authorization: Bearer {text}");
-    let bought = |had| {
+    let bought = |had: &[Mark]| {
         let mut token = subject(&["member"]);
-        if let Scope::Subject { password, .. } = &mut token.scope {
-            *password = had;
+        if let Scope::Subject { passwords, .. } = &mut token.scope {
+            *passwords = had.to_vec();
         }
         good().with_token(text, token)
     };
     let check = |memory, expected| check_token(memory, &Kind::ALL, bearer, expected);
-    check(bought(None), "alice");
-    check(bought(Some(PASSWORD)), "alice");
-    check(bought(Some(OTHER)), "invalid_credential: password_changed");
-    let mut memory = bought(Some(PASSWORD));
+    check(bought(&[]), "alice");
+    check(bought(&[PASSWORD]), "alice");
+    check(bought(&[OTHER]), "invalid_credential: password_changed");
+    check(bought(&[PASSWORD, OTHER]), "invalid_credential: password_changed");
+    let mut memory = bought(&[PASSWORD]);
     memory.passwords.clear();
     check(memory, "invalid_credential: password_changed");
 }

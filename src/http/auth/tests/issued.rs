@@ -12,7 +12,10 @@ use super::*;
 use crate::domain::rights::Caller;
 use crate::domain::role::{Project, Roles};
 use crate::domain::time::Timestamp;
-use crate::issue::{AuditFilter, By, ConsumerChange, MadeAccessKey, NewAccessKey, NewConsumer};
+use crate::issue::{
+    AuditFilter, BasicChange, By, ConsumerChange, MadeAccessKey, NewAccessKey, NewBasic, NewConsumer,
+    Password,
+};
 use crate::replica::{Follower, Pace, Settings};
 use crate::store::{Name, Store as _, Table};
 
@@ -228,4 +231,24 @@ async fn a_token_that_was_taken_back_has_no_place_among_its_owners() {
     assert_eq!(site.revoke(&key, &token).await, 200);
     assert_eq!(places().await, before);
     assert!(site.store.read(Table::Token, &Name::of(&id)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_token_is_over_with_any_password_of_its_owner() {
+    let site = Site::new().await;
+    let key = site.key("alice", "shop").await;
+    let issuer = &site.auth.issuer;
+    let password = |text: &str| Password::Text(text.to_owned().into());
+    let mut names = Vec::new();
+    for name in ["al", "ali", "alice"] {
+        let new = NewBasic { id: None, username: name.into(), password: password(name), tags: Vec::new() };
+        names.push(issuer.create_basic(&operator(), "alice", new).await.unwrap().value.id);
+    }
+    for id in names {
+        let token = site.buy(&key).await;
+        assert!(issuer.shown_token(&token).unwrap().is_some());
+        let change = BasicChange { password: Some(password("another")), ..BasicChange::default() };
+        issuer.change_basic(&operator(), &id, change).await.unwrap();
+        assert!(issuer.shown_token(&token).unwrap().is_none());
+    }
 }
