@@ -412,7 +412,11 @@ pub(super) fn lifetimes(config: &Config) -> Lifetimes {
 /// How much of it a consumer may have.
 pub(super) fn most(config: &Config) -> Most {
     let limits = &config.limits;
-    Most { access_keys: limits.access_keys.value as usize, tokens: limits.tokens.value as usize }
+    Most {
+        own_keys: limits.own_keys.value as usize,
+        access_keys: limits.access_keys.value as usize,
+        tokens: limits.tokens.value as usize,
+    }
 }
 
 /// How fast instances hear of a write, and when one counts as stopped.

@@ -254,7 +254,6 @@ fn serve_until_told(
         clock: clock.clone(),
         attempts: Arc::clone(&attempts),
         jwt_lives: config.lifetimes.jwt.value.0,
-        own_keys: config.limits.own_keys.value as usize,
         body_limit: config.limits.auth_body_bytes.value.bytes(),
     })
     .merge(forward);

@@ -80,7 +80,12 @@ impl Scope {
 
 impl AccessKey {
     pub fn holds(&self, now: Timestamp) -> bool {
-        self.enabled && self.expires_at.is_none_or(|until| now < until)
+        self.enabled && !self.is_over(now)
+    }
+
+    /// Whether it will never hold again.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|until| until <= now)
     }
 }
 

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::consumers::Owner;
 use super::keys::generate;
 use super::login::may_be;
-use super::owned::{Claim, Credential, Owned};
+use super::owned::{Claim, Credential, Owned, making, not_without, replacing, unmade};
+use super::places::Limited;
 use super::{Attempts, By, Done, Issuer, Refusal, Seen, Unknowing, check_label};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::role::{Project, ProjectId};
@@ -88,8 +89,8 @@ impl Credential for AccessKey {
 impl Issuer {
     /// # Errors
     ///
-    /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where it has one of that name,
-    /// [`Refusal::Full`], [`Refusal::Exceeds`] for roles that the consumer does not have in the project.
+    /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where it has one of that name that is not
+    /// over, [`Refusal::Full`], [`Refusal::Exceeds`] for roles that the consumer does not have in the project.
     pub async fn create_access_key(
         &self,
         by: &By,
@@ -105,11 +106,6 @@ impl Issuer {
         let project = self.named_project(&new.project)?;
         let known = self.known_consumer_record(owner).await?;
         let roles = self.roles_for(&known, project.id, new.roles)?;
-        let most = self.most.access_keys;
-        if self.access_keys_of(&owner.id(), None, most).await?.len() >= most {
-            let (what, limit) = ("access keys of this consumer", "limits.access_keys");
-            return Err(Refusal::Full { what, most, limit });
-        }
         let (secret, _) = generate(Kind::App)?;
         let key = AccessKey {
             id: self.ring.primary_pepper().verifier(secret.expose().as_bytes()).id(),
@@ -121,8 +117,25 @@ impl Issuer {
             enabled: true,
             created_at: self.clock.now(),
         };
-        let done = self.make_credential(by, owner, key).await?;
-        Ok(done.map(|key| MadeAccessKey { key, secret }))
+        let before = self.one_that_is_over(&key).await?;
+        let mut steps = before.as_ref().map_or_else(|| making(&key), |before| replacing(before, &key));
+        steps.extend(not_without(owner));
+        let place = (Limited::AccessKeys, key.consumer);
+        let done = self.take_place(place, by.makes(AccessKey::CREATE, key.id), steps).await;
+        let done = done.map_err(|refusal| match refusal {
+            // The one that was over went meanwhile.
+            Refusal::Store(StoreError::Conflict { table: Table::AccessKey, .. }) => Refusal::Raced,
+            other => unmade(other, &key),
+        })?;
+        Ok(done.map(|()| MadeAccessKey { key, secret }))
+    }
+
+    /// The consumer's access key that has the name of a new one, where it buys nothing any more: it makes way.
+    async fn one_that_is_over(&self, new: &AccessKey) -> Result<Option<AccessKey>, Refusal> {
+        let [(kind, text)] = &new.claims()[..] else { return Ok(None) };
+        let Some(id) = self.owner_of(kind, text).await? else { return Ok(None) };
+        let found = self.credential::<AccessKey>(&id).await?.map(|(key, _)| key);
+        Ok(found.filter(|key| key.is_over(self.clock.now())))
     }
 
     /// # Errors
@@ -247,5 +260,68 @@ impl Issuer {
             return Err(Refusal::Exceeds { field: "roles", why: why.into() });
         }
         Ok(roles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::catalog::{Catalog, Parts};
+    use crate::domain::role::Roles;
+    use crate::issue::{Lifetimes, Most, NewConsumer};
+    use crate::store::memory::Memory;
+    use crate::store::ring::Ring;
+
+    const SHOP: ProjectId = Uuid::from_u128(1);
+
+    #[tokio::test]
+    async fn an_access_key_that_is_over_makes_way_for_the_next_one_of_its_name() {
+        let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+        let project = Project { id: SHOP, name: "shop".into(), ..Project::default() };
+        let roles = Roles::new(&HashMap::from([("member".to_owned(), Vec::new())]));
+        let parts = Parts { projects: vec![project], roles, ..Parts::default() };
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(parts).unwrap()));
+        let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
+        let most = Most { own_keys: 0, access_keys: 2, tokens: 0 };
+        let issuer = Issuer::new(Arc::new(Memory::new()), ring, clock.clone(), catalog)
+            .with_lifetimes(Lifetimes::default(), most);
+        let by = By::doorward();
+        let roles = BTreeMap::from([("shop".to_owned(), vec!["member".to_owned()])]);
+        let alice = NewConsumer { username: Some("alice".into()), roles, ..NewConsumer::default() };
+        let alice = issuer.create_consumer(&by, alice).await.unwrap().value.id;
+        let make = async |name: &str, lives: Option<i64>| {
+            let expires_at = lives.map(|lives| Timestamp::from_unix(clock.now().unix() + lives));
+            let new = NewAccessKey { name: name.into(), project: "shop".into(), roles: None, expires_at };
+            issuer.create_access_key(&by, "alice", new).await.map(|made| made.value.key.id)
+        };
+        let listed = async || {
+            let keys = issuer.access_keys_of(&alice, None, 10).await.unwrap();
+            keys.iter().map(|key| key.id).collect::<Vec<_>>()
+        };
+        let first = make("ci", Some(60)).await.unwrap();
+        hand.advance(Duration::from_secs(59));
+        assert!(matches!(make("ci", None).await, Err(Refusal::Taken { .. })), "it buys until then");
+        hand.advance(Duration::from_secs(1));
+        let other = make("cd", None).await.unwrap();
+        assert!(
+            matches!(make("ce", None).await, Err(Refusal::Full { .. })),
+            "it has its place until it goes"
+        );
+        let second = make("ci", None).await.unwrap();
+        assert!(!listed().await.contains(&first));
+        assert!(listed().await.contains(&other) && listed().await.contains(&second));
+        assert!(matches!(make("ci", None).await, Err(Refusal::Full { .. })));
+        let key = issuer.access_key(&other).await.unwrap();
+        issuer.end_access_key(&by, key).await.unwrap();
+        assert!(matches!(make("ci", None).await, Err(Refusal::Taken { .. })), "the name is the second one's");
     }
 }

@@ -25,6 +25,7 @@ const OPERATIONS: Uuid = Uuid::from_u128(0x4f0c_2b6e_91d7_4c55_8a3e_6d21_f0b9_7c
 pub const LONGEST_REQUEST_ID: usize = 128;
 
 /// What a write does, for the audit log.
+#[derive(Clone, Copy)]
 pub(super) struct Act<'b> {
     pub(super) by: &'b By,
     /// `<kind of object>.<verb>`: one of ours, never a user's text.

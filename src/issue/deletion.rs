@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::consumers::claims;
 use super::memberships::joined;
 use super::owned::{Owned, owned_id};
+use super::places::Limited;
 use super::{By, Done, Issuer, Refusal, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -30,6 +31,7 @@ impl Issuer {
             let names = claims(&record).into_iter();
             steps.extend(names.map(|(kind, text)| delete(Table::Unique, unique(kind, text.as_bytes()))));
             steps.extend(joined(&record.id, &record.groups, &[]));
+            steps.extend(Limited::ALL.map(|limited| delete(Table::Unique, limited.tally(&record.id))));
             steps.extend(self.ending_owned_by(&record.id).await?);
             match self.write(by.does("consumer.delete", record.id), steps, ()).await {
                 Ok(done) => break (record.id, done),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned, changing, making, not_without, unmade};
+use super::places::Limited;
 use super::{By, Done, Issuer, Refusal, Seen, Set, TRIES, check_tags, id_of, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
@@ -127,27 +128,36 @@ impl Issuer {
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::KeyInUse`] where somebody has that text.
     pub async fn create_key(&self, by: &By, consumer: &str, new: NewKey) -> Result<Done<MadeKey>, Refusal> {
-        let owner = self.owner(consumer).await?;
-        let (made, mut steps) = self.prepare_key(owner.id(), new)?;
-        steps.extend(not_without(owner));
-        let blame = made.record.clone();
-        let act = by.makes("key.create", blame.id);
-        let done = self.write(act, steps, made).await.map_err(|refusal| unmade(refusal, &blame))?;
-        warn_if_weak(&blame);
-        Ok(done)
+        let (made, steps) = self.key_to_make(consumer, new).await?;
+        let written = self.write(by.makes(KeyRecord::CREATE, made.record.id), steps, ()).await;
+        let done = written.map_err(|refusal| unmade(refusal, &made.record))?;
+        warn_if_weak(&made.record);
+        Ok(done.map(|()| made))
     }
 
-    /// That a consumer, who makes keys itself, has fewer than so many. Ended ones count until they are revoked.
+    /// The same for a consumer that makes it itself, of which it may have only so many.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Full`].
-    pub async fn may_make_a_key(&self, consumer: &ConsumerId, most: usize) -> Result<(), Refusal> {
-        let owned = self.store.scan(Table::Owned, &Owned::Key.prefix(consumer), None, most).await?;
-        if owned.len() < most {
-            return Ok(());
-        }
-        Err(Refusal::Full { what: "keys of yours", most, limit: "limits.own_keys" })
+    /// [`Refusal::Full`]; as above.
+    pub async fn create_own_key(
+        &self,
+        by: &By,
+        consumer: ConsumerId,
+        new: NewKey,
+    ) -> Result<Done<MadeKey>, Refusal> {
+        let (made, steps) = self.key_to_make(&consumer.to_string(), new).await?;
+        let act = by.makes(KeyRecord::CREATE, made.record.id);
+        let written = self.take_place((Limited::OwnKeys, consumer), act, steps).await;
+        let done = written.map_err(|refusal| unmade(refusal, &made.record))?;
+        Ok(done.map(|()| made))
+    }
+
+    async fn key_to_make(&self, consumer: &str, new: NewKey) -> Result<(MadeKey, Vec<Step>), Refusal> {
+        let owner = self.owner(consumer).await?;
+        let (made, mut steps) = self.prepare_key(owner.id(), new)?;
+        steps.extend(not_without(owner));
+        Ok((made, steps))
     }
 
     /// A key of this consumer and what makes it.

@@ -22,6 +22,7 @@ mod memberships;
 mod objects;
 mod owned;
 mod password;
+mod places;
 mod sessions;
 mod signing_keys;
 mod standing;
@@ -60,6 +61,7 @@ pub use self::objects::{
     InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,
 };
 pub use self::owned::{Credential, NamedCredential};
+use self::places::Turns;
 pub use self::sessions::OpenedSession;
 pub use self::signing_keys::KeyLives;
 pub use self::standing::Standing;
@@ -96,6 +98,7 @@ pub struct Issuer {
     handed_out: Chain,
     lifetimes: Lifetimes,
     most: Most,
+    turns: Turns,
     /// Whether keys of fewer than 16 bytes are taken without being asked to (`keys.insecure_allow_weak`).
     allow_weak: bool,
     /// The `iss` of our JWTs; `None`: there are none.
@@ -210,7 +213,8 @@ impl Issuer {
             attempts,
             handed_out,
             lifetimes: Lifetimes::default(),
-            most: Most { access_keys: 100, tokens: usize::MAX },
+            most: Most { own_keys: 1_000, access_keys: 100, tokens: usize::MAX },
+            turns: Turns::default(),
             allow_weak: false,
             public_url: None,
             key_lives: KeyLives::default(),

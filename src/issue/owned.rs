@@ -8,7 +8,7 @@ use super::{By, Done, Issuer, Refusal, Seen, TRIES, claim, delete, id_of, unique
 use crate::domain::consumer::ConsumerId;
 use crate::domain::session::Session;
 use crate::domain::token::{AccessKey, Token};
-use crate::store::record::{BasicRecord, JwtRecord, KeyRecord};
+use crate::store::record::{BasicRecord, JwtRecord, KeyRecord, OwnerRecord};
 use crate::store::{Effect, Expect, Name, Record, Step, StoreError, Table};
 
 /// The kinds of credential.
@@ -150,6 +150,22 @@ pub(super) fn ending<C: Credential>(it: &C) -> Vec<Step> {
         delete(Table::Owned, C::KIND.name(&it.consumer(), &it.id())),
     ];
     steps.extend(it.claims().iter().map(|(kind, text)| delete(Table::Unique, unique(kind, text))));
+    steps
+}
+
+/// What ends one and makes another in its place, which may claim what the first one did.
+pub(super) fn replacing<C: Credential>(before: &C, after: &C) -> Vec<Step> {
+    let (had, has) = (before.claims(), after.claims());
+    let handed_on = has.iter().filter(|it| had.contains(it)).map(|(kind, text)| unique(kind, text));
+    let handed_on: Vec<Name> = handed_on.collect();
+    let is_apart = |step: &Step| step.table != Table::Unique || !handed_on.contains(&step.name);
+    let mut steps: Vec<Step> = ending(before).into_iter().chain(making(after)).filter(is_apart).collect();
+    steps.extend(handed_on.into_iter().map(|name| Step {
+        table: Table::Unique,
+        name,
+        expect: Expect::Present,
+        effect: Effect::Put(OwnerRecord { id: after.id() }.encode()),
+    }));
     steps
 }
 

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::keys::generate;
 use super::owned::{Credential, Owned, making};
+use super::places::Limited;
 use super::{By, Done, Issuer, LoggedIn, Refusal, Seen};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::{Kind, Secret};
@@ -49,7 +50,6 @@ impl Issuer {
     /// [`Refusal::Full`]; the store's.
     pub async fn open_session(&self, by: &By, login: &LoggedIn) -> Result<Done<OpenedSession>, Refusal> {
         let consumer = login.consumer.id;
-        self.has_room(&consumer)?;
         let (text, _) = generate(Kind::Session)?;
         let session = Session {
             id: self.ring.primary_pepper().verifier(text.expose().as_bytes()).id(),
@@ -60,9 +60,9 @@ impl Issuer {
             password: login.account.hash.mark(),
         };
         let (steps, act) = (making(&session), by.does(Session::CREATE, session.id));
-        let done = self.write_to(&self.handed_out, act, steps, OpenedSession { session, text }).await?;
+        let done = self.take_place((Limited::Tokens, consumer), act, steps).await?;
         self.heard_elsewhere(done.epoch).await;
-        Ok(done)
+        Ok(done.map(|()| OpenedSession { session, text }))
     }
 
     /// # Errors

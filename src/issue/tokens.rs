@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::keys::generate;
 use super::owned::{Credential, Owned, making};
+use super::places::Limited;
 use super::{By, Done, Issuer, OWN_APPLIER, Refusal, Seen, Unknowing};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::rights::Caller;
@@ -53,6 +54,8 @@ pub struct Lifetimes {
 /// How much a consumer may have at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Most {
+    /// Of those that it makes itself.
+    pub own_keys: usize,
     pub access_keys: usize,
     /// And sessions, both together.
     pub tokens: usize,
@@ -227,27 +230,14 @@ impl Issuer {
         scope: Scope,
         expires_at: Timestamp,
     ) -> Result<(Secret, Token), Refusal> {
-        self.has_room(&consumer)?;
         let (text, _) = generate(Kind::Token)?;
         let id = self.ring.primary_pepper().verifier(text.expose().as_bytes()).id();
         Ok((text, Token { id, consumer, scope, expires_at, created_at: self.clock.now() }))
     }
 
-    /// # Errors
-    ///
-    /// [`Refusal::Full`] where the consumer has as many tokens and sessions as it may have.
-    pub(super) fn has_room(&self, consumer: &ConsumerId) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        let held = self.replica.as_ref().map_or(0, |replica| replica.held_by(consumer, now));
-        if held < self.most.tokens {
-            return Ok(());
-        }
-        let (what, limit) = ("tokens and sessions of this consumer", "limits.tokens");
-        Err(Refusal::Full { what, most: self.most.tokens, limit })
-    }
-
-    /// Writes a token, and waits until whoever may be shown it next knows of it. Its entry is not in the
-    /// chain of changes: programs buy tokens by the thousand, and nobody's change may be lost among them.
+    /// Writes a token, if its consumer may have one more, and waits until whoever may be shown it next knows of
+    /// it. Its entry is not in the chain of changes: programs buy tokens by the thousand, and nobody's change may
+    /// be lost among them.
     pub(super) async fn hand_out(
         &self,
         by: &By,
@@ -255,14 +245,14 @@ impl Issuer {
         made: MadeToken,
     ) -> Result<Done<MadeToken>, Refusal> {
         let act = by.does(Token::CREATE, made.token.id);
-        let done =
-            self.write_to(&self.handed_out, act, steps, made).await.map_err(|refusal| match refusal {
-                // What it was bought with is no more.
-                Refusal::Store(StoreError::Conflict { .. }) => Refusal::Unproven,
-                other => other,
-            })?;
+        let place = (Limited::Tokens, made.token.consumer);
+        let done = self.take_place(place, act, steps).await.map_err(|refusal| match refusal {
+            // What it was bought with is no more.
+            Refusal::Store(StoreError::Conflict { .. }) => Refusal::Unproven,
+            other => other,
+        })?;
         self.heard_elsewhere(done.epoch).await;
-        Ok(done)
+        Ok(done.map(|()| made))
     }
 
     /// Waits, for a while, until the other instances know of a change: the next request of who is answered

@@ -12,7 +12,7 @@ mod layout;
 mod refusal;
 mod shared;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod uses;
 mod verify;
 mod writer;

@@ -32,7 +32,7 @@ fn get(address: SocketAddr, path: &str) -> Reply {
 }
 
 #[track_caller]
-fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+pub(crate) fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
     let headers = [headers, &[("Connection", "close"), ("Content-Type", "application/json")]].concat();
     send(address, &request("POST", path, &headers, body.to_string().as_bytes())).unwrap()
 }

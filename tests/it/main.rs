@@ -64,6 +64,7 @@ mod jwt;
 mod keys;
 mod kong;
 mod kuroco;
+mod limits;
 mod login;
 mod many_networks;
 mod memory;

@@ -38,8 +38,6 @@ pub struct Auth {
     pub attempts: Arc<Attempts>,
     /// How long JWTs live.
     pub jwt_lives: Duration,
-    /// Keys of a consumer, with which it makes no more itself.
-    pub own_keys: usize,
     /// Bytes.
     pub body_limit: usize,
 }

@@ -46,7 +46,6 @@ fn auth_with(public_url: Option<&str>, replica: Option<Replica>) -> Auth {
         clock: Clock::system(),
         attempts: Arc::default(),
         jwt_lives: Duration::from_secs(3_600),
-        own_keys: 1,
         body_limit: 100,
     }
 }
