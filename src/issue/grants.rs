@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::keys::generate;
 use super::login::may_be;
 use super::owned::making;
-use super::{Attempts, By, Done, Issuer, LoggedIn, MadeToken, Refusal, delete};
+use super::{Attempts, By, Done, Issuer, LoggedIn, MadeToken, Refusal};
 use crate::domain::deployment::ServiceId;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -95,8 +95,7 @@ impl Issuer {
         let scope = Scope::Dynamic { service: grant.service, password: grant.password };
         let expires_at = self.ends_after(self.lifetimes.dynamic);
         let (text, token) = self.new_token(consumer.id, scope, expires_at)?;
-        let taking = Step { table: Table::Grant, name, expect: Expect::Present, effect: Effect::Delete };
-        let steps = making(&token).into_iter().chain([taking]).collect();
+        let steps = making(&token).into_iter().chain([taking(name)]).collect();
         let caller = Caller::Consumer { id: consumer.id, groups: consumer.given.groups.clone() };
         let by = By::new(caller, Some(shown.request_id));
         self.hand_out(&by, steps, MadeToken { token, text }).await
@@ -116,7 +115,7 @@ impl Issuer {
         Ok(None)
     }
 
-    /// Takes away grants that nobody has taken, by the clocks of all instances.
+    /// Takes away grants that nobody has taken and that were over at `now`.
     pub(super) async fn sweep_grants(&self, now: Timestamp) -> Result<(), Refusal> {
         let mut after: Option<Name> = None;
         loop {
@@ -125,21 +124,31 @@ impl Issuer {
             let mut steps = Vec::new();
             for record in page {
                 if GrantRecord::decode(&record.payload)?.expires_at <= now {
-                    steps.push(delete(Table::Grant, record.name));
+                    steps.push(taking(record.name));
                 }
             }
             if !steps.is_empty() {
                 let by = By::doorward();
                 let act = by.does("grant.expire", Uuid::nil());
-                self.write_to(&self.handed_out, act, steps, ()).await?;
+                match self.write_to(&self.handed_out, act, steps, ()).await {
+                    Ok(_) => {}
+                    // Another instance does the same; what it leaves is for the next time.
+                    Err(Refusal::Store(StoreError::Conflict { .. })) => return Ok(()),
+                    Err(refusal) => return Err(refusal),
+                }
             }
             after = Some(last);
         }
     }
 }
 
+/// Once: whoever comes second finds nothing.
+pub(super) fn taking(name: Name) -> Step {
+    Step { table: Table::Grant, name, expect: Expect::Present, effect: Effect::Delete }
+}
+
 /// Grants that are looked at, and taken away, at once.
-const AT_ONCE: usize = 500;
+pub(super) const AT_ONCE: usize = 500;
 
 #[cfg(test)]
 mod tests;

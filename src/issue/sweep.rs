@@ -1,18 +1,28 @@
 //! Taking away what has ended by itself. Every check judges that anew; this only frees the room.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use super::owned::ending;
+use super::owned::{Credential, ending};
 use super::{By, Issuer, Refusal};
 use crate::domain::time::Timestamp;
 use crate::replica::Replica;
-use crate::store::StoreError;
+use crate::store::{StoreError, Table};
 
 /// Seconds after its end. Until then it takes room and opens nothing: an instance whose clock is ahead by
 /// less takes nothing away that still holds for the others.
 const GRACE: i64 = 24 * 3_600;
 
-/// Tokens that are taken away with one write, each a record and its place among its owner's.
+/// The same for grants, which are as many as logins and worth a minute at most. Whose clock is further ahead
+/// costs somebody a second login.
+const GRACE_OF_GRANTS: i64 = 60;
+
+/// The same for access keys, which are few: whoever comes back after some days off to programs that buy nothing
+/// any more finds the key that was over meanwhile, its name and when it was.
+const GRACE_OF_ACCESS_KEYS: i64 = 7 * 24 * 3_600;
+
+/// Credentials that are taken away with one write: of each a record, its place among its owner's, and its name.
 const AT_ONCE: usize = 500;
 
 impl Issuer {
@@ -23,14 +33,19 @@ impl Issuer {
     /// The store's; what is left then is for the next time.
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let Some(replica) = &self.replica else { return Ok(()) };
+        let before = |grace| Timestamp::from_unix(self.clock.now().unix().saturating_sub(grace));
+        self.sweep_grants(before(GRACE_OF_GRANTS)).await?;
+        self.sweep_sessions(replica, before(GRACE)).await?;
+        self.take_away("access_key.expire", &replica.spent_access_keys(before(GRACE_OF_ACCESS_KEYS))).await?;
+        self.take_away("token.expire", &replica.spent_tokens(before(GRACE))).await
+    }
+
+    async fn take_away<C: Credential>(&self, action: &'static str, spent: &[Arc<C>]) -> Result<(), Refusal> {
         let by = By::doorward();
-        let now = Timestamp::from_unix(self.clock.now().unix().saturating_sub(GRACE));
-        self.sweep_grants(now).await?;
-        self.sweep_sessions(replica, now).await?;
-        for spent in replica.spent_tokens(now).chunks(AT_ONCE) {
-            let Some(first) = spent.first().map(|token| token.id) else { continue };
-            let steps = spent.iter().flat_map(|token| ending(&**token)).collect();
-            match self.write_to(&self.handed_out, by.does("token.expire", first), steps, ()).await {
+        for spent in spent.chunks(AT_ONCE) {
+            let Some(first) = spent.first().map(|it| it.id()) else { continue };
+            let steps = spent.iter().flat_map(|it| ending(&**it)).collect();
+            match self.write_to(&self.handed_out, by.does(action, first), steps, ()).await {
                 Ok(_) => {}
                 // Another instance does the same; what it leaves is for the next time.
                 Err(Refusal::Store(StoreError::Conflict { .. })) => return Ok(()),
@@ -39,16 +54,14 @@ impl Issuer {
         }
         Ok(())
     }
-}
 
-impl Issuer {
     async fn sweep_sessions(&self, replica: &Replica, now: Timestamp) -> Result<(), Refusal> {
         let by = By::doorward();
         loop {
             let mut spent = replica.spent_sessions(now, AT_ONCE);
             let ids: Vec<Uuid> = spent.iter().map(|session| session.id).collect();
             // What another instance has told of their use may not have been heard here.
-            replica.note_sessions_used(&self.store.uses(&ids).await?, now);
+            replica.note_sessions_used(&self.store.uses(Table::Session, &ids).await?, now);
             spent.retain(|it| {
                 replica.session(&it.id).is_some_and(|(session, last)| !session.holds(last, now))
             });
@@ -69,11 +82,9 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::path::Path;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use arc_swap::ArcSwap;
-    use uuid::Uuid;
 
     use super::super::owned::making;
     use super::*;
@@ -84,8 +95,9 @@ mod tests {
     use crate::domain::token::{AccessKey, Scope, Token};
     use crate::replica::{Follower, Pace, Replica, Settings};
     use crate::store::memory::Memory;
+    use crate::store::record::GrantRecord;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Name, Store as _, Table, Uses};
+    use crate::store::{Batch, Effect, Expect, Name, Step, Store as _, Uses};
 
     const NOW: i64 = 1_000_000;
     const KEY: Uuid = Uuid::from_u128(7);
@@ -94,6 +106,19 @@ mod tests {
         let scope = Scope::Subject { access_key, project: KEY, roles: Vec::new(), passwords: Vec::new() };
         let (id, created_at) = (Uuid::from_u128(id), Timestamp::from_unix(0));
         Token { id, consumer: KEY, scope, expires_at: Timestamp::from_unix(expires_at), created_at }
+    }
+
+    fn access_key(id: Uuid, expires_at: Option<Timestamp>) -> AccessKey {
+        AccessKey {
+            id,
+            consumer: KEY,
+            name: id.to_string(),
+            project: KEY,
+            roles: Vec::new(),
+            expires_at,
+            enabled: true,
+            created_at: Timestamp::from_unix(0),
+        }
     }
 
     fn session(id: u128, expires_at: i64) -> Session {
@@ -110,26 +135,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_has_ended_is_taken_away_and_nothing_that_may_count_for_another_clock() {
+    async fn what_has_ended_is_taken_away_in_its_time_and_nothing_that_may_count_for_another_clock() {
         const A_DAY_AGO: i64 = NOW - 86_400;
-        let key = AccessKey {
-            id: KEY,
-            consumer: KEY,
-            name: "ci".into(),
-            project: KEY,
-            roles: Vec::new(),
-            expires_at: None,
-            enabled: true,
-            created_at: Timestamp::from_unix(0),
-        };
+        const A_WEEK_AGO: i64 = NOW - 7 * 86_400;
+        let [over, not_long_over] = [(5, A_WEEK_AGO), (6, A_WEEK_AGO + 1)]
+            .map(|(id, end)| access_key(Uuid::from_u128(id), Some(Timestamp::from_unix(end))));
+        let keys = [access_key(KEY, None), over, not_long_over];
         // More than one write takes.
         let ended: Vec<_> = (1_000..2_200).map(|id| token(id, KEY, A_DAY_AGO)).collect();
         let ended = [ended, vec![token(2, Uuid::from_u128(8), NOW + 1)]].concat();
         let alive = vec![token(3, KEY, A_DAY_AGO + 1), token(4, KEY, NOW + 1)];
         // Of the last two, both unused for all that this instance knows, one was used elsewhere.
         let sessions = [session(11, A_DAY_AGO), session(12, NOW + 1_000), session(13, NOW + 1_000)];
-        let steps = making(&key).into_iter().chain(ended.iter().chain(&alive).flat_map(making));
+        let steps = keys.iter().flat_map(making).chain(ended.iter().chain(&alive).flat_map(making));
         let steps = steps.chain(sessions.iter().flat_map(making));
+        // Grants of a minute ago, and not quite.
+        let steps = steps.chain([(1, NOW - 60), (2, NOW - 59)].map(|(byte, end)| {
+            let (expires_at, password) = (Timestamp::from_unix(end), Mark::from_bytes([0; 12]));
+            let grant = GrantRecord { consumer: KEY, service: KEY, expires_at, password };
+            let (name, effect) = (Name(vec![byte; 16]), Effect::Put(grant.encode()));
+            Step { table: Table::Grant, name, expect: Expect::Absent, effect }
+        }));
         let store = Arc::new(Memory::new());
         store.write(Batch { operation: Uuid::nil(), steps: steps.collect() }).await.unwrap();
         store.note_uses(&[Uses { id: sessions[2].id, count: 1, last: NOW - 86_430 }]).await.unwrap();
@@ -156,7 +182,14 @@ mod tests {
             let stored = store.read(Table::Session, &Name::of(&session.id)).await.unwrap();
             assert_eq!(stored.is_some(), stays, "{session:?}");
         }
+        let grants = store.scan(Table::Grant, &[], None, 10).await.unwrap();
+        assert_eq!(grants.iter().map(|grant| &grant.name.0[..]).collect::<Vec<_>>(), [[2; 16]]);
+        for (key, stays) in keys.iter().zip([true, false, true]) {
+            let stored = store.read(Table::AccessKey, &Name::of(&key.id)).await.unwrap();
+            assert_eq!(stored.is_some(), stays, "{key:?}");
+        }
         let places = store.scan(Table::Owned, &[], None, 10).await.unwrap();
-        assert_eq!(places.len(), 4, "of the key, both tokens and the session that are left");
+        assert_eq!(places.len(), 5, "of both keys, both tokens and the session that are left");
+        assert_eq!(store.scan(Table::Unique, &[], None, 10).await.unwrap().len(), 2, "both keys' names");
     }
 }

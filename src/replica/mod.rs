@@ -278,6 +278,11 @@ impl Replica {
         self.tables.load().issued().spent_tokens(now)
     }
 
+    /// The access keys that are over at `now`.
+    pub fn spent_access_keys(&self, now: Timestamp) -> Vec<Arc<AccessKey>> {
+        self.tables.load().issued().spent_access_keys(now)
+    }
+
     /// Some of the sessions that have ended at `now`, used or not.
     pub fn spent_sessions(&self, now: Timestamp, most: usize) -> Vec<Arc<Session>> {
         self.tables.load().issued().spent_sessions(now, most)

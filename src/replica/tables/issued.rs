@@ -42,6 +42,11 @@ impl Issued {
         self.access_keys.remove(id);
     }
 
+    pub(in crate::replica) fn spent_access_keys(&self, now: Timestamp) -> Vec<Arc<AccessKey>> {
+        let spent = self.access_keys.iter().filter(|key| key.is_over(now));
+        spent.map(|key| Arc::clone(&key)).collect()
+    }
+
     pub(in crate::replica) fn token(&self, id: &Uuid) -> Option<Arc<Token>> {
         self.tokens.get(id).map(|token| Arc::clone(&token))
     }
