@@ -83,7 +83,7 @@ impl Store for Imagined {
         Err(imagined())
     }
 
-    async fn uses(&self, _: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+    async fn uses(&self, _: Table, _: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         Err(imagined())
     }
 

@@ -560,8 +560,8 @@ mod tests {
             self.store.note_uses(uses).await
         }
 
-        async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
-            self.store.uses(keys).await
+        async fn uses(&self, of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+            self.store.uses(of, ids).await
         }
 
         async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {

@@ -440,7 +440,7 @@ impl Issuer {
     /// How often these keys were used on all instances, and when last; those that never were are
     /// not in it. What the last seconds brought is not told yet.
     pub async fn uses(&self, keys: &[Uuid]) -> Result<HashMap<Uuid, Uses>, Refusal> {
-        let uses = self.store.uses(keys).await?;
+        let uses = self.store.uses(Table::Key, keys).await?;
         Ok(uses.into_iter().map(|uses| (uses.id, uses)).collect())
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Replica;
 use super::tables::hash_of_id;
 use crate::domain::time::Timestamp;
-use crate::store::{Store, StoreError, Uses};
+use crate::store::{Store, StoreError, Table, Uses};
 
 /// What was counted since the store was last told.
 ///
@@ -120,7 +120,7 @@ pub async fn hear_of_sessions(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for some in replica.quiet_sessions(now).chunks(AT_ONCE) {
-        replica.note_sessions_used(&store.uses(some).await?, now);
+        replica.note_sessions_used(&store.uses(Table::Session, some).await?, now);
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ mod tests {
     use crate::domain::password::Mark;
     use crate::domain::session::Session;
     use crate::store::memory::Memory;
-    use crate::store::{Batch, Effect, Expect, Name, Step, Table};
+    use crate::store::{Batch, Effect, Expect, Name, Step};
 
     fn key(number: u128) -> Uuid {
         Uuid::from_u128(number)
@@ -182,7 +182,7 @@ mod tests {
         usage.tell(&store).await.unwrap();
         usage.tell(&store).await.unwrap();
         let keys: Vec<_> = (0..100).map(key).collect();
-        for (number, uses) in store.uses(&keys).await.unwrap().into_iter().enumerate() {
+        for (number, uses) in store.uses(Table::Key, &keys).await.unwrap().into_iter().enumerate() {
             assert_eq!(uses, Uses { id: key(number as u128), count: 40, last: 3_900 + number as i64 });
         }
     }

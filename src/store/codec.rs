@@ -81,6 +81,8 @@ pub(super) enum Space {
     Beat = 102,
     /// What a pack consists of.
     Manifest = 103,
+    /// When sessions were used last, by id.
+    LastUse = 104,
 }
 
 impl Place<'_> {

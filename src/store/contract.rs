@@ -96,10 +96,13 @@ async fn uses_of_keys_are_summed_up_and_the_latest_stands(open: Open) {
     // Another instance tells later of what was before.
     store.note_uses(&[used(1, 5, 1_800_000_009)]).await.unwrap();
     store.note_uses(&[used(2, 1, 8), used(9, 1, 8)]).await.unwrap();
+    store.note_uses(&[used(2, 1, 7)]).await.unwrap();
 
-    let found = store.uses(&[key(3), key(2), key(1), key(9)]).await.unwrap();
-    assert_eq!(found, [used(2, 2, 8), used(1, 7, 1_800_000_010)]);
-    assert_eq!(store.uses(&[]).await.unwrap(), []);
+    let found = store.uses(Table::Key, &[key(3), key(1), key(9)]).await.unwrap();
+    assert_eq!(found, [used(1, 7, 1_800_000_010)]);
+    let found = store.uses(Table::Session, &[key(9), key(2)]).await.unwrap();
+    assert_eq!(found, [used(2, 3, 8)]);
+    assert_eq!(store.uses(Table::Session, &[]).await.unwrap(), []);
     assert_eq!(store.heartbeat(beat()).await.unwrap(), stood, "no change comes of it");
 }
 
@@ -113,7 +116,7 @@ async fn uses_of_a_key_go_with_it(open: Open) {
         store.write(batch_of(table, 1, Expect::Present, Effect::Delete)).await.unwrap();
         store.note_uses(&[used]).await.unwrap();
         store.write(put(table, 1, b"one")).await.unwrap();
-        assert_eq!(store.uses(&[used.id]).await.unwrap(), []);
+        assert_eq!(store.uses(table, &[used.id]).await.unwrap(), []);
         store.write(batch_of(table, 1, Expect::Present, Effect::Delete)).await.unwrap();
     }
 }

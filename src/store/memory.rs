@@ -30,7 +30,7 @@ pub struct Memory {
 struct State {
     history: History,
     records: BTreeMap<(Table, Name), Record>,
-    /// How often keys were used, and when last.
+    /// How often keys and sessions were used, and when last.
     uses: HashMap<Uuid, (u64, i64)>,
     /// Totals and ends.
     counters: HashMap<[u8; 16], (u64, i64)>,
@@ -197,9 +197,9 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+    async fn uses(&self, _of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
         let state = self.state();
-        let known = keys.iter().filter_map(|key| Some((*key, *state.uses.get(key)?)));
+        let known = ids.iter().filter_map(|key| Some((*key, *state.uses.get(key)?)));
         Ok(known.map(|(key, (count, last))| Uses { id: key, count, last }).collect())
     }
 

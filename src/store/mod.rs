@@ -298,13 +298,14 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Adds to what is known of the use of keys and sessions: counts are summed up, the latest `last` stands.
-    /// Beside the records: in no change, under no MAC and in no backup, for all that is decided by it is
-    /// whether a session was not used for long; it ends in any case at its own time.
+    /// Beside the records: in no change and in no backup, for all that is decided by it is whether a session
+    /// was not used for long; it ends in any case at its own time.
     /// What is not there is left out.
     async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError>;
 
-    /// What is known of the use of these; those that were never used are left out.
-    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
+    /// What is known of the use of these, all of one of the tables whose use is counted; those that were never
+    /// used are left out. Of a session nobody else's word is taken.
+    async fn uses(&self, of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError>;
 
     /// Adds to counters that all instances share, in one step, and says what they come to at `now`: to all
     /// of them, or to none where one of them would come to more than it may.

@@ -366,9 +366,9 @@ impl Store for RedbStore {
         self.ask(|answer| Ask::Uses(uses, answer)).await.map(drop)
     }
 
-    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
-        let keys = keys.to_vec();
-        self.reading(move |transaction, _| uses::read(transaction, &keys).map_err(unreadable)).await
+    async fn uses(&self, _of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        let ids = ids.to_vec();
+        self.reading(move |transaction, _| uses::read(transaction, &ids).map_err(unreadable)).await
     }
 
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {

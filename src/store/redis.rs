@@ -172,11 +172,11 @@ impl Store for RedisStore {
     }
 
     async fn note_uses(&self, told: &[Uses]) -> Result<(), StoreError> {
-        uses::note(&self.bulk, told).await
+        uses::note(&self.bulk, &self.ring, told).await
     }
 
-    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
-        uses::read(&self.reads, keys).await
+    async fn uses(&self, of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        uses::read(&self.reads, &self.ring, of, ids).await
     }
 
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {

@@ -112,8 +112,8 @@ impl Store for Fickle {
         self.inner.load_full().note_uses(uses).await
     }
 
-    async fn uses(&self, keys: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
-        self.inner.load_full().uses(keys).await
+    async fn uses(&self, of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
+        self.inner.load_full().uses(of, ids).await
     }
 
     async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {

@@ -20,7 +20,8 @@ pub(super) const META: TableDefinition<'static, &'static str, &'static [u8]> = T
 pub(super) const META_NAME: &str = "doorward";
 /// Sealed changes by number.
 pub(super) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
-/// How often keys were used and when last, by their ids. Nothing is decided by it, so it is not sealed.
+/// How often keys and sessions were used and when last, by their ids. Not sealed: the file is ours alone, and
+/// all that is decided by it is whether a session lay idle.
 pub(super) const USES: TableDefinition<'static, &'static [u8], (u64, i64)> = TableDefinition::new("uses");
 /// Counters that end by themselves: what they come to, and when they end.
 pub(super) const COUNTERS: TableDefinition<'static, &'static [u8], (u64, i64)> =

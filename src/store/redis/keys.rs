@@ -17,7 +17,7 @@ pub(super) const OPERATIONS: &str = "doorward:{doorward}:ops";
 pub(super) const INSTANCES: &str = "doorward:{doorward}:instances";
 /// A hash: the newest pack's `id`, count of `pieces` and `sealed` manifest.
 pub(super) const PACK: &str = "doorward:{doorward}:pack";
-/// Hashes: how often each key was used, and when last.
+/// Hashes: how often each key and session was used, and when last; the latter of a session with its seal.
 pub(super) const USES: &str = "doorward:{doorward}:uses";
 pub(super) const LAST_USES: &str = "doorward:{doorward}:uses:last";
 /// A string: what a counter comes to, and when it ends.

@@ -16,6 +16,7 @@ pub(super) enum Script {
     Instances,
     Pack,
     Uses,
+    SessionUses,
     Counters,
 }
 
@@ -23,7 +24,7 @@ pub(super) enum Script {
 pub(super) struct Digests(pub(super) Vec<String>);
 
 impl Script {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Open,
         Self::Replace,
         Self::Write,
@@ -32,6 +33,7 @@ impl Script {
         Self::Instances,
         Self::Pack,
         Self::Uses,
+        Self::SessionUses,
         Self::Counters,
     ];
 
@@ -45,6 +47,7 @@ impl Script {
             Self::Instances => include_str!("scripts/instances.lua"),
             Self::Pack => include_str!("scripts/pack.lua"),
             Self::Uses => include_str!("scripts/uses.lua"),
+            Self::SessionUses => include_str!("scripts/session_uses.lua"),
             Self::Counters => include_str!("scripts/counters.lua"),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::store::contract::{beat, name, put};
-use crate::store::{Changes, Head, Name, Store, StoreError, Table};
+use crate::store::{Changes, Head, Name, Store, StoreError, Table, Uses};
 
 const LOG: &str = "doorward:{doorward}:log";
 const META: &str = "doorward:{doorward}:meta";
@@ -207,4 +207,53 @@ async fn instance_that_nobody_is_is_not_waited_for() {
     server.ask(&["HSET", key, "x", "y"]);
     let instances = store.instances().await.unwrap();
     assert_eq!(instances.iter().map(|instance| instance.beat).collect::<Vec<_>>(), [beat()]);
+}
+
+#[tokio::test]
+async fn nobody_else_says_when_a_session_was_used_last() {
+    const LAST_USES: &[u8] = b"doorward:{doorward}:uses:last";
+    let server = Server::start(&[]);
+    let store = open(&server);
+    let [session, other] = [1, 2].map(uuid::Uuid::from_u128);
+    let note = async |id, last| store.note_uses(&[Uses { id, count: 1, last }]).await.unwrap();
+    let last = async || {
+        let found = store.uses(Table::Session, &[session]).await.unwrap();
+        found.first().map(|uses| uses.last)
+    };
+    let stands = |id: uuid::Uuid| bulk(server.ask(&[&b"HGET"[..], LAST_USES, id.as_bytes()]));
+    let forge = |value: &[u8]| drop(server.ask(&[&b"HSET"[..], LAST_USES, session.as_bytes(), value]));
+    for number in [1, 2] {
+        store.write(put(Table::Session, number, b"a session")).await.unwrap();
+    }
+    note(session, 1_000).await;
+    note(other, 9_000).await;
+    assert_eq!(last().await, Some(1_000));
+    let ours = stands(session);
+    let seal = ours.strip_prefix(b"1000 ").unwrap();
+    let place =
+        crate::store::codec::Place { space: crate::store::codec::Space::LastUse, name: session.as_bytes() };
+    let forgeries = [
+        // As it was written before there were seals.
+        b"9000".to_vec(),
+        [&b"9000 "[..], seal].concat(),
+        stands(other),
+        [&b"9000 "[..], &place.seal(&ring(9), 9_000, Vec::new())].concat(),
+        b"9000 ".to_vec(),
+        Vec::new(),
+    ];
+    for (at, forged) in (1_i64..).zip(forgeries) {
+        forge(&forged);
+        assert_eq!(last().await, None, "forgery {at}");
+        // It is no obstacle either, however late it claims to be.
+        note(session, 1_000 + at).await;
+        assert_eq!(last().await, Some(1_000 + at), "after forgery {at}");
+    }
+    for at in 0..ours.len() {
+        let mut changed = ours.clone();
+        changed[at] ^= 1;
+        forge(&changed);
+        assert!(matches!(last().await, None | Some(1_000)), "byte {at}");
+    }
+    forge(&ours);
+    assert_eq!(last().await, Some(1_000), "it is an old truth");
 }
