@@ -98,28 +98,11 @@ impl RedbStore {
         if !there {
             copies::make(path, &ring)?;
         }
-        let file = Held::lock(path)?;
-        let fault = |fault: Fault| fault.at(path, secret_file);
-        let verified = verify::examine(&file, &ring, |_, verified| Ok(verified)).map_err(fault)?;
-        let fenced = Fenced::new(file.clone());
-        let database = verify::open(fenced.clone(), &verified).map_err(fault)?;
-        let ring = Arc::new(ring);
-        let epoch = verified.meta.epoch;
-        let shared = Arc::new(Shared::new(database, epoch));
+        let writer = Self::writer(path, secret_file, ring, kept)?;
+        let (file, shared, ring) =
+            (writer.file.held().clone(), Arc::clone(&writer.shared), Arc::clone(&writer.ring));
         #[cfg(test)]
-        let faults = fenced.faults.clone();
-        let writer = Writer {
-            shared: shared.clone(),
-            writes_to: Some(fenced.clone()),
-            file: fenced,
-            readable: true,
-            ring: ring.clone(),
-            history: History::new(epoch, verified.meta.log_after, verified.operations),
-            counts: verified.meta.counts,
-            kept,
-            pause: writer::Pause::default(),
-            sweep_above: 0,
-        };
+        let faults = writer.file.faults.clone();
         let (asks, asked) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run(asked));
         let writer = writer.map_err(FileError::io(path, "given a thread"))?;
@@ -133,6 +116,28 @@ impl RedbStore {
             faults,
             asks: Some(asks),
             writer: Some(writer),
+        })
+    }
+
+    /// Who writes to a file that is there, which is verified and locked from here on.
+    fn writer(path: &Path, secret_file: &Path, ring: Ring, kept: u64) -> Result<Writer, FileError> {
+        let file = Held::lock(path)?;
+        let fault = |fault: Fault| fault.at(path, secret_file);
+        let verified = verify::examine(&file, &ring, |_, verified| Ok(verified)).map_err(fault)?;
+        let fenced = Fenced::new(file);
+        let database = verify::open(fenced.clone(), &verified).map_err(fault)?;
+        let epoch = verified.meta.epoch;
+        Ok(Writer {
+            shared: Arc::new(Shared::new(database, epoch)),
+            writes_to: Some(fenced.clone()),
+            file: fenced,
+            readable: true,
+            ring: Arc::new(ring),
+            history: History::new(epoch, verified.meta.log_after, verified.operations),
+            counts: verified.meta.counts,
+            kept,
+            pause: writer::Pause::default(),
+            sweep_above: 0,
         })
     }
 

@@ -4,6 +4,7 @@
 
 mod copies;
 mod damage;
+mod groups;
 mod refusal;
 
 use std::collections::BTreeMap;
