@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, NamedCredential, Owned};
+use super::password::check_password;
 use super::{By, Done, Issuer, Refusal, check_tags};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::password::LONGEST_USERNAME;
@@ -78,8 +79,7 @@ impl Issuer {
         new: NewBasic,
     ) -> Result<Done<BasicRecord>, Refusal> {
         let owner = self.owner(consumer).await?;
-        self.may_be_a_username(&new.username)?;
-        let tags = check_tags(&new.tags)?;
+        let tags = self.check_basic(&new)?;
         let hash = self.hashed(new.password).await?;
         let blank = BasicRecord::new(owner.id(), new.username, hash, self.clock.now());
         let record = BasicRecord { id: new.id.unwrap_or(blank.id), tags, ..blank };
@@ -112,6 +112,13 @@ impl Issuer {
             })
         })
         .await
+    }
+
+    /// What one must be, whoever's it is; its tags, each once.
+    pub(super) fn check_basic(&self, new: &NewBasic) -> Result<Vec<String>, Refusal> {
+        self.may_be_a_username(&new.username)?;
+        check_password(&new.password)?;
+        check_tags(&new.tags)
     }
 
     /// # Errors

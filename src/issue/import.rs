@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::consumers::{Owner, steps_to};
 use super::keys::VERIFIER;
+use super::memberships::check_membership;
 use super::owned::{Credential, not_without};
 use super::{
     Act, By, ConsumerChange, Issuer, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
@@ -207,7 +208,7 @@ impl Issuer {
     ) -> Result<Outcome, Refusal> {
         let outcome = match self.named_credential::<BasicRecord>(&new.username).await {
             Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found.value),
-            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => self.check_basic(&new).map(|_| Outcome::Made),
             Err(Refusal::NotFound { .. }) => {
                 self.create_basic(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)
             }
@@ -233,7 +234,9 @@ impl Issuer {
         };
         let outcome = match found {
             Ok(found) => theirs_or_taken(found.consumer == owner.id(), &found.value),
-            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => {
+                self.jwt_to_make(owner.id(), new).map(|_| Outcome::Made)
+            }
             Err(Refusal::NotFound { .. }) => {
                 self.create_jwt(by, &owner.id().to_string(), new).await.map(|_| Outcome::Made)
             }
@@ -256,7 +259,7 @@ impl Issuer {
         let consumer = owner.id().to_string();
         let outcome = match self.membership_of(&consumer, &new.group).await {
             Ok(_) => Ok(Outcome::Unchanged),
-            Err(Refusal::NotFound { .. }) if run == Run::Dry => Ok(Outcome::Made),
+            Err(Refusal::NotFound { .. }) if run == Run::Dry => check_membership(&new).map(|_| Outcome::Made),
             Err(Refusal::NotFound { .. }) => self.join_group(by, &consumer, new).await.map(|_| Outcome::Made),
             Err(refusal) => Err(refusal),
         };

@@ -118,6 +118,17 @@ impl Issuer {
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that key.
     pub async fn create_jwt(&self, by: &By, consumer: &str, new: NewJwt) -> Result<Done<MadeJwt>, Refusal> {
         let owner = self.owner(consumer).await?;
+        let (record, secret) = self.jwt_to_make(owner.id(), new)?;
+        let done = self.make_credential(by, owner, record).await?;
+        Ok(done.map(|record| MadeJwt { record, secret }))
+    }
+
+    /// One that is nowhere yet, and its secret, to be shown the one time.
+    pub(super) fn jwt_to_make(
+        &self,
+        consumer: ConsumerId,
+        new: NewJwt,
+    ) -> Result<(JwtRecord, Option<Secret>), Refusal> {
         let id = new.id.unwrap_or_else(Uuid::new_v4);
         let key = new.key.map_or_else(|| made_text(MADE), Ok)?;
         check_label("key", &key)?;
@@ -125,7 +136,7 @@ impl Issuer {
         let (verifies, secret) = self.verifies(&id, kind, (new.secret, new.public_key))?;
         let record = JwtRecord {
             id,
-            consumer: owner.id(),
+            consumer,
             key,
             algorithm: algorithm.to_owned(),
             secret: verifies,
@@ -133,8 +144,7 @@ impl Issuer {
             enabled: true,
             created_at: self.clock.now(),
         };
-        let done = self.make_credential(by, owner, record).await?;
-        Ok(done.map(|record| MadeJwt { record, secret }))
+        Ok((record, secret))
     }
 
     /// # Errors

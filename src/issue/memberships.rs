@@ -75,8 +75,7 @@ impl Issuer {
         new: NewMembership,
     ) -> Result<Done<Member>, Refusal> {
         by.expects_nothing()?;
-        check_label("group", &new.group)?;
-        let tags = check_tags(&new.tags)?;
+        let tags = check_membership(&new)?;
         let group = new.group.clone();
         let done = self.alter_consumer((by, "acl.create"), consumer, |issuer, mut it| {
             if it.groups.iter().any(|member| member.group == new.group) {
@@ -203,6 +202,12 @@ impl Issuer {
         });
         Ok(done.await?.map(|_| ()))
     }
+}
+
+/// What a membership must be, whoever's it is; its tags, each once.
+pub(super) fn check_membership(new: &NewMembership) -> Result<Vec<String>, Refusal> {
+    check_label("group", &new.group)?;
+    check_tags(&new.tags)
 }
 
 fn seen_in(consumer: Seen<ConsumerRecord>, named: &str) -> Option<Seen<Member>> {

@@ -101,22 +101,13 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Invalid`] where it is empty or too long, or a hash that we do not take;
-    /// [`Refusal::Busy`].
+    /// As [`check_password`]; [`Refusal::Busy`].
     pub(super) async fn hashed(&self, password: Password) -> Result<String, Refusal> {
-        let text = match password {
-            Password::Hashed(phc) => {
-                let invalid = |why| Err(Refusal::Invalid { field: "password_hash", why });
-                return hash_refusal(&phc).map_or(Ok(phc), invalid);
-            }
-            Password::Text(text) => text,
-        };
-        let bytes = text.expose().len();
-        if !(1..=rules::LONGEST).contains(&bytes) {
-            let why = format!("has {bytes} bytes, expected 1 to {}", rules::LONGEST);
-            return Err(Refusal::Invalid { field: "password", why });
+        check_password(&password)?;
+        match password {
+            Password::Hashed(phc) => Ok(phc),
+            Password::Text(text) => self.passwords.hash(text).await.map_err(|_| Refusal::Busy),
         }
-        self.passwords.hash(text).await.map_err(|_| Refusal::Busy)
     }
 
     /// The account of this consumer whose password has this mark, by what this instance knows.
@@ -142,6 +133,20 @@ impl Issuer {
     pub(super) fn account(&self, username: &str) -> Option<Arc<Account>> {
         let declared = self.catalog.load().account(username).map(Arc::clone);
         declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.account(username)))
+    }
+}
+
+/// # Errors
+///
+/// [`Refusal::Invalid`] where it is empty or too long, or a hash that we do not take.
+pub(super) fn check_password(password: &Password) -> Result<(), Refusal> {
+    let invalid = |field, why| Err(Refusal::Invalid { field, why });
+    match password {
+        Password::Hashed(phc) => hash_refusal(phc).map_or(Ok(()), |why| invalid("password_hash", why)),
+        Password::Text(text) => match text.expose().len() {
+            1..=rules::LONGEST => Ok(()),
+            bytes => invalid("password", format!("has {bytes} bytes, expected 1 to {}", rules::LONGEST)),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::acls::AclBody;
 use super::basics::BasicBody;
@@ -170,8 +171,10 @@ async fn told(call: &Call, named: Set<ConsumerNamed>, announced: &[String]) -> R
         named.as_ref().and_then(Option::as_ref).is_some_and(|named| named.is_one_of(announced));
     match owner(&call.issuer, named).await {
         Ok(owner) => Ok(Told::Owner(owner)),
-        // Would be made by the same import.
-        Err(Problem::Refused(Refusal::NoConsumer { .. })) if is_announced => Ok(Told::Outcome(Outcome::Made)),
+        // Would be made by the same import: what is told of it is judged as if it were there.
+        Err(Problem::Refused(Refusal::NoConsumer { .. })) if is_announced => {
+            Ok(Told::Owner(Owner::Stored(Uuid::new_v4())))
+        }
         Err(Problem::Refused(refusal @ Refusal::NoConsumer { .. })) => {
             Ok(Told::Outcome(Outcome::Refused(refusal)))
         }
