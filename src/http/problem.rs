@@ -61,6 +61,8 @@ pub enum Problem {
     NoDecision {
         kept: usize,
     },
+    /// From an address that the service does not let in.
+    Network,
     /// What only its maker knows whether it still counts cannot be known now.
     Unknown,
     Internal,
@@ -186,6 +188,7 @@ impl Problem {
                 json!({ "message": "too many logins have failed; try again later" }),
             ),
             Self::Origin(why) => (StatusCode::FORBIDDEN, json!({ "message": why })),
+            Self::Network => (StatusCode::FORBIDDEN, json!({ "message": "Your address is not allowed" })),
             Self::Unknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "who may log in is not known at this moment; try again" }),
@@ -232,6 +235,7 @@ impl Problem {
             Self::Throttled | Self::TooOften(_) => "throttled",
             Self::Refused(Refusal::Busy) => "overloaded",
             Self::Origin(_) => "origin_denied",
+            Self::Network => "network_denied",
             Self::Unknown => "unavailable",
             Self::Refused(Refusal::Stale) => "stale",
             Self::Refused(Refusal::Taken { .. } | Refusal::KeyInUse | Refusal::IdTaken { .. }) => "taken",

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::grants::{AT_ONCE as GRANTS_AT_ONCE, taking};
 use super::owned::{Credential, ending};
 use super::{Act, By, Done, Issuer, Refusal};
 use crate::domain::consumer::ConsumerId;
@@ -9,7 +10,8 @@ use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading};
 use crate::domain::session::Session;
 use crate::domain::token::{Scope, Token};
-use crate::store::{Step, StoreError};
+use crate::store::record::GrantRecord;
+use crate::store::{Name, Step, StoreError, Table};
 
 /// What ends with a logout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ impl Issuer {
         let act = || by.does("logout", consumer);
         let mut done = self.end_given(act(), steps).await?;
         if ends == Ends::Everything {
+            // First: what is exchanged meanwhile is a token by the time that these are ended.
+            done = self.end_grants(&consumer, &act).await?.or(done);
             let dynamic = |token: &Token| matches!(token.scope, Scope::Dynamic { .. });
             done = self.end_each(&consumer, &act, dynamic).await?.or(done);
             done = self.end_each(&consumer, &act, |_: &Session| true).await?.or(done);
@@ -87,6 +91,32 @@ impl Issuer {
             let Some(last) = page.last().map(Credential::id) else { return Ok(done) };
             let steps: Vec<Step> = page.iter().filter(|it| is(it)).flat_map(ending).collect();
             // What others have ended meanwhile is looked at again.
+            if !steps.is_empty() {
+                match self.end_given(act(), steps).await? {
+                    Some(ended) => done = Some(ended),
+                    None => continue,
+                }
+            }
+            after = Some(last);
+        }
+    }
+
+    /// Ends a consumer's grants that nobody has taken yet: few, for they live for a minute.
+    async fn end_grants<'b>(
+        &self,
+        consumer: &ConsumerId,
+        act: &impl Fn() -> Act<'b>,
+    ) -> Result<Option<Done<()>>, Refusal> {
+        let (mut done, mut after): (_, Option<Name>) = (None, None);
+        loop {
+            let page = self.store.scan(Table::Grant, &[], after.as_ref(), GRANTS_AT_ONCE).await?;
+            let Some(last) = page.last().map(|record| record.name.clone()) else { return Ok(done) };
+            let mut steps = Vec::new();
+            for record in page {
+                if GrantRecord::decode(&record.payload)?.consumer == *consumer {
+                    steps.push(taking(record.name));
+                }
+            }
             if !steps.is_empty() {
                 match self.end_given(act(), steps).await? {
                     Some(ended) => done = Some(ended),

@@ -101,6 +101,7 @@ fn walk(both: &Both<'_>) {
     both.comes_to("/shop", &[("Cookie", &second)], "invalid_credential");
     both.comes_to("/shop", &[("Cookie", &third)], "allowed");
     // Logged out everywhere, all is over that her logins have given.
+    let once = log_in(here, "both", &[], PASSWORD).json()["grant_token"].clone();
     let fourth = cookie(&session(&log_in(there, "shop", &[], PASSWORD)));
     let left = there.post("/auth/shop/logout", &[("Cookie", &fourth)], &json!({"everywhere": true}));
     assert_eq!(left.status, 204, "{}", left.text());
@@ -108,6 +109,8 @@ fn walk(both: &Both<'_>) {
         both.comes_to("/shop", &[("Cookie", over)], "invalid_credential");
     }
     both.comes_to("/both", &[("X-Auth-Token", &token)], "invalid_credential");
+    let late = here.post("/auth/both/token", &[], &json!({"grant_token": once}));
+    assert_eq!((late.status, late.code().as_str()), (401, "invalid_credential"), "{}", late.text());
 
     // So is it with another password, and with who is switched off.
     let fifth = cookie(&session(&log_in(here, "shop", &[], PASSWORD)));

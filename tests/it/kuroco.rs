@@ -18,6 +18,8 @@ services:
   - {name: news, paths: [/news], authentication: {any: [{token: {kinds: [dynamic]}}]}}
   - {name: shop, paths: [/shop], authentication: {any: [token]}}
   - {name: bought, paths: [/bought], authentication: {any: [{token: {kinds: [subject]}}]}}
+  - {name: closed, paths: [/closed], authentication: {any: [token, static_token]}, networks: {deny: [127.0.0.0/8]}}
+  - {name: watched, paths: [/watched], authentication: {any: [token]}, networks: {allow: []}, mode: shadow}
 "#;
 
 const PASSWORD: &str = "four words of her own";
@@ -181,11 +183,16 @@ fn what_is_asked_wrongly_at_a_login_is_told_and_gets_nothing() {
         ("/auth/news/token", &json!({"grant_token": "dw_once_"}), 401, "invalid_credential"),
         ("/auth/bought/token", &json!({"grant_token": "dw_once_"}), 404, "not_found"),
         ("/auth/partners/token", &json!({"consumer": "alice"}), 401, "missing_credential"),
+        // Address restriction is of the service's logins too, whatever they show.
+        ("/auth/closed/login", &login, 403, "network_denied"),
+        ("/auth/closed/token", &json!({"grant_token": "dw_once_"}), 403, "network_denied"),
+        ("/auth/closed/logout", &json!({}), 401, "missing_credential"),
         ("/auth/news/logout", &json!({}), 401, "missing_credential"),
         ("/auth/nothing/logout", &json!({}), 404, "not_found"),
     ] {
         refused(&place.post(path, &[], body), status, code);
     }
+    grant(&place.login("watched", PASSWORD));
     let get = request("GET", "/auth/news/login", &[("Connection", "close")], b"");
     refused(&send(place.doorward.auth_address(), &get).unwrap(), 405, "method_not_allowed");
 }
@@ -220,6 +227,7 @@ fn an_admin_key_makes_a_static_token_of_a_service_that_is_shown_once() {
             "invalid_field",
         ),
         ("/auth/news/token", &admin, asked.clone(), 404, "not_found"),
+        ("/auth/closed/token", &admin, asked.clone(), 403, "network_denied"),
         ("/auth/partners/token", "Bearer dw_admin_none", asked.clone(), 401, "invalid_credential"),
         ("/auth/partners/token", &format!("Bearer {token}"), asked, 401, "invalid_credential"),
     ] {

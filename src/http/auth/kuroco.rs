@@ -18,7 +18,7 @@ use crate::config::Moment;
 use crate::domain::authentication::{Cookie, Method};
 use crate::domain::catalog::Catalog;
 use crate::domain::credential::Presented;
-use crate::domain::deployment::ServiceId;
+use crate::domain::deployment::{Deployment, Mode, Policy, ServiceId};
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
 use crate::domain::step::Unwatched;
@@ -60,6 +60,7 @@ async fn log_in(
     if !tokens && cookie.is_none() {
         return Err(none("login at the service", &named));
     }
+    service.admits(&auth, &visitor)?;
     let request = described(&headers);
     if let Some(cookie) = cookie {
         of_a_page_of_ours(cookie, &request)?;
@@ -133,6 +134,7 @@ async fn token(
     if !service.takes_tokens() {
         return Err(none("token for the service", &named));
     }
+    service.admits(&auth, &visitor)?;
     let request_id = &visitor.request_id;
     let shown = ShownGrant { text: &grant, service: service.id, from: visitor.address, request_id };
     let made = auth.issuer.take_grant(shown, &auth.attempts).await.map_err(outward)?;
@@ -157,6 +159,7 @@ async fn static_token(
     if !service.takes(|method| matches!(method, Method::StaticToken(_))) {
         return Err(none("static token for the service", named));
     }
+    service.admits(auth, visitor)?;
     let consumer = wanted.consumer.ok_or_else(|| invalid("consumer", "required field missing"))?;
     let new = NewKey {
         expires_at: wanted.expires_at.map(|text| moment("expires_at", &text)).transpose()?,
@@ -224,9 +227,10 @@ async fn log_out(
     Ok(response)
 }
 
-/// A service, with what its deployments take that are on.
+/// A service where it is deployed and on, with what it takes there.
 struct Service<'c> {
     id: ServiceId,
+    deployments: Vec<&'c Deployment>,
     methods: Vec<&'c Method>,
 }
 
@@ -235,12 +239,26 @@ impl<'c> Service<'c> {
     fn named(catalog: &'c Catalog, named: &str) -> Result<Self, Problem> {
         let opens = catalog.opens(named).filter(|opens| opens.infrastructure.is_none());
         let id = opens.ok_or_else(|| none("service", named))?.service;
+        let deployments = catalog.deployments().iter().filter(|it| it.service == id && it.enabled);
+        let deployments: Vec<&Deployment> = deployments.collect();
         let mut methods: Vec<&Method> = Vec::new();
-        for deployment in catalog.deployments().iter().filter(|it| it.service == id && it.enabled) {
+        for deployment in &deployments {
             let new = deployment.policy.authentication.methods().iter();
             methods.extend(new.filter(|method| !methods.contains(method)).collect::<Vec<_>>());
         }
-        Ok(Self { id, methods })
+        Ok(Self { id, deployments, methods })
+    }
+
+    /// What the service gives is had from where it lets somebody in, be it at one of its deployments. One that
+    /// is only watched lets everybody in.
+    fn admits(&self, auth: &Auth, visitor: &Visitor) -> Result<(), Problem> {
+        let client = Some(visitor.address);
+        let lets_in = |policy: &Policy| policy.mode == Mode::Shadow || policy.networks.admits(client).is_ok();
+        if self.deployments.iter().any(|deployment| lets_in(&deployment.policy)) {
+            return Ok(());
+        }
+        auth.attempts.note("login.network_denied", visitor.address);
+        Err(Problem::Network)
     }
 
     fn takes(&self, is: impl Fn(&Method) -> bool) -> bool {
