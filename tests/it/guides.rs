@@ -39,6 +39,9 @@ fn check(name: &str) {
     for port in ["8101", "6379"] {
         script = script.replace(port, &free_port().to_string());
     }
+    // Of logins, where a guide has any.
+    let auth = if script.contains("8002") { free_port() } else { 0 };
+    script = script.replace("8002", &auth.to_string());
     let place = tempfile::tempdir().unwrap();
     let mut path = vec![Path::new(env!("CARGO_BIN_EXE_doorward")).parent().unwrap().to_owned()];
     if script.contains("redis-server ") {
@@ -51,7 +54,7 @@ fn check(name: &str) {
         .env_remove("DOORWARD_CONFIG")
         .env("PATH", std::env::join_paths(path).unwrap())
         .env("DOORWARD_LISTEN__GRPC", "127.0.0.1:0")
-        .env("DOORWARD_LISTEN__AUTH", "127.0.0.1:0")
+        .env("DOORWARD_LISTEN__AUTH", format!("127.0.0.1:{auth}"))
         .env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0")
         .env("DOORWARD_LISTEN__STATUS", format!("127.0.0.1:{}", free_port()))
         .env("DOORWARD_DRAIN_DELAY", "0s")
@@ -78,6 +81,7 @@ guides! {
     an_api_is_protected_with_keys: "api-keys.md",
     a_kong_is_moved: "from-kong.md",
     keycloaks_settings_are_valid: "keycloak.md",
+    a_web_app_has_visitors_that_log_in: "cookies.md",
     addresses_are_restricted: "addresses.md",
     two_instances_share_a_redis: "several-instances.md",
     secrets_are_rotated: "rotate-secrets.md",
