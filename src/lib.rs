@@ -13,6 +13,7 @@
 //! * [`issue`] — making and ending consumers and credentials.
 //! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
 //! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
+//! * [`trust`] — whom we believe where we connect.
 //! * [`cli`] — one file a command.
 
 #![forbid(unsafe_code)]
@@ -37,3 +38,4 @@ pub mod replica;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod trust;

@@ -9,9 +9,8 @@ use http::{Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,6 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::domain::issuer::{Address, FetchLimits, Published};
 use crate::domain::jwt::{Algorithm, KeySet, NoKeySet};
+use crate::trust;
 
 /// Why there are no new keys.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +138,7 @@ impl Fetcher {
         }
         let ca_file = from.ca_file.clone();
         // Files are read, and those of the system may be many.
-        let made = tokio::task::spawn_blocking(move || client_config(ca_file.as_deref()));
+        let made = tokio::task::spawn_blocking(move || trust::client(ca_file.as_deref(), None));
         let made = Arc::new(made.await.map_err(|error| error.to_string())??);
         // A file may be mended before the next try; the system's are read once.
         if from.ca_file.is_none() {
@@ -207,32 +207,4 @@ where
         .body(Empty::<Bytes>::new())
         .expect("parts of an address that was read as one");
     sender.send_request(request).await
-}
-
-fn client_config(ca_file: Option<&std::path::Path>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        // One that cannot be read hinders nobody who does not need it.
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        Some(path) => {
-            let unreadable = |error: &dyn std::fmt::Display| {
-                format!(
-                    "the ca_file {} cannot be used ({error}); expected certificates in PEM",
-                    path.display()
-                )
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
-            }
-        }
-    }
-    if roots.is_empty() {
-        return Err("there are no certificate authorities; name a ca_file".to_owned());
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS could not be set up: {error}"))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -13,12 +13,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("passwords", &["clock", "domain", "priority"]),
     ("priority", &[]),
     ("telemetry", &["clock", "domain", "priority"]),
-    ("store", &["domain"]),
+    ("trust", &[]),
+    ("store", &["domain", "trust"]),
     ("replica", &["clock", "domain", "store"]),
     ("compile", &["config", "domain", "replica", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
     ("doctor", &["config"]),
-    ("issuers", &["clock", "domain", "telemetry"]),
+    ("issuers", &["clock", "domain", "telemetry", "trust"]),
     ("check", &["clock", "domain", "issuers", "passwords", "replica", "telemetry"]),
     ("explain", &["check", "domain", "telemetry"]),
     ("issue", &["clock", "compile", "config", "domain", "passwords", "replica", "store", "telemetry"]),
@@ -29,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &EVERYBODY),
 ];
 
-const EVERYBODY: [&str; 20] = [
+const EVERYBODY: [&str; 21] = [
     "cases",
     "check",
     "cli",
@@ -50,6 +51,7 @@ const EVERYBODY: [&str; 20] = [
     "server",
     "store",
     "telemetry",
+    "trust",
 ];
 
 /// Words that may stand in one room alone.
