@@ -8,6 +8,7 @@ use doorward::clock::Clock;
 use doorward::domain::denial::Denial;
 use doorward::domain::headers::Mutations;
 use doorward::domain::request::Request;
+use doorward::domain::traced::Traced;
 use doorward::grpc::Decide;
 use doorward::replica::Replica;
 use doorward::telemetry::Telemetry;
@@ -39,7 +40,7 @@ impl Decide for Constant {
         render(&decision(Decided::Allow(Mutations::default())))
     }
 
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+    fn refuse<T>(&self, denial: Denial, _: Option<&Traced>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         render(&decision(Decided::Deny(denial.notice(), Default::default())))
     }
 }

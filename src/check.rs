@@ -33,6 +33,7 @@ use crate::domain::session::Session;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
 use crate::domain::token::{AccessKey, Token as OpaqueToken};
+use crate::domain::traced::Traced;
 use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
 use crate::domain::verifier::{Peppers, Verifier};
 use crate::issuers::{self, Answer, Issuers, Pool};
@@ -252,11 +253,16 @@ impl Checker {
     }
 
     /// The answer where no request could be read or decided about (`malformed_request`,
-    /// `check_too_large`, `overloaded`, `deadline`, `internal`): counted and logged like any other.
-    pub fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+    /// `check_too_large`, `overloaded`, `deadline`, `internal`): counted, logged and traced like any other.
+    pub fn refuse<T>(
+        &self,
+        denial: Denial,
+        traced: Option<&Traced>,
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> T {
         let case = Concluded {
             began: self.begin(),
-            request: &Request::default(),
+            request: &Request { traced, ..Request::default() },
             trail: &Trail::default(),
             catalog: &self.catalog.load(),
         };
@@ -359,6 +365,7 @@ impl Checker {
             request_id: decision.request_id,
             verdict: label,
             mode: decision.metadata.mode,
+            traced: request.traced,
             mistake,
             code,
             why,
@@ -368,6 +375,7 @@ impl Checker {
             path: trail.readings.as_ref().map_or(request.target, |readings| &readings.path),
             host: request.host,
             client: trail.client,
+            presented: decision.metadata.method,
             credential,
             consumer: consumer.map(|consumer| consumer.id),
             username: consumer.and_then(|consumer| consumer.username.as_deref()),

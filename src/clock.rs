@@ -74,6 +74,17 @@ impl Clock {
         }
     }
 
+    /// The moment, for spans: as exact as the clock is.
+    pub fn wall(&self) -> SystemTime {
+        match &self.0 {
+            Source::System => SystemTime::now(),
+            Source::Stopped(stopped) => {
+                let since = stopped.wall.load(Ordering::Relaxed);
+                UNIX_EPOCH + Duration::from_millis(since.try_into().unwrap_or(0))
+            }
+        }
+    }
+
     /// Time since the machine started, while it was suspended too (`CLOCK_BOOTTIME`): for leases.
     /// `Instant` stands still during a suspend, and a lease must not.
     pub fn boottime(&self) -> Duration {

@@ -15,6 +15,7 @@
 #   tests/tools.sh cyclonedx   prints the path of what holds a list of parts against CycloneDX' schema
 #   tests/tools.sh hadolint    prints the path of hadolint, which reads Dockerfiles
 #   tests/tools.sh nginx, caddy, traefik   print the paths of these proxies
+#   tests/tools.sh rotel       prints the path of Rotel, a collector of traces
 #
 # ENVOY=/path/to/envoy and REDIS_SERVER=/path/to/redis-server choose one. What has to be installed goes into target/tools and nowhere else;
 # `make clean-tools` takes it away again. Paths go to stdout, everything meant for people to stderr.
@@ -38,6 +39,7 @@ readonly DENY_VERSION=0.20.2
 readonly CYCLONEDX_VERSION=11.12.0
 readonly CADDY_VERSION=2.11.7
 readonly TRAEFIK_VERSION=3.7.15
+readonly ROTEL_VERSION=0.0.1a15
 
 cd "$(dirname "$0")/.."
 readonly TOOLS="$PWD/target/tools"
@@ -246,6 +248,23 @@ find_traefik() {
     echo "$program"
 }
 
+# It is linked with the library of the Python that it was installed by.
+find_rotel() {
+    local folder="$TOOLS/rotel" program
+    if ! says Usage "$folder/rotel" --help; then
+        from_pypi rotel rotel "$ROTEL_VERSION" "50 MB"
+        program=$(find "$folder" -type f -name rotel-agent)
+        chmod +x "$program"
+        printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' \
+            "$("$folder/bin/python3" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')" "$program" \
+            >"$folder/rotel"
+        chmod +x "$folder/rotel"
+        says Usage "$folder/rotel" --help ||
+            fail "PyPI's rotel does not run on this machine" "install libpython3 of the version of python3"
+    fi
+    echo "$folder/rotel"
+}
+
 find_helm() {
     local folder="$TOOLS/helm"
     [ "$("$folder/bin/pip" show helm-python-sdk 2>/dev/null | sed -n 's/^Version: //p')" = "$HELM_VERSION" ] ||
@@ -406,5 +425,6 @@ case "${1:-}" in
     nginx) find_nginx ;;
     caddy) find_caddy ;;
     traefik) find_traefik ;;
+    rotel) find_rotel ;;
     *) fail "unknown tool '${1:-}'" "say one of those at the head of this file" ;;
 esac

@@ -25,6 +25,7 @@ mod signing_key;
 mod store;
 mod tail;
 mod test;
+mod traces;
 mod validate;
 mod version;
 
@@ -265,7 +266,8 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => {
-            return validate::run(&common.read(&[]).and_then(validate::with_certificates), as_json);
+            let read = common.read(&[]).and_then(validate::with_certificates).and_then(traces::with_traces);
+            return validate::run(&read, as_json);
         }
         Command::Config(ConfigCommand::Schema) => config::schema()?,
         Command::Config(ConfigCommand::Show { effective }) => {

@@ -24,6 +24,7 @@ use self::watch::{
 };
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, key_lives, lifetimes, most, object_limits, reach};
+use super::traces::{self, Tracing};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -42,7 +43,7 @@ use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, OwnersOnly, Settings, serve, serve_http};
 use crate::telemetry::log::Log;
-use crate::telemetry::{Readiness, Telemetry};
+use crate::telemetry::{self, Readiness, Telemetry};
 
 #[derive(clap::Args, Default)]
 pub struct Arguments {
@@ -91,7 +92,9 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let kept_private = keep_memory_private();
     let clock = Clock::system();
     let overlays = arguments.overlays();
-    let loaded = common.read(&overlays).map_err(|faults| Failure::Usage(faults.to_string()))?;
+    let unusable = |faults: config::Faults| Failure::Usage(faults.to_string());
+    let loaded = common.read(&overlays).map_err(unusable)?;
+    let traces = traces::settings().map_err(unusable)?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
@@ -108,7 +111,8 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
     let backing = open_store(&loaded.config, &clock, &runtime)?;
-    let served = serve_until_told(&runtime, common, overlays, Parts { loaded, backing, clock, log: &log });
+    let parts = Parts { loaded, backing, clock, traces, log: &log };
+    let served = serve_until_told(&runtime, common, overlays, parts);
     if let Err(failure) = &served {
         error!(error = %failure, "the server ends");
     }
@@ -120,6 +124,7 @@ struct Parts<'l> {
     loaded: Loaded,
     backing: Backing,
     clock: Clock,
+    traces: Option<telemetry::traces::Settings>,
     log: &'l Log,
 }
 
@@ -150,7 +155,7 @@ fn serve_until_told(
     overlays: Vec<config::Overlay>,
     parts: Parts<'_>,
 ) -> Result<(), Failure> {
-    let Parts { loaded, backing, clock, log } = parts;
+    let Parts { loaded, backing, clock, traces, log } = parts;
     let Loaded { config, file, .. } = loaded;
     let store = backing.store();
     let ring = Arc::clone(&backing.ring);
@@ -171,6 +176,9 @@ fn serve_until_told(
     if config.keys.insecure_allow_weak.value {
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
     }
+
+    let tracing = traces.map(|settings| Tracing::start(&settings, &telemetry, runtime)).transpose()?;
+    let traces = tracing.as_ref().map(|tracing| Arc::clone(&tracing.traces));
 
     let replica = Replica::new(config.revocation.bound.value.0).with_ring(Arc::clone(&ring));
     let replica = Arc::new(replica);
@@ -221,7 +229,7 @@ fn serve_until_told(
     let checker = checker.with_issuers(Arc::clone(&issuers), pool).with_passwords(Arc::clone(&passwords));
     let checker = Arc::new(checker);
     let health = Health::default();
-    let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone());
+    let wire = Wire::new(Arc::clone(&checker), limits(&config), health.clone()).with_traces(traces.clone());
     let wire = Arc::new(if config.reflection { wire.with_reflection() } else { wire });
     let issuer = Issuer::new(Arc::clone(&store), Arc::clone(&ring), clock.clone(), compiler.catalog())
         .with_compiler(Arc::clone(&compiler), object_limits(&config))
@@ -245,6 +253,7 @@ fn serve_until_told(
         checker: Arc::clone(&checker),
         catalog: compiler.catalog(),
         askers: Arc::new(Askers::new(config.forward_auth.peers())),
+        traces,
     });
     let decisions = decisions::desk(Arc::clone(&telemetry), compiler.catalog());
     let admin = admin::router(admin, explain::desk(checker).merge(decisions));
@@ -360,6 +369,9 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
+        if let Some(tracing) = tracing {
+            tracing.finish(GOODBYE).await;
+        }
         // Of the last seconds.
         let _ = tokio::time::timeout(GOODBYE, usage.tell(&*store)).await;
         // Nobody listens there any more. What a kill leaves, the next start overwrites.

@@ -264,6 +264,11 @@ impl Remark {
 }
 
 impl Remark {
+    /// About a variable of the environment.
+    pub fn of_variable(name: String, message: String) -> Self {
+        Self { file: Some(name), message, ..Self::bare() }
+    }
+
     /// One line, for a log: where, and what.
     pub fn line(&self) -> String {
         match (&self.file, self.line, self.column) {
@@ -293,6 +298,11 @@ impl Faults {
 
     pub(super) fn one(source: &Source, fault: Fault) -> Self {
         Self(vec![source.report(fault)])
+    }
+
+    /// Of variables that are not ours, such as those that are standard; at least one.
+    pub fn of_variables(remarks: Vec<Remark>) -> Self {
+        Self(remarks)
     }
 
     pub fn remarks(&self) -> &[Remark] {

@@ -33,5 +33,6 @@ pub mod session;
 pub mod step;
 pub mod time;
 pub mod token;
+pub mod traced;
 pub mod verdict;
 pub mod verifier;

@@ -5,6 +5,8 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
+use super::traced::Traced;
+
 /// One header line. Names are lower case, because every asker sends them so or is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
@@ -114,6 +116,8 @@ pub struct Request<'a> {
     pub id: &'a [u8],
     /// Whether the caller speaks gRPC and so reads `grpc-status` instead of a body.
     pub grpc: bool,
+    /// The span that the check is, where it is recorded. Nothing is decided by it.
+    pub traced: Option<&'a Traced>,
 }
 
 /// What the route's `context_extensions` say.

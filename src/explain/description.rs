@@ -157,6 +157,7 @@ impl Described {
             },
             id: b"",
             grpc: false,
+            traced: None,
         };
         request.grpc = request.header(b"content-type").one().is_some_and(is_grpc);
         request

@@ -27,6 +27,8 @@ use super::view;
 use crate::check::{Checker, Decision, Done, MOST_WORK, Waiting, Work};
 use crate::domain::denial::Denial;
 use crate::domain::request;
+use crate::domain::traced::{Door, Traced};
+use crate::telemetry::Traces;
 
 /// Who decides: the [`Checker`], or what a test puts in its place.
 pub trait Decide: Send + Sync + 'static {
@@ -50,7 +52,12 @@ pub trait Decide: Send + Sync + 'static {
     }
 
     /// See [`Checker::refuse`].
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T;
+    fn refuse<T>(
+        &self,
+        denial: Denial,
+        traced: Option<&Traced>,
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> T;
 }
 
 /// One checker, shared with the other wires.
@@ -72,8 +79,13 @@ impl<D: Decide> Decide for Arc<D> {
         D::verify(self, work)
     }
 
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        D::refuse(self, denial, render)
+    fn refuse<T>(
+        &self,
+        denial: Denial,
+        traced: Option<&Traced>,
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> T {
+        D::refuse(self, denial, traced, render)
     }
 }
 
@@ -95,8 +107,13 @@ impl Decide for Checker {
         Self::verify(self, work)
     }
 
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
-        Self::refuse(self, denial, render)
+    fn refuse<T>(
+        &self,
+        denial: Denial,
+        traced: Option<&Traced>,
+        render: impl FnOnce(&Decision<'_>) -> T,
+    ) -> T {
+        Self::refuse(self, denial, traced, render)
     }
 }
 
@@ -133,12 +150,26 @@ pub struct Wire<D> {
     load: Load,
     health: Health,
     services: Routes,
+    /// `None` where nobody asks for traces.
+    traces: Option<Arc<Traces>>,
+}
+
+/// One check that has arrived.
+#[derive(Clone, Copy)]
+struct Call<'c> {
+    message: &'c [u8],
+    traced: Option<&'c Traced>,
 }
 
 impl<D: Decide> Wire<D> {
     pub fn new(decide: D, limits: Limits, health: Health) -> Self {
         let services = Routes::new(health.service()).prepare();
-        Self { decide, limits, load: Load::default(), health, services }
+        Self { decide, limits, load: Load::default(), health, services, traces: None }
+    }
+
+    /// Has each check be a span, as far as it is wanted.
+    pub fn with_traces(self, traces: Option<Arc<Traces>>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Serves reflection (v1) too, which tells whoever can reach the port what is served there.
@@ -171,14 +202,19 @@ impl<D: Decide> Wire<D> {
         }
         let allowed =
             timeout(call.headers()).map_or(wire.limits.arrival, |asked| asked.min(wire.limits.arrival));
+        let traced = wire.traces.as_ref().and_then(|traces| traces.begin(DOOR, call.headers()));
+        let traced = traced.as_deref();
         Ok(match wire.arrival(call.into_body(), allowed).await {
             // Its place is taken until it is answered, also where that takes a signature.
-            Ok((message, _place)) => match wire.decide(&message, &[]) {
-                Ok(answer) => Reply::message(answer),
-                // Boxed, so that the future of a check stays small.
-                Err(work) => Reply::message(Box::pin(wire.decide_verified(&message, work, allowed)).await),
-            },
-            Err(Refusal::Denied(denial)) => Reply::message(wire.refuse(denial)),
+            Ok((message, _place)) => {
+                let call = Call { message: &message, traced };
+                match wire.decide(call, &[]) {
+                    Ok(answer) => Reply::message(answer),
+                    // Boxed, so that the future of a check stays small.
+                    Err(work) => Reply::message(Box::pin(wire.decide_verified(call, work, allowed)).await),
+                }
+            }
+            Err(Refusal::Denied(denial)) => Reply::message(wire.refuse(denial, traced)),
             Err(Refusal::Compressed) => Reply::compressed(),
         })
     }
@@ -219,23 +255,28 @@ impl<D: Decide> Wire<D> {
     /// # Errors
     ///
     /// A signature that has to be verified first.
-    fn decide(&self, message: &[u8], done: &[Done]) -> Result<Bytes, Work> {
+    fn decide(&self, Call { message, traced }: Call<'_>, done: &[Done]) -> Result<Bytes, Work> {
         let deciding = AssertUnwindSafe(|| {
             let mut scratch = Vec::new();
             match view::read(message, &mut scratch) {
-                Ok(request) => self.decide.attempt(&request, done, render),
-                Err(view::Malformed(why)) => Ok(self.decide.refuse(Denial::MalformedRequest { why }, render)),
+                Ok(mut request) => {
+                    request.traced = traced;
+                    self.decide.attempt(&request, done, render)
+                }
+                Err(view::Malformed(why)) => {
+                    Ok(self.decide.refuse(Denial::MalformedRequest { why }, traced, render))
+                }
             }
         });
         catch_unwind(deciding).unwrap_or_else(|_| {
             tracing::error!("a panic while deciding a check, which was denied");
-            Ok(self.refuse(Denial::Internal { why: "a panic" }))
+            Ok(self.refuse(Denial::Internal { why: "a panic" }, traced))
         })
     }
 
     /// The same where a signature or a password has to be verified: waits for it, and decides anew. The only thing
     /// besides its own message that a check waits for, and whatever goes wrong with it is a denial.
-    async fn decide_verified(&self, message: &[u8], work: Work, allowed: Duration) -> Bytes {
+    async fn decide_verified(&self, call: Call<'_>, work: Work, allowed: Duration) -> Bytes {
         let mut done = Vec::new();
         let deciding = async {
             let mut work = work;
@@ -243,7 +284,7 @@ impl<D: Decide> Wire<D> {
                 let waiting = self.decide.verify(work).ok_or(Denial::Overloaded)?;
                 // Nothing comes of it after a panic, or where it was not its turn in time.
                 done.push(waiting.done().await.ok_or(Denial::Overloaded)?);
-                work = match self.decide(message, &done) {
+                work = match self.decide(call, &done) {
                     Ok(answer) => return Ok(answer),
                     Err(_) if done.len() >= MOST_WORK => {
                         return Err(Denial::Internal { why: "a check that asks for too much work" });
@@ -254,20 +295,21 @@ impl<D: Decide> Wire<D> {
         };
         match tokio::time::timeout(allowed, deciding).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(denial)) => self.give_up(message, denial, done),
-            Err(_) => self.give_up(message, Denial::Deadline, done),
+            Ok(Err(denial)) => self.give_up(call, denial, done),
+            Err(_) => self.give_up(call, Denial::Deadline, done),
         }
     }
 
     /// Decides without what could not be verified: the deployment may only be watched, and the log says
     /// which one it is.
-    fn give_up(&self, message: &[u8], denial: Denial, mut done: Vec<Done>) -> Bytes {
+    fn give_up(&self, call: Call<'_>, denial: Denial, mut done: Vec<Done>) -> Bytes {
         done.push(Done::GivenUp(denial.clone()));
-        self.decide(message, &done).unwrap_or_else(|_| self.refuse(denial))
+        self.decide(call, &done).unwrap_or_else(|_| self.refuse(denial, call.traced))
     }
 
-    fn refuse(&self, denial: Denial) -> Bytes {
-        catch_unwind(AssertUnwindSafe(|| self.decide.refuse(denial, render))).unwrap_or_else(|_| {
+    fn refuse(&self, denial: Denial, traced: Option<&Traced>) -> Bytes {
+        let refusing = AssertUnwindSafe(|| self.decide.refuse(denial, traced, render));
+        catch_unwind(refusing).unwrap_or_else(|_| {
             tracing::error!("a panic while refusing a check, which was denied");
             last_resort()
         })
@@ -285,6 +327,7 @@ impl<D: Decide> Wire<D> {
 const AUTHORIZATION_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/external_auth.bin"));
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+const DOOR: Door = Door::Grpc("envoy.service.auth.v3.Authorization/Check");
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());

@@ -23,9 +23,11 @@ pub use self::kind::Askers;
 use self::kind::Kind;
 use super::Peer;
 use super::problem::{Problem, as_problem};
-use crate::check::{Checker, Done, MOST_WORK, Work};
+use crate::check::{Checker, Decision, Done, MOST_WORK, Work};
 use crate::domain::catalog::Catalog;
 use crate::domain::denial::Denial;
+use crate::domain::traced::{Door, Traced};
+use crate::telemetry::Traces;
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub struct Forward {
     pub checker: Arc<Checker>,
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub askers: Arc<Askers>,
+    /// `None` where nobody asks for traces.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// For a signature or a password to be verified.
@@ -67,9 +71,12 @@ async fn check(
 
 /// Decides, and waits for nothing but a signature or a password that is not yet known.
 async fn decided(forward: &Forward, kind: Kind, head: &Parts) -> Response {
+    let traced =
+        forward.traces.as_ref().and_then(|traces| traces.begin(Door::Http(kind.route()), &head.headers));
+    let asked = Asked { kind, head, traced: traced.as_deref() };
     let mut done: Vec<Done> = Vec::new();
     let given_up = loop {
-        let work = match attempt(forward, kind, head, &done) {
+        let work = match attempt(forward, asked, &done) {
             Ok(response) => return response,
             Err(work) => work,
         };
@@ -86,17 +93,30 @@ async fn decided(forward: &Forward, kind: Kind, head: &Parts) -> Response {
     };
     // Decided without what could not be verified: the deployment may only be watched.
     done.push(Done::GivenUp(given_up.clone()));
-    attempt(forward, kind, head, &done).unwrap_or_else(|_| {
-        forward.checker.refuse(given_up, |decision| answer(kind, &head.headers, decision))
+    attempt(forward, asked, &done).unwrap_or_else(|_| {
+        let refused = |decision: &Decision<'_>| answer(kind, &head.headers, decision);
+        forward.checker.refuse(given_up, asked.traced, refused)
     })
 }
 
-fn attempt(forward: &Forward, kind: Kind, head: &Parts, done: &[Done]) -> Result<Response, Work> {
+/// A proxy's question.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    kind: Kind,
+    head: &'a Parts,
+    traced: Option<&'a Traced>,
+}
+
+fn attempt(
+    forward: &Forward,
+    Asked { kind, head, traced }: Asked<'_>,
+    done: &[Done],
+) -> Result<Response, Work> {
     let refuse = |why| {
         let denial = Denial::MalformedRequest { why };
-        Ok(forward.checker.refuse(denial, |decision| answer(kind, &head.headers, decision)))
+        Ok(forward.checker.refuse(denial, traced, |decision| answer(kind, &head.headers, decision)))
     };
-    let request = match asked(kind, head) {
+    let mut request = match asked(kind, head) {
         Ok(request) => request,
         Err(why) => return refuse(why),
     };
@@ -104,5 +124,6 @@ fn attempt(forward: &Forward, kind: Kind, head: &Parts, done: &[Done]) -> Result
     if kind != Kind::Envoy && impersonates(&request, &forward.catalog.load()) {
         return refuse("a header that an upstream may take for one of ours");
     }
+    request.traced = traced;
     forward.checker.attempt(&request, done, |decision| answer(kind, &head.headers, decision))
 }

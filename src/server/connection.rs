@@ -182,6 +182,7 @@ mod tests {
     use crate::domain::denial::Denial;
     use crate::domain::headers::Mutations;
     use crate::domain::request;
+    use crate::domain::traced::Traced;
     use crate::grpc::ask::CHECK;
     use crate::grpc::{Health, Limits};
 
@@ -216,7 +217,7 @@ mod tests {
             render(&Decision { outcome, metadata: Metadata::default(), request_id: "", grpc: false })
         }
 
-        fn refuse<T>(&self, _: Denial, _: impl FnOnce(&Decision<'_>) -> T) -> T {
+        fn refuse<T>(&self, _: Denial, _: Option<&Traced>, _: impl FnOnce(&Decision<'_>) -> T) -> T {
             unreachable!("every check can be read")
         }
     }

@@ -34,6 +34,7 @@ use crate::check::{Decision, Metadata, Outcome};
 use crate::domain::denial::Denial;
 use crate::domain::headers::Mutations;
 use crate::domain::request;
+use crate::domain::traced::Traced;
 use crate::grpc::{AUTHORIZATION, Health, Limits};
 
 /// Decides by path, so that a test says in its request what shall happen.
@@ -51,7 +52,7 @@ impl Decide for ByPath {
         decided(Outcome::Allow(Mutations { set, ..Mutations::default() }), render)
     }
 
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+    fn refuse<T>(&self, denial: Denial, _: Option<&Traced>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         decided(Outcome::Deny(denial.notice(), smallvec![]), render)
     }
 }
@@ -317,7 +318,7 @@ async fn a_panic_while_refusing_is_denied_too() {
         fn check<T>(&self, _: &request::Request<'_>, _: impl FnOnce(&Decision<'_>) -> T) -> T {
             panic!("asked for")
         }
-        fn refuse<T>(&self, _: Denial, _: impl FnOnce(&Decision<'_>) -> T) -> T {
+        fn refuse<T>(&self, _: Denial, _: Option<&Traced>, _: impl FnOnce(&Decision<'_>) -> T) -> T {
             panic!("asked for")
         }
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tracing::Level;
 use uuid::Uuid;
 
-use super::log::{Bytes, Moment, Object};
+use super::log::{Bytes, Hex, Moment, Object};
 use crate::domain::client::Client;
 use crate::domain::principal::CredentialName;
 use crate::domain::time::Timestamp;
+use crate::domain::traced::Traced;
 
 /// What became of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct DecisionLine<'a> {
     pub verdict: VerdictLabel,
     /// `enforce` or `shadow`.
     pub mode: &'static str,
+    /// The span that this check is, where it is recorded.
+    pub traced: Option<&'a Traced>,
     /// Whether it is the operator's or ours to mend, and so an error in the log.
     pub mistake: bool,
     /// The code of a denial or fault.
@@ -58,6 +61,8 @@ pub struct DecisionLine<'a> {
     pub host: &'a [u8],
     /// Written as `client`, the address where it is known, and `client_from`, the hop that named it.
     pub client: Option<Client>,
+    /// The method by which something was presented: `api_key` and so on.
+    pub presented: Option<&'static str>,
     /// What names the credential without proving it.
     pub credential: Option<&'a CredentialName>,
     pub consumer: Option<Uuid>,
@@ -82,6 +87,8 @@ impl DecisionLine<'_> {
                 tracing::$level!(
                     target: "doorward::check",
                     request_id = self.request_id,
+                    trace_id = self.traced.map(|traced| tracing::field::display(Hex(&traced.trace))),
+                    span_id = self.traced.map(|traced| tracing::field::display(Hex(&traced.span))),
                     verdict = self.verdict.name(),
                     mode = self.mode,
                     code = self.code,
@@ -114,6 +121,8 @@ impl DecisionLine<'_> {
         let level = if self.mistake { Level::ERROR } else { Level::INFO };
         Object::begin(moment, &level, TARGET, "check")
             .text("request_id", self.request_id)
+            .shown("trace_id", self.traced.map(|traced| Hex(&traced.trace)))
+            .shown("span_id", self.traced.map(|traced| Hex(&traced.span)))
             .text("verdict", self.verdict.name())
             .text("mode", self.mode)
             .text("code", self.code)

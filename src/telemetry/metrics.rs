@@ -16,6 +16,7 @@ use super::process::Process;
 use super::readiness::Readiness;
 use super::recent::Recent;
 use super::standing::{Gauges, Standing};
+use super::traces::{self, Spans, Traces};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -46,6 +47,9 @@ pub struct Telemetry {
     insecure: IntGaugeVec,
     certificate_expires: IntGaugeVec,
     process: Process,
+    spans: Spans,
+    /// Unset where no traces are asked for.
+    traces: OnceLock<Arc<Traces>>,
     /// Held by a scrape, which brings up to date what is kept elsewhere.
     scrape: Mutex<()>,
 }
@@ -107,6 +111,8 @@ impl Telemetry {
                 ),
             ),
             process: Process::new(add),
+            spans: Spans::new(add),
+            traces: OnceLock::new(),
             scrape: Mutex::new(()),
             registry,
             clock,
@@ -134,12 +140,28 @@ impl Telemetry {
         self.issuers.shed();
     }
 
-    /// Counts, times and, where it is its turn, logs one decision, which is told to whoever follows: metric,
-    /// log and answer come from one value. `now` is the moment the check was pinned to. Whether it is logged.
+    /// Counts, times and, where it is its turn, logs and traces one decision, which is told to whoever follows:
+    /// metric, log, span and answer come from one value. `now` is the moment the check was pinned to. Whether it
+    /// is logged.
     pub fn record(&self, line: &DecisionLine<'_>, now: Timestamp) -> bool {
         self.checks.record(line);
         self.followers.tell(line);
+        if let (Some(traced), Some(traces)) = (line.traced, self.traces.get()) {
+            traces.record(line, traced);
+        }
         self.log_decision(line, now)
+    }
+
+    /// Records checks as spans from now on. The doors begin them with what is returned; the exporter has to
+    /// be run. The first one counts. Within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// What of the settings cannot be used after all, such as a file.
+    pub fn trace(&self, settings: &traces::Settings) -> Result<(Arc<Traces>, traces::Exporter), String> {
+        let (traces, exporter) = Traces::new(settings, self.clock.clone(), &self.spans)?;
+        let traces = Arc::clone(self.traces.get_or_init(|| Arc::new(traces)));
+        Ok((traces, exporter))
     }
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
@@ -350,6 +372,7 @@ mod tests {
             request_id: "",
             verdict,
             mode: "enforce",
+            traced: None,
             mistake: false,
             code,
             why: None,
@@ -359,6 +382,7 @@ mod tests {
             path: b"/",
             host: b"",
             client: None,
+            presented: None,
             credential: None,
             consumer: None,
             username: None,

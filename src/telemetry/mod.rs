@@ -13,6 +13,7 @@ mod process;
 pub mod readiness;
 mod recent;
 mod standing;
+pub mod traces;
 
 pub use checks::CODES;
 pub use decision::{DecisionLine, VerdictLabel};
@@ -21,3 +22,4 @@ pub use metrics::Telemetry;
 pub use readiness::{Conditions, Readiness};
 pub use recent::Recent;
 pub use standing::Standing;
+pub use traces::Traces;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 39] = [
+const DOCUMENTS: [&str; 40] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -48,6 +48,7 @@ const DOCUMENTS: [&str; 39] = [
     "deploy/compose/doorward.yaml",
     "envoy/demo.yaml",
     "envoy/hardened.yaml",
+    "envoy/traced.yaml",
     "fuzz/README.md",
 ];
 

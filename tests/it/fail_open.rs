@@ -7,6 +7,7 @@ use doorward::domain::credential::Challenges;
 use doorward::domain::denial::Denial;
 use doorward::domain::headers::Mutations;
 use doorward::domain::request::Request;
+use doorward::domain::traced::Traced;
 use doorward::grpc::{Decide, Health, Limits, Wire};
 use doorward::server::{Listener, Settings, serve};
 use tokio::runtime::Runtime;
@@ -27,7 +28,7 @@ impl Decide for PanicWhenAsked {
         decided(Outcome::Allow(Mutations::default()), render)
     }
 
-    fn refuse<T>(&self, denial: Denial, render: impl FnOnce(&Decision<'_>) -> T) -> T {
+    fn refuse<T>(&self, denial: Denial, _: Option<&Traced>, render: impl FnOnce(&Decision<'_>) -> T) -> T {
         decided(Outcome::Deny(denial.notice(), Challenges::new()), render)
     }
 }

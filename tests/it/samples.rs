@@ -10,10 +10,13 @@ use crate::world::{ALICE, HARDENED, HOUSE, setup, start_doorward, start_hardened
 
 const DEMO: &str = include_str!("../../envoy/demo.yaml");
 const HTTP: &str = include_str!("../../envoy/http.yaml");
+pub(crate) const TRACED: &str = include_str!("../../envoy/traced.yaml");
 
 #[test]
 fn the_sample_envoys_are_valid_as_they_stand() {
-    for (name, text) in [("demo.yaml", DEMO), ("hardened.yaml", HARDENED), ("http.yaml", HTTP)] {
+    let samples =
+        [("demo.yaml", DEMO), ("hardened.yaml", HARDENED), ("http.yaml", HTTP), ("traced.yaml", TRACED)];
+    for (name, text) in samples {
         let folder = tempfile::tempdir().unwrap();
         Envoy::validate(folder.path(), text).unwrap_or_else(|message| panic!("envoy/{name}: {message}"));
     }

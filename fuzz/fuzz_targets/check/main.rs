@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     prost_agrees::holds(&message, &read);
     let frame = match &read {
         Ok(request) => house.checker.check(request, render),
-        Err(view::Malformed(why)) => house.checker.refuse(Denial::MalformedRequest { why }, render),
+        Err(view::Malformed(why)) => house.checker.refuse(Denial::MalformedRequest { why }, None, render),
     };
     let Answer::Allowed(allowed) = answer::read(&frame) else { return };
     let request = read.expect("what cannot be read is not allowed");
@@ -95,6 +95,7 @@ fn nothing_is_left(house: &House, request: &Request<'_>, allowed: &answer::Allow
         route: request.route,
         id: request.id,
         grpc: request.grpc,
+        traced: None,
     };
     if let Answer::Allowed(again) = answer::read(&house.checker.check(&after, render)) {
         assert!(KEYS.iter().all(|(user, _)| again.username() != Some(user)), "a key was left");

@@ -22,6 +22,16 @@ impl Kind {
         }
     }
 
+    /// Where it asks.
+    pub(super) fn route(self) -> &'static str {
+        match self {
+            Self::Nginx => "/check/nginx",
+            Self::Caddy => "/check/caddy",
+            Self::Traefik => "/check/traefik",
+            Self::Envoy => "/check/envoy",
+        }
+    }
+
     pub(super) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }

@@ -23,6 +23,15 @@ impl Display for Bytes<'_> {
     }
 }
 
+/// The ids of traces, as the W3C writes them.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// Formats events. Spans are not shown: a line says all it has to say itself.
 pub(super) struct Lines {
     pub(super) format: Format,

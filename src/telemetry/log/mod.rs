@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, filter, fmt, reload};
 
 pub use levels::{Levels, LevelsError};
-pub use line::{Bytes, Moment, on_one_line};
+pub use line::{Bytes, Hex, Moment, on_one_line};
 pub(super) use line::{Object, without_secrets};
 
 use crate::clock::Clock;
@@ -174,6 +174,7 @@ mod tests {
     use crate::domain::client::{Client, Hop};
     use crate::domain::principal::CredentialName;
     use crate::domain::time::Timestamp;
+    use crate::domain::traced::{Door, Traced};
     use crate::telemetry::{DecisionLine, Readiness, Telemetry, VerdictLabel};
 
     /// What `act` logs with a clock that stands at 2026-01-02 03:04:05 UTC.
@@ -279,6 +280,7 @@ mod tests {
             request_id: "7d1c",
             verdict: VerdictLabel::Deny,
             mode: "enforce",
+            traced: None,
             mistake: false,
             code: Some("invalid_credential"),
             why: Some("expired"),
@@ -291,6 +293,7 @@ mod tests {
                 address: Some(IpAddr::from([192, 0, 2, 1])),
                 hop: Hop::Forwarded { from_right: 0 },
             }),
+            presented: Some("api_key"),
             credential: Some(&KEY),
             consumer: None,
             username: None,
@@ -321,8 +324,17 @@ mod tests {
     fn who_follows_reads_what_the_log_has() {
         static NAME: CredentialName = CredentialName::Session(Uuid::from_u128(8));
         let hostile = "a\r\nb\u{1b}[31m\u{9b}2J\u{202e}\"\\ dw_key_0123456789aB_s3CreT é";
+        let traced = Traced {
+            door: Door::Http("/"),
+            trace: [0x0a; 16],
+            span: [0xb0; 8],
+            parent: None,
+            state: String::new(),
+            began: std::time::UNIX_EPOCH,
+        };
         let full = DecisionLine {
             request_id: hostile,
+            traced: Some(&traced),
             mistake: true,
             infrastructure: Some("production"),
             method: b"GET\n\xff",
@@ -346,6 +358,8 @@ mod tests {
             let logged = logged(Format::Json, "info", |_| line.write());
             assert_eq!(line.json(&Moment(1_767_323_045_000)), logged);
             assert!(!logged.contains("s3CreT"), "{logged}");
+            let ids = r#""trace_id":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a","span_id":"b0b0b0b0b0b0b0b0""#;
+            assert_eq!(logged.contains(ids), line.traced.is_some(), "{logged}");
         }
     }
 
