@@ -12,7 +12,7 @@ use super::{Common, Failure};
 use crate::clock::Clock;
 use crate::config::{Config, StoreUrl};
 use crate::store::redb::{self as embedded, FileError, Report};
-use crate::store::{Record, StoreError, Table};
+use crate::store::{Needed, NeededKeys, Record, StoreError, Table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -25,7 +25,7 @@ pub enum Command {
     /// Put a backup in the store's place; the server must not be running
     #[command(after_help = "Example: doorward store restore doorward-monday.redb")]
     Restore { file: PathBuf },
-    /// Verify every record of the store, or of a backup
+    /// Verify the store or a backup, and tell which lines of secret_file it needs
     #[command(after_help = "Example: doorward store check doorward-monday.redb")]
     Check {
         /// [default: the configured store]
@@ -59,12 +59,16 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Check { file } => {
             let file = file.unwrap_or(store);
-            let checked = embedded::check(&file, &secret).map_err(|error| match error {
+            let (checked, needed) = embedded::check(&file, &secret).map_err(|error| match error {
                 FileError::Missing { .. } => Failure::Unreachable(error.to_string()),
                 other => failure(other),
             })?;
-            common
-                .print(&report(&checked), |_| format!("{} is whole: {}\n", file.display(), summary(&checked)))
+            let mut printed = report(&checked);
+            printed["secret_file"] = needed_keys(&needed);
+            common.print(&printed, |_| {
+                let whole = format!("{} is whole: {}\n", file.display(), summary(&checked));
+                whole + &needed.0.iter().map(line_of_secret_file).collect::<String>()
+            })
         }
     }
 }
@@ -116,6 +120,31 @@ fn failure(error: FileError) -> Failure {
         FileError::InUse { .. } => Failure::Unreachable(error.to_string()),
         other => Failure::Refused(other.to_string()),
     }
+}
+
+fn needed_keys(needed: &NeededKeys) -> serde_json::Value {
+    let key = |(id, needed): (&u32, &Needed)| {
+        let verified: BTreeMap<String, u64> = needed
+            .verified
+            .iter()
+            .map(|(table, count)| (format!("{table:?}").to_lowercase(), *count))
+            .collect();
+        json!({ "key": id, "sealed": needed.sealed, "changes": needed.changes, "verified": verified })
+    };
+    needed.0.iter().map(key).collect()
+}
+
+/// What a line of the file is needed for, where it is not all there is.
+fn line_of_secret_file((id, needed): (&u32, &Needed)) -> String {
+    if needed.is_nothing() {
+        return format!("secret_file: key {id} is needed for nothing; its line may go\n");
+    }
+    let sealed = (needed.sealed > 0).then(|| format!("{} sealed", needed.sealed));
+    let changes = (needed.changes > 0).then(|| format!("{} of the log", needed.changes));
+    let verified = needed.verified.iter();
+    let verified = verified.map(|(table, count)| format!("{count} {}", format!("{table:?}").to_lowercase()));
+    let all: Vec<String> = sealed.into_iter().chain(changes).chain(verified).collect();
+    format!("secret_file: key {id} is needed for {}\n", all.join(", "))
 }
 
 fn report(report: &Report) -> serde_json::Value {

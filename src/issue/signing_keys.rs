@@ -173,7 +173,7 @@ impl Issuer {
         })?;
         let public_key = key.public().bytes.to_vec();
         let id = thumbprint(&public_key);
-        let private_key = Sealed::new(&self.ring, &about(&id), &pkcs8)
+        let private_key = Sealed::new(&self.ring, &SigningKeyRecord::about(&id), &pkcs8)
             .map_err(|error| Refusal::Store(StoreError::Unavailable(error.to_string())))?;
         Ok(SigningKeyRecord { id, public_key, private_key: Some(private_key), since: now })
     }
@@ -183,8 +183,8 @@ impl Issuer {
 pub(super) fn open(ring: &Ring, key: &SigningKeyRecord) -> Result<SigningKey, StoreError> {
     let damaged = |why: String| StoreError::Damaged { table: Table::SigningKeys, why };
     let sealed = key.private_key.as_ref().ok_or_else(|| damaged("the key has no private half".into()))?;
-    let pkcs8: Zeroizing<Vec<u8>> =
-        sealed.open(ring, &about(&key.id)).map_err(|error| damaged(error.to_string()))?;
+    let about = SigningKeyRecord::about(&key.id);
+    let pkcs8: Zeroizing<Vec<u8>> = sealed.open(ring, &about).map_err(|error| damaged(error.to_string()))?;
     SigningKey::read_es256(key.id.clone(), &pkcs8).map_err(|error| damaged(error.to_string()))
 }
 
@@ -210,10 +210,6 @@ fn coordinates(public_key: &[u8]) -> (String, String) {
     let point = public_key.get(1..).unwrap_or_default();
     let (x, y) = point.split_at(point.len() / 2);
     (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y))
-}
-
-fn about(id: &str) -> Vec<u8> {
-    format!("signing key {id}").into_bytes()
 }
 
 fn age(key: &SigningKeyRecord, now: Timestamp) -> i64 {

@@ -9,6 +9,7 @@ pub(crate) mod durable;
 mod fingerprints;
 mod log;
 pub mod memory;
+mod needed;
 mod proto;
 pub mod record;
 pub mod redb;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use self::needed::{Needed, NeededKeys};
 use crate::domain::time::Timestamp;
 
 /// A place in the history of one store.

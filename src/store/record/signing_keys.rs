@@ -72,6 +72,11 @@ impl SigningKeysRecord {
 }
 
 impl SigningKeyRecord {
+    /// What the seal of its private half is about.
+    pub fn about(id: &str) -> Vec<u8> {
+        format!("signing key {id}").into_bytes()
+    }
+
     fn message(&self) -> proto::SigningKey {
         proto::SigningKey {
             id: self.id.clone(),

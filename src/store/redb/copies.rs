@@ -14,19 +14,21 @@ use super::verify::{self, Report};
 use crate::domain::time::Timestamp;
 use crate::store::durable::{self, Unfinished};
 use crate::store::ring::{Ring, RingError};
-use crate::store::{Epoch, Table};
+use crate::store::{Epoch, Name, NeededKeys, Table, codec, needed};
 
-/// Verifies the store at `path`, which no server may have open, and says what it holds. Changes
-/// nothing. Blocks.
+/// Verifies the store at `path`, which no server may have open, and says what it holds and what it needs
+/// each key of the ring for. Changes nothing. Blocks.
 ///
 /// # Errors
 ///
 /// Every variant of [`FileError`] but `Exists`.
-pub fn check(path: &Path, secret_file: &Path) -> Result<Report, FileError> {
+pub fn check(path: &Path, secret_file: &Path) -> Result<(Report, NeededKeys), FileError> {
     let ring = load_ring(path, secret_file)?;
     let file = Held::lock_to_read(path)?;
-    verify::examine(&file, &ring, |_, verified| Ok(verified.report(file.size()?)))
-        .map_err(|fault| fault.at(path, secret_file))
+    verify::examine(&file, &ring, |transaction, verified| {
+        Ok((verified.report(file.size()?), verify::needed(transaction, &ring)?))
+    })
+    .map_err(|fault| fault.at(path, secret_file))
 }
 
 /// Copies the store at `from`, which no server may have open, into a new file at `to`. Blocks.
@@ -43,7 +45,8 @@ pub fn backup_file(from: &Path, to: &Path, secret_file: &Path) -> Result<Report,
 
 /// Puts the backup `from` in the place of the store at `to`, which no server may have open; what
 /// was there is kept as `<to>.replaced-<now>`, whose path is given back. The restored store has
-/// a new term and an empty log, so that whoever followed the old one reads a snapshot. Blocks.
+/// a new term and an empty log, so that whoever followed the old one reads a snapshot, and all that can be is
+/// under the primary key of the ring. Blocks.
 ///
 /// # Errors
 ///
@@ -65,7 +68,8 @@ pub fn restore(
     let copied = verify::examine(&backup, &ring, |transaction, verified| {
         let epoch = epoch_after(verified.meta.epoch, old.as_ref(), &ring, now);
         let meta = Meta { epoch, log_after: epoch.number, ..verified.meta };
-        Ok(copy(&beside, &ring, &meta, |new| copy_records(transaction, new)))
+        let anew = |table, name: &[u8], value: &[u8]| written_anew(&ring, table, name, value);
+        Ok(copy(&beside, &ring, &meta, |new| copy_records(transaction, new, anew)))
     });
     let report =
         copied.map_err(|fault| fault.at(from, secret_file))?.map_err(|fault| fault.at(to, secret_file))?;
@@ -105,7 +109,7 @@ pub(super) fn backup_transaction(
     let beside = Unfinished::beside(to);
     let meta = Meta::read(transaction, ring).map_err(fault)?;
     let report = copy(&beside, ring, &meta, |new| {
-        copy_records(transaction, new)?;
+        copy_records(transaction, new, |_, _, value| Ok(value.to_vec()))?;
         copy_log(transaction, new)
     })
     .map_err(fault)?;
@@ -159,16 +163,33 @@ fn copy(
     verify::examine(&file, ring, |_, verified| Ok(verified.report(file.size()?)))
 }
 
-fn copy_records(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {
+fn copy_records(
+    from: &ReadTransaction,
+    to: &WriteTransaction,
+    as_it_is_to_be: impl Fn(Table, &[u8], &[u8]) -> Result<Vec<u8>, Fault>,
+) -> Result<(), Fault> {
     for table in Table::ALL {
         let mut new = to.open_table(layout::records(table))?;
         let Some(old) = layout::read_records(from, table)? else { continue };
         for entry in old.iter()? {
             let (name, value) = entry?;
-            new.insert(name.value(), value.value())?;
+            new.insert(name.value(), &as_it_is_to_be(table, name.value(), value.value())?[..])?;
         }
     }
     Ok(())
+}
+
+/// A record with its envelope and its secrets under the primary key, where they can be.
+fn written_anew(ring: &Ring, table: Table, name: &[u8], value: &[u8]) -> Result<Vec<u8>, Fault> {
+    if needed::is_named_by_verifier(table) {
+        return Ok(value.to_vec());
+    }
+    let name = Name(name.to_vec());
+    let (revision, payload) = codec::open(ring, table, &name, value)
+        .map_err(|distrust| Fault::distrust(&format!("the {table:?} record {name:?}"), distrust))?;
+    let payload = needed::renewed(ring, table, payload);
+    let payload = payload.map_err(|error| Fault::Damaged(error.to_string()))?;
+    Ok(codec::seal(ring, table, &name, revision, payload))
 }
 
 fn copy_log(from: &ReadTransaction, to: &WriteTransaction) -> Result<(), Fault> {

@@ -15,7 +15,7 @@ use super::fence::Fenced;
 use super::file::{Held, Overlay};
 use super::layout::{self, LOG, Meta};
 use crate::store::ring::Ring;
-use crate::store::{Epoch, Name, Table};
+use crate::store::{Epoch, Name, NeededKeys, Table};
 use crate::store::{codec, log};
 
 /// What a store holds.
@@ -206,6 +206,27 @@ fn verify_records(
         counted += 1;
     }
     Ok(counted)
+}
+
+/// What a store that was verified needs each key of the ring for.
+pub(super) fn needed(transaction: &ReadTransaction, ring: &Ring) -> Result<NeededKeys, Fault> {
+    let mut needed = NeededKeys::of(ring);
+    for table in Table::ALL {
+        let Some(records) = layout::read_records(transaction, table)? else { continue };
+        for entry in records.iter()? {
+            let (_, value) = entry?;
+            let sealed = codec::unverified(value.value());
+            let sealed = sealed.map_err(|distrust| Fault::distrust("a record", distrust))?;
+            let noted = needed.note(table, sealed.ring_key, &sealed.payload);
+            noted.map_err(|error| Fault::Damaged(error.to_string()))?;
+        }
+    }
+    for entry in transaction.open_table(LOG)?.iter()? {
+        let (_, value) = entry?;
+        let sealed = codec::unverified(value.value());
+        needed.note_change(sealed.map_err(|distrust| Fault::distrust("a change", distrust))?.ring_key);
+    }
+    Ok(needed)
 }
 
 fn verify_log(transaction: &ReadTransaction, ring: &Ring, meta: &Meta) -> Result<Vec<Uuid>, Fault> {

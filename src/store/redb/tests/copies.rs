@@ -1,6 +1,11 @@
 //! Backups and restored stores.
 
 use super::*;
+use crate::domain::network::Networks;
+use crate::domain::token::AccessKey;
+use crate::store::NeededKeys;
+use crate::store::record::{JwtRecord, JwtSecret, KeyRecord};
+use crate::store::seal::Sealed;
 
 #[tokio::test]
 async fn backup_of_a_running_store_is_of_one_moment_and_restores() {
@@ -21,7 +26,11 @@ async fn backup_of_a_running_store_is_of_one_moment_and_restores() {
     assert_eq!(counts[&Table::Unique] + 5, report.epoch.number, "the count fits the epoch");
     assert_eq!(std::fs::metadata(&backup).unwrap().mode() & 0o7777, 0o600);
     assert!(matches!(store.backup(&backup), Err(FileError::Exists { .. })));
-    assert_eq!(check(&backup, &place.secret()).unwrap(), report);
+    {
+        let (file, ring) = (Held::lock_to_read(&backup).unwrap(), Ring::load(&place.secret()).unwrap());
+        let whole = verify::examine(&file, &ring, |_, verified| Ok(verified.report(file.size()?)));
+        assert_eq!(whole.unwrap(), report);
+    }
 
     let head = store.heartbeat(beat()).await.unwrap();
     let before = head.epoch;
@@ -80,4 +89,96 @@ async fn restore_replaces_nothing_with_less_than_a_whole_backup() {
     let (_, kept) = restore(&backup, &place.store(), &place.secret(), now).unwrap();
     assert_eq!(kept, None);
     assert_eq!(everything(&place.open().unwrap()).await.1, expected.1);
+}
+
+fn needed(place: &Place, ring_key: u32) -> Option<crate::store::Needed> {
+    let NeededKeys(all) = check(&place.store(), &place.secret()).unwrap().1;
+    all.get(&ring_key).cloned()
+}
+
+/// What each of them needs another way out of the old key for.
+fn credentials(ring: &Ring) -> [(Table, Vec<u8>); 3] {
+    let (id, created_at) = (Uuid::from_u128(1), Timestamp::from_unix(0));
+    let key = KeyRecord {
+        id,
+        consumer: id,
+        verifier: ring.primary_pepper().verifier(b"a key"),
+        ring_key: ring.primary_id(),
+        handle: None,
+        tags: Vec::new(),
+        not_before: None,
+        expires_at: None,
+        enabled: true,
+        opens: None,
+        permissions: None,
+        created_at,
+        weak: false,
+        networks: Networks::default(),
+    };
+    let access_key = AccessKey {
+        id,
+        consumer: id,
+        name: "ci".into(),
+        project: id,
+        roles: Vec::new(),
+        expires_at: None,
+        enabled: true,
+        created_at,
+    };
+    let jwt = JwtRecord {
+        id,
+        consumer: id,
+        key: "iss".into(),
+        algorithm: "HS256".into(),
+        secret: JwtSecret::Shared(Sealed::new(ring, id.as_bytes(), b"a secret").unwrap()),
+        tags: Vec::new(),
+        enabled: true,
+        created_at,
+    };
+    [(Table::Key, key.encode()), (Table::AccessKey, access_key.encode()), (Table::Jwt, jwt.encode())]
+}
+
+#[tokio::test]
+async fn restored_under_a_new_key_a_store_needs_the_old_one_for_its_verifiers_alone_and_without_them_for_nothing()
+ {
+    let place = Place::new();
+    let store = place.open().unwrap();
+    let of_old = credentials(store.ring());
+    for (table, payload) in &of_old {
+        store.write(put(*table, 1, payload)).await.unwrap();
+    }
+    store.write(put(Table::Consumer, 1, b"somebody")).await.unwrap();
+    drop(store);
+    let old_line = std::fs::read_to_string(place.secret()).unwrap();
+    std::fs::write(place.secret(), format!("2 {:064x}\n{old_line}", 2)).unwrap();
+    // A MAC of the key, the JWT's credential and the consumer; a seal.
+    let before = needed(&place, 1).unwrap();
+    assert_eq!((before.sealed, before.changes, needed(&place, 2).unwrap().is_nothing()), (4, 4, true));
+
+    backup_file(&place.store(), &place.path("backup"), &place.secret()).unwrap();
+    restore(&place.path("backup"), &place.store(), &place.secret(), Timestamp::from_unix(1)).unwrap();
+    let verified = BTreeMap::from([(Table::Key, 1), (Table::AccessKey, 1)]);
+    assert_eq!(needed(&place, 1).unwrap(), crate::store::Needed { verified, ..Default::default() });
+    assert_eq!(needed(&place, 2).unwrap().sealed, 4);
+
+    // Whoever takes the line away now is told so by what stands under it and nowhere else.
+    std::fs::write(place.secret(), format!("2 {:064x}\n", 2)).unwrap();
+    let error = place.refusal();
+    assert!(error.to_string().contains("put that line back"), "{error}");
+    std::fs::write(place.secret(), format!("2 {:064x}\n{old_line}", 2)).unwrap();
+    let store = place.open().unwrap();
+    for table in [Table::Key, Table::AccessKey] {
+        store.write(batch([step(table, 1, Expect::Present, Effect::Delete)])).await.unwrap();
+    }
+    drop(store);
+    assert!(needed(&place, 1).unwrap().is_nothing());
+    std::fs::write(place.secret(), format!("2 {:064x}\n", 2)).unwrap();
+    let store = place.open().unwrap();
+    let jwt = store.read(Table::Jwt, &name(1)).await.unwrap().unwrap();
+    let JwtSecret::Shared(sealed) = JwtRecord::decode(&jwt.payload).unwrap().secret else {
+        panic!("no secret")
+    };
+    let secret = sealed.open(store.ring(), Uuid::from_u128(1).as_bytes()).unwrap();
+    assert_eq!(&secret[..], b"a secret");
+    assert_eq!(store.read(Table::Consumer, &name(1)).await.unwrap().unwrap().payload, b"somebody");
 }
