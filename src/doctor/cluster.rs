@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::asking::Asking;
 use super::field::{at, duration, is_a, list, number, shown, text};
 use super::finding::{Findings, Ill};
 use super::ills;
+use super::ours::Ours;
 use super::reading::Envoy;
-
-/// As long as Doorward waits between NOT_SERVING and the end of its connections.
-const DRAIN_DELAY: Duration = Duration::from_secs(5);
 
 /// Envoy's, where none is written.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +18,12 @@ const NO_TRAFFIC_INTERVAL: Duration = Duration::from_secs(60);
 /// Ready to decide, and not merely alive.
 const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
-pub(super) fn examine(envoy: &Envoy, name: &str, timeout: Option<Duration>, findings: &mut Findings) {
+pub(super) fn examine(
+    envoy: &Envoy,
+    name: &str,
+    (asking, ours): (&Asking<'_, '_>, &Ours),
+    findings: &mut Findings,
+) {
     let place = format!("cluster `{name}`");
     let cluster = match envoy.cluster(name) {
         Ok(cluster) => cluster,
@@ -27,19 +31,19 @@ pub(super) fn examine(envoy: &Envoy, name: &str, timeout: Option<Duration>, find
         Err(false) => return,
     };
     let mut add = |ill, found: &str| findings.add(&place, ill, found);
-    if !speaks_http2(cluster) {
+    if !asking.over_http() && !speaks_http2(cluster) {
         add(&ills::HTTP2, "no http2_protocol_options");
     }
     if text(cluster, "type") == Some("LOGICAL_DNS") {
         add(&ills::ONE_ADDRESS, "type: LOGICAL_DNS");
     }
     let connect = duration(cluster, "connect_timeout").unwrap_or(CONNECT_TIMEOUT);
-    if timeout.is_some_and(|timeout| connect >= timeout) {
+    if asking.timeout().is_some_and(|timeout| connect >= timeout) {
         add(&ills::CONNECT_TIMEOUT, &shown(cluster, "connect_timeout"));
     }
-    // Whoever tells Envoy about endpoints tells it about their health, too.
-    if text(cluster, "type") != Some("EDS") {
-        health(cluster, &mut add);
+    // Whoever tells Envoy about endpoints tells it about their health, too. At `/check` there is no word of health.
+    if !asking.over_http() && text(cluster, "type") != Some("EDS") {
+        health(cluster, ours, &mut add);
     }
     if at(cluster, "outlier_detection").is_null() {
         add(&ills::OUTLIERS, "no outlier_detection");
@@ -54,10 +58,12 @@ fn speaks_http2(cluster: &Value) -> bool {
         .unwrap_or(&Value::Null);
     !at(cluster, "http2_protocol_options").is_null()
         || !at(options, "explicit_http_config.http2_protocol_options").is_null()
-        || !at(options, "auto_config.http2_protocol_options").is_null()
+        // As TLS agrees, to which h2 is offered.
+        || at(options, "auto_config").is_object()
+            && is_a(at(cluster, "transport_socket.typed_config"), "UpstreamTlsContext")
 }
 
-fn health(cluster: &Value, add: &mut impl FnMut(&'static Ill, &str)) {
+fn health(cluster: &Value, ours: &Ours, add: &mut impl FnMut(&'static Ill, &str)) {
     let checks = list(cluster, "health_checks");
     let Some(check) = checks.iter().find(|check| !at(check, "grpc_health_check").is_null()) else {
         let found = if checks.is_empty() { "no health_checks" } else { "none by grpc_health_check" };
@@ -69,7 +75,7 @@ fn health(cluster: &Value, add: &mut impl FnMut(&'static Ill, &str)) {
     }
     let interval = duration(check, "interval").unwrap_or_default();
     let failures = u32::try_from(number(check, "unhealthy_threshold").unwrap_or(1)).unwrap_or(u32::MAX);
-    if interval.saturating_mul(failures) >= DRAIN_DELAY {
+    if interval.saturating_mul(failures) >= ours.drain_delay {
         add(&ills::HEALTH_INTERVAL, &format!("{}, {failures} times", shown(check, "interval")));
     }
     if duration(check, "no_traffic_interval").unwrap_or(NO_TRAFFIC_INTERVAL) > interval {
@@ -88,6 +94,10 @@ fn breakers(cluster: &Value, add: &mut impl FnMut(&'static Ill, &str)) {
     let entry = thresholds.iter().find(usual).unwrap_or(&Value::Null);
     // Each with the default that stands where nothing is written.
     for (name, default) in [("max_requests", 1024), ("max_pending_requests", 1024), ("max_retries", 3)] {
+        // With a budget Envoy passes over `max_retries`.
+        if name == "max_retries" && !at(entry, "retry_budget").is_null() {
+            continue;
+        }
         if number(entry, name).unwrap_or(default) <= default {
             add(&ills::BREAKERS, &shown(entry, name));
         }

@@ -2,15 +2,14 @@
 
 use serde_json::Value;
 
-use super::field::{at, is_a, is_true, list, number, shown, text};
+use super::asking::Asking;
+use super::field::{at, is_a, is_true, list, matches, number, shown, text};
 use super::finding::Findings;
 use super::ills;
 use super::ours::Ours;
-use super::reading::Asking;
 
-pub(super) fn examine(asking: &Asking<'_>, ours: &Ours, findings: &mut Findings) {
-    let manager = asking.manager;
-    let place = format!("listener `{}`", asking.listener);
+pub(super) fn examine(asking: &Asking<'_, '_>, ours: &Ours, findings: &mut Findings) {
+    let (place, manager) = (asking.manager.place(), asking.manager.settings);
     let mut add = |ill, found: &str| findings.add(&place, ill, found);
     if !is_true(manager, "normalize_path") {
         add(&ills::NORMALIZE_PATH, &shown(manager, "normalize_path"));
@@ -26,22 +25,25 @@ pub(super) fn examine(asking: &Asking<'_>, ours: &Ours, findings: &mut Findings)
     if !matches!(text(manager, underscores), Some("REJECT_REQUEST" | "DROP_HEADER")) {
         add(&ills::UNDERSCORES, &shown(manager, underscores));
     }
-    if !is_true(manager, "use_remote_address") && list(manager, "original_ip_detection_extensions").is_empty()
-    {
+    let detected = !list(manager, "original_ip_detection_extensions").is_empty();
+    // Over HTTP, X-Forwarded-For is all that tells Doorward who connected.
+    if !is_true(manager, "use_remote_address") && (asking.over_http() || !detected) {
         add(&ills::REMOTE_ADDRESS, &shown(manager, "use_remote_address"));
     }
+    if asking.over_http() && is_true(manager, "skip_xff_append") {
+        add(&ills::REMOTE_ADDRESS, "skip_xff_append: true");
+    }
     // Envoy never tells whom it holds for the client: Doorward finds it by a list of its own.
-    let behind = number(manager, "xff_num_trusted_hops").is_some_and(|hops| hops > 0)
-        || !list(manager, "original_ip_detection_extensions").is_empty();
+    let behind = number(manager, "xff_num_trusted_hops").is_some_and(|hops| hops > 0) || detected;
     if ours.networks && behind && !ours.proxies {
         add(&ills::HOPS, &shown(manager, "xff_num_trusted_hops"));
     }
 }
 
 /// The headers of ours that reach the upstream as a client sent them, where Doorward does not see to it.
-pub(super) fn unstripped<'o>(asking: &Asking<'_>, ours: &'o Ours) -> Vec<&'o str> {
-    let early = list(asking.manager, "early_header_mutation_extensions").iter();
-    let before = asking.filters[..asking.index].iter();
+pub(super) fn unstripped<'o>(asking: &Asking<'_, '_>, ours: &'o Ours) -> Vec<&'o str> {
+    let early = list(asking.manager.settings, "early_header_mutation_extensions").iter();
+    let before = asking.manager.filters[..asking.index].iter();
     let mutations: Vec<&Value> = early
         .chain(before)
         .map(|extension| at(extension, "typed_config"))
@@ -57,13 +59,6 @@ pub(super) fn unstripped<'o>(asking: &Asking<'_>, ours: &'o Ours) -> Vec<&'o str
 }
 
 fn removes(mutation: &Value, header: &str) -> bool {
-    let matcher = at(mutation, "remove_on_match.key_matcher");
-    let is = |value: Option<&str>, test: fn(&str, &str) -> bool| {
-        value.is_some_and(|value| test(header, &value.to_ascii_lowercase()))
-    };
-    is(text(mutation, "remove"), |header, name| header == name)
-        || is(text(matcher, "exact"), |header, name| header == name)
-        || is(text(matcher, "prefix"), |header, start| header.starts_with(start))
-        || is(text(matcher, "suffix"), |header, end| header.ends_with(end))
-        || is(text(matcher, "contains"), |header, part| header.contains(part))
+    let named = text(mutation, "remove").is_some_and(|name| name.eq_ignore_ascii_case(header));
+    named || matches(at(mutation, "remove_on_match.key_matcher"), header) == Some(true)
 }

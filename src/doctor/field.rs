@@ -53,6 +53,29 @@ pub(super) fn shown(value: &Value, path: &str) -> String {
     }
 }
 
+/// The first value of a type, however deep it is wrapped.
+pub(super) fn within<'v>(value: &'v Value, kind: &str) -> Option<&'v Value> {
+    match value {
+        value if is_a(value, kind) => Some(value),
+        Value::Object(fields) => fields.values().find_map(|inner| within(inner, kind)),
+        Value::Array(items) => items.iter().find_map(|inner| within(inner, kind)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+/// Whether one of Envoy's string matchers takes a name of a header; none where it is an expression, which
+/// is not read here.
+pub(super) fn matches(matcher: &Value, header: &str) -> Option<bool> {
+    let is = |name: &str, test: fn(&str, &str) -> bool| {
+        text(matcher, name).is_some_and(|value| test(header, &value.to_ascii_lowercase()))
+    };
+    let known = is("exact", |header, name| header == name)
+        || is("prefix", |header, start| header.starts_with(start))
+        || is("suffix", |header, end| header.ends_with(end))
+        || is("contains", |header, part| header.contains(part));
+    (known || at(matcher, "safe_regex").is_null()).then_some(known)
+}
+
 fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();

@@ -1,11 +1,12 @@
 //! An Envoy's configuration, from the file it starts with or from what it says it has (`/config_dump`).
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::field::{at, duration, is_a, is_true, list, number, text};
+use super::asking::{ASKS, Manager};
+use super::field::{at, is_a, list, number, text};
+use super::ours::Ours;
 
 /// What of the configuration is examined.
 pub struct Envoy {
@@ -14,6 +15,8 @@ pub struct Envoy {
     clusters: Vec<Value>,
     /// Those that came by themselves, for managers that only name one.
     routes: Vec<Value>,
+    /// Settings of filters that only name them.
+    told_filters: Vec<Value>,
     /// Whether clusters may come from elsewhere, so that one that is not here may still be there.
     more_clusters: bool,
 }
@@ -28,20 +31,6 @@ pub enum Unreadable {
          `/config_dump` of its admin address answers"
     )]
     Other,
-}
-
-/// A filter that asks, and the connection manager that it is in.
-pub(super) struct Asking<'e> {
-    pub(super) listener: &'e str,
-    /// What the listener keeps of a request.
-    pub(super) buffer_bytes: u64,
-    pub(super) manager: &'e Value,
-    /// All filters of the chain, in order.
-    pub(super) filters: &'e [Value],
-    /// Which of them asks.
-    pub(super) index: usize,
-    /// Its settings.
-    pub(super) authz: &'e Value,
 }
 
 impl Envoy {
@@ -67,6 +56,7 @@ impl Envoy {
             listeners: list(bootstrap, "static_resources.listeners").to_vec(),
             clusters: list(bootstrap, "static_resources.clusters").to_vec(),
             routes: Vec::new(),
+            told_filters: Vec::new(),
             more_clusters: !at(bootstrap, "dynamic_resources").is_null(),
         }
     }
@@ -94,23 +84,36 @@ impl Envoy {
                 "RoutesConfigDump",
                 &[("static_route_configs", "route_config"), ("dynamic_route_configs", "route_config")],
             ),
+            told_filters: of("EcdsConfigDump", &[("ecds_filters", "ecds_filter")]),
             more_clusters: false,
         }
     }
 
-    /// Every filter that asks an ext_authz server.
-    pub(super) fn asking(&self) -> Vec<Asking<'_>> {
-        let mut found = Vec::new();
-        for listener in &self.listeners {
+    /// Every connection manager.
+    pub(super) fn managers(&self) -> Vec<Manager<'_>> {
+        let of = |(listener, filter)| {
+            let settings = at(filter, "typed_config");
+            is_a(settings, "HttpConnectionManager").then(|| Manager::new(listener, settings))
+        };
+        self.filters().filter_map(of).collect()
+    }
+
+    /// Whether there is a filter that asks about connections, which are no requests.
+    pub(super) fn asks_about_connections(&self) -> bool {
+        self.filters().any(|(_, filter)| is_a(at(filter, "typed_config"), ASKS))
+    }
+
+    /// The filters of all listeners' connections.
+    fn filters(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        self.listeners.iter().flat_map(|listener| {
             let chains = list(listener, "filter_chains").iter().chain([at(listener, "default_filter_chain")]);
-            for filter in chains.flat_map(|chain| list(chain, "filters")) {
-                let manager = at(filter, "typed_config");
-                if is_a(manager, "HttpConnectionManager") {
-                    found.extend(asking_in(listener, manager));
-                }
-            }
-        }
-        found
+            chains.flat_map(move |chain| list(chain, "filters").iter().map(move |filter| (listener, filter)))
+        })
+    }
+
+    /// A filter's settings that came by themselves.
+    pub(super) fn filter(&self, name: &str) -> Option<&Value> {
+        self.told_filters.iter().find(|filter| text(filter, "name") == Some(name))
     }
 
     /// The routes of a manager: its own, or those that it names.
@@ -122,12 +125,26 @@ impl Envoy {
         }
     }
 
-    /// The hosts that a cluster is said to have.
-    pub(super) fn hosts(&self, cluster: &str) -> BTreeSet<&str> {
+    /// The hosts and ports that a cluster is said to have.
+    pub(super) fn endpoints(&self, cluster: &str) -> BTreeSet<(&str, u64)> {
         let Ok(cluster) = self.cluster(cluster) else { return BTreeSet::new() };
         let groups = list(cluster, "load_assignment.endpoints").iter();
         let endpoints = groups.flat_map(|group| list(group, "lb_endpoints"));
-        endpoints.filter_map(|one| text(one, "endpoint.address.socket_address.address")).collect()
+        let socket = |one| at(one, "endpoint.address.socket_address");
+        endpoints
+            .filter_map(|one| Some((text(socket(one), "address")?, number(socket(one), "port_value")?)))
+            .collect()
+    }
+
+    /// Whether all of a cluster is Doorward: the one that is asked, or its logins and tokens beside it.
+    pub(super) fn leads_to_doorward(&self, cluster: &str, ours: &Ours) -> bool {
+        let managers = self.managers();
+        let asking = managers.iter().flat_map(|manager| manager.asking(self));
+        let asked: BTreeSet<_> =
+            asking.filter_map(|asking| asking.cluster()).flat_map(|name| self.endpoints(name)).collect();
+        let beside = |(host, port)| port == ours.auth_port && asked.iter().any(|(asked, _)| *asked == host);
+        let own = self.endpoints(cluster);
+        !own.is_empty() && own.iter().all(|one| asked.contains(one) || beside(*one))
     }
 
     /// # Errors
@@ -136,54 +153,6 @@ impl Envoy {
     pub(super) fn cluster(&self, name: &str) -> Result<&Value, bool> {
         let found = self.clusters.iter().find(|cluster| text(cluster, "name") == Some(name));
         found.ok_or(!self.more_clusters)
-    }
-}
-
-/// Envoy's, where none is written.
-const BUFFER_BYTES: u64 = 1 << 20;
-
-fn asking_in<'e>(listener: &'e Value, manager: &'e Value) -> impl Iterator<Item = Asking<'e>> {
-    let filters = list(manager, "http_filters");
-    let buffer_bytes = number(listener, "per_connection_buffer_limit_bytes").unwrap_or(BUFFER_BYTES);
-    let listener = text(listener, "name").unwrap_or("without a name");
-    filters.iter().enumerate().filter_map(move |(index, filter)| {
-        let authz = at(filter, "typed_config");
-        is_a(authz, "ext_authz.v3.ExtAuthz").then_some(Asking {
-            listener,
-            buffer_bytes,
-            manager,
-            filters,
-            index,
-            authz,
-        })
-    })
-}
-
-impl<'e> Asking<'e> {
-    pub(super) fn name(&self) -> &'e str {
-        text(&self.filters[self.index], "name").unwrap_or_default()
-    }
-
-    pub(super) fn place(&self) -> String {
-        format!("filter `{}` of listener `{}`", self.name(), self.listener)
-    }
-
-    /// The cluster that is asked over Envoy's own gRPC client.
-    pub(super) fn cluster(&self) -> Option<&'e str> {
-        text(self.authz, "grpc_service.envoy_grpc.cluster_name")
-    }
-
-    /// For all tries together; none: as long as it takes.
-    pub(super) fn timeout(&self) -> Option<Duration> {
-        let set = duration(self.authz, "grpc_service.timeout").unwrap_or(Duration::from_millis(200));
-        (!set.is_zero()).then_some(set)
-    }
-
-    /// Whether a request may pass without Doorward's answer: in an outage, or because not all are asked about.
-    pub(super) fn may_pass_unasked(&self) -> bool {
-        is_true(self.authz, "failure_mode_allow")
-            || !at(self.authz, "filter_enabled").is_null()
-            || is_true(&self.filters[self.index], "disabled")
     }
 }
 

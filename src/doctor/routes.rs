@@ -2,65 +2,53 @@
 
 use serde_json::Value;
 
+use super::asking::{Asking, asked_cluster};
+use super::cluster;
 use super::edge::unstripped;
-use super::field::{at, is_a, is_true, list, text};
+use super::field::{at, is_a, list, text};
 use super::finding::Findings;
 use super::ills;
 use super::ours::Ours;
-use super::reading::{Asking, Envoy};
+use super::reading::Envoy;
+use super::ways::{Part, Ways, parts, settings};
 
-pub(super) fn examine(asking: &Asking<'_>, ours: &Ours, envoy: &Envoy, findings: &mut Findings) {
-    let mut unasked = asking.may_pass_unasked();
-    for part in envoy.routes(asking.manager).map(parts).unwrap_or_default() {
-        unasked |= is_off(&part, asking) && !leads_to_doorward(&part, asking, envoy);
+pub(super) fn examine(
+    asking: &Asking<'_, '_>,
+    ours: &Ours,
+    (envoy, ways): (&Envoy, &Ways<'_>),
+    findings: &mut Findings,
+) {
+    for part in envoy.routes(asking.manager.settings).map(parts).unwrap_or_default() {
         headers(&part, ours, findings);
         names(&part, asking, findings);
-    }
-    let open = unstripped(asking, ours);
-    if unasked && !open.is_empty() {
-        let found = format!("a client's {}", open.join(", "));
-        findings.add(format!("listener `{}`", asking.listener), &ills::IDENTITY_HEADERS, &found);
-    }
-}
-
-/// A route, a virtual host or a whole table: each may have settings of filters.
-struct Part<'e> {
-    place: String,
-    value: &'e Value,
-}
-
-fn parts(table: &Value) -> Vec<Part<'_>> {
-    let mut parts = vec![Part { place: "the routes".into(), value: table }];
-    for host in list(table, "virtual_hosts") {
-        let name = text(host, "name").unwrap_or_default();
-        parts.push(Part { place: format!("virtual host `{name}`"), value: host });
-        for (index, route) in list(host, "routes").iter().enumerate() {
-            let place = format!("route {} of virtual host `{name}`", index + 1);
-            parts.push(Part { place, value: route });
+        for (_, own) in settings(&part).filter(|(name, _)| *name == asking.name()) {
+            let place = (part.place.as_str(), asking);
+            elsewhere(place, at(own, "check_settings"), (envoy, ours), findings);
         }
     }
-    parts
+    let open = unstripped(asking, ours);
+    let unasked = asking.may_pass_unasked() || !ways.open(asking.manager, ours).is_empty();
+    if unasked && !open.is_empty() {
+        let found = format!("a client's {}", open.join(", "));
+        findings.add(asking.manager.place(), &ills::IDENTITY_HEADERS, &found);
+    }
 }
 
-/// Settings for filters, by the filter's name.
-fn settings<'e>(part: &Part<'e>) -> impl Iterator<Item = (&'e str, &'e Value)> {
-    let settings = at(part.value, "typed_per_filter_config").as_object().into_iter().flatten();
-    settings.map(|(name, value)| {
-        // Perhaps wrapped, with `is_optional` or `disabled` around it.
-        let inner = at(value, "config");
-        (name.as_str(), if inner.is_object() && !is_true(value, "disabled") { inner } else { value })
-    })
-}
-
-fn is_off(part: &Part<'_>, asking: &Asking<'_>) -> bool {
-    settings(part).any(|(name, value)| name == asking.name() && is_true(value, "disabled"))
-}
-
-/// Whether what comes of a route is Doorward's own: logins and tokens, which believe no identity header.
-fn leads_to_doorward(part: &Part<'_>, asking: &Asking<'_>, envoy: &Envoy) -> bool {
-    let hosts = |cluster: Option<&str>| cluster.map(|name| envoy.hosts(name)).unwrap_or_default();
-    let (own, asked) = (hosts(text(part.value, "route.cluster")), hosts(asking.cluster()));
-    !own.is_empty() && own.is_subset(&asked)
+/// A route may ask another one than the filter does.
+fn elsewhere(
+    (place, asking): (&str, &Asking<'_, '_>),
+    own: &Value,
+    (envoy, ours): (&Envoy, &Ours),
+    findings: &mut Findings,
+) {
+    let Some(name) = asked_cluster(own).filter(|name| Some(*name) != asking.cluster()) else { return };
+    let (theirs, asked) = (envoy.endpoints(name), asking.cluster().map(|name| envoy.endpoints(name)));
+    let other = asked.is_some_and(|asked| !theirs.is_empty() && theirs.is_disjoint(&asked));
+    if other && !envoy.leads_to_doorward(name, ours) {
+        findings.add(place, &ills::OTHER_ASKED, &format!("`{name}`"));
+    } else {
+        cluster::examine(envoy, name, (asking, ours), findings);
+    }
 }
 
 /// The router acts after Doorward: what it removes or adds is what the upstream sees.
@@ -77,8 +65,8 @@ fn headers(part: &Part<'_>, ours: &Ours, findings: &mut Findings) {
     }
 }
 
-fn names(part: &Part<'_>, asking: &Asking<'_>, findings: &mut Findings) {
-    let known = |name: &str| asking.filters.iter().any(|filter| text(filter, "name") == Some(name));
+fn names(part: &Part<'_>, asking: &Asking<'_, '_>, findings: &mut Findings) {
+    let known = |name: &str| asking.manager.filters.iter().any(|filter| text(filter, "name") == Some(name));
     for (name, _) in settings(part).filter(|(name, value)| is_a(value, "ExtAuthzPerRoute") && !known(name)) {
         findings.add(&part.place, &ills::ROUTE_FILTER_NAME, &format!("settings for `{name}`"));
     }

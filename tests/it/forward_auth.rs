@@ -321,9 +321,9 @@ fn traefik_asks_by_forward_auth() {
     asking.holds(404, &[400], &[500, 502, 503]);
 }
 
-#[test]
-fn envoy_asks_over_http() {
-    let mut asking = Asking::new(|folder, doorward, upstream| {
+/// Envoy with a configuration that is made of our sample.
+fn envoy(config: impl Fn(String) -> String) -> Asking {
+    Asking::new(|folder, doorward, upstream| {
         let local = "127.0.0.1".to_owned();
         let values = [
             ("admin", "0".to_owned()),
@@ -334,10 +334,29 @@ fn envoy_asks_over_http() {
             ("upstream_host", local),
             ("upstream", upstream.port().to_string()),
         ];
-        let envoy = Envoy::start(folder, &fill(&sample("envoy/http.yaml"), &values).unwrap(), 1).unwrap();
+        let config = config(fill(&sample("envoy/http.yaml"), &values).unwrap());
+        let envoy = Envoy::start(folder, &config, 1).unwrap();
         let listener = envoy.listener("main");
         Ok((Running::Envoy(envoy), listener))
+    })
+}
+
+/// Envoy takes over what is listed, and what it does not take over it does not remove either.
+#[test]
+fn what_envoy_does_not_take_over_is_not_the_clients_word() {
+    let asking = envoy(|config| {
+        let start = config.find("authorization_response:").unwrap();
+        let end = start + config[start..].find("allowed_headers:").unwrap();
+        format!("{}\n                      {}", config[..start].trim_end(), &config[end..])
     });
+    let spoofed = [("apikey", ALICE), ("X-Consumer-Username", "evil"), ("X-Consumer-Groups", "evil")];
+    let seen = asking.get("/orders", &spoofed).seen().expect("alice");
+    assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{:?}", seen.headers);
+}
+
+#[test]
+fn envoy_asks_over_http() {
+    let mut asking = envoy(std::convert::identity);
     assert_eq!(asking.get("/off", &[]).status, 403, "a denial, and no error that may be let pass");
     assert_eq!(asking.get("/", &[]).status, 404);
     asking.holds(404, &[400], &[503]);
