@@ -158,3 +158,49 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
         assert_eq!((passed, told), (passes, (Some(service.to_owned()), Some("overloaded"))));
     }
 }
+
+#[tokio::test]
+async fn what_was_decided_without_a_signature_is_kept_with_the_step_that_waited_for_it() {
+    let mint = Mint::new();
+    mint.issues.tend_signing_keys().await.unwrap();
+    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let token = mint.token(alice, &[EVERY_SERVICE]).await;
+    let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
+    let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));
+    telemetry.set_recent(1 << 20);
+    telemetry.set_sampling(1.0, 1000);
+    let (catalog, peppers) = (Arc::clone(&mint.catalog), mint.peppers.clone());
+    let checker = Checker::new(catalog, peppers, replica, mint.clock.clone(), Arc::clone(&telemetry));
+    let value = format!("Bearer {token}");
+    let ask = |id: &'static str, done: &[Done]| {
+        let request = Request {
+            method: b"GET",
+            target: b"/orders",
+            host: b"api.example",
+            headers: [Header { name: b"authorization", value: value.as_bytes() }].into_iter().collect(),
+            id: id.as_bytes(),
+            ..Request::default()
+        };
+        checker.attempt(&request, done, |decision| decision.metadata.code)
+    };
+    let kept = |id: &str| {
+        let [account] = &telemetry.recent().of(id)[..] else { panic!("one decision of {id}") };
+        let account: serde_json::Value = serde_json::from_str(account).unwrap();
+        let steps = account["steps"].as_array().unwrap();
+        let said = steps.iter().map(|step| step["said"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        (account["code"].clone(), said)
+    };
+    let Err(work) = ask("first", &[]) else { panic!("nobody has verified it") };
+    assert!(telemetry.recent().of("first").is_empty(), "nothing was decided");
+
+    assert_eq!(ask("second", &[Done::GivenUp(Denial::Deadline)]).ok(), Some(Some("deadline")));
+    let (code, said) = kept("second");
+    assert_eq!(code, "deadline");
+    assert_eq!(said.last().unwrap(), "jwt: a token: SHUT: a signature that was not verified");
+
+    let done = checker.verify(work).unwrap().done().await.unwrap();
+    assert_eq!(ask("third", &[done]).ok(), Some(None));
+    let (code, said) = kept("third");
+    assert!(code.is_null() && said.iter().any(|step| step.contains(" of alice (")), "{code} {said:?}");
+}

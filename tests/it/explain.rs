@@ -130,6 +130,8 @@ fn what_is_not_kept_is_said_with_the_reasons_and_the_ways_out() {
     };
     not_kept("0190b3f2-7c1e-7c9a-9a52-0123456789ab");
     not_kept("a/b?c");
+    let allowed = world.get("/orders/0", &[("apikey", ALICE)]).seen().unwrap();
+    not_kept(allowed.header("x-request-id").unwrap());
     let id = world.get("/orders/1", &[("apikey", "wrong-0123456789")]).json()["request_id"]
         .as_str()
         .unwrap()

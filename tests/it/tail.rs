@@ -186,9 +186,9 @@ fn there_are_no_more_followers_than_may_be_and_unknown_names_are_refused() {
     let followers: Vec<Tail> = (0..4).map(|_| Tail::start(&doorward, &[])).collect();
     so_many_follow(&doorward, 4);
     let check = |arguments: &[&str], part: &str| {
-        let output = doorward.setup().run(&[&["tail"], arguments].concat()).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
-        assert!(said(&output).contains(part), "{arguments:?}: {}", said(&output));
+        let (code, shown, remarks) = Tail::start(&doorward, arguments).end();
+        assert_eq!((code, &shown[..]), (Some(1), ""), "{arguments:?}: {remarks}");
+        assert!(remarks.contains(part), "{arguments:?}: {remarks}");
     };
     check(&[], "`limits.followers`");
     drop(followers);
