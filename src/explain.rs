@@ -12,6 +12,9 @@ use crate::domain::step::Step;
 /// Decides what was described. Neither counted nor logged.
 pub fn explain(checker: &Checker, described: &Described) -> Account {
     let mut steps: Vec<Step> = Vec::new();
-    let account = checker.explain(&described.request(), &mut steps, Account::of);
+    // Whoever described the request wrote its cookies and tokens too, and may read them.
+    let account = checker.explain(&described.request(), &mut steps, |decision, line| {
+        Account::of(decision, line, |value| value.to_string())
+    });
     account.with_steps(steps)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Decision, Outcome};
 use crate::domain::denial::Notice;
+use crate::domain::headers::Value;
 use crate::domain::step::Step;
 use crate::telemetry::DecisionLine;
 
@@ -76,12 +77,12 @@ pub struct Upstream {
 }
 
 impl Account {
-    /// All but the steps, and what is told by them alone.
-    pub fn of(decision: &Decision<'_>, line: &DecisionLine<'_>) -> Self {
+    /// All but the steps, and what is told by them alone. `write` puts into words what the upstream is told.
+    pub fn of(decision: &Decision<'_>, line: &DecisionLine<'_>, write: fn(&Value<'_>) -> String) -> Self {
         let metadata = &decision.metadata;
         let (answer, upstream) = match &decision.outcome {
             Outcome::Allow(mutations) => {
-                let set = mutations.set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
+                let set = mutations.set.iter().map(|(name, value)| ((*name).to_owned(), write(value)));
                 let upstream = Upstream {
                     set: set.collect(),
                     remove: mutations.remove.iter().map(ToString::to_string).collect(),

@@ -53,7 +53,8 @@ impl Checker {
             request_id: line.request_id,
             request: Asked { method: &method, host: &host, path: &path },
             duration_us: line.microseconds(),
-            account: Account::of(decision, line).with_steps(self.steps(request, inquiry, pinned)),
+            account: Account::of(decision, line, |value| value.counted())
+                .with_steps(self.steps(request, inquiry, pinned)),
         };
         // Its members are texts, numbers and lists of them, which become JSON without fail.
         let mut kept = serde_json::to_value(kept).unwrap_or_default();

@@ -83,6 +83,10 @@ pub enum Value<'a> {
     Text(&'a str),
     /// Commas too: they stand between the items.
     Texts(&'a [String]),
+    /// The same: what another issuer says of its subject.
+    Claims(&'a [String]),
+    /// As it is: the cookies of other applications.
+    Cookies(String),
     Id(Uuid),
     /// Those of `had` that were `given`; `None`: all.
     Permissions {
@@ -230,7 +234,7 @@ fn vouch<'a>(
     tell(&names.roles, roles)?;
     names.claims.iter().try_for_each(|name| {
         let told = claims.iter().find(|(header, _)| header == name);
-        tell(name, told.map(|(_, values)| Value::Texts(values)))
+        tell(name, told.map(|(_, values)| Value::Claims(values)))
     })?;
     mutations.remove.push(Cow::Borrowed(FAILED_OPEN));
     Ok(())
@@ -362,7 +366,7 @@ fn hide_cookies(mutations: &mut Mutations<'_>, request: &Request<'_>, names: &[&
     match cookie::without(request, names) {
         Rest::Unchanged => {}
         Rest::Nothing => mutations.remove.push(Cow::Borrowed("cookie")),
-        Rest::Left(value) => mutations.set.push(("cookie", value.into())),
+        Rest::Left(value) => mutations.set.push(("cookie", Value::Cookies(value))),
     }
 }
 
@@ -372,7 +376,8 @@ impl Value<'_> {
         match self {
             Self::Plain(text) => text.len(),
             Self::Text(text) => written_length(text, plain),
-            Self::Texts(texts) => list_length(*texts),
+            Self::Cookies(text) => text.len(),
+            Self::Texts(texts) | Self::Claims(texts) => list_length(*texts),
             Self::Id(_) => Hyphenated::LENGTH,
             Self::Hex(_) => Simple::LENGTH,
             Self::Roles { .. } => list_length(self.roles()),
@@ -390,13 +395,31 @@ impl Value<'_> {
         match self {
             Self::Plain(text) => out.extend_from_slice(text.as_bytes()),
             Self::Text(text) => escape(text, out, plain),
-            Self::Texts(texts) => list(texts.iter(), out, |text, out| escape(text, out, plain_in_list)),
+            Self::Cookies(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Texts(texts) | Self::Claims(texts) => {
+                list(texts.iter(), out, |text, out| escape(text, out, plain_in_list));
+            }
             Self::Id(id) => write_id(id, out),
             Self::Permissions { .. } => list(self.ids(), out, write_id),
             Self::Hex(id) => {
                 out.extend_from_slice(id.simple().encode_lower(&mut [0; Simple::LENGTH]).as_bytes());
             }
             Self::Roles { .. } => list(self.roles(), out, |role, out| escape(role, out, plain_in_list)),
+        }
+    }
+
+    /// For whoever asks afterwards: of what only the upstream may read, how much there is.
+    pub fn counted(&self) -> String {
+        match self {
+            Self::Claims(values) => format!("(values of claims: {})", values.len()),
+            Self::Cookies(text) => format!("(cookies that are left: {})", text.split("; ").count()),
+            Self::Plain(_)
+            | Self::Text(_)
+            | Self::Texts(_)
+            | Self::Id(_)
+            | Self::Permissions { .. }
+            | Self::Hex(_)
+            | Self::Roles { .. } => self.to_string(),
         }
     }
 
@@ -512,6 +535,18 @@ mod tests {
             let sent = Value::Texts(&items).to_string();
             prop_assert_eq!(list_length(&items), sent.len());
             prop_assert!(sent.bytes().all(|byte| matches!(byte, 0x20..=0x7e)));
+        }
+
+        #[test]
+        fn of_others_cookies_and_claims_whoever_asks_afterwards_hears_the_number_alone(secrets in prop::collection::vec("[a-z]{12}", 1..5)) {
+            let pairs: Vec<String> = secrets.iter().map(|secret| format!("{secret}={secret}")).collect();
+            for value in [Value::Claims(&secrets), Value::Cookies(pairs.join("; "))] {
+                let told = value.counted();
+                prop_assert!(told.ends_with(&format!(": {})", secrets.len())), "{}", told);
+                prop_assert!(secrets.iter().all(|secret| !told.contains(secret) && value.to_string().contains(secret)));
+            }
+            let groups = Value::Texts(&secrets);
+            prop_assert_eq!(groups.counted(), groups.to_string());
         }
 
         #[test]

@@ -12,6 +12,9 @@ use crate::rig::wait::eventually;
 use crate::rig::wiring::Body;
 use crate::world::{ALICE, BOB, HOUSE, World, start_doorward};
 
+/// In the cookie of another application, which the upstream gets.
+const OTHERS: &str = "other-secret-0123456789";
+
 /// All that is kept of recent decisions: what `explain --request-id` prints for every id in the log.
 fn explained(world: &World) -> String {
     let log = world.doorward.output();
@@ -58,6 +61,7 @@ fn no_secret_is_logged_or_counted_at_any_level() {
         world.get(&format!("/orders?key={key}&x=1"), &[]);
         world.get(&format!("/orders?api%6bey={key}"), &[]);
         world.get("/cookies", &[("Cookie", &format!("sid={key}"))]);
+        world.get("/cookies", &[("Cookie", &format!("sid={key}; other={OTHERS}; third=x"))]);
         world.get("/bearer", &[("Authorization", &format!("Bearer {key}"))]);
         world.get(&format!("/orders/../x?key={key}"), &[("apikey", key)]);
         world.get(
@@ -93,6 +97,7 @@ fn no_secret_is_logged_or_counted_at_any_level() {
     // The handle of a key of ours may be shown; what follows it may not.
     let secret = made.rsplit('_').next().unwrap();
     let kept = explained(&world);
+    assert!(kept.contains("(cookies that are left: 2)"), "{kept}");
     let decisions = log.matches(r#""target":"doorward::check""#).count();
     let followed = eventually("all is followed", || {
         let followed = tail.output();
@@ -105,7 +110,7 @@ fn no_secret_is_logged_or_counted_at_any_level() {
         ("explain --request-id", &kept),
         ("tail", &followed),
     ] {
-        for key in [ALICE, BOB, secret, &foreign, wrong] {
+        for key in [ALICE, BOB, secret, &foreign, wrong, OTHERS] {
             assert!(!text.contains(key), "{key} stands in the {where_}");
         }
     }
