@@ -255,7 +255,7 @@ fn serve_until_told(
         askers: Arc::new(Askers::new(config.forward_auth.peers())),
         traces,
     });
-    let decisions = decisions::desk(Arc::clone(&telemetry), compiler.catalog());
+    let decisions = decisions::desk(Arc::clone(&telemetry), compiler.catalog(), Arc::clone(&issuer));
     let admin = admin::router(admin, explain::desk(checker).merge(decisions));
     let auth = auth::router(Auth {
         issuer: Arc::clone(&issuer),

@@ -15,6 +15,7 @@ use http::header::CONTENT_TYPE;
 use http_body::Frame;
 use serde::Deserialize;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tracing::info;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
@@ -22,7 +23,8 @@ use super::Peer;
 use super::admin::{Desk, Right};
 use super::problem::Problem;
 use crate::domain::catalog::Catalog;
-use crate::issue::Refusal;
+use crate::domain::rights::Caller;
+use crate::issue::{By, Issuer, Refusal};
 use crate::telemetry::{CODES, Crowded, Follower, Telemetry, Wanted};
 
 /// What the routes work with.
@@ -30,13 +32,14 @@ use crate::telemetry::{CODES, Crowded, Follower, Telemetry, Wanted};
 struct Decisions {
     telemetry: Arc<Telemetry>,
     catalog: Arc<ArcSwap<Catalog>>,
+    issuer: Arc<Issuer>,
 }
 
-pub fn desk(telemetry: Arc<Telemetry>, catalog: Arc<ArcSwap<Catalog>>) -> Desk<()> {
+pub fn desk(telemetry: Arc<Telemetry>, catalog: Arc<ArcSwap<Catalog>>, issuer: Arc<Issuer>) -> Desk<()> {
     Desk::new()
         .route(Right::Everything, routes!(follow))
         .route(Right::Everything, routes!(show))
-        .with_state(Decisions { telemetry, catalog })
+        .with_state(Decisions { telemetry, catalog, issuer })
 }
 
 /// What was decided about a request, step by step, the newest first: of those decisions that have a line in
@@ -76,7 +79,8 @@ struct Asked {
 }
 
 /// Decisions from now on, as they are made: a line of JSON each, as in the log. The answer ends with the
-/// server. Lines of the target `doorward::tail` are no decisions: they tell how many were left out, and the end.
+/// server, and with the admin key that it was asked with. Lines of the target `doorward::tail` are no decisions:
+/// they tell how many were left out, and the end.
 #[utoipa::path(
     get,
     path = "/decisions",
@@ -85,8 +89,9 @@ struct Asked {
     responses((status = 200, body = String, content_type = "application/x-ndjson"))
 )]
 async fn follow(
-    State(Decisions { telemetry, catalog }): State<Decisions>,
+    State(Decisions { telemetry, catalog, issuer }): State<Decisions>,
     peer: Option<axum::Extension<ConnectInfo<Peer>>>,
+    by: By,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let wanted = wanted(asked?.0, &catalog.load())?;
@@ -97,7 +102,8 @@ async fn follow(
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
-    let lines = Lines { follower, looks, peer, ended: false };
+    let viewer = Viewer::begins(by.caller, peer, issuer);
+    let lines = Lines { follower, looks, viewer, ended: false };
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], axum::body::Body::new(lines)).into_response())
 }
 
@@ -142,9 +148,45 @@ const LOOK: Duration = Duration::from_millis(50);
 struct Lines {
     follower: Follower,
     looks: Interval,
+    viewer: Viewer,
+    ended: bool,
+}
+
+/// Who follows, as the log tells it: from beginning to end, for they see who calls what.
+struct Viewer {
+    caller: Caller,
     /// Whose connection may stay for as long as it takes what it is told; over the socket anybody's may.
     peer: Option<Peer>,
-    ended: bool,
+    issuer: Arc<Issuer>,
+}
+
+impl Viewer {
+    fn begins(caller: Caller, peer: Option<Peer>, issuer: Arc<Issuer>) -> Self {
+        let viewer = Self { caller, peer, issuer };
+        info!(admin_key = viewer.admin_key(), client = viewer.client(), "decisions are followed");
+        viewer
+    }
+
+    fn admin_key(&self) -> Option<String> {
+        match &self.caller {
+            Caller::AdminKey(id) => Some(id.to_string()),
+            Caller::Socket | Caller::Consumer { .. } | Caller::Doorward => None,
+        }
+    }
+
+    fn client(&self) -> Option<String> {
+        self.peer.as_ref().map(|peer| peer.address.to_string())
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        info!(
+            admin_key = self.admin_key(),
+            client = self.client(),
+            "decisions are not followed there any more"
+        );
+    }
 }
 
 impl http_body::Body for Lines {
@@ -157,10 +199,14 @@ impl http_body::Body for Lines {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         while !self.ended {
             ready!(self.looks.poll_tick(context));
-            if let Some(peer) = &self.peer {
+            if let Some(peer) = &self.viewer.peer {
                 peer.is_known();
             }
-            let (text, ended) = self.follower.look();
+            let (text, ended) = if self.viewer.issuer.still_opens(&self.viewer.caller) {
+                self.follower.look()
+            } else {
+                (self.follower.told("the admin key that this was asked with is not known any more"), true)
+            };
             self.ended = ended;
             if !text.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(text.into()))));

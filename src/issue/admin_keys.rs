@@ -49,6 +49,17 @@ impl Issuer {
         Ok(found.into_iter().flatten().next().filter(|_| is_ours))
     }
 
+    /// Whether one who was let in would be let in again, for what goes on after its request: not past the
+    /// lease either.
+    pub fn still_opens(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Socket | Caller::Doorward => true,
+            Caller::AdminKey(id) => self.trusted_replica().is_ok_and(|replica| replica.has_admin_key(id)),
+            // A JWT has an end, and nothing that goes on is open to one.
+            Caller::Consumer { .. } => false,
+        }
+    }
+
     /// What this instance knows, where that may be believed.
     pub(super) fn trusted_replica(&self) -> Result<&Replica, Unknowing> {
         let replica = self.replica.as_ref().ok_or(Unknowing)?;

@@ -248,6 +248,11 @@ impl Replica {
         self.tables.load().password_stands(consumer, mark)
     }
 
+    /// Whether the admin key of this id opens, as of the lease.
+    pub fn has_admin_key(&self, id: &Uuid) -> bool {
+        self.tables.load().has_admin_key(id)
+    }
+
     /// Whether there is any admin key.
     pub fn has_admin_keys(&self) -> bool {
         self.tables.load().has_admin_keys()

@@ -149,6 +149,10 @@ impl Tables {
         self.admin_keys.get(verifier)
     }
 
+    pub(super) fn has_admin_key(&self, id: &Uuid) -> bool {
+        self.admin_keys.has(id)
+    }
+
     pub(super) fn has_admin_keys(&self) -> bool {
         !self.admin_keys.is_empty()
     }

@@ -193,12 +193,17 @@ impl Follower {
                 Ok(line) => text += &line,
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
-                    text += &self.remark("the server ends").end();
+                    text += &self.told("the server ends");
                     return (text, true);
                 }
             }
         }
         (text, false)
+    }
+
+    /// A line that is no decision.
+    pub fn told(&self, message: &str) -> String {
+        self.remark(message).end()
     }
 
     fn remark(&self, message: &str) -> Object {

@@ -14,7 +14,7 @@ use crate::monitoring::metrics;
 use crate::rig::doorward::Doorward;
 use crate::rig::process::Signal;
 use crate::rig::wait::until;
-use crate::world::{ALICE, BOB, HOUSE, said, start_doorward};
+use crate::world::{ALICE, BOB, HOUSE, command, said, start_doorward};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -216,4 +216,28 @@ fn it_follows_a_server_elsewhere_with_an_admin_key_and_without_one_nobody() {
     ask(&doorward, &[call("/orders", ALICE, "one")]);
     let (code, shown, remarks) = tail.end();
     assert!(code == Some(0) && shown.contains(" id=one"), "{shown}{remarks}");
+}
+
+#[test]
+fn whoever_follows_with_an_admin_key_is_told_nothing_more_once_it_is_deleted() {
+    let (doorward, _folder) = house();
+    let (key, id) = admin_key(&doorward);
+    let mut elsewhere =
+        doorward.setup().command(&["tail", "--url", &format!("http://{}", doorward.admin_address())]);
+    elsewhere.env("DOORWARD_ADMIN_KEY", &key);
+    let (elsewhere, here) = (Tail::of(elsewhere), Tail::start(&doorward, &["--count", "1"]));
+    so_many_follow(&doorward, 2);
+    command(&doorward, &["admin-key", "delete", &id]);
+    so_many_follow(&doorward, 1);
+    ask(&doorward, &[call("/orders", ALICE, "late")]);
+
+    let remark = "doorward: the admin key that this was asked with is not known any more\n";
+    assert_eq!(elsewhere.end(), (Some(0), String::new(), remark.to_owned()));
+    let (code, shown, _) = here.end();
+    assert!(code == Some(0) && shown.contains(" id=late"), "the socket needs no key: {shown}");
+    let log = doorward.output();
+    for said in ["decisions are followed", "decisions are not followed there any more"] {
+        let named = |line: &str| line.contains(said) && line.contains(&id) && line.contains("127.0.0.1");
+        assert!(log.lines().any(named), "no `{said}` of {id} in {log}");
+    }
 }

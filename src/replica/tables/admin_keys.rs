@@ -26,6 +26,11 @@ impl AdminKeys {
         self.0.read().unwrap_or_else(PoisonError::into_inner).by_verifier.get(verifier).copied()
     }
 
+    pub(super) fn has(&self, id: &Uuid) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.by_id.get(id).is_some_and(|record| record.enabled)
+    }
+
     pub(super) fn put(&self, record: AdminKeyRecord) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.forget(&record.id);
