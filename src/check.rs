@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use smallvec::SmallVec;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -220,13 +221,14 @@ impl Checker {
         if self.telemetry.record(line, now) {
             self.keep(asked, (decision, line), pinned);
         }
-        match used {
-            Some(Used::Key(id)) => self.usage.note(id, now),
-            Some(Used::Session(id)) => {
-                self.replica.touch(&id, now);
-                self.usage.note(id, now);
+        for used in used {
+            match used {
+                Used::Key(id) => self.usage.note(id, now),
+                Used::Session(id) => {
+                    self.replica.touch(&id, now);
+                    self.usage.note(id, now);
+                }
             }
-            None => {}
         }
     }
 
@@ -341,11 +343,11 @@ impl Checker {
         let (label, code, why) = conclusion.face();
         let mistake = conclusion.is_a_mistake();
         // Who passes is the principal, whatever was tried on the way; who does not is what was tried.
-        let (credential, consumer) = match conclusion.principal() {
+        let (credential, consumer) = match conclusion.grant().map(|grant| &grant.principal) {
             Some(principal) => (principal.credential(), principal.consumer()),
             None => (trail.credential.as_ref(), trail.consumer.as_ref()),
         };
-        let used = conclusion.principal().and_then(used);
+        let used = conclusion.grant().map_or_else(SmallVec::new, used);
         let outcome = match conclusion {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
@@ -395,8 +397,8 @@ struct Pinned<'k> {
 /// What else there is to tell of a decision.
 struct Told<'k> {
     pinned: Pinned<'k>,
-    /// The credential by which the request passed, where its uses are counted.
-    used: Option<Used>,
+    /// The credentials by which the request passed, of those whose uses are counted.
+    used: SmallVec<[Used; 1]>,
 }
 
 #[derive(Clone, Copy)]
@@ -405,12 +407,13 @@ enum Used {
     Session(Uuid),
 }
 
-fn used(principal: &Principal) -> Option<Used> {
-    match principal {
+fn used(grant: &Grant<'_>) -> SmallVec<[Used; 1]> {
+    let used = |principal: &Principal| match principal {
         Principal::Proven { credential: CredentialName::Id(id), token: None, .. } => Some(Used::Key(*id)),
         Principal::Proven { credential: CredentialName::Session(id), .. } => Some(Used::Session(*id)),
         Principal::Proven { .. } | Principal::Nobody | Principal::Anonymous(_) => None,
-    }
+    };
+    std::iter::once(&grant.principal).chain(&grant.besides).filter_map(used).collect()
 }
 
 /// A request about which something was concluded.
@@ -456,9 +459,9 @@ impl<'a> Conclusion<'a> {
         }
     }
 
-    fn principal(&self) -> Option<&'a Principal> {
+    fn grant(&self) -> Option<&'a Grant<'a>> {
         match self {
-            Self::Allow(grant, _) => Some(&grant.principal),
+            Self::Allow(grant, _) => Some(grant),
             Self::Deny(_) | Self::Fault(_) => None,
         }
     }

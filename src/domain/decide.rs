@@ -176,8 +176,9 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         self.admit(deployment, client)?;
         let proofs = self.authenticate(&deployment.policy)?;
         self.authorize(deployment, &proofs)?;
-        let principal = proofs.into_iter().next_back().map_or(Principal::Nobody, Proof::into_principal);
-        Ok(Grant { deployment, principal })
+        let mut proofs = proofs.into_iter().map(Proof::into_principal);
+        let principal = proofs.next_back().unwrap_or(Principal::Nobody);
+        Ok(Grant { deployment, principal, besides: proofs.collect() })
     }
 
     /// The door that asks from where.

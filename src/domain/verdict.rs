@@ -16,6 +16,8 @@ pub enum Verdict<'c> {
 pub struct Grant<'c> {
     pub deployment: &'c Deployment,
     pub principal: Principal,
+    /// What was proven besides, where all methods were asked for: their credentials were used as well.
+    pub besides: Vec<Principal>,
 }
 
 /// Doorward could not decide: ours to mend, never the caller's.

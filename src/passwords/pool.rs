@@ -45,8 +45,7 @@ pub struct Place {
     is_taken: bool,
 }
 
-/// Whoever waited for so long without a thread for it is told to come back: others came later, and are told
-/// nothing at all meanwhile.
+/// Whoever waited for so long is told to come back: others came later, and are told nothing at all meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A thread keeps as many bytes as our own hashes take, and only while there are any to be made.
@@ -84,11 +83,22 @@ impl Pool {
                 Err(_) => {}
             }
         }
-        if queue.jobs.len() + queue.taken >= self.shared.most {
-            return Err(Busy);
-        }
-        queue.taken += 1;
-        Ok(Place { shared: Arc::clone(&self.shared), is_taken: true })
+        // Who is not waited for any more keeps nobody out. Dropped when the queue is free again, for that takes
+        // locks of its own.
+        let forsaken = queue.forsaken(self.shared.clock.boottime());
+        let is_full = queue.jobs.len() + queue.taken >= self.shared.most;
+        queue.taken += usize::from(!is_full);
+        drop(queue);
+        drop(forsaken);
+        if is_full { Err(Busy) } else { Ok(Place { shared: Arc::clone(&self.shared), is_taken: true }) }
+    }
+}
+
+impl Queue {
+    /// Takes out those whose time is over: the first, for it is the same for all.
+    fn forsaken(&mut self, now: Duration) -> Vec<(Duration, Job)> {
+        let over = self.jobs.iter().take_while(|(until, _)| *until < now).count();
+        self.jobs.drain(..over).collect()
     }
 }
 
@@ -137,22 +147,28 @@ impl Shared {
     fn next(&self, memory: &mut Memory) -> Option<Job> {
         let mut queue = self.lock();
         loop {
-            while let Some((until, job)) = queue.jobs.pop_front() {
-                if self.clock.boottime() <= until {
-                    return Some(job);
+            let forsaken = queue.forsaken(self.clock.boottime());
+            if !forsaken.is_empty() {
+                drop(queue);
+                drop(forsaken);
+                queue = self.lock();
+            }
+            match queue.jobs.pop_front() {
+                Some((_, job)) => return Some(job),
+                None if queue.closed => return None,
+                None if memory.bytes() == 0 => {
+                    queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }
-            }
-            if queue.closed {
-                return None;
-            }
-            if memory.bytes() == 0 {
-                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                let waited = self.arrived.wait_timeout(queue, IDLE);
-                let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                queue = again;
-                if timeout.timed_out() {
-                    memory.release();
+                None => {
+                    let waited = self.arrived.wait_timeout(queue, IDLE);
+                    let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    queue = again;
+                    if timeout.timed_out() {
+                        // Takes a while, and checks wait for the queue too.
+                        drop(queue);
+                        memory.release();
+                        queue = self.lock();
+                    }
                 }
             }
         }
@@ -186,7 +202,9 @@ mod tests {
 
     #[test]
     fn more_than_may_wait_are_turned_away_and_a_panic_ends_nothing() {
-        let pool = Pool::new(1, 2, Clock::system());
+        // The clock stands still: a backtrace takes a busy machine longer than anybody waits.
+        let (clock, _hand) = Clock::stopped(crate::domain::time::Timestamp::from_unix(0));
+        let pool = Pool::new(1, 2, clock);
         let release = occupied(&pool);
         let (done, is_done) = mpsc::channel();
         pool.submit(Box::new(|_| panic!("as it is told to"))).unwrap();

@@ -370,6 +370,28 @@ fn any_takes_the_first_that_proves_and_all_takes_every_one() {
 }
 
 #[test]
+fn what_all_methods_proved_was_used_and_not_only_what_names_the_caller() {
+    let second = ApiKey { names: vec![name("second", &[Place::Header])], ..api_key() };
+    let authentication = |combine| Authentication::Required {
+        combine,
+        methods: vec![Method::ApiKey(api_key()), Method::ApiKey(second.clone())],
+        anonymous: None,
+    };
+    let besides = |combine| {
+        let (catalog, memory, peppers) = (catalog(authentication(combine)), memory(), peppers());
+        let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
+        let lines = ["apikey: alice-key-0000001", "second: alice-key-0000001"];
+        let Ok(Verdict::Allow(grant)) = decide(world, &request("/orders", &lines)).verdict else {
+            panic!("alice has both keys")
+        };
+        let named: Vec<_> = grant.besides.iter().map(Principal::credential).collect();
+        (named == vec![grant.principal.credential(); named.len()]).then_some(named.len())
+    };
+    assert_eq!(besides(Combine::All), Some(1));
+    assert_eq!(besides(Combine::Any), Some(0));
+}
+
+#[test]
 fn a_preflight_is_checked_unless_the_method_says_otherwise() {
     let options = |preflight| {
         let catalog = catalog(any(vec![ApiKey { preflight, ..api_key() }], None));
