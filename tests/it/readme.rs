@@ -41,7 +41,7 @@ fn the_start_in_the_readme_ends_in_a_protected_api() {
     std::fs::write(&demo, envoy).unwrap();
     // What is built already is not built again under another name of the same folder.
     let script =
-        script.replace("envoy/demo.yaml", &demo.display().to_string()).replace("make build tools", ":");
+        script.replace("envoy/demo.yaml", &demo.display().to_string()).replace("make build\n", ":\n");
     let binaries = Path::new(env!("CARGO_BIN_EXE_doorward")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     let ran = Command::new("bash")
