@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::door::Door;
 use super::{Common, Failure, Output, cell, remark};
 use crate::http::admin::segment;
-use crate::telemetry::log::on_one_line;
+use crate::telemetry::log::{as_one_word, on_one_line};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -54,6 +54,10 @@ impl Arguments {
 pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let mut left = arguments.count;
     Door::open_to_server(common)?.lines(&arguments.path(), enough(), |line| {
+        // Sent now and then, so that the server learns who is gone.
+        if line.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
         let told: Value = serde_json::from_str(line).unwrap_or(Value::Null);
         if told["target"] != DECISION {
             remark(&format!("doorward: {}", aside(&told)));
@@ -91,21 +95,20 @@ fn aside(told: &Value) -> String {
 
 /// A decision as a line for people.
 fn text(told: &Value) -> String {
-    let field = |name: &str| cell(&told[name]);
+    let field = |name: &str| as_one_word(&cell(&told[name])).into_owned();
     let moment = field("timestamp");
     let time = moment.split_once('T').map_or(&moment[..], |(_, time)| time);
     let service = match told["infrastructure"].as_str() {
-        Some(infrastructure) => format!("{}/{infrastructure}", field("service")),
+        Some(infrastructure) => format!("{}/{}", field("service"), as_one_word(infrastructure)),
         None => field("service"),
     };
     let consumer = if told["username"].is_null() { field("consumer") } else { field("username") };
     let mut line = format!(
-        "{time}  {:<5}  {:<20}  {} {}{}  service={service} consumer={consumer} client={} {}µs id={}",
+        "{time}  {:<5}  {:<20}  {} {}  service={service} consumer={consumer} client={} {}µs id={}",
         field("verdict"),
         field("code"),
         field("method"),
-        field("host"),
-        field("path"),
+        as_one_word(&format!("{}{}", cell(&told["host"]), cell(&told["path"]))),
         field("client"),
         field("duration_us"),
         field("request_id"),
@@ -114,9 +117,9 @@ fn text(told: &Value) -> String {
         line += " mode=shadow";
     }
     if !told["why"].is_null() {
-        line += &format!(" why=\"{}\"", field("why"));
+        line += &format!(" why=\"{}\"", on_one_line(&cell(&told["why"])));
     }
-    on_one_line(&line).into_owned()
+    line
 }
 
 /// Ready when nobody wants more: Ctrl-C, a signal to end, or nobody who reads.
@@ -161,7 +164,7 @@ mod tests {
         });
         assert_eq!(
             text(&told),
-            "03:04:05.678Z  deny   invalid_credential    GET api.example/orders/\\u009b2J\\u000a  \
+            "03:04:05.678Z  deny   invalid_credential    GET \"api.example/orders/\\u009b2J\\n\"  \
              service=orders/production consumer=alice client=192.0.2.1 7µs id=7d1c why=\"expired\""
         );
         for name in ["code", "why", "username", "infrastructure"] {
@@ -174,6 +177,18 @@ mod tests {
             "03:04:05.678Z  deny   -                     GET api.example/  service=orders consumer=0196 \
              client=192.0.2.1 7µs id=7d1c mode=shadow"
         );
+    }
+
+    #[test]
+    fn a_client_writes_no_field_of_its_own_into_a_line() {
+        for blank in [' ', '\u{2003}', '\u{a0}', '"', '\u{61c}'] {
+            let forged = format!("/x{blank}consumer=root");
+            let told = json!({ "path": forged, "request_id": forged, "method": forged, "username": forged });
+            let line = text(&told);
+            // Outside of quotes nothing of it stands.
+            let bare: String = line.replace("\\\"", "").split('"').step_by(2).collect();
+            assert!(!bare.contains("root"), "{line}");
+        }
     }
 
     #[test]

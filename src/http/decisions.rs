@@ -80,7 +80,7 @@ struct Asked {
 
 /// Decisions from now on, as they are made: a line of JSON each, as in the log. The answer ends with the
 /// server, and with the admin key that it was asked with. Lines of the target `doorward::tail` are no decisions:
-/// they tell how many were left out, and the end.
+/// they tell how many were left out, and the end; an empty line tells that somebody is still there.
 #[utoipa::path(
     get,
     path = "/decisions",
@@ -99,11 +99,9 @@ async fn follow(
         let what = "viewers that follow decisions";
         Problem::Refused(Refusal::Full { what, most, limit: "limits.followers" })
     })?;
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
     let viewer = Viewer::begins(by.caller, peer, issuer);
-    let lines = Lines { follower, looks, viewer, ended: false };
+    let lines = Lines::new(follower, viewer);
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], axum::body::Body::new(lines)).into_response())
 }
 
@@ -144,12 +142,43 @@ fn names(named: &str, catalog: &Catalog) -> Option<(String, Option<String>)> {
 /// Between two looks at what there is to tell.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// After so many looks at nothing an empty line is sent: who is gone without a word, and wants what never
+/// comes, would keep a place for ever.
+const SILENCE: u32 = 300;
+
 /// An answer without an end of its own.
 struct Lines {
     follower: Follower,
     looks: Interval,
     viewer: Viewer,
+    /// Looks at nothing since the last line.
+    silent: u32,
     ended: bool,
+}
+
+impl Lines {
+    fn new(follower: Follower, viewer: Viewer) -> Self {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { follower, looks, viewer, silent: 0, ended: false }
+    }
+
+    /// What there is to tell at this moment, mostly nothing.
+    fn look(&mut self) -> String {
+        let Viewer { caller, issuer, .. } = &self.viewer;
+        let (text, ended) = if issuer.still_opens(caller) {
+            self.follower.look()
+        } else {
+            (self.follower.told("the admin key that this was asked with is not known any more"), true)
+        };
+        self.ended = ended;
+        self.silent = if text.is_empty() { self.silent + 1 } else { 0 };
+        if self.silent < SILENCE {
+            return text;
+        }
+        self.silent = 0;
+        "\n".to_owned()
+    }
 }
 
 /// Who follows, as the log tells it: from beginning to end, for they see who calls what.
@@ -199,16 +228,12 @@ impl http_body::Body for Lines {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         while !self.ended {
             ready!(self.looks.poll_tick(context));
-            if let Some(peer) = &self.viewer.peer {
-                peer.is_known();
-            }
-            let (text, ended) = if self.viewer.issuer.still_opens(&self.viewer.caller) {
-                self.follower.look()
-            } else {
-                (self.follower.told("the admin key that this was asked with is not known any more"), true)
-            };
-            self.ended = ended;
+            let text = self.look();
             if !text.is_empty() {
+                // Whoever takes no lines any more is not asked for the next one, and its time ends.
+                if let Some(peer) = &self.viewer.peer {
+                    peer.is_known();
+                }
                 return Poll::Ready(Some(Ok(Frame::data(text.into()))));
             }
         }
@@ -221,8 +246,13 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::clock::Clock;
     use crate::config::load_text;
+    use crate::domain::time::Timestamp;
     use crate::domain::verifier::{Pepper, Peppers};
+    use crate::store::memory::Memory;
+    use crate::store::ring::Ring;
+    use crate::telemetry::Readiness;
 
     const POLICY: &str = "
 infrastructures: [{name: production}, {name: staging}]
@@ -233,6 +263,30 @@ deployments:
   - {service: orders, infrastructure: production}
   - {service: orders, infrastructure: staging, hosts: [staging.example]}
 ";
+
+    #[test]
+    fn a_silent_viewer_is_sent_an_empty_line_now_and_then_so_that_it_is_known_who_is_gone() {
+        let ring = Arc::new(
+            Ring::parse(std::path::Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap(),
+        );
+        let (clock, _) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+        let catalog = load_text(POLICY.to_owned()).unwrap().config.catalog(&ring.peppers()).unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+        let issuer = Arc::new(Issuer::new(Arc::new(Memory::new()), ring, clock.clone(), catalog));
+        let telemetry = Arc::new(Telemetry::new(clock, Arc::new(Readiness::new())));
+        telemetry.set_followers(1);
+        let follower = Arc::clone(&telemetry).follow(Wanted::default()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _entered = runtime.enter();
+        let mut lines = Lines::new(follower, Viewer::begins(Caller::Socket, None, issuer));
+        for _ in 0..2 {
+            let before = (1..SILENCE).map(|_| lines.look()).collect::<String>();
+            assert_eq!((&before[..], &lines.look()[..]), ("", "\n"));
+        }
+        // Nothing is known of the key where no store is followed.
+        lines.viewer.caller = Caller::AdminKey(uuid::Uuid::from_u128(7));
+        assert!(lines.look().contains("not known any more") && lines.ended);
+    }
 
     #[test]
     fn services_are_named_as_everywhere_and_what_is_unknown_is_refused() {

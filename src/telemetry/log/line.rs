@@ -264,10 +264,23 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// A text that people read as one value, in quotes where it is more than a word: nobody's text looks like
+/// fields of ours.
+pub fn as_one_word(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || is_word(text) && !text.contains(moves_the_cursor) {
+        return Cow::Borrowed(text);
+    }
+    let mut whole = String::with_capacity(2 * text.len());
+    // Writing to a `String` does not fail.
+    let _ = quoted(&mut whole, text);
+    Cow::Owned(whole)
+}
+
 /// Controls of both sets (ESC, and the one-byte CSI of C1), the separators that some readers take
 /// for the end of a line, and what turns the direction of writing.
 fn moves_the_cursor(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Takes the secret out of whatever looks like a credential of ours, and leaves its public part:
