@@ -286,20 +286,9 @@ impl Checker {
         let catalog = self.catalog.load();
         let known = self.known(Pinned { began, catalog: &catalog }, inquiry);
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
-        let Decided { verdict, trail } =
-            catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
-                .unwrap_or_else(|_| panicked());
-        // Whatever came out: it was decided without knowing what was presented.
-        let verdict = match (known.undone.take(), inquiry.given_up()) {
-            (None, _) => verdict,
-            (Some(_), Some(denial)) => Ok(Verdict::Deny(denial)),
-            (Some(work), None) => return Err(work),
-        };
-        // What the store has a part in is only as good as what is known of the store.
-        let verdict = match trail.deployment {
-            Some(deployment) if deployment.stored => self.replica.trust(known.boottime).and(verdict),
-            Some(_) | None => verdict,
-        };
+        let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
+            .unwrap_or_else(|_| panicked());
+        let Decided { verdict, trail } = known.settle(decided)?;
         let case = Concluded { began, request, trail: &trail, catalog: &catalog };
         Ok(match verdict {
             Ok(Verdict::Allow(grant)) => {
@@ -322,7 +311,6 @@ impl Checker {
             issuers: &self.issuers,
             passwords: &self.passwords,
             boottime: began.boottime,
-            now: began.now,
             inquiry,
             undone: Cell::new(None),
         }
@@ -535,13 +523,29 @@ struct Known<'k> {
     passwords: &'k Passwords,
     /// CLOCK_BOOTTIME, pinned for the whole check.
     boottime: Duration,
-    now: Timestamp,
     inquiry: Inquiry<'k>,
     /// The first signature or password that was asked about and is not verified.
     undone: Cell<Option<Work>>,
 }
 
 impl Known<'_> {
+    /// What a decision comes to, with what was known while it was made.
+    fn settle<'w, 'r>(&self, decided: Decided<'w, 'r>) -> Result<Decided<'w, 'r>, Work> {
+        let Decided { verdict, trail } = decided;
+        // Whatever came out: it was decided without knowing what was presented.
+        let verdict = match (self.undone.take(), self.inquiry.given_up()) {
+            (None, _) => verdict,
+            (Some(_), Some(denial)) => Ok(Verdict::Deny(denial)),
+            (Some(work), None) => return Err(work),
+        };
+        // What the store has a part in is only as good as what is known of the store.
+        let verdict = match trail.deployment {
+            Some(deployment) if deployment.stored => self.replica.trust(self.boottime).and(verdict),
+            Some(_) | None => verdict,
+        };
+        Ok(Decided { verdict, trail })
+    }
+
     fn leave_undone(&self, work: Work) {
         let first = self.undone.take().unwrap_or(work);
         self.undone.set(Some(first));
@@ -679,7 +683,7 @@ impl Directory for Known<'_> {
             Done::Signature(done) => Some(done),
             Done::Password(_) | Done::GivenUp(_) => None,
         });
-        let done = match loaded.ask(issuer, token, self.now, done) {
+        let done = match loaded.ask(issuer, token, done) {
             Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),
             Answer::Refused(refused) => return Ok(Token::Refused(refused)),
             Answer::Unverified(work) if self.inquiry.at_once => work.run(),

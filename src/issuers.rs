@@ -24,7 +24,6 @@ use self::source::Source;
 use crate::clock::Clock;
 use crate::domain::issuer::{Issuer, Keys};
 use crate::domain::jwt::{self, Claims, KeySet, Refused};
-use crate::domain::time::Timestamp;
 use crate::domain::verdict::Fault;
 use crate::telemetry::Telemetry;
 
@@ -165,7 +164,6 @@ impl Loaded {
         self: &Arc<Self>,
         issuer: &Arc<Issuer>,
         token: &[u8],
-        now: Timestamp,
         done: impl IntoIterator<Item = &'d Done>,
     ) -> Answer {
         if token.len() > issuer.rules.longest {
@@ -181,9 +179,6 @@ impl Loaded {
         }
         let remembered = self.verified.get(&fingerprint);
         if let Some(Remembered { claims, .. }) = remembered.filter(|it| Arc::ptr_eq(&it.keys, &self.keys)) {
-            if claims.is_over(now) {
-                self.verified.remove(&fingerprint);
-            }
             return Answer::Genuine(claims);
         }
         match jwt::screen(token, &issuer.rules, &self.keys) {

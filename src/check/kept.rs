@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::account::Account;
-use super::{Checker, Decision, Inquiry, Pinned};
-use crate::domain::decide::{World, decide_before};
-use crate::domain::request::Request;
+use super::account::{Account, Told};
+use super::{Checker, Decision, Inquiry, PANICKED, Pinned, panicked};
+use crate::domain::decide::{Decided, World, decide_before};
+use crate::domain::request::{Body, Request};
 use crate::domain::step::Step;
-use crate::telemetry::DecisionLine;
+use crate::domain::verdict::{Fault, Verdict};
 use crate::telemetry::log::{Moment, on_one_line};
+use crate::telemetry::{DecisionLine, Whose};
 
 /// An account with what it is about.
 #[derive(Serialize)]
@@ -44,7 +45,9 @@ impl Checker {
         pinned: Pinned<'_>,
     ) {
         let recent = self.telemetry.recent();
-        if !recent.wants(line.request_id, pinned.began.now) {
+        let is_known = line.consumer.is_some() || line.credential.is_some();
+        let whose = if is_known { Whose::Somebodys } else { Whose::Strangers };
+        if !recent.wants(whose, line.request_id, pinned.began.now) {
             return;
         }
         let [method, host, path] = line.asked();
@@ -53,24 +56,64 @@ impl Checker {
             request_id: line.request_id,
             request: Asked { method: &method, host: &host, path: &path },
             duration_us: line.microseconds(),
-            account: Account::of(decision, line, |value| value.counted())
-                .with_steps(self.steps(request, inquiry, pinned)),
+            account: Account::of(decision, line, |value| value.counted()),
         };
         // Its members are texts, numbers and lists of them, which become JSON without fail.
         let mut kept = serde_json::to_value(kept).unwrap_or_default();
+        kept["steps"] = match self.steps(request, inquiry, pinned, line) {
+            Ok(steps) => json!(steps.into_iter().map(Told::from).collect::<Vec<_>>()),
+            Err(why) => json!([why]),
+        };
         bound(&mut kept);
-        recent.keep(line.request_id, &kept.to_string());
+        recent.keep(whose, line.request_id, &kept.to_string());
     }
 
-    /// The steps of a decision; of one that has panicked those before the panic. A change of the store that
-    /// arrives in the microsecond between shows as a step that does not fit to the verdict.
-    fn steps(&self, request: &Request<'_>, inquiry: Inquiry<'_>, pinned: Pinned<'_>) -> Vec<Step> {
+    /// The steps of a decision; of one that has panicked those before the panic. Or why there are none: what
+    /// contradicts the answer would mislead.
+    fn steps(
+        &self,
+        request: &Request<'_>,
+        inquiry: Inquiry<'_>,
+        pinned: Pinned<'_>,
+        line: &DecisionLine<'_>,
+    ) -> Result<Vec<Step>, &'static str> {
+        if size(request) > LARGE {
+            return Err(TOO_LARGE);
+        }
         let known = self.known(pinned, inquiry);
         let Pinned { began, catalog } = pinned;
         let world = World { catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let mut steps = Vec::new();
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(decide_before(world, request, &mut steps))));
-        steps
+        let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, &mut steps)))
+            .unwrap_or_else(|_| panicked());
+        let came_to_it = known.settle(decided).is_ok_and(|Decided { verdict, .. }| is_told(&verdict, line));
+        if came_to_it { Ok(steps) } else { Err(OTHERWISE) }
+    }
+}
+
+/// Bytes of a request that are looked at once more for its steps.
+const LARGE: usize = 16 << 10;
+const TOO_LARGE: &str = "no steps are kept of a request whose path and body are longer than 16 KiB";
+
+/// A change of the store has arrived in the microsecond between, or what was remembered has gone.
+const OTHERWISE: &str = "no steps are kept: decided once more for them, the request came out otherwise";
+
+fn size(request: &Request<'_>) -> usize {
+    let body = match request.body {
+        Body::Whole(body) => body.len(),
+        Body::Absent | Body::Partial => 0,
+    };
+    request.target.len() + body
+}
+
+/// Whether a verdict is the one that was told.
+fn is_told(verdict: &Result<Verdict<'_>, Fault>, line: &DecisionLine<'_>) -> bool {
+    let told = (line.code, line.why);
+    match verdict {
+        // What comes after the steps may fail too.
+        Ok(Verdict::Allow(_)) => line.code.is_none_or(|code| code == PANICKED.notice().code),
+        Ok(Verdict::Deny(denial)) => told == (Some(denial.notice().code), denial.why()),
+        Err(fault) => told == (Some(fault.notice().code), Some(fault.why())),
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::Hand;
 use crate::config;
 use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
-use crate::domain::request::Header;
+use crate::domain::request::{Body, Header};
 use crate::domain::rights::Caller;
 use crate::explain::{Account, Description, explain};
 use crate::issue::{By, Issuer as Issues, NewConsumer};
@@ -107,6 +107,56 @@ async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
     Mint::is(&mint.ask("/orders", &all).await, None);
     mint.hand.advance(Duration::from_secs(3_630));
     Mint::is(&mint.ask("/orders", &all).await, Some("jwt_expired"));
+}
+
+#[tokio::test]
+async fn the_steps_that_are_kept_fit_to_the_answer_before_and_after_a_token_is_remembered() {
+    let mint = Mint::new();
+    mint.issues.tend_signing_keys().await.unwrap();
+    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let value = format!("Bearer {}", mint.token(alice, &[EVERY_SERVICE]).await);
+    let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
+    let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));
+    telemetry.set_recent(1 << 20);
+    telemetry.set_sampling(1.0, 1000);
+    let issuers = Issuers::new(mint.clock.clone(), Arc::clone(&telemetry), None, 1 << 20);
+    let pool = Pool::start(1, 8, Arc::clone(&telemetry)).unwrap();
+    let (catalog, peppers) = (Arc::clone(&mint.catalog), mint.peppers.clone());
+    let checker = Checker::new(catalog, peppers, replica, mint.clock.clone(), Arc::clone(&telemetry))
+        .with_issuers(Arc::new(issuers), pool);
+    let kept = async |id: &str, body: &[u8]| {
+        let request = Request {
+            method: b"POST",
+            target: b"/orders",
+            host: b"api.example",
+            headers: [Header { name: b"authorization", value: value.as_bytes() }].into_iter().collect(),
+            id: id.as_bytes(),
+            body: Body::Whole(body),
+            ..Request::default()
+        };
+        if let Err(work) = checker.attempt(&request, &[], |_| ()) {
+            let done = checker.verify(work).unwrap().done().await.unwrap();
+            assert!(checker.attempt(&request, &[done], |_| ()).is_ok(), "{id}");
+        }
+        let [account] = &telemetry.recent().of(id)[..] else { panic!("one decision of {id}") };
+        let account: serde_json::Value = serde_json::from_str(account).unwrap();
+        account["steps"].as_array().unwrap().clone()
+    };
+    let proven = |steps: &[serde_json::Value]| {
+        let step = steps.iter().find(|step| step["step"] == "credential");
+        step.unwrap_or_else(|| panic!("{steps:?}"))["outcome"].clone()
+    };
+    for id in ["first", "second"] {
+        assert_eq!(proven(&kept(id, b"").await), "open", "{id}");
+    }
+    mint.hand.advance(Duration::from_secs(3_600 + 61));
+    for id in ["third", "fourth", "fifth"] {
+        assert_eq!(proven(&kept(id, b"").await)["shut"], "jwt_expired", "{id}");
+    }
+    // A large one is not looked at twice.
+    let steps = kept("large", &[b'x'; 1 << 20]).await;
+    assert_eq!(steps, ["no steps are kept of a request whose path and body are longer than 16 KiB"]);
 }
 
 #[tokio::test]

@@ -78,10 +78,10 @@ pub struct Limits {
     /// The settings of one of them, as JSON. `1KiB` to `1MiB`. Default: `64KiB`.
     pub object_bytes: At<Size>,
     /// Recent decisions that are kept with their steps for `doorward explain --request-id`: those that
-    /// have a line in the log, up to 1000 a second; the oldest go first. One takes about 2 KiB. `0` keeps
-    /// none; up to `1GiB`. Default: `8MiB`.
+    /// have a line in the log, up to 500 a second of known callers and of strangers each, which get a half
+    /// each; the oldest go first. One takes about 2 KiB. `0` keeps none; up to `1GiB`. Default: `8MiB`.
     pub recent_decisions: At<Size>,
-    /// Viewers that follow decisions at once (`doorward tail`). Up to 100. Default: 8.
+    /// Viewers that follow decisions at once (`doorward tail`). Up to 32. Default: 8.
     pub followers: At<u32>,
 }
 
@@ -149,7 +149,7 @@ impl Limits {
         within("limits.objects", &self.objects, 1..=1_000_000, faults);
         within("limits.object_bytes", &self.object_bytes, from_kib(Size::mib(1)), faults);
         within("limits.recent_decisions", &self.recent_decisions, Size(0)..=Size::mib(1024), faults);
-        within("limits.followers", &self.followers, 0..=100, faults);
+        within("limits.followers", &self.followers, 0..=32, faults);
         if self.bytes_in_flight.value < self.check_bytes.value {
             let message = format!(
                 "`limits.bytes_in_flight` is {}, expected at least `limits.check_bytes`, which is {}",

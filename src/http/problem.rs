@@ -198,7 +198,8 @@ impl Problem {
                 json!({ "message": format!(
                     "no decision about a request of that id is among the {kept} that this instance keeps: another \
                      instance decided, or none; or it has no line in the log (`log.allows` is the share of allows \
-                     that have one); or it was too long ago (`limits.recent_decisions`). Ask the other instances, \
+                     that have one); or it was too long ago (`limits.recent_decisions`); or it was left out, as \
+                     `doorward_recent_decisions_left_out_total` counts. Ask the other instances, \
                      or set `log.allows: 1` and have the request made again"
                 ) }),
             ),

@@ -20,6 +20,6 @@ pub use decision::{DecisionLine, VerdictLabel};
 pub use followers::{Crowded, Follower, Wanted};
 pub use metrics::Telemetry;
 pub use readiness::{Conditions, Readiness};
-pub use recent::Recent;
+pub use recent::{Recent, Whose};
 pub use standing::Standing;
 pub use traces::Traces;

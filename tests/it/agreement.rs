@@ -214,6 +214,8 @@ impl Scene {
             assert_eq!(kept["answer"]["error_response"] == true, answer.is_error, "{kept}");
             assert_eq!(kept["method"].as_str(), answer.metadata.get("method").map(String::as_str), "{kept}");
             assert_eq!(kept["upstream"].is_null(), answer.status != 200, "{kept}");
+            let steps = kept["steps"].as_array().unwrap();
+            assert!(steps.iter().all(Value::is_object), "the steps fit to the answer: {kept}");
             for name in ["method", "host", "path"] {
                 assert_eq!(kept["request"][name], logged[name], "{name}: {kept}, {logged}");
             }

@@ -119,11 +119,6 @@ impl Claims {
         Ok(())
     }
 
-    /// From when on it is good for nothing any more, whatever the leeway.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        now.unix() > self.expires_at.saturating_add(MOST_LEEWAY)
-    }
-
     /// What stands at the end of this path of names; `None` where it leads nowhere.
     pub fn at(&self, path: &[String]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
@@ -187,9 +182,6 @@ fn date(
         Some(_) => Err(Refused::Times),
     }
 }
-
-/// Seconds.
-pub(super) const MOST_LEEWAY: i64 = 60;
 
 /// Bytes.
 const LONGEST_SUBJECT: usize = 256;
