@@ -11,7 +11,6 @@ use doorward::domain::time::Timestamp;
 use doorward::domain::verifier::{Pepper, Peppers, Verifier};
 use doorward::store::record::{ConsumerRecord, KeyRecord, Membership};
 use serde_json::json;
-use std::path::Path;
 use uuid::Uuid;
 
 /// What the service asks for. The peer's are the same.
@@ -202,20 +201,20 @@ pub(crate) fn policy(services: Services) -> String {
 }
 
 pub(crate) fn catalog(services: Services) -> Outcome<Catalog> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut text = policy(services);
     if services == Services::Tokens {
-        // It is read once more while the server runs, so it stays.
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("keys.json");
         let keys =
             json!({ "keys": [{ "kty": "oct", "alg": "HS256", "k": BASE64_URL_SAFE_NO_PAD.encode(SIGNER) }] });
-        std::fs::write(&file, keys.to_string()).map_err(|error| error.to_string())?;
+        std::fs::write(folder.path().join("keys.json"), keys.to_string())
+            .map_err(|error| error.to_string())?;
         text += &format!(
             "issuers: {{accounts: {{issuer: \"{ISSUER}\", audiences: [orders], algorithms: [HS256], \
-             jwks_file: \"{}\"}}}}\n",
-            file.display()
+             jwks_file: keys.json}}}}\n"
         );
     }
-    let loaded = config::load_text(text).map_err(|faults| faults.to_string())?;
+    let file = folder.path().join("doorward.yaml");
+    let loaded = config::load_beside(&file, text, std::iter::empty()).map_err(|faults| faults.to_string())?;
     loaded.config.catalog(&peppers()).map_err(|faults| faults.to_string())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! * [`settings`] — the variables `OTEL_…`; [`sampling`] — which checks are recorded.
 //! * [`context`] — what an asker says about its trace; [`span`] — a decision as a span.
-//! * [`queue`] — where spans wait; [`export`] — how they leave.
+//! * [`mod@queue`] — where spans wait; [`export`] — how they leave.
 
 mod context;
 mod export;
