@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::call::{HEADERS, TARGET};
 use crate::child::{Core, Server, pin, spent};
-use crate::house::{self, HOST};
+use crate::house::{self, HOST, Services};
 use crate::rig::Outcome;
 use crate::rig::envoy::Envoy;
 use crate::rounds::{Aim, interleaved, median, table};
@@ -58,7 +58,7 @@ pub(crate) fn run(rounds: usize, time: Duration) -> Outcome<(String, Vec<Aim>)> 
         },
         Way {
             name: DOORWARD,
-            server: Some(beside(&["doorward", &MILLION.to_string(), "0"])?),
+            server: Some(beside(&["doorward", &MILLION.to_string(), &Services::Whole.name()])?),
             keys: MILLION,
             filter: Some(ext_authz("doorward")),
         },
