@@ -111,9 +111,46 @@ fn a_chart_without_the_secret_or_with_two_holders_of_a_store_is_refused() {
         "set replicaCount to 1",
     );
     refused(
+        json!({"secret": {"existingSecret": "ours"}, "config": {"store": {"url": "redb:doorward.redb"}}}),
+        "an embedded store, which ends with its pod",
+    );
+    refused(
         json!({"secret": {"existingSecret": "ours"}, "networkPolicy": {"enabled": true}}),
         "networkPolicy.proxies is required",
     );
+}
+
+#[test]
+fn what_istio_asks_nobody_about_leads_to_doorward_alone() {
+    let sample = fs::read_to_string(root().join("envoy/istio.yaml")).unwrap();
+    let objects: Vec<Value> =
+        sample.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
+    let of = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+    let rules: Vec<&Value> = of("AuthorizationPolicy")["spec"]["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| &rule["to"][0]["operation"])
+        .collect();
+    let service = &of("VirtualService")["spec"];
+    let route = &service["http"][0];
+    assert_eq!(rules.len(), 2);
+    assert_eq!((&rules[0]["notHosts"], &rules[1]["hosts"]), (&service["hosts"], &service["hosts"]));
+    assert_eq!(rules[0].get("notPaths"), None, "other hosts are asked about as a whole");
+    let left_out: Vec<String> = rules[1]["notPaths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path.as_str().unwrap().trim_end_matches('*').to_owned())
+        .collect();
+    let routed: Vec<String> = route["match"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["uri"]["prefix"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(left_out, routed);
+    assert_eq!(route["route"][0]["destination"]["port"]["number"], 8002);
 }
 
 #[test]
