@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::{ALLOW, UNAUTHENTICATED};
 use crate::call::Pick;
-use crate::child::{Core, pin, resident, spent};
+use crate::child::{resident, spent};
 use crate::load::{Target, paced};
 use crate::rig::Outcome;
 use crate::rounds::{Aim, share, table};
@@ -26,10 +26,7 @@ struct Came {
 }
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
-    pin(Core::Server);
-    let doorward = shared.instance("flooded");
-    pin(Core::Caller);
-    let mut doorward = doorward?;
+    let mut doorward = shared.instance_apart("flooded")?;
     let (process, address) = (doorward.process().id(), doorward.grpc());
     let asked = |keys, expected, time| -> Outcome<Came> {
         let pick = Pick { keys, services: shared.size.services };

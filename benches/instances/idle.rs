@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::shared::Shared;
-use crate::child::{Core, pin, resident};
+use crate::child::resident;
 use crate::load::connection::greeted;
 use crate::rig::Outcome;
 use crate::rounds::{Aim, table};
@@ -18,10 +18,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
     raise_file_limit()?;
-    pin(Core::Server);
-    let doorward = shared.instance("idle");
-    pin(Core::Caller);
-    let mut doorward = doorward?;
+    let mut doorward = shared.instance_apart("idle")?;
     let (process, address) = (doorward.process().id(), doorward.grpc());
     // Whatever the first one takes once.
     drop(greeted(address)?);

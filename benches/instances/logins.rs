@@ -10,7 +10,6 @@ use serde_json::json;
 use super::ALLOW;
 use super::shared::Shared;
 use crate::call::Pick;
-use crate::child::{Core, pin};
 use crate::load::{Target, paced};
 use crate::rig::Outcome;
 use crate::rig::http1::{request, send};
@@ -35,10 +34,7 @@ struct Came {
 }
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
-    pin(Core::Server);
-    let doorward = shared.instance("stormed");
-    pin(Core::Caller);
-    let doorward = doorward?;
+    let doorward = shared.instance_apart("stormed")?;
     let pick = Pick { keys: shared.size.keys, services: shared.size.services };
     let target = Target { address: doorward.grpc(), pick, expected: ALLOW };
     // Whatever is slow the first time.

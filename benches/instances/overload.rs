@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::ALLOW;
 use super::shared::Shared;
 use crate::call::Pick;
-use crate::child::{Core, pin};
 use crate::load::{Came, Target, offered, saturate};
 use crate::rig::Outcome;
 use crate::rounds::{Aim, share, table};
@@ -22,10 +21,7 @@ const STEP: Duration = Duration::from_millis(500);
 const STEPS: u32 = 40;
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
-    pin(Core::Server);
-    let doorward = shared.instance("overloaded");
-    pin(Core::Caller);
-    let doorward = doorward?;
+    let doorward = shared.instance_apart("overloaded")?;
     let pick = Pick { keys: shared.size.keys, services: shared.size.services };
     let target = Target { address: doorward.grpc(), pick, expected: ALLOW };
     let (ended, began, end) = saturate(target, (Duration::from_secs(1), PEAK), Instant::now)?;

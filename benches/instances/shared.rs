@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::child::{Core, pin};
 use crate::house::{self, Services, Size};
 use crate::rig::Outcome;
 use crate::rig::doorward::{Doorward, Setup};
@@ -68,6 +69,14 @@ impl Shared {
 
     pub(super) fn instance(&self, name: &str) -> Outcome<Doorward> {
         self.setup(name)?.start()
+    }
+
+    /// One that runs on the core of servers, while whoever asks from now on runs on the other.
+    pub(super) fn instance_apart(&self, name: &str) -> Outcome<Doorward> {
+        pin(Core::Server);
+        let doorward = self.instance(name);
+        pin(Core::Caller);
+        doorward
     }
 
     pub(super) fn key(&self, number: u64) -> KeyRecord {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::{ALLOW, UNAUTHENTICATED, changes, logins};
 use crate::call::Pick;
-use crate::child::{Core, pin, resident};
+use crate::child::resident;
 use crate::load::{Target, paced};
 use crate::rig::Outcome;
 use crate::rounds::{Aim, share, table};
@@ -23,10 +23,7 @@ const RATE: u32 = 1000;
 const CHANGES: u32 = 200;
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
-    pin(Core::Server);
-    let doorward = shared.instance("soaked");
-    pin(Core::Caller);
-    let mut doorward = doorward?;
+    let mut doorward = shared.instance_apart("soaked")?;
     let process = doorward.process().id();
     let (address, auth) = (doorward.grpc(), doorward.auth_address());
     let target = |keys, expected| {

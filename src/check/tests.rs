@@ -49,6 +49,15 @@ impl Mint {
         Self { store, catalog, issues, clock, hand, peppers }
     }
 
+    /// With keys to sign with, and a consumer.
+    async fn with_alice() -> (Self, Uuid) {
+        let mint = Self::new();
+        mint.issues.tend_signing_keys().await.unwrap();
+        let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
+        let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+        (mint, alice)
+    }
+
     async fn token(&self, consumer: Uuid, audiences: &[&str]) -> String {
         let audiences: Vec<_> = audiences.iter().map(|audience| (*audience).to_owned()).collect();
         self.issues.mint(consumer, &audiences, Duration::from_secs(3_600)).await.unwrap().token
@@ -111,10 +120,7 @@ async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
 
 #[tokio::test]
 async fn the_steps_that_are_kept_fit_to_the_answer_before_and_after_a_token_is_remembered() {
-    let mint = Mint::new();
-    mint.issues.tend_signing_keys().await.unwrap();
-    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let (mint, alice) = Mint::with_alice().await;
     let value = format!("Bearer {}", mint.token(alice, &[EVERY_SERVICE]).await);
     let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
     let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));
@@ -161,10 +167,7 @@ async fn the_steps_that_are_kept_fit_to_the_answer_before_and_after_a_token_is_r
 
 #[tokio::test]
 async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
-    let mint = Mint::new();
-    mint.issues.tend_signing_keys().await.unwrap();
-    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let (mint, alice) = Mint::with_alice().await;
     let token = mint.token(alice, &[EVERY_SERVICE]).await;
     let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
     let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));
@@ -211,10 +214,7 @@ async fn a_signature_is_verified_elsewhere_and_the_check_decided_again() {
 
 #[tokio::test]
 async fn what_was_decided_without_a_signature_is_kept_with_the_step_that_waited_for_it() {
-    let mint = Mint::new();
-    mint.issues.tend_signing_keys().await.unwrap();
-    let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let (mint, alice) = Mint::with_alice().await;
     let token = mint.token(alice, &[EVERY_SERVICE]).await;
     let replica = Arc::new(Replica::load(&*mint.store, &mint.clock).await.unwrap());
     let telemetry = Arc::new(Telemetry::new(mint.clock.clone(), Arc::new(Readiness::new())));

@@ -227,19 +227,12 @@ async fn who_is_not_waited_for_any_more_keeps_nobody_out() {
     let waiting = passwords.place().unwrap();
     let alice = account(&cheap("secret"));
     let mut verified = Box::pin(passwords.verify(waiting, Some(alice), "secret".to_owned().into()));
-    assert!(at_once(&mut verified).await.is_none(), "it waits");
+    let at_once =
+        std::future::poll_fn(|context| std::task::Poll::Ready(verified.as_mut().poll(context))).await;
+    assert!(at_once.is_pending(), "it waits");
     assert!(passwords.place().is_err(), "one waits already");
     hand.advance(Duration::from_millis(1001));
     assert!(passwords.place().is_ok(), "the time of the one is over");
     assert_eq!(verified.await, Err(Busy), "and it is told so though the thread is still held");
     drop(release);
-}
-
-/// What comes of it without waiting.
-async fn at_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
-        std::task::Poll::Ready(came) => std::task::Poll::Ready(Some(came)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
 }
