@@ -13,12 +13,11 @@ use super::Auth;
 use super::door::{Visitor, bearer, described};
 use super::field::{invalid, moment};
 use super::outcome::{declined, outward};
+use super::service::{Service, none};
 use super::session_cookie::{of_a_page_of_ours, present, set_cookie};
 use crate::config::Moment;
-use crate::domain::authentication::{Cookie, Method};
-use crate::domain::catalog::Catalog;
+use crate::domain::authentication::Method;
 use crate::domain::credential::Presented;
-use crate::domain::deployment::{Deployment, Mode, Policy, ServiceId};
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
 use crate::domain::step::Unwatched;
@@ -27,7 +26,7 @@ use crate::domain::token::Kind;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{
-    By, Done, Ends, LoggedIn, Login, LoginName, NewKey, OpenedSession, Refusal, ShownGrant, Unknowing,
+    By, Done, Ends, LoggedIn, Login, LoginName, NewKey, OpenedSession, ShownGrant, Unknowing,
 };
 
 pub(super) fn routes() -> Router<Auth> {
@@ -227,59 +226,6 @@ async fn log_out(
     Ok(response)
 }
 
-/// A service where it is deployed and on, with what it takes there.
-struct Service<'c> {
-    id: ServiceId,
-    deployments: Vec<&'c Deployment>,
-    methods: Vec<&'c Method>,
-}
-
-impl<'c> Service<'c> {
-    /// By name or id.
-    fn named(catalog: &'c Catalog, named: &str) -> Result<Self, Problem> {
-        let opens = catalog.opens(named).filter(|opens| opens.infrastructure.is_none());
-        let id = opens.ok_or_else(|| none("service", named))?.service;
-        let deployments = catalog.deployments().iter().filter(|it| it.service == id && it.enabled);
-        let deployments: Vec<&Deployment> = deployments.collect();
-        let mut methods: Vec<&Method> = Vec::new();
-        for deployment in &deployments {
-            let new = deployment.policy.authentication.methods().iter();
-            methods.extend(new.filter(|method| !methods.contains(method)).collect::<Vec<_>>());
-        }
-        Ok(Self { id, deployments, methods })
-    }
-
-    /// What the service gives is had from where it lets somebody in, be it at one of its deployments. One that
-    /// is only watched lets everybody in.
-    fn admits(&self, auth: &Auth, visitor: &Visitor) -> Result<(), Problem> {
-        let client = Some(visitor.address);
-        let lets_in = |policy: &Policy| policy.mode == Mode::Shadow || policy.networks.admits(client).is_ok();
-        if self.deployments.iter().any(|deployment| lets_in(&deployment.policy)) {
-            return Ok(());
-        }
-        auth.attempts.note("login.network_denied", visitor.address);
-        Err(Problem::Network)
-    }
-
-    fn takes(&self, is: impl Fn(&Method) -> bool) -> bool {
-        self.methods.iter().any(|method| is(method))
-    }
-
-    /// Where sessions stand; the one that asks for their origin, where not all do.
-    fn cookie(&self) -> Option<&'c Cookie> {
-        let cookies = self.methods.iter().filter_map(|method| match method {
-            Method::Cookie(cookie) => Some(cookie),
-            Method::ApiKey(_) | Method::StaticToken(_) | Method::Token(_) => None,
-            Method::Jwt(_) | Method::Basic(_) => None,
-        });
-        cookies.max_by_key(|cookie| cookie.csrf)
-    }
-
-    fn takes_tokens(&self) -> bool {
-        self.takes(|method| matches!(method, Method::Token(token) if token.kinds.contains(&Kind::Dynamic)))
-    }
-}
-
 /// Whether a login gives what the method takes.
 fn is_of_login(method: &Method) -> bool {
     match method {
@@ -287,10 +233,6 @@ fn is_of_login(method: &Method) -> bool {
         Method::Cookie(_) => true,
         Method::ApiKey(_) | Method::StaticToken(_) | Method::Jwt(_) | Method::Basic(_) => false,
     }
-}
-
-fn none(what: &'static str, named: &str) -> Problem {
-    Problem::Refused(Refusal::NotFound { what, name: named.to_owned() })
 }
 
 fn by(login: &LoggedIn, visitor: &Visitor) -> By {

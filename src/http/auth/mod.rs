@@ -11,6 +11,7 @@ mod key_set;
 mod kuroco;
 mod oauth;
 mod outcome;
+mod service;
 mod session_cookie;
 #[cfg(test)]
 mod tests;
