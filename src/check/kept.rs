@@ -121,7 +121,7 @@ fn is_told(verdict: &Result<Verdict<'_>, Fault>, line: &DecisionLine<'_>) -> boo
 const LONGEST: usize = 512;
 const MOST: usize = 64;
 
-/// Cuts what is long, and takes out what moves a terminal's cursor: hosts and paths are the client's.
+/// Cuts what is long, and writes by its number what nobody would see: hosts and paths are the client's.
 fn bound(value: &mut Value) {
     match value {
         Value::String(text) => {

@@ -7,7 +7,7 @@ use super::described::Described;
 use super::door::Door;
 use super::{Common, Failure, cell};
 use crate::http::admin::segment;
-use crate::telemetry::log::on_one_line;
+use crate::telemetry::log::{as_one_word, on_one_line};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -46,11 +46,10 @@ fn recent(common: &Common, request_id: &str) -> Result<(), Failure> {
 fn about(account: &Value) -> String {
     let field = |name: &str| cell(&account["request"][name]);
     format!(
-        "{}  {} {}{}  {} µs\n",
+        "{}  {} {}  {} µs\n",
         cell(&account["timestamp"]),
-        field("method"),
-        field("host"),
-        field("path"),
+        as_one_word(&field("method")),
+        as_one_word(&format!("{}{}", field("host"), field("path"))),
         cell(&account["duration_us"])
     )
 }
@@ -109,4 +108,26 @@ fn upstream(upstream: &Value) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_writes_nothing_of_its_own_into_the_line_about_its_request() {
+        let account = |host: &str, path: &str| {
+            let request = json!({ "method": "GET", "host": host, "path": path });
+            json!({ "timestamp": "2026-01-02T03:04:05.678Z", "request": request, "duration_us": 7 })
+        };
+        let line = |host, path| about(&account(host, path));
+        assert_eq!(
+            line("api.example", "/orders"),
+            "2026-01-02T03:04:05.678Z  GET api.example/orders  7 µs\n"
+        );
+        assert_eq!(
+            line("api.example", "/x  1 µs\nverdict   allow\u{200b}"),
+            "2026-01-02T03:04:05.678Z  GET \"api.example/x  1 µs\\nverdict   allow\\u200b\"  7 µs\n"
+        );
+    }
 }

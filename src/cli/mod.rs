@@ -35,6 +35,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self as settings, Faults, Loaded, Overlay};
+use crate::telemetry::log::on_one_line;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -399,8 +400,10 @@ fn environment(
     variables.map(move |(name, value)| (text(name), text(value)))
 }
 
-/// Rows under headings, each column as wide as its widest cell.
+/// Rows under headings, each column as wide as its widest cell. Names are their owners' choice.
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let plain = |row: &Vec<String>| row.iter().map(|cell| on_one_line(cell).into_owned()).collect();
+    let rows: &[Vec<String>] = &rows.iter().map(plain).collect::<Vec<_>>();
     let widths: Vec<usize> = headings
         .iter()
         .enumerate()
@@ -457,6 +460,12 @@ mod tests {
         let below = command.get_subcommands().flat_map(|below| leaves(below, &path));
         let below: Vec<_> = below.collect();
         if below.is_empty() { vec![(path, command.clone())] } else { below }
+    }
+
+    #[test]
+    fn a_name_in_a_table_is_on_its_line_and_seen_for_what_it_is() {
+        let rows = [["1".to_owned(), "ci\u{202e}\nadmin".to_owned()].to_vec()];
+        assert_eq!(table(&["id", "name"], &rows), "ID  NAME\n1   ci\\u202e\\u000aadmin\n");
     }
 
     /// As a shell splits a line, up to where it sends the output elsewhere.

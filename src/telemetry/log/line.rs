@@ -222,7 +222,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=')
 }
 
-/// A JSON string (RFC 8259 section 7), without a character that moves a terminal's cursor.
+/// A JSON string (RFC 8259 section 7), in which every character is seen for what it is.
 fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
     escaped(out, text)?;
@@ -231,14 +231,14 @@ fn quoted(out: &mut impl Write, text: &str) -> fmt::Result {
 
 fn escaped(out: &mut impl Write, text: &str) -> fmt::Result {
     let mut rest = text;
-    while let Some(at) = rest.find(|c| c == '"' || c == '\\' || moves_the_cursor(c)) {
+    while let Some(at) = rest.find(|c| c == '"' || c == '\\' || deceives(c)) {
         out.write_str(&rest[..at])?;
         let mut characters = rest[at..].chars();
         match characters.next() {
             Some('\n') => out.write_str("\\n")?,
             Some('\r') => out.write_str("\\r")?,
             Some('\t') => out.write_str("\\t")?,
-            Some(c) if moves_the_cursor(c) => write!(out, "\\u{:04x}", u32::from(c))?,
+            Some(c) if deceives(c) => by_number(out, c)?,
             Some(c) => write!(out, "\\{c}")?,
             None => {}
         }
@@ -247,16 +247,21 @@ fn escaped(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_str(rest)
 }
 
-/// A text in which nothing moves a terminal's cursor, for whoever shows it there.
+/// As JSON escapes it: two halves where it has more than four digits.
+fn by_number(out: &mut impl Write, c: char) -> fmt::Result {
+    c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))
+}
+
+/// A text in which every character is seen for what it is, for whoever shows it at a terminal.
 pub fn on_one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(moves_the_cursor) {
+    if !text.contains(deceives) {
         return Cow::Borrowed(text);
     }
     let mut plain = String::with_capacity(2 * text.len());
     for c in text.chars() {
-        if moves_the_cursor(c) {
+        if deceives(c) {
             // Writing to a `String` does not fail.
-            let _ = write!(plain, "\\u{:04x}", u32::from(c));
+            let _ = by_number(&mut plain, c);
         } else {
             plain.push(c);
         }
@@ -267,7 +272,7 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
 /// A text that people read as one value, in quotes where it is more than a word: nobody's text looks like
 /// fields of ours.
 pub fn as_one_word(text: &str) -> Cow<'_, str> {
-    if text.is_empty() || is_word(text) && !text.contains(moves_the_cursor) {
+    if text.is_empty() || is_word(text) && !text.contains(deceives) {
         return Cow::Borrowed(text);
     }
     let mut whole = String::with_capacity(2 * text.len());
@@ -276,11 +281,20 @@ pub fn as_one_word(text: &str) -> Cow<'_, str> {
     Cow::Owned(whole)
 }
 
-/// Controls of both sets (ESC, and the one-byte CSI of C1), the separators that some readers take
-/// for the end of a line, and what turns the direction of writing.
-fn moves_the_cursor(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// What would have a reader see something else than what is there: controls of both sets (ESC, and the one-byte
+/// CSI of C1), the separators that some take for the end of a line, and what takes no room: marks that turn the
+/// direction of writing, joiners, selectors, tags (Unicode's Default_Ignorable_Code_Point).
+#[rustfmt::skip] // Read by its ranges.
+fn deceives(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    c.is_control() || matches!(c,
+        '\u{2028}' | '\u{2029}'
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Takes the secret out of whatever looks like a credential of ours, and leaves its public part:
@@ -344,6 +358,41 @@ mod tests {
         check(951_868_800_000, "2000-03-01T00:00:00.000Z");
         check(1_767_225_599_999, "2025-12-31T23:59:59.999Z");
         check(4_107_542_400_000, "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_written_by_its_number_and_read_back_as_it_was() {
+        for hidden in [
+            '\u{7f}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2069}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{e0000}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e01ef}',
+        ] {
+            let text = format!("al{hidden}ice");
+            let word = as_one_word(&text);
+            for shown in [&word, &on_one_line(&text)] {
+                assert!(shown.is_ascii() && shown.contains("\\u"), "{shown}");
+            }
+            assert_eq!(serde_json::from_str::<String>(&word).ok().as_ref(), Some(&text), "{word}");
+        }
+        for seen in ["caf\u{e9}", "\u{65e5}\u{672c}", "\u{1f600}", "e\u{301}", "\u{a0}"] {
+            assert_eq!(on_one_line(seen), seen);
+        }
     }
 
     #[test]
