@@ -39,6 +39,15 @@ pub fn find<'a>(request: &Request<'a>, name: &str) -> Found<'a> {
     }
 }
 
+/// Whatever stands under the cookie `name`, however often, in order: for whoever takes a session away, which may
+/// be any of them. What a lenient reader would take for it is among them.
+pub fn every<'a>(request: &Request<'a>, name: &str) -> Vec<&'a [u8]> {
+    let lines = request.headers.named(b"cookie");
+    let parts = lines.flat_map(|line| line.split(|byte| matches!(byte, b';' | b',')));
+    let ours = parts.filter(|part| name_of(part).is_some_and(|it| it.trim_ascii() == name.as_bytes()));
+    ours.filter_map(|part| part.splitn(2, |&byte| byte == b'=').nth(1)).map(<[u8]>::trim_ascii).collect()
+}
+
 /// The Cookie header without the cookies `names`, for the upstream.
 ///
 /// More is taken out than [`find`] would find, because the upstream may read cookies leniently:
@@ -205,6 +214,24 @@ mod tests {
         check(&["a=1,sid"],                   Found::Absent);
     }
 
+    #[test]
+    #[rustfmt::skip]
+    fn whoever_takes_sessions_away_sees_every_one() {
+        let check = |lines: &[&str], expected: &[&str]| {
+            let request = request(lines);
+            let every: Vec<_> = every(&request, "sid").into_iter().map(String::from_utf8_lossy).collect();
+            assert_eq!(every, expected, "{lines:?}");
+        };
+        //    lines                             every
+        check(&[],                              &[]);
+        check(&["a=1; sidx=V; sid"],            &[]);
+        check(&["sid=V"],                       &["V"]);
+        check(&["sid=V; a=1; sid=W; sid="],     &["V", "W", ""]);
+        check(&["sid=V; a=1", "b=2; sid=W"],    &["V", "W"]);
+        check(&["a=1,sid=V,sid=W,2"],           &["V", "W"]);
+        check(&["a=1;\t sid = a=b= "],          &["a=b="]);
+    }
+
     #[track_caller]
     fn check_rest(lines: &[&str], expected: Rest) {
         assert_eq!(without(&request(lines), &["sid", "key"]), expected, "{lines:?}");
@@ -245,7 +272,7 @@ mod tests {
         fn no_bytes_are_too_odd(value in any::<Vec<u8>>()) {
             let headers = [Header { name: b"cookie", value: &value }].into_iter().collect();
             let request = Request { headers, ..Request::default() };
-            let _ = (find(&request, "sid"), without(&request, &["sid"]));
+            let _ = (find(&request, "sid"), every(&request, "sid"), without(&request, &["sid"]));
         }
 
         #[test]
@@ -263,7 +290,10 @@ mod tests {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let before = request(&lines);
             match without(&before, &["sid"]) {
-                Rest::Unchanged => prop_assert_eq!(find(&before, "sid"), Found::Absent),
+                Rest::Unchanged => {
+                    prop_assert_eq!(find(&before, "sid"), Found::Absent);
+                    prop_assert!(every(&before, "sid").is_empty());
+                }
                 Rest::Nothing => {}
                 Rest::Left(text) => {
                     prop_assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !text.is_empty());

@@ -1,15 +1,20 @@
 //! Logging out: what a login has given ends on every instance.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use super::grants::{AT_ONCE as GRANTS_AT_ONCE, taking};
+use super::login::may_be;
 use super::owned::{Credential, ending};
 use super::{Act, By, Done, Issuer, Refusal};
 use crate::domain::consumer::ConsumerId;
+use crate::domain::password::Mark;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading};
 use crate::domain::session::Session;
 use crate::domain::token::{Scope, Token};
+use crate::domain::verdict::Fault;
 use crate::store::record::GrantRecord;
 use crate::store::{Name, Step, StoreError, Table};
 
@@ -22,58 +27,136 @@ pub enum Ends {
     Everything,
 }
 
+/// Somebody who logs out.
+pub struct Leaving<'a> {
+    /// Texts that logins may have given.
+    pub shown: &'a [&'a [u8]],
+    pub ends: Ends,
+    pub from: IpAddr,
+    /// Fit for logs.
+    pub request_id: &'a str,
+}
+
+/// Texts that this instance does not know and asks the store about, at one logout: what was opened elsewhere a
+/// moment ago. Those that it knows have no bound but the request's.
+const ASKED_ABOUT: usize = 16;
+
+/// What a login has given, as it is stored.
+struct Given {
+    consumer: ConsumerId,
+    /// That it was logged in by.
+    password: Mark,
+    /// Whether it is neither expired nor idle.
+    holds: bool,
+    ending: Vec<Step>,
+}
+
 impl Issuer {
-    /// Ends what a text is, a session or a dynamic token, and waits until every instance knows; `None`
-    /// where it is neither, or over already.
+    /// Ends what is shown as far as it is a session or a dynamic token, whether or not it holds, and waits until
+    /// every instance knows; `None` where there is none, or none any more.
     ///
     /// # Errors
     ///
-    /// The store's.
-    pub async fn log_out(
-        &self,
-        text: &[u8],
-        ends: Ends,
-        request_id: &str,
-    ) -> Result<Option<Done<()>>, Refusal> {
-        let Some((consumer, steps)) = self.given_at_login(text).await? else { return Ok(None) };
-        let groups = self.known(consumer).map(|it| it.given.groups.clone()).unwrap_or_default();
-        let by = By::new(Caller::Consumer { id: consumer, groups }, Some(request_id));
-        let act = || by.does("logout", consumer);
-        let mut done = self.end_given(act(), steps).await?;
-        if ends == Ends::Everything {
-            // First: what is exchanged meanwhile is a token by the time that these are ended.
-            done = self.end_grants(&consumer, &act).await?.or(done);
-            let dynamic = |token: &Token| matches!(token.scope, Scope::Dynamic { .. });
-            done = self.end_each(&consumer, &act, dynamic).await?.or(done);
-            done = self.end_each(&consumer, &act, |_: &Session| true).await?.or(done);
+    /// [`Refusal::Unproven`] where everything is to end and nothing shown opens anything: all that is left of
+    /// what was shown has ended then, and nothing besides. The store's.
+    pub async fn log_out(&self, leaving: Leaving<'_>) -> Result<Option<Done<()>>, Refusal> {
+        let Leaving { shown, ends, from, request_id } = leaving;
+        let mut found = Vec::new();
+        for (kind, id) in self.likely(shown) {
+            found.extend(self.given_at_login(kind, &id).await?);
+        }
+        let owners = match ends {
+            Ends::Shown => Vec::new(),
+            Ends::Everything => self.owners(&found, from)?,
+        };
+        let mut done = None;
+        for given in found {
+            let by = self.owner_of_given(given.consumer, request_id);
+            done = self.end_given(by.does("logout", given.consumer), given.ending).await?.or(done);
+        }
+        for owner in &owners {
+            done = self.end_everything(*owner, request_id).await?.or(done);
         }
         if let Some(done) = &done {
             self.heard_elsewhere(done.epoch).await;
         }
-        Ok(done)
+        if ends == Ends::Everything && owners.is_empty() { Err(Refusal::Unproven) } else { Ok(done) }
     }
 
-    /// Whose it is, and what ends it. By what the store holds: it may have been made elsewhere a moment ago.
-    async fn given_at_login(&self, text: &[u8]) -> Result<Option<(ConsumerId, Vec<Step>)>, Refusal> {
-        let Reading::Ours { kind, .. } = secret::read(text) else { return Ok(None) };
-        for verifier in self.ring.peppers().verifiers(text).collect::<Vec<_>>() {
-            let id = verifier.id();
-            match kind {
-                Kind::Session => {
-                    if let Some((session, _)) = self.credential::<Session>(&id).await? {
-                        return Ok(Some((session.consumer, ending(&session))));
-                    }
+    /// What the texts may be, each once. First what is known here: however many others a stranger has planted in
+    /// a browser, they crowd none of its own out.
+    fn likely(&self, shown: &[&[u8]]) -> Vec<(Kind, Uuid)> {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for text in shown {
+            let Reading::Ours { kind: kind @ (Kind::Session | Kind::Token), .. } = secret::read(text) else {
+                continue;
+            };
+            for verifier in self.ring.peppers().verifiers(text) {
+                let id = verifier.id();
+                let into = if self.is_known(kind, &id) { &mut known } else { &mut unknown };
+                if !into.contains(&(kind, id)) {
+                    into.push((kind, id));
                 }
-                Kind::Token => match self.credential::<Token>(&id).await? {
-                    Some((token, _)) if matches!(token.scope, Scope::Dynamic { .. }) => {
-                        return Ok(Some((token.consumer, ending(&token))));
-                    }
-                    Some(_) | None => {}
-                },
-                Kind::Key | Kind::Admin | Kind::App | Kind::Once => return Ok(None),
             }
         }
-        Ok(None)
+        unknown.truncate(ASKED_ABOUT);
+        known.append(&mut unknown);
+        known
+    }
+
+    fn is_known(&self, kind: Kind, id: &Uuid) -> bool {
+        let Some(replica) = &self.replica else { return false };
+        if kind == Kind::Session { replica.session(id).is_some() } else { replica.opaque_token(id).is_some() }
+    }
+
+    /// By what the store holds: it may have been made elsewhere a moment ago.
+    async fn given_at_login(&self, kind: Kind, id: &Uuid) -> Result<Option<Given>, Refusal> {
+        let now = self.clock.now();
+        if kind == Kind::Session {
+            let Some((session, _)) = self.credential::<Session>(id).await? else { return Ok(None) };
+            let known = self.replica.as_ref().and_then(|replica| replica.session(id));
+            let holds = session.holds(known.map_or(session.created_at, |(_, last)| last), now);
+            let Session { consumer, password, .. } = session;
+            return Ok(Some(Given { consumer, password, holds, ending: ending(&session) }));
+        }
+        let Some((token, _)) = self.credential::<Token>(id).await? else { return Ok(None) };
+        let Scope::Dynamic { password, .. } = token.scope else { return Ok(None) };
+        let (consumer, holds) = (token.consumer, now < token.expires_at);
+        Ok(Some(Given { consumer, password, holds, ending: ending(&token) }))
+    }
+
+    /// Whose everything may end: theirs who show something that opens services. What is over, or was got by
+    /// another password, ends nothing but itself.
+    fn owners(&self, found: &[Given], from: IpAddr) -> Result<Vec<ConsumerId>, Refusal> {
+        if let Some(replica) = &self.replica {
+            let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
+            replica.trust(self.clock.boottime()).map_err(unknown)?;
+        }
+        let mut owners = Vec::new();
+        for given in found.iter().filter(|given| given.holds) {
+            let stands = self.password_stands(given.consumer, given.password)
+                && self.known(given.consumer).is_some_and(|consumer| may_be(&consumer, from));
+            if stands && !owners.contains(&given.consumer) {
+                owners.push(given.consumer);
+            }
+        }
+        Ok(owners)
+    }
+
+    fn owner_of_given(&self, id: ConsumerId, request_id: &str) -> By {
+        let groups = self.known(id).map(|it| it.given.groups.clone()).unwrap_or_default();
+        By::new(Caller::Consumer { id, groups }, Some(request_id))
+    }
+
+    /// All that a consumer's logins have given.
+    async fn end_everything(&self, of: ConsumerId, request_id: &str) -> Result<Option<Done<()>>, Refusal> {
+        let by = self.owner_of_given(of, request_id);
+        let act = || by.does("logout", of);
+        // First: what is exchanged meanwhile is a token by the time that these are ended.
+        let mut done = self.end_grants(&of, &act).await?;
+        let dynamic = |token: &Token| matches!(token.scope, Scope::Dynamic { .. });
+        done = self.end_each(&of, &act, dynamic).await?.or(done);
+        Ok(self.end_each(&of, &act, |_: &Session| true).await?.or(done))
     }
 
     /// Ends a consumer's credentials of one kind that are of logins, page by page.
@@ -136,3 +219,6 @@ impl Issuer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

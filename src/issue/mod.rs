@@ -55,7 +55,7 @@ pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
 pub use self::login::{Declined, LoggedIn, Login, LoginName, Tries};
-pub use self::logout::Ends;
+pub use self::logout::{Ends, Leaving};
 pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{
     InProject, Named, Naming, Need, ObjectLimits, Sides, Written, access, access_to_make,

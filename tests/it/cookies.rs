@@ -246,9 +246,73 @@ fn every_rule_about_cookies_has_its_hostile_cases() {
         }
     }
     assert_eq!(place.answer("/shop", &[("Cookie", &good)]), "allowed", "nobody has logged out");
-    let twice = format!("{good}; {}", cookie(&other));
-    assert_eq!(place.post("/auth/shop/logout", &[("Cookie", &twice)], &json!({})).status, 401);
     assert_eq!(place.post("/auth/shop/logout", &[], &json!({})).code(), "missing_credential");
+}
+
+/// What a host below `cookie.domain` can put into a browser beside the session, for `/auth` alone.
+#[test]
+fn whoever_has_the_cookie_twice_logs_in_and_out_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let place = Place::new(start_doorward(&folder.path().join("doorward"), SERVICES), &echo);
+    command(&place.doorward, &["consumer", "create", "alice"]);
+    place.doorward.set_password("alice", PASSWORD).unwrap();
+    let new = || cookie(&session(&log_in(&place, "shop", &[], PASSWORD)));
+    let gone = format!("{NAME}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
+    let other = new();
+    let beside: [&dyn Fn(&str) -> String; 6] = [
+        &|good| format!("{good}; {NAME}=x"),
+        &|good| format!("{NAME}=; {good}"),
+        &|good| format!("{NAME}={}; {good}", "x".repeat(4_000)),
+        &|good| format!("a=1,{good}"),
+        &|good| format!("{good}; {good}"),
+        &|good| format!("{other}; {good}"),
+    ];
+    for with in beside {
+        let good = new();
+        let left = place.post("/auth/shop/logout", &[("Cookie", &with(&good))], &json!({}));
+        assert_eq!((left.status, left.header("set-cookie")), (204, Some(gone.as_str())), "{}", with(&good));
+        assert_eq!(place.answer("/shop", &[("Cookie", &good)]), "invalid_credential", "{}", with(&good));
+        let good = new();
+        let next = cookie(&session(&log_in(&place, "shop", &[("Cookie", &with(&good))], PASSWORD)));
+        assert_eq!(place.answer("/shop", &[("Cookie", &good)]), "invalid_credential", "{}", with(&good));
+        assert_eq!(place.answer("/shop", &[("Cookie", &next)]), "allowed");
+    }
+    assert_eq!(place.answer("/shop", &[("Cookie", &other)]), "invalid_credential", "each that is shown");
+    // Whatever it is that the browser has, it is rid of it.
+    for line in [format!("{NAME}="), format!("{NAME}=x"), other] {
+        let left = place.post("/auth/shop/logout", &[("Cookie", &line)], &json!({}));
+        assert_eq!((left.status, left.header("set-cookie")), (204, Some(gone.as_str())), "{line}");
+    }
+}
+
+#[test]
+fn what_is_over_logs_nobody_out_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let place = Place::new(start_doorward(&folder.path().join("doorward"), SERVICES), &echo);
+    command(&place.doorward, &["consumer", "create", "alice"]);
+    place.doorward.set_password("alice", PASSWORD).unwrap();
+    let old = cookie(&session(&log_in(&place, "shop", &[], PASSWORD)));
+    let token = log_in(&place, "both", &[], PASSWORD).json()["grant_token"].clone();
+    let token = place.post("/auth/both/token", &[], &json!({"grant_token": token})).json();
+    let token = token["access_token"]["value"].as_str().unwrap().to_owned();
+    // Whoever had her password no longer has it, but what he got by it.
+    place.doorward.set_password("alice", OTHER).unwrap();
+    let new = cookie(&session(&log_in(&place, "shop", &[], OTHER)));
+    for shown in [("Cookie", old.as_str()), ("X-Auth-Token", &token)] {
+        let left = place.post("/auth/both/logout", &[shown], &json!({"everywhere": true}));
+        assert_eq!((left.status, left.code().as_str()), (401, "invalid_credential"), "{}", left.text());
+        assert!(
+            left.header("set-cookie").unwrap().contains("Max-Age=0"),
+            "the browser forgets it all the same"
+        );
+        assert_eq!(place.answer("/shop", &[("Cookie", &new)]), "allowed");
+        assert_eq!(place.post("/auth/both/logout", &[shown], &json!({})).status, 204);
+    }
+    let left = place.post("/auth/shop/logout", &[("Cookie", &new)], &json!({"everywhere": true}));
+    assert_eq!(left.status, 204);
+    assert_eq!(place.answer("/shop", &[("Cookie", &new)]), "invalid_credential");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `/auth/{service}`: Kuroco's logins. What a login gives is what the service takes.
 
+use std::borrow::Cow;
+
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -13,20 +15,21 @@ use super::Auth;
 use super::door::{Visitor, bearer, described};
 use super::field::{invalid, moment};
 use super::outcome::{declined, outward};
-use super::service::{Service, none};
-use super::session_cookie::{of_a_page_of_ours, present, set_cookie};
+use super::service::{Service, none, takes_dynamic};
+use super::session_cookie::{of_a_page_of_ours, set_cookie, shown};
 use crate::config::Moment;
 use crate::domain::authentication::Method;
 use crate::domain::credential::Presented;
+use crate::domain::request::Request;
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
 use crate::domain::step::Unwatched;
 use crate::domain::time::Timestamp;
-use crate::domain::token::Kind;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{
-    By, Done, Ends, LoggedIn, Login, LoginName, NewKey, OpenedSession, ShownGrant, Unknowing,
+    By, Done, Ends, Leaving, LoggedIn, Login, LoginName, NewKey, OpenedSession, Refusal, ShownGrant,
+    Unknowing,
 };
 
 pub(super) fn routes() -> Router<Auth> {
@@ -73,9 +76,8 @@ async fn log_in(
     }
     let Some(cookie) = cookie else { return Ok(Json(answer).into_response()) };
     // The session that the browser had is over: whoever may know of it has no part in the new one.
-    if let Presented::Key(before) = present(cookie, &request) {
-        auth.issuer.log_out(&before, Ends::Shown, &visitor.request_id).await.map_err(outward)?;
-    }
+    let before = shown(cookie, &request);
+    auth.issuer.log_out(leaving(&visitor, &before, Ends::Shown)).await.map_err(outward)?;
     let opened = auth.issuer.open_session(&by, &login).await.map_err(outward)?;
     let OpenedSession { session, text } = &opened.value;
     if !tokens {
@@ -180,7 +182,7 @@ fn access_token<T>(made: &Done<T>, text: &Secret, expires_at: Option<Timestamp>)
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Leaving {
+struct Wish {
     /// All that the consumer's logins have given, wherever.
     everywhere: bool,
 }
@@ -191,48 +193,49 @@ async fn log_out(
     visitor: Visitor,
     Path(named): Path<String>,
     headers: HeaderMap,
-    Body(leaving): Body<Leaving>,
+    Body(wish): Body<Wish>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named(&catalog, &named)?;
-    let request = described(&headers);
-    let mut shown = Vec::new();
-    for method in service.methods.iter().filter(|method| is_of_login(method)) {
-        match method.present(&request, None, &mut Unwatched) {
-            Presented::Key(text) if !shown.contains(&text) => shown.push(text),
-            Presented::Key(_) | Presented::Nothing => {}
-            Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
-        }
-    }
-    if shown.is_empty() {
+    let (request, cookie) = (described(&headers), service.cookie());
+    let tokens = tokens(&service, &request)?;
+    let mut texts = cookie.map(|cookie| shown(cookie, &request)).unwrap_or_default();
+    texts.extend(tokens.iter().map(|token| &token[..]));
+    if texts.is_empty() {
         return Err(Problem::NoLogin);
     }
-    let cookie = service.cookie();
     if let Some(cookie) = cookie {
         of_a_page_of_ours(cookie, &request)?;
     }
-    let ends = if leaving.everywhere { Ends::Everything } else { Ends::Shown };
-    let mut status = StatusCode::NO_CONTENT;
-    for text in shown {
-        let ended = auth.issuer.log_out(&text, ends, &visitor.request_id).await.map_err(outward)?;
-        if ended.is_some_and(|ended| !ended.applied) {
-            status = StatusCode::ACCEPTED;
-        }
-    }
-    let mut response = status.into_response();
+    let ends = if wish.everywhere { Ends::Everything } else { Ends::Shown };
+    let mut response = match auth.issuer.log_out(leaving(&visitor, &texts, ends)).await {
+        Ok(Some(ended)) if !ended.applied => StatusCode::ACCEPTED.into_response(),
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(Refusal::Unproven) => Problem::NotLoggedIn.into_response(),
+        Err(refusal) => return Err(outward(refusal)),
+    };
+    // Whatever it was, it opens nothing any more.
     if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, set_cookie(cookie, None)?);
     }
     Ok(response)
 }
 
-/// Whether a login gives what the method takes.
-fn is_of_login(method: &Method) -> bool {
-    match method {
-        Method::Token(token) => token.kinds.contains(&Kind::Dynamic),
-        Method::Cookie(_) => true,
-        Method::ApiKey(_) | Method::StaticToken(_) | Method::Jwt(_) | Method::Basic(_) => false,
+/// Those that are shown where the service takes dynamic ones.
+fn tokens<'r>(service: &Service<'_>, request: &Request<'r>) -> Result<Vec<Cow<'r, [u8]>>, Problem> {
+    let mut shown = Vec::new();
+    for method in service.methods.iter().filter(|method| takes_dynamic(method)) {
+        match method.present(request, None, &mut Unwatched) {
+            Presented::Key(text) => shown.push(text),
+            Presented::Nothing => {}
+            Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
+        }
     }
+    Ok(shown)
+}
+
+fn leaving<'a>(visitor: &'a Visitor, shown: &'a [&'a [u8]], ends: Ends) -> Leaving<'a> {
+    Leaving { shown, ends, from: visitor.address, request_id: &visitor.request_id }
 }
 
 fn by(login: &LoggedIn, visitor: &Visitor) -> By {

@@ -58,8 +58,13 @@ impl<'c> Service<'c> {
     }
 
     pub(super) fn takes_tokens(&self) -> bool {
-        self.takes(|method| matches!(method, Method::Token(token) if token.kinds.contains(&Kind::Dynamic)))
+        self.takes(takes_dynamic)
     }
+}
+
+/// Whether the method takes what a grant is exchanged for.
+pub(super) fn takes_dynamic(method: &Method) -> bool {
+    matches!(method, Method::Token(token) if token.kinds.contains(&Kind::Dynamic))
 }
 
 /// That there is none of that name.

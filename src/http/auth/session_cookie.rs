@@ -4,7 +4,6 @@ use http::HeaderValue;
 
 use crate::domain::authentication::Cookie;
 use crate::domain::cookie;
-use crate::domain::credential::Presented;
 use crate::domain::origin;
 use crate::domain::request::Request;
 use crate::http::problem::Problem;
@@ -36,6 +35,8 @@ pub(super) fn set_cookie(cookie: &Cookie, text: Option<&str>) -> Result<HeaderVa
     Ok(value)
 }
 
-pub(super) fn present<'r>(cookie: &Cookie, request: &Request<'r>) -> Presented<'r> {
-    cookie::find(request, &cookie.name).into()
+/// Every value that stands under its name. A host below `cookie.domain` may have put some beside it, which must not
+/// keep a session from being ended.
+pub(super) fn shown<'r>(cookie: &Cookie, request: &Request<'r>) -> Vec<&'r [u8]> {
+    cookie::every(request, &cookie.name)
 }

@@ -1,0 +1,145 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::clock::{Clock, Hand};
+use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::consumer::{Consumer, Given as Rights};
+use crate::domain::network::Networks;
+use crate::domain::password::{Account, Hash};
+use crate::domain::secret::Secret;
+use crate::domain::time::Timestamp;
+use crate::issue::LoggedIn;
+use crate::replica::{Follower, Pace, Replica, Settings};
+use crate::store::Store as _;
+use crate::store::memory::Memory;
+use crate::store::ring::Ring;
+
+const ALICE: ConsumerId = Uuid::from_u128(9);
+const HOME: &str = "192.0.2.1";
+const DAY: Duration = Duration::from_secs(86_400);
+
+struct House {
+    store: Arc<Memory>,
+    clock: Clock,
+    hand: Hand,
+    catalog: Arc<ArcSwap<Catalog>>,
+}
+
+impl House {
+    fn new() -> Self {
+        let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+        let catalog = Arc::new(ArcSwap::from_pointee(alice("first", true)));
+        Self { store: Arc::new(Memory::new()), clock, hand, catalog }
+    }
+
+    fn instance(&self) -> Issuer {
+        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
+        Issuer::new(self.store.clone(), Arc::new(ring), self.clock.clone(), Arc::clone(&self.catalog))
+    }
+
+    /// What alice has in her browser after a login.
+    async fn session(&self, at: &Issuer) -> Secret {
+        let catalog = self.catalog.load();
+        let consumer = Arc::clone(&catalog.consumers()[&ALICE]);
+        let login = LoggedIn { consumer, account: Arc::clone(catalog.account("alice").unwrap()) };
+        at.open_session(&By::doorward(), &login).await.unwrap().value.text
+    }
+
+    async fn sessions(&self) -> usize {
+        self.store.scan(Table::Session, &[], None, 100).await.unwrap().len()
+    }
+}
+
+/// Who may only come from home, and the hash of her password.
+fn alice(password: &str, enabled: bool) -> Catalog {
+    let networks = Networks::parse(Some(&["192.0.2.0/24".to_owned()]), &[]).unwrap();
+    let given = Rights { networks, ..Rights::default() };
+    let username = Some("alice".into());
+    let consumer = Consumer { id: ALICE, username, given: given.into(), enabled, ..Consumer::default() };
+    let (id, username) = (Uuid::from_u128(7), "alice".to_owned());
+    let account =
+        Account { id, consumer: ALICE, username: username.clone(), hash: Hash::new(password), enabled: true };
+    let mut parts = Parts::default();
+    parts.consumers.insert(ALICE, Arc::new(consumer));
+    parts.accounts.insert(username, Arc::new(account));
+    Catalog::new(parts).unwrap()
+}
+
+async fn log_out(at: &Issuer, shown: &[&[u8]], ends: Ends, from: &str) -> Result<bool, Refusal> {
+    let leaving = Leaving { shown, ends, from: from.parse().unwrap(), request_id: "abc-1" };
+    Ok(at.log_out(leaving).await?.is_some())
+}
+
+#[tokio::test]
+async fn what_opens_nothing_any_more_ends_nothing_but_itself() {
+    type Change = fn(&House);
+    let cases: [(&str, Change, &str, bool); 7] = [
+        ("nothing has changed", |_| {}, HOME, true),
+        ("just in time", |house| house.hand.advance(Duration::from_secs(1_799)), HOME, true),
+        ("idle", |house| house.hand.advance(Duration::from_secs(1_800)), HOME, false),
+        ("expired", |house| house.hand.advance(DAY), HOME, false),
+        ("from elsewhere", |_| {}, "198.51.100.1", false),
+        ("with another password", |house| house.catalog.store(alice("second", true).into()), HOME, false),
+        ("switched off", |house| house.catalog.store(alice("first", false).into()), HOME, false),
+    ];
+    for (what, change, from, everything) in cases {
+        let house = House::new();
+        let here = house.instance();
+        let old = house.session(&here).await;
+        change(&house);
+        house.session(&here).await;
+        let shown = [old.expose().as_bytes()];
+        let ended = log_out(&here, &shown, Ends::Everything, from).await;
+        assert_eq!(ended.is_ok(), everything, "{what}");
+        assert_eq!(
+            house.sessions().await,
+            usize::from(!everything),
+            "{what}: what is shown ends in any case"
+        );
+        let again = log_out(&here, &shown, Ends::Shown, from).await;
+        assert!(!again.unwrap(), "{what}: it has ended already, and nobody hears more");
+        assert!(matches!(log_out(&here, &shown, Ends::Everything, from).await, Err(Refusal::Unproven)));
+    }
+}
+
+#[tokio::test]
+async fn each_session_that_is_shown_ends_whatever_stands_beside_it() {
+    let house = House::new();
+    let here = house.instance();
+    let [one, two, other] =
+        [house.session(&here).await, house.session(&here).await, house.session(&here).await];
+    let [first, second] = [one.expose().as_bytes(), two.expose().as_bytes()];
+    let shown = [b"x", first, b"", second, first];
+    assert!(log_out(&here, &shown, Ends::Shown, HOME).await.unwrap());
+    assert_eq!(house.sessions().await, 1);
+    assert!(log_out(&here, &[b"x", other.expose().as_bytes()], Ends::Everything, HOME).await.unwrap());
+    assert_eq!(house.sessions().await, 0);
+}
+
+#[tokio::test]
+async fn a_crowd_of_made_up_texts_hides_no_session_and_asks_the_store_little() {
+    let house = House::new();
+    let replica = Arc::new(Replica::new(Duration::from_secs(10)));
+    let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
+    let settings = Settings::new(pace, Box::new(|| 0));
+    let follower = Follower::new(Arc::clone(&replica), house.store.clone(), house.clock.clone(), settings);
+    let following = tokio::spawn(follower.run());
+    replica.applied().wait_for(Option::is_some).await.unwrap();
+    let here = house.instance().with_replica(replica);
+    let text = house.session(&here).await;
+    let crowd: Vec<Secret> = (0..100)
+        .map(|byte| Secret::generate(Kind::Session, &[byte; secret::ENTROPY_BYTES]).unwrap().0)
+        .collect();
+    let mut shown: Vec<&[u8]> = crowd.iter().map(|text| text.expose().as_bytes()).collect();
+    shown.push(text.expose().as_bytes());
+    assert_eq!(here.likely(&shown).len(), 1 + ASKED_ABOUT);
+    assert!(log_out(&here, &shown, Ends::Shown, HOME).await.unwrap());
+    assert_eq!(house.sessions().await, 0);
+    following.abort();
+}
