@@ -6,7 +6,7 @@
 #   tests/tools.sh openstack   prints the folder of a Python with OpenStack's client, and of its commands
 #   tests/tools.sh schemathesis   prints the path of schemathesis, which asks an API what its description forgot
 #   tests/tools.sh authlib prints the path of a Python that has authlib and joserfc
-#   tests/tools.sh browser prints the path of a Chromium with what drives it (tests/browser)
+#   tests/tools.sh browser prints the path of a Chromium with what drives it: a play of tests/browser, by its name
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #   tests/tools.sh promtool    prints the path of Prometheus' promtool, which checks rules and metrics
 #   tests/tools.sh helm        prints the path of what renders a Helm chart (tests/kubernetes/render.py)
@@ -373,11 +373,12 @@ find_chromium() {
 }
 
 find_browser() {
-    local node chromium program
+    local node chromium program="$TOOLS/browser/browser"
     chromium=$(find_chromium)
     node=$(from_npm browser tests/browser)
-    program=$(beside browser tests/browser/browser.mjs "$node")
-    printf '#!/bin/sh\nexec "%s" "%s" "%s"\n' "$node/node" "$program.mjs" "$chromium" >"$program"
+    cp tests/browser/*.mjs "$TOOLS/browser"
+    printf '#!/bin/sh\nexec "%s" "%s/$1.mjs" "%s"\n' "$node/node" "$TOOLS/browser" "$chromium" >"$program"
+    chmod +x "$program"
     echo "$program"
 }
 

@@ -1,18 +1,20 @@
 //! Sessions in cookies: got at a login, used at every service that takes them, and lost.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::fleet::{SECRET, secret};
+use crate::guides::blocks;
 use crate::login::{Both, Place};
 use crate::rig::echo::Echo;
 use crate::rig::http1::{Reply, request, send};
 use crate::rig::redis::Redis;
 use crate::rig::tools::program;
 use crate::rig::wiring::Wiring;
-use crate::world::{command, setup, start_doorward, start_envoy, started};
+use crate::world::{command, setup, start_doorward, start_envoy, start_hardened_for, started};
 
 const SERVICES: &str = r#"
 listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
@@ -332,36 +334,54 @@ fn a_domain_shares_its_sessions_among_its_hosts() {
     assert_eq!(place.answer("/shop", &[("Cookie", &pair.replace("__Secure-", ""))]), "missing_credential");
 }
 
-/// Said by `tests/browser/browser.mjs` of what Chromium came upon.
+/// A browser in one of the plays of `tests/browser`: what it says, and a way to tell it something.
+struct Browser {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Browser {
+    fn start(play: &str) -> Self {
+        let script = program("browser").unwrap_or_else(|message| panic!("{message}"));
+        let mut command = Command::new(script);
+        command.arg(play).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Self { child, said }
+    }
+
+    #[track_caller]
+    fn says(&mut self) -> Value {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("the browser has ended: {line:?}"))
+    }
+
+    /// Tells it one line, and hears what it then came upon.
+    #[track_caller]
+    fn plays(mut self, line: &str) -> Value {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let found = self.says();
+        self.child.wait().unwrap();
+        found
+    }
+}
+
+fn local(port: &Value) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port.as_u64().unwrap().try_into().unwrap()))
+}
+
 #[test]
 fn a_browser_logs_in_stays_so_at_all_services_and_is_not_made_to_by_strangers() {
     let folder = tempfile::tempdir().unwrap();
-    let script = program("browser").unwrap_or_else(|message| panic!("{message}"));
-    let mut child = Command::new(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    let (mut words, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut answers = BufReader::new(answers);
-    let mut said = || {
-        let mut line = String::new();
-        answers.read_line(&mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap_or_else(|_| panic!("the browser has ended: {line:?}"))
-    };
-    let upstream = said()["upstream"].as_u64().unwrap();
+    let mut browser = Browser::start("one_host");
+    let upstream = local(&browser.says()["upstream"]);
     let doorward = start_doorward(&folder.path().join("doorward"), SERVICES);
     command(&doorward, &["consumer", "create", "alice"]);
     doorward.set_password("alice", PASSWORD).unwrap();
-    let wiring = Wiring {
-        auth: Some(doorward.auth_address()),
-        ..Wiring::new(format!("127.0.0.1:{upstream}").parse().unwrap(), &[doorward.grpc()])
-    };
+    let wiring = Wiring { auth: Some(doorward.auth_address()), ..Wiring::new(upstream, &[doorward.grpc()]) };
     let envoy = start_envoy(folder.path(), &wiring);
-    writeln!(words, "http://localhost:{}", envoy.listener("main").port()).unwrap();
-    let found = said();
-    child.wait().unwrap();
+    let found = browser.plays(&format!("http://localhost:{}", envoy.listener("main").port()));
 
     assert_eq!(found["before"], 401, "{found}");
     assert_eq!(found["who"], "alice", "{found}");
@@ -379,4 +399,50 @@ fn a_browser_logs_in_stays_so_at_all_services_and_is_not_made_to_by_strangers() 
     assert_eq!(found["upstream_saw"], json!([null]), "no cookie of ours: {found}");
     assert_eq!((&found["left"], &found["after"]), (&json!("?204"), &json!(401)), "{found}");
     assert_eq!(found["cookies_after"], json!([]), "{found}");
+}
+
+/// The script is the guide's, and Envoy the hardened one as it stands.
+#[test]
+fn a_page_on_another_host_that_is_listed_uses_a_session_and_no_other_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut browser = Browser::start("other_host");
+    let started = browser.says();
+    let app = started["app"].as_str().unwrap();
+    let config = format!("{SERVICES}cookie: {{origins: [\"{app}\"]}}\n");
+    let doorward = start_doorward(&folder.path().join("doorward"), &config);
+    command(&doorward, &["consumer", "create", "alice"]);
+    doorward.set_password("alice", PASSWORD).unwrap();
+    let envoy = start_hardened_for(app, folder.path(), &doorward, local(&started["upstream"]));
+    let shop = format!("http://shop.example.localhost:{}", envoy.listener("main").port());
+    let guide = include_str!("../../docs/guides/cookies.md");
+    let [script] = blocks(guide, "js")[..] else { panic!("the guide has another script") };
+    let script = script.replace("https://shop.example.com", &shop);
+    let found = browser.plays(&json!({"shop": shop, "script": script}).to_string());
+
+    let all = |answer: Value| json!({"read": answer, "change": answer, "replace": answer, "unasked": answer});
+    let allowed = json!({"read": 200, "change": 200, "replace": 200, "unasked": 401});
+    assert_eq!(found["before"], all(json!(401)), "it reads why: {found}");
+    assert_eq!(found["wrong"], json!({"status": 401, "code": "invalid_credential", "id": true}), "{found}");
+    assert_eq!(
+        (&found["login"], &found["logout"]),
+        (&json!({"login": 200}), &json!({"logout": 204})),
+        "{found}"
+    );
+    assert_eq!(found["cookies"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["cookies"][0]["domain"], "shop.example.localhost", "the shop's own: {found}");
+    assert_eq!((&found["app"], &found["who"]), (&allowed, &json!("alice")), "{found}");
+    for page in ["other", "elsewhere"] {
+        let mut refused = all(json!("refused"));
+        (refused["login"], refused["logout"]) = (json!("refused"), json!("refused"));
+        // Of one site the browser sends the cookie, and what changes nothing passes; from elsewhere none.
+        refused["blind"] = match page {
+            "other" => json!({"read": 200, "change": 403, "logout": 403}),
+            _ => json!({"read": 401, "change": 401, "logout": 401}),
+        };
+        assert_eq!(found[page], refused, "{page}: {found}");
+    }
+    assert_eq!(found["origins"], json!([app]), "nothing of the others comes to the upstream: {found}");
+    assert_eq!((&found["still"], &found["same"]), (&allowed, &json!(true)), "{found}");
+    assert_eq!((&found["cookies_after"], &found["after"]), (&json!([]), &all(json!(401))), "{found}");
+    assert_eq!(found["preflights"], 0, "Envoy answers them: {found}");
 }

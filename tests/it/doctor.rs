@@ -55,7 +55,7 @@ const MISTAKES: &[Mistake] = &[
     mistake("fail_open", ASKING, "failure_mode_allow: true"),
     mistake("not_every_request", ASKING, "filter_enabled: {default_value: {numerator: 50}}"),
     mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster: upstream}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n"),
-    mistake("not_every_request", "domains: [\"*\"]\n", "domains: [\"*\"]\n                      typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n"),
+    mistake("not_every_request", "cors: # The filter's name below.\n", "doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}\n                        cors:\n"),
     mistake("not_every_request", "route_config:\n", "route_config:\n                  typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n"),
     mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {weighted_clusters: {clusters: [{name: upstream, weight: 1, typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}}]}}\n"),
     mistake("not_every_request", "- name: doorward #", "- disabled: true\n                    name: doorward #"),
@@ -339,6 +339,7 @@ fn runnable(sample: &str) -> String {
         sample,
         &[
             ("admin", "0".to_owned()),
+            ("page", "https://app.example.com".to_owned()),
             ("listener_host", local.clone()),
             ("listener", "0".to_owned()),
             ("doorward_host", local.clone()),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 40] = [
+const DOCUMENTS: [&str; 41] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -28,6 +28,7 @@ const DOCUMENTS: [&str; 40] = [
     "docs/guides/addresses.md",
     "docs/guides/api-keys.md",
     "docs/guides/backup.md",
+    "docs/guides/cookies.md",
     "docs/guides/from-kong.md",
     "docs/guides/keycloak.md",
     "docs/guides/rotate-secrets.md",

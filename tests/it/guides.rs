@@ -13,7 +13,7 @@ fn folder() -> PathBuf {
 }
 
 /// The blocks of a guide in one language, in order.
-fn blocks<'a>(guide: &'a str, language: &str) -> Vec<&'a str> {
+pub(crate) fn blocks<'a>(guide: &'a str, language: &str) -> Vec<&'a str> {
     let blocks = guide.split("\n```").skip(1).step_by(2);
     blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n')).collect()
 }

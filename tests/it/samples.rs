@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::guides::blocks;
 use crate::rig::echo::Echo;
 use crate::rig::envoy::Envoy;
 use crate::rig::http1::{request, send};
@@ -75,6 +76,54 @@ fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
     assert!(seen.all("x-envoy-auth-failure-mode-allowed").is_empty());
     drop(doorward);
     assert_eq!(get("/orders/1", &[("apikey", ALICE)]).status, 503, "an outage is no denial");
+}
+
+#[test]
+fn a_listed_page_of_another_host_is_told_that_it_may_ask_and_no_other_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
+    let envoy = start_hardened(folder.path(), &doorward, echo.address());
+    let listed = "https://app.example.com";
+    for (method, target, origin, expected) in [
+        ("OPTIONS", "/orders", listed, 200),
+        ("OPTIONS", "/auth/orders/login", listed, 200),
+        ("GET", "/orders", listed, 401),
+        ("POST", "/auth/nothing/login", listed, 400),
+        ("OPTIONS", "/orders", "https://app.example.com.evil.example", 401),
+        ("OPTIONS", "/auth/orders/login", "https://evil.example", 405),
+        ("GET", "/orders", "https://evil.example", 401),
+        ("OPTIONS", "/orders", "null", 401),
+        ("OPTIONS", "/orders", "http://app.example.com", 401),
+    ] {
+        let mut headers = vec![("Origin", origin)];
+        if method == "OPTIONS" {
+            headers.extend([
+                ("Access-Control-Request-Method", "POST"),
+                ("Access-Control-Request-Headers", "content-type"),
+            ]);
+        }
+        let reply = send(envoy.listener("main"), &request(method, target, &headers, b"")).unwrap();
+        let may = (origin == listed).then_some(origin);
+        assert_eq!(reply.status, expected, "{method} {target} of {origin}");
+        assert_eq!(reply.header("access-control-allow-origin"), may, "{method} {target} of {origin}");
+        let with_cookies = reply.header("access-control-allow-credentials");
+        assert_eq!(with_cookies, may.map(|_| "true"), "{method} {target} of {origin}");
+        let methods = reply.header("access-control-allow-methods").is_some();
+        assert_eq!(methods, may.is_some() && method == "OPTIONS", "{method} {target} of {origin}");
+    }
+}
+
+#[test]
+fn the_guide_shows_the_policy_that_the_hardened_envoy_has() {
+    let guide = include_str!("../../docs/guides/cookies.md");
+    let plain = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.split(" # ").next().unwrap().trim().to_owned());
+        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+    };
+    let [shown] = blocks(guide, "yaml")[..] else { panic!("the guide has another sample") };
+    let (shown, all) = (plain(shown), plain(HARDENED));
+    assert!(all.windows(shown.len()).any(|lines| lines == shown), "{shown:?}");
 }
 
 #[test]

@@ -150,11 +150,23 @@ pub(crate) fn start_envoy(folder: &Path, wiring: &Wiring) -> Envoy {
 /// `envoy/hardened.yaml` as it stands, but for addresses; Doorward is healthy in its eyes.
 #[track_caller]
 pub(crate) fn start_hardened(folder: &Path, doorward: &Doorward, upstream: SocketAddr) -> Envoy {
+    start_hardened_for("https://app.example.com", folder, doorward, upstream)
+}
+
+/// The same for pages of this origin.
+#[track_caller]
+pub(crate) fn start_hardened_for(
+    page: &str,
+    folder: &Path,
+    doorward: &Doorward,
+    upstream: SocketAddr,
+) -> Envoy {
     let local = "127.0.0.1".to_owned();
     let config = fill(
         HARDENED,
         &[
             ("admin", "0".to_owned()),
+            ("page", page.to_owned()),
             ("listener_host", local.clone()),
             ("listener", "0".to_owned()),
             ("doorward_host", local.clone()),
