@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::networks::network;
+use super::networks::{everybody, network};
 use super::place::At;
 use crate::domain::client::TrustedProxies;
 
@@ -22,14 +22,10 @@ impl ClientAddress {
     pub(super) fn resolve(&self, faults: &mut Vec<Fault>, warnings: &mut Vec<Fault>) -> TrustedProxies {
         let (unix, networks): (Vec<_>, Vec<_>) =
             self.trusted_proxies.iter().partition(|entry| entry.value == UNIX);
-        for entry in &networks {
-            if EVERYBODY.contains(&entry.value.as_str()) {
-                let message = format!(
-                    "`trusted_proxies` has `{}`, all addresses: every client may claim to have another one",
-                    entry.value
-                );
-                warnings.push(Fault::new(entry.place, message));
-            }
+        for (place, found) in everybody(&self.trusted_proxies) {
+            let message =
+                format!("`trusted_proxies` has {found}: every client may claim to have another one");
+            warnings.push(Fault::new(place, message));
         }
         let networks = networks.into_iter().filter_map(|entry| network(entry, faults)).collect();
         TrustedProxies::new(networks, !unix.is_empty())
@@ -38,5 +34,3 @@ impl ClientAddress {
 
 /// Whoever holds the other end of a Unix socket.
 const UNIX: &str = "unix";
-
-const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];

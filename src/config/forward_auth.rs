@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::networks::network;
+use super::networks::{everybody, network};
 use super::place::At;
 use crate::domain::network::NetworkSet;
 
@@ -59,14 +59,13 @@ impl ForwardAuth {
                     format!("`forward_auth.{name}.peers` is empty, so nobody may ask; leave `{name}` out");
                 faults.push(Fault::new(asker.peers.place.or(asker.place), message));
             }
+            for (place, found) in everybody(&asker.peers) {
+                let message = format!(
+                    "`forward_auth.{name}.peers` has {found}: whoever asks says who the client is; name your proxies'"
+                );
+                faults.push(Fault::new(place.or(asker.place), message));
+            }
             for peer in asker.peers.iter() {
-                if EVERYBODY.contains(&peer.value.as_str()) {
-                    let message = format!(
-                        "`{}` is all addresses: whoever asks says who the client is; name your proxies'",
-                        peer.value
-                    );
-                    faults.push(Fault::new(peer.place, message));
-                }
                 network(peer, faults);
             }
         }
@@ -78,5 +77,3 @@ impl ForwardAuth {
         self.each().map(|(name, asker)| (name, of(asker))).collect()
     }
 }
-
-const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];

@@ -1,5 +1,7 @@
 //! From where requests may come.
 
+use std::slice;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,4 +57,20 @@ pub(super) fn network(entry: &At<String>, faults: &mut Vec<Fault>) -> Option<Net
         .parse()
         .map_err(|why: network::MalformedNetwork| faults.push(Fault::new(entry.place, why.to_string())))
         .ok()
+}
+
+/// Where a list has all addresses of a family, however they are written: at the entry that has them, else
+/// at the list; and what was found there, for the middle of a message.
+pub(super) fn everybody(list: &At<Vec<At<String>>>) -> Vec<(Place, String)> {
+    let found = |family: &str, has_all: fn(&NetworkSet) -> bool| {
+        let has_all = |entries: &[At<String>]| {
+            has_all(&entries.iter().filter_map(|entry| entry.parse::<Network>().ok()).collect())
+        };
+        has_all(list).then(|| match list.iter().find(|entry| has_all(slice::from_ref(entry))) {
+            Some(entry) => (entry.place, format!("`{}`, all addresses of {family}", entry.value)),
+            None => (list.place, format!("all addresses of {family}")),
+        })
+    };
+    let families = [found("IPv4", NetworkSet::has_all_of_ipv4), found("IPv6", NetworkSet::has_all_of_ipv6)];
+    families.into_iter().flatten().collect()
 }

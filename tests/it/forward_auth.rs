@@ -486,7 +486,10 @@ fn peers_that_are_everybody_or_nobody_are_a_fault_of_the_file() {
     let setup = setup(folder.path());
     for (peers, expected) in [
         ("[]", "so nobody may ask; leave `nginx` out"),
-        ("[0.0.0.0/0]", "is all addresses"),
+        ("[0.0.0.0/0]", "has `0.0.0.0/0`, all addresses of IPv4"),
+        ("[0.0.0.0-255.255.255.255]", "has `0.0.0.0-255.255.255.255`, all addresses of IPv4"),
+        ("[10.0.0.1, 0.0.0.0/1, 128.0.0.0/1]", "has all addresses of IPv4"),
+        ("['::/1', '8000::/1']", "has all addresses of IPv6"),
         ("[10.0.0.300]", "10.0.0.300"),
     ] {
         setup.write(&format!("forward_auth: {{nginx: {{peers: {peers}}}}}\n")).unwrap();

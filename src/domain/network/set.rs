@@ -38,6 +38,16 @@ impl NetworkSet {
         self.len() == 0
     }
 
+    pub fn has_all_of_ipv4(&self) -> bool {
+        *self.v4 == [(0, u32::MAX)]
+    }
+
+    /// Those that stand for addresses of IPv4 do not count: no network has them.
+    pub fn has_all_of_ipv6(&self) -> bool {
+        let (before, after) = (0xfffe_ffff_ffff, 0x1_0000_0000_0000);
+        *self.v6 == [(0, u128::MAX)] || *self.v6 == [(0, before), (after, u128::MAX)]
+    }
+
     /// The disjoint ranges in order, IPv4 first.
     pub fn iter(&self) -> impl Iterator<Item = Network> {
         let v4 = self.v4.iter().map(|&(first, last)| Network {
@@ -218,6 +228,25 @@ mod tests {
         for address in (0..u32::MAX - 65_536).step_by(65_536) {
             assert!(set.shelf(address).len() <= 65_536 / 4 + 1, "{address}");
         }
+    }
+
+    #[test]
+    fn a_set_that_has_all_of_a_family_says_so_however_it_is_written() {
+        let check = |networks: &[&str], expected: [bool; 2]| {
+            let set: NetworkSet = networks.iter().map(|text| text.parse::<Network>().unwrap()).collect();
+            assert_eq!([set.has_all_of_ipv4(), set.has_all_of_ipv6()], expected, "{networks:?}");
+        };
+        check(&[], [false, false]);
+        check(&["0.0.0.0/0"], [true, false]);
+        check(&["::/0"], [false, true]);
+        check(&["0.0.0.0-255.255.255.255", "::/1", "8000::/1"], [true, true]);
+        check(&["0.0.0.0/1", "128.0.0.0/1"], [true, false]);
+        check(&["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0-255.255.255.254"], [false, false]);
+        check(
+            &["::ffff:0:0/96", "::-::fffe:ffff:ffff", "::1:0:0:0-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"],
+            [true, true],
+        );
+        check(&["::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"], [false, false]);
     }
 
     /// `performance.md` 11: at most 16 bytes a prefix.
