@@ -50,7 +50,7 @@ pub struct Limits {
     pub auth_body_bytes: At<Size>,
     /// Connections to `listen.auth` at once; one more is closed at once. An address that is no trusted
     /// proxy (`client_address.trusted_proxies`), or an IPv6 network of 64 bits, has a quarter of them at most.
-    /// Default: 1024.
+    /// The peers of `forward_auth` have as many of their own, which nobody else takes. Default: 1024.
     pub auth_connections: At<u32>,
     /// Passwords that wait to be hashed; one more is told to come back. 1 to 1000. Default: 32.
     pub passwords_waiting: At<u32>,

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use rustix::net::sockopt::set_tcp_user_timeout;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::http1::Entrance;
 use super::tls::{Stream, Tls};
 use crate::domain::catalog::Catalog;
+use crate::domain::network::NetworkSet;
 use crate::http::Peer;
 
 /// Accepts so many connections at once, each for so long; one more is closed at once.
@@ -23,6 +25,9 @@ pub struct Guests {
     /// Says who is a proxy that many others stand behind.
     catalog: Arc<ArcSwap<Catalog>>,
     places: Arc<Places>,
+    /// Whose places nobody else takes, and as many as there are of the others.
+    kept_for: Vec<NetworkSet>,
+    kept: Arc<Places>,
     stay: Duration,
 }
 
@@ -30,19 +35,36 @@ pub struct Guests {
 const PLACES: usize = 64;
 /// For the head of the first request, a handshake included; whoever asks has more ([`Peer`]).
 const STAY: Duration = Duration::from_secs(15);
+/// For what we say to arrive, in milliseconds. Whoever is gone without a word, a machine that sleeps, would
+/// else keep a place until TCP gives up, which takes a quarter of an hour.
+const UNHEARD_MS: u32 = 60_000;
 /// After an `accept` that failed for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Guests {
     /// With TLS where there is some.
     pub fn new(listener: TcpListener, tls: Option<Tls>, catalog: Arc<ArcSwap<Catalog>>) -> Self {
-        Self { listener, tls, catalog, places: Arc::new(Places::new(PLACES)), stay: STAY }
+        Self {
+            listener,
+            tls,
+            catalog,
+            places: places(PLACES),
+            kept_for: Vec::new(),
+            kept: places(PLACES),
+            stay: STAY,
+        }
     }
 
     /// So many of them at once.
     #[must_use]
-    pub fn at_most(self, places: usize) -> Self {
-        Self { places: Arc::new(Places::new(places)), ..self }
+    pub fn at_most(self, most: usize) -> Self {
+        Self { places: places(most), kept: places(most), ..self }
+    }
+
+    /// Beside all others, and as many again: strangers who take every place take none of theirs.
+    #[must_use]
+    pub fn and_always(self, kept_for: Vec<NetworkSet>) -> Self {
+        Self { kept_for, ..self }
     }
 
     #[cfg(test)]
@@ -57,10 +79,20 @@ impl Guests {
         self.listener.local_addr()
     }
 
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = self.listener.accept().await?;
+        set_tcp_user_timeout(&stream, UNHEARD_MS)?;
+        Ok((stream, address))
+    }
+
     fn admit(&self, address: IpAddr) -> Option<Guest> {
         let address = address.to_canonical();
         let trusted = self.catalog.load().trusted().networks().contains(address);
-        let place = Places::take(&self.places, (!trusted).then_some(address))?;
+        let place = if self.kept_for.iter().any(|networks| networks.contains(address)) {
+            Places::take(&self.kept, None)?
+        } else {
+            Places::take(&self.places, (!trusted).then_some(address))?
+        };
         Some(Guest { peer: Peer::new(address, trusted), stay: self.stay, _place: place })
     }
 }
@@ -70,7 +102,7 @@ impl Entrance for Guests {
 
     async fn next(&mut self) -> (Stream, Option<Guest>) {
         loop {
-            match self.listener.accept().await {
+            match self.accept().await {
                 Ok((stream, address)) => {
                     if let Some(guest) = self.admit(address.ip()) {
                         return (Stream::new(stream, self.tls.as_ref()), Some(guest));
@@ -114,6 +146,10 @@ struct Places {
 struct Taken {
     all: usize,
     by: HashMap<IpAddr, usize>,
+}
+
+fn places(all: usize) -> Arc<Places> {
+    Arc::new(Places::new(all))
 }
 
 impl Places {
@@ -175,10 +211,23 @@ impl Drop for Place {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use rustix::net::sockopt::tcp_user_timeout;
+
     use super::*;
+    use crate::domain::catalog::Parts;
 
     fn address(text: &str) -> Option<IpAddr> {
         Some(text.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_nobody_hears_is_not_repeated_for_a_quarter_of_an_hour() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        let guests = Guests::new(listener, None, catalog);
+        let _client = TcpStream::connect(guests.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = guests.accept().await.unwrap();
+        assert_eq!(tcp_user_timeout(&stream).unwrap(), UNHEARD_MS);
     }
 
     #[test]

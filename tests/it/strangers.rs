@@ -1,7 +1,7 @@
 //! The HTTP listeners, and whoever reaches them.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -71,4 +71,36 @@ fn the_auth_listener_has_as_many_connections_as_it_is_told() {
     assert!(ask().is_err(), "one more is closed at once");
     drop(first);
     eventually("there is a place again", || ask().ok().filter(|reply| reply.status == 404));
+}
+
+fn connect_from(address: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+    connect(&socket, &to).unwrap();
+    socket.into()
+}
+
+/// Whoever fills the listener up takes no place of a proxy that asks about requests.
+#[test]
+fn strangers_who_take_every_connection_keep_no_peer_of_forward_auth_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "limits: {auth_connections: 1}\nforward_auth: {nginx: {peers: [127.0.0.2]}}\n";
+    let doorward = start_doorward(folder.path(), &format!("{settings}{HOUSE}"));
+    let auth = doorward.auth_address();
+    let mut stranger = Connection::open(auth).unwrap();
+    assert_eq!(stranger.exchange(&request("GET", "/", &[], b"")).unwrap().status, 404);
+    let another = send(auth, &request("GET", "/", &[("Connection", "close")], b""));
+    assert!(another.is_err(), "no stranger finds a place");
+    let peer = || {
+        let mut stream = connect_from(Ipv4Addr::new(127, 0, 0, 2), auth);
+        stream.set_read_timeout(PATIENCE).unwrap();
+        stream.write_all(b"GET /check/nginx HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut beginning = [0; 12];
+        stream.read_exact(&mut beginning).map(|()| (stream, beginning))
+    };
+    // Refused, for it says nothing of a request; but heard.
+    let (_asking, answer) = peer().expect("a peer is answered");
+    assert_eq!(&answer, b"HTTP/1.1 403");
+    assert!(peer().is_err(), "and peers have a limit too");
 }

@@ -45,7 +45,8 @@ pub(super) async fn bind(
             .map_err(cannot_bind("listen.admin_socket"))?,
         auth: guests("auth", &config.listen.auth.value)
             .await?
-            .at_most(config.limits.auth_connections.value as usize),
+            .at_most(config.limits.auth_connections.value as usize)
+            .and_always(config.forward_auth.peers().into_iter().map(|(_, peers)| peers).collect()),
         admin: guests("admin", &config.listen.admin.value).await?,
         status: guests("status", &config.listen.status.value).await?,
     })
