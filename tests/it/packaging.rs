@@ -59,7 +59,6 @@ fn samples_and_manifests_fit_the_schemas_of_their_kinds() {
         "replicaCount": 1,
         "secret": {"existingSecret": "ours"},
         "persistence": {"enabled": true, "storageClass": "fast"},
-        "autoscaling": {"enabled": true},
         "networkPolicy": {"enabled": true, "proxies": [{"podSelector": {}}]},
         "podMonitor": {"enabled": true, "labels": {"release": "prometheus"}},
         "config": {"store": {"url": "redb:doorward.redb"}, "listen": {"tls": {"grpc": {"certificate": "a", "key": "b"}}}},
@@ -79,13 +78,18 @@ fn samples_and_manifests_fit_the_schemas_of_their_kinds() {
         "priorityClassName": "high",
         "serviceAccount": {"name": "theirs"},
     });
-    let made = rendered(&values);
-    assert!(made.status.success(), "{}", said(&made));
-    fs::write(&everything, made.stdout).unwrap();
+    let scaled = folder.path().join("scaled.yaml");
+    let with_redis = json!({"secret": {"existingSecret": "ours"}, "autoscaling": {"enabled": true}});
+    for (file, values) in [(&everything, values), (&scaled, with_redis)] {
+        let made = rendered(&values);
+        assert!(made.status.success(), "{}", said(&made));
+        fs::write(file, made.stdout).unwrap();
+    }
+    assert!(fs::read_to_string(&scaled).unwrap().contains("HorizontalPodAutoscaler"));
     let samples = ["istio", "envoy-gateway", "contour"].map(|name| root().join(format!("envoy/{name}.yaml")));
     let manifests = root().join("deploy/kubernetes/doorward.yaml");
     let mut files: Vec<&Path> = samples.iter().map(std::path::PathBuf::as_path).collect();
-    files.extend([manifests.as_path(), everything.as_path()]);
+    files.extend([manifests.as_path(), everything.as_path(), scaled.as_path()]);
     let checked = check_objects(&files);
     assert!(checked.status.success(), "{}", said(&checked));
 
@@ -106,13 +110,24 @@ fn a_chart_without_the_secret_or_with_two_holders_of_a_store_is_refused() {
         assert!(!made.status.success() && said(&made).contains(expected), "{values}: {}", said(&made));
     };
     refused(json!({}), "secret.existingSecret is required");
+    let with = |values: Value| {
+        let mut all = json!({"secret": {"existingSecret": "ours"}});
+        all.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+        all
+    };
+    let (redb, kept) = (json!({"store": {"url": "redb:doorward.redb"}}), json!({"enabled": true}));
+    let ends = "an embedded store, which ends with its pod";
+    refused(with(json!({"config": redb})), ends);
+    refused(with(json!({"config": redb, "replicaCount": 1})), ends);
+    // Doorward's own default is an embedded one.
+    refused(with(json!({"config": {"store": {"url": ""}}})), ends);
+    refused(with(json!({"config": {"store": null}})), ends);
+    let alone = "which one replica has alone: set replicaCount to 1 and no autoscaling";
+    refused(with(json!({"persistence": kept})), alone);
+    refused(with(json!({"config": redb, "persistence": kept})), alone);
     refused(
-        json!({"secret": {"existingSecret": "ours"}, "persistence": {"enabled": true}}),
-        "set replicaCount to 1",
-    );
-    refused(
-        json!({"secret": {"existingSecret": "ours"}, "config": {"store": {"url": "redb:doorward.redb"}}}),
-        "an embedded store, which ends with its pod",
+        with(json!({"config": redb, "persistence": kept, "replicaCount": 1, "autoscaling": kept})),
+        alone,
     );
     refused(
         json!({"secret": {"existingSecret": "ours"}, "networkPolicy": {"enabled": true}}),
