@@ -33,8 +33,12 @@ pub fn examine(envoy: &Envoy, ours: &Ours) -> Vec<Finding> {
     } else if asking.is_empty() {
         findings.add("the configuration", &ills::NOT_ASKED, "no ext_authz filter");
     }
+    if envoy.more_listeners {
+        findings.add("the configuration", &ills::UNSEEN, "lds_config");
+    }
     let ways = Ways::new(envoy, &managers);
     managers.iter().for_each(|manager| ways.examine(manager, ours, &mut findings));
+    ways.connections(&mut findings);
     for asking in &asking {
         edge::examine(asking, ours, &mut findings);
         routes::examine(asking, ours, (envoy, &ways), &mut findings);

@@ -53,8 +53,18 @@ fn passing(asking: &Asking<'_, '_>, add: &mut impl FnMut(&'static Ill, &str)) {
     }
     // Istio has its own filter choose, by the rules of a policy.
     let chooser = "filter_enabled_metadata.filter";
-    if !at(authz, "filter_enabled_metadata").is_null() && text(authz, chooser) != Some(RBAC) {
-        add(&ills::NOT_EVERY_REQUEST, &format!("filter_enabled_metadata: {}", shown(authz, chooser)));
+    if !at(authz, "filter_enabled_metadata").is_null() {
+        let found = format!("filter_enabled_metadata: {}", shown(authz, chooser));
+        match text(authz, chooser) {
+            Some(RBAC) if chosen_before(asking) => {}
+            Some(RBAC) => add(&ills::NOT_EVERY_REQUEST, &format!("{found}, and no such filter before it")),
+            _ => add(&ills::NOT_EVERY_REQUEST, &found),
+        }
+    }
+    for matcher in ["xds_matcher", "matcher"] {
+        if !at(asking.filter(), "typed_config").get(matcher).is_none_or(Value::is_null) {
+            add(&ills::NOT_EVERY_REQUEST, matcher);
+        }
     }
     if is_true(authz, "shadow_mode") {
         add(&ills::TOLD_ONLY, "shadow_mode: true");
@@ -65,6 +75,14 @@ fn passing(asking: &Asking<'_, '_>, add: &mut impl FnMut(&'static Ill, &str)) {
     if !list(authz, "clear_route_cache_headers").is_empty() {
         add(&ills::ROUTE_CACHE, "clear_route_cache_headers");
     }
+}
+
+/// Whether a filter before this one says which requests are asked about: one that tries rules, and tells.
+fn chosen_before(asking: &Asking<'_, '_>) -> bool {
+    let before = asking.manager.filters[..asking.index].iter().map(|filter| at(filter, "typed_config"));
+    let tells =
+        |rbac: &Value| ["shadow_rules", "shadow_matcher"].iter().any(|name| !at(rbac, name).is_null());
+    before.into_iter().any(|settings| is_a(settings, "rbac.v3.RBAC") && tells(settings))
 }
 
 /// What Doorward is told, and what it tells.
@@ -94,14 +112,20 @@ fn telling(authz: &Value, ours: &Ours, add: &mut impl FnMut(&'static Ill, &str))
 
 /// The rule by which Envoy would not set or remove a header of ours.
 fn refuses(rules: &Value, ours: &Ours) -> Option<String> {
-    if is_true(rules, "disallow_all") && at(rules, "allow_expression").is_null() {
-        return Some("disallow_all: true".into());
-    }
     // An expression is judged by what it begins with.
-    let expression = text(rules, "disallow_expression.regex")?.trim_start_matches('^');
     let literal = |letter: &char| letter.is_ascii_alphanumeric() || *letter == '-';
-    let start: String = expression.chars().take_while(literal).collect();
-    let hit = ours.headers.iter().any(|header| header.starts_with(&start));
+    let start = |expression: &str| -> String {
+        expression.trim_start_matches('^').chars().take_while(literal).collect()
+    };
+    if is_true(rules, "disallow_all") {
+        let allowed = text(rules, "allow_expression.regex").map(start);
+        let taken = |header: &String| allowed.as_ref().is_some_and(|start| header.starts_with(start));
+        if !ours.headers.iter().all(taken) {
+            return Some("disallow_all: true".into());
+        }
+    }
+    let expression = text(rules, "disallow_expression.regex")?;
+    let hit = ours.headers.iter().any(|header| header.starts_with(&start(expression)));
     hit.then(|| format!("disallow_expression: {expression}"))
 }
 

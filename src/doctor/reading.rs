@@ -19,6 +19,8 @@ pub struct Envoy {
     told_filters: Vec<Value>,
     /// Whether clusters may come from elsewhere, so that one that is not here may still be there.
     more_clusters: bool,
+    /// Whether listeners may, which are not seen.
+    pub(super) more_listeners: bool,
 }
 
 /// Why there is nothing to examine.
@@ -43,6 +45,7 @@ impl Envoy {
             true => serde_json::from_str(contents).map_err(|error| Unreadable::Text(error.to_string()))?,
             false => serde_saphyr::from_str(contents).map_err(|error| Unreadable::Text(error.to_string()))?,
         };
+        let whole = opened(whole);
         match (at(&whole, "configs"), at(&whole, "static_resources")) {
             (Value::Array(dumps), _) => Ok(Self::of_dump(dumps)),
             (_, Value::Object(_)) => Ok(Self::of_bootstrap(&whole)),
@@ -58,6 +61,7 @@ impl Envoy {
             routes: Vec::new(),
             told_filters: Vec::new(),
             more_clusters: !at(bootstrap, "dynamic_resources").is_null(),
+            more_listeners: !at(bootstrap, "dynamic_resources.lds_config").is_null(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Envoy {
             ),
             told_filters: of("EcdsConfigDump", &[("ecds_filters", "ecds_filter")]),
             more_clusters: false,
+            more_listeners: false,
         }
     }
 
@@ -101,6 +106,29 @@ impl Envoy {
     /// Whether there is a filter that asks about connections, which are no requests.
     pub(super) fn asks_about_connections(&self) -> bool {
         self.filters().any(|(_, filter)| is_a(at(filter, "typed_config"), ASKS))
+    }
+
+    /// Whom connections are passed on to as they are, and by which listener.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&str, &str)> {
+        let proxies = self.filters().map(|(listener, filter)| (listener, at(filter, "typed_config")));
+        proxies.filter(|(_, settings)| is_a(settings, "tcp_proxy.v3.TcpProxy")).flat_map(
+            |(listener, settings)| {
+                let shares = list(settings, "weighted_clusters.clusters").iter();
+                let named = text(settings, "cluster")
+                    .into_iter()
+                    .chain(shares.filter_map(|share| text(share, "name")));
+                named.map(move |cluster| (text(listener, "name").unwrap_or("without a name"), cluster))
+            },
+        )
+    }
+
+    /// Where the routes of a manager come from, if they are not here.
+    pub(super) fn hidden_routes(&self, manager: &Value) -> Option<&'static str> {
+        let named = |name| !at(manager, name).is_null();
+        match named("scoped_routes") {
+            true => Some("scoped_routes, which are not read"),
+            false => (named("rds") && self.routes(manager).is_none()).then_some("rds"),
+        }
     }
 
     /// The filters of all listeners' connections.
@@ -153,6 +181,26 @@ impl Envoy {
     pub(super) fn cluster(&self, name: &str) -> Result<&Value, bool> {
         let found = self.clusters.iter().find(|cluster| text(cluster, "name") == Some(name));
         found.ok_or(!self.more_clusters)
+    }
+}
+
+/// Settings that are wrapped in a `TypedStruct`, which has their type beside them, as they are without.
+fn opened(value: Value) -> Value {
+    match value {
+        Value::Object(mut fields) => {
+            let kind = fields.get("@type").and_then(Value::as_str).unwrap_or_default();
+            if kind.ends_with(".TypedStruct") {
+                let url = fields.remove("type_url").or_else(|| fields.remove("typeUrl"));
+                fields = match fields.remove("value") {
+                    Some(Value::Object(inner)) => inner,
+                    _ => serde_json::Map::new(),
+                };
+                fields.insert("@type".to_owned(), url.unwrap_or_default());
+            }
+            Value::Object(fields.into_iter().map(|(name, inner)| (name, opened(inner))).collect())
+        }
+        Value::Array(items) => items.into_iter().map(opened).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
     }
 }
 

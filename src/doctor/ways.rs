@@ -22,8 +22,12 @@ pub(super) struct Part<'e> {
 pub(super) struct Way<'e> {
     /// The parts that it is made of, the nearest first.
     parts: Vec<Part<'e>>,
-    cluster: Option<&'e str>,
+    /// [`ANY`] where the request says which.
+    cluster: &'e str,
 }
+
+/// In place of a cluster that a header or a plugin chooses.
+const ANY: &str = "*";
 
 /// What is known of all ways through an Envoy.
 pub(super) struct Ways<'e> {
@@ -38,7 +42,7 @@ impl<'e> Ways<'e> {
         for manager in managers {
             let asking = manager.asking(envoy);
             let on = |way: &Way<'e>| asking.iter().any(|asking| off(way, asking).is_none());
-            asked.extend(ways(manager, envoy).into_iter().filter(on).filter_map(|way| way.cluster));
+            asked.extend(ways(manager, envoy).into_iter().filter(on).map(|way| way.cluster));
         }
         Self { envoy, asked }
     }
@@ -48,8 +52,11 @@ impl<'e> Ways<'e> {
         let asking = manager.asking(self.envoy);
         let all = ways(manager, self.envoy);
         let open = self.open(manager, ours);
+        if let Some(from) = self.envoy.hidden_routes(manager.settings) {
+            findings.add(manager.place(), &ills::UNSEEN, from);
+        }
         if asking.is_empty() {
-            if let Some(cluster) = open.iter().find_map(|way| self.guarded(way)) {
+            if let Some(cluster) = open.iter().map(|way| way.cluster).find(|cluster| self.guarded(cluster)) {
                 let found = format!("no ext_authz filter, and a way to `{cluster}`");
                 findings.add(manager.place(), &ills::NOT_ASKED, &found);
             }
@@ -62,7 +69,8 @@ impl<'e> Ways<'e> {
         }
         for way in &open {
             let place = asking.iter().find_map(|asking| off(way, asking));
-            if let (Some(cluster), Some(place)) = (self.guarded(way), place) {
+            let cluster = way.cluster;
+            if let (true, Some(place)) = (self.guarded(cluster), place) {
                 let found = format!("switched off; `{cluster}` is asked about elsewhere");
                 findings.add(place, &ills::NOT_EVERY_REQUEST, &found);
             }
@@ -82,18 +90,28 @@ impl<'e> Ways<'e> {
         open.retain(|way| {
             let unasked = asking.iter().all(|asking| off(way, asking).is_some());
             // Doorward's own logins and tokens believe no identity header.
-            unasked && !way.cluster.is_some_and(|cluster| self.envoy.leads_to_doorward(cluster, ours))
+            unasked && !self.envoy.leads_to_doorward(way.cluster, ours)
         });
         open
     }
 
-    /// The cluster of a way, where it is one that somebody is asked about on another.
-    fn guarded(&self, way: &Way<'e>) -> Option<&'e str> {
-        way.cluster.filter(|cluster| {
-            let own = self.envoy.endpoints(cluster);
-            let same = |asked: &str| asked == *cluster || !self.envoy.endpoints(asked).is_disjoint(&own);
-            self.asked.iter().any(|asked| same(asked))
-        })
+    /// Says where connections are passed on, and no request of theirs is asked about.
+    pub(super) fn connections(&self, findings: &mut Findings) {
+        for (listener, cluster) in self.envoy.connections().filter(|(_, cluster)| self.guarded(cluster)) {
+            let found = format!("tcp_proxy, and a way to `{cluster}`");
+            findings.add(format!("listener `{listener}`"), &ills::NOT_ASKED, &found);
+        }
+    }
+
+    /// Whether somebody is asked about a cluster on some way.
+    fn guarded(&self, cluster: &str) -> bool {
+        let own = self.envoy.endpoints(cluster);
+        let same = |asked: &str| {
+            asked == cluster
+                || [asked, cluster].contains(&ANY)
+                || !self.envoy.endpoints(asked).is_disjoint(&own)
+        };
+        self.asked.iter().any(|asked| same(asked))
     }
 }
 
@@ -122,11 +140,11 @@ fn ways<'e>(manager: &Manager<'e>, envoy: &'e Envoy) -> Vec<Way<'e>> {
             for share in shares {
                 let own = Part { place: route.place.clone(), value: share };
                 let parts = [vec![own], parts.clone()].concat();
-                ways.push(Way { parts, cluster: text(share, "name") });
+                ways.push(Way { parts, cluster: text(share, "name").unwrap_or(ANY) });
             }
             // What answers by itself leads nowhere.
             if shares.is_empty() && !at(value, "route").is_null() {
-                ways.push(Way { parts, cluster: text(value, "route.cluster") });
+                ways.push(Way { parts, cluster: text(value, "route.cluster").unwrap_or(ANY) });
             }
         }
     }
@@ -157,8 +175,25 @@ fn hosts(table: &Value) -> impl Iterator<Item = Part<'_>> {
 }
 
 fn routes<'e>(host: &Part<'e>) -> impl Iterator<Item = Part<'e>> {
-    let routes = list(host.value, "routes").iter().enumerate();
+    let mut matched = Vec::new();
+    within_matcher(at(host.value, "matcher"), &mut matched);
+    let routes = list(host.value, "routes").iter().chain(matched).enumerate();
     routes.map(|(index, value)| Part { place: format!("route {} of {}", index + 1, host.place), value })
+}
+
+/// The routes that a matcher leads to, one by one or in lists.
+fn within_matcher<'e>(value: &'e Value, found: &mut Vec<&'e Value>) {
+    if is_a(value, "route.v3.Route") {
+        return found.push(value);
+    }
+    if is_a(value, "route.v3.RouteList") {
+        return found.extend(list(value, "routes"));
+    }
+    match value {
+        Value::Object(fields) => fields.values().for_each(|inner| within_matcher(inner, found)),
+        Value::Array(items) => items.iter().for_each(|inner| within_matcher(inner, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// Settings for filters, by the filter's name.

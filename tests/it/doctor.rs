@@ -49,6 +49,18 @@ const ROUTER: &str = "                  - name: router\n";
 const OFF: &str = "typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}";
 const OPEN_ROUTE: &str = "match: {prefix: /}\n                          route: {cluster: upstream}\n";
 
+/// As Istio has it: a filter before it tries rules, and what comes of it says whether to ask.
+const CHOSEN: &str = "- {name: envoy.filters.http.rbac, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC, shadow_rules: {action: DENY}}}
+                  - name: doorward #
+                    typed_config:
+                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
+                      filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}\n";
+
+const CHOSEN_IN: &str =
+    "- name: doorward # Then who may pass; rate limits come after it and can use what it says.
+                    typed_config:
+                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\n";
+
 #[rustfmt::skip] // A table is read by its columns.
 const MISTAKES: &[Mistake] = &[
     mistake("not_asked", "                  - name: doorward…stats: false # Denials are not errors of the upstream.\n", ""),
@@ -60,10 +72,15 @@ const MISTAKES: &[Mistake] = &[
     mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {weighted_clusters: {clusters: [{name: upstream, weight: 1, typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}}]}}\n"),
     mistake("not_every_request", "- name: doorward #", "- disabled: true\n                    name: doorward #"),
     mistake("not_every_request", ASKING, "filter_enabled_metadata: {filter: theirs, path: [{key: id}], value: {string_match: {prefix: asked}}}"),
+    mistake("not_every_request", ASKING, "filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}"),
+    mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster_header: x-cluster}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n"),
+    mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster: upstream}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, value: {disabled: true}}}\n"),
+    mistake("unseen", "route_config:\n…\n\n                http_filters: #", "rds: {route_config_name: told, config_source: {ads: {}, resource_api_version: V3}}\n                http_filters: #").fatal(), // It has no name to ask by.
     mistake("other_asked", "context_extensions: {service: orders}", "grpc_service: {envoy_grpc: {cluster_name: upstream}}\n                                context_extensions: {service: orders}"),
     mistake("unseen", "typed_config:\n                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\n…stats: false # Denials are not errors of the upstream.\n", "config_discovery: {config_source: {path_config_source: {path: /dev/null}}, type_urls: [type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz]}\n").fatal(), // Only without a name of its own.
     mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_all: true}"),
     mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"x-consumer-.*\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_all: true, allow_expression: {regex: \"x-consumer-.*\"}}"),
     mistake("metadata", ASKING, "enable_dynamic_metadata_ingestion: false"),
     mistake("route_cache", ASKING, "clear_route_cache_headers: [x-tier]"),
     mistake("connections", "- name: envoy.filters.network.http_connection_manager", "- {name: first, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz, stat_prefix: first, transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: doorward}}}}\n            - name: envoy.filters.network.http_connection_manager"),
@@ -81,7 +98,7 @@ const MISTAKES: &[Mistake] = &[
         .with("services: [{name: orders, authentication: none, networks: {deny: [203.0.113.0/24]}}]"),
     mistake("identity_headers", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster: elsewhere}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n")
         .with("headers: {claims: [X-Organisation]}").fatal(),
-    mistake("identity_headers", ASKING, "filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}")
+    mistake("identity_headers", CHOSEN_IN, CHOSEN)
         .with("headers: {claims: [X-Organisation]}"),
     mistake("route_headers", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster: upstream}\n                          request_headers_to_remove: [X-Consumer-ID]\n"),
     mistake("route_filter_name", "doorward: # The filter's name below.", "envoy.filters.http.ext_authz:"),
@@ -207,7 +224,7 @@ fn settings_that_do_no_harm_are_no_finding() {
             ),
             "",
         ),
-        ("failure_mode_allow: false", "filter_enabled_metadata: {filter: envoy.filters.http.rbac}", ""),
+        (CHOSEN_IN, CHOSEN, ""),
     ] {
         let text = HARDENED.replacen(from, to, 1);
         assert_ne!(text, HARDENED, "{from}");
@@ -233,6 +250,32 @@ fn a_listener_beside_it_that_asks_nobody_is_found() {
     let other = second.replace("cluster: upstream", "cluster: static");
     let both = format!("{}{other}{}", &HARDENED[..end], &HARDENED[end..]);
     assert_eq!(diagnosis(folder.path(), "", &both), (BTreeSet::new(), 0));
+    // One that passes connections on asks about none of their requests.
+    let passing = "    - name: raw\n      address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n      filter_chains: [{filters: [{name: tcp, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: raw, cluster: upstream}}]}]\n";
+    let both = format!("{}{passing}{}", &HARDENED[..end], &HARDENED[end..]);
+    assert_eq!(diagnosis(folder.path(), "", &both), (codes(&["not_asked"]), 1));
+    // And others may be told of while it runs.
+    let more = HARDENED.replace(
+        "static_resources:\n",
+        "dynamic_resources: {lds_config: {path_config_source: {path: more.yaml}}}\nstatic_resources:\n",
+    );
+    assert_eq!(diagnosis(folder.path(), "", &more), (codes(&["unseen"]), 1));
+}
+
+#[test]
+fn routes_within_a_matcher_are_routes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (start, rest) = HARDENED.split_once("                      routes:\n").unwrap();
+    let rest = &rest[rest.find("                http_filters: #").unwrap()..];
+    let matched = |settings: &str| {
+        let route = format!(
+            "{{\"@type\": type.googleapis.com/envoy.config.route.v3.Route, match: {{prefix: /}}, route: {{cluster: upstream}}{settings}}}"
+        );
+        let matcher = format!("matcher: {{on_no_match: {{action: {{name: route, typed_config: {route}}}}}}}");
+        format!("{start}                      {matcher}\n{rest}")
+    };
+    assert_eq!(diagnosis(folder.path(), "", &matched("")), (BTreeSet::new(), 0));
+    assert_eq!(diagnosis(folder.path(), "", &matched(&format!(", {OFF}"))), (codes(&["not_asked"]), 1));
 }
 
 #[test]
@@ -249,6 +292,10 @@ fn a_filter_is_examined_within_what_chooses_when_it_acts() {
     assert_eq!(diagnosis(folder.path(), "", &wrapped), (BTreeSet::new(), 0));
     let open = wrapped.replace(ASKING, "failure_mode_allow: true");
     assert_eq!(diagnosis(folder.path(), "", &open), (codes(&["fail_open"]), 1));
+    let skip = "xds_matcher: {on_no_match: {action: {name: skip, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.common.matcher.action.v3.SkipFilter}}}}";
+    let config = "                      extension_config:\n";
+    let skipped = wrapped.replace(config, &format!("                      {skip}\n{config}"));
+    assert_eq!(diagnosis(folder.path(), "", &skipped), (codes(&["not_every_request"]), 1));
 }
 
 /// Doorward and application beside each other, as in one pod.

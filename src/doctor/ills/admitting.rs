@@ -36,7 +36,7 @@ pub static TOLD_ONLY: Ill = Ill {
 pub static UNSEEN: Ill = Ill {
     code: "unseen",
     harm: Unsafe,
-    why: "its settings come from elsewhere (`config_discovery`), and are not in this file",
+    why: "settings, routes or listeners come from elsewhere, and are not in this file",
     fix: "give the doctor the answer of /config_dump at the admin address",
 };
 pub static HEADERS_HIDDEN: Ill = Ill {
