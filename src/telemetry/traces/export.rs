@@ -114,6 +114,10 @@ impl Sender {
                 let channel = Endpoint::from(receiver.endpoint.clone())
                     .timeout(receiver.timeout)
                     .connect_timeout(receiver.timeout)
+                    // While an answer is awaited: one connection serves all exports, and one that died
+                    // without a word would fail them all for as long as TCP believes in it.
+                    .http2_keep_alive_interval(receiver.timeout / 2)
+                    .keep_alive_timeout(receiver.timeout / 4)
                     .connect_with_connector_lazy(connector);
                 let builder = opentelemetry_otlp::SpanExporter::builder()
                     .with_tonic()

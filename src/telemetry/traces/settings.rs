@@ -229,6 +229,8 @@ impl Given {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
                 && !value.contains('#')
+                // What is added to the common root is a path.
+                && (uri.query().is_none() || name.contains("TRACES"))
         });
         if uri.is_none() {
             let example = usual.replace("localhost", "collector");

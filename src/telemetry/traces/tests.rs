@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -11,6 +12,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -163,6 +165,7 @@ fn what_cannot_be_used_is_refused_with_the_way_out() {
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "collector", &format!("found `collector`, {address}"));
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://a", &format!("found `ftp://a`, {address}"));
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:s3CreT@a", &format!("found a user in it, {address}"));
+    check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a/?b", &format!("found `http://a/?b`, {address}"));
     check("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a/#b", &format!("found `http://a/#b`, {address}"));
     let number = "expected a whole number from 1 to 3600000";
     check("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", &format!("found `10s`, {number}"));
@@ -209,7 +212,7 @@ impl TraceService for Receiving {
 }
 
 async fn receiver() -> (String, mpsc::UnboundedReceiver<Span>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (told, spans) = mpsc::unbounded_channel();
     let service = TraceServiceServer::new(Receiving(told));
@@ -344,6 +347,57 @@ async fn a_whole_batch_leaves_before_its_time() {
     let both = async { (spans.recv().await, spans.recv().await) };
     let (one, other) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
     assert!(one.is_some() && other.is_some());
+}
+
+/// Passes connections on to `behind`, until those that are there fall silent, as if a machine on the way had
+/// forgotten them: they stay open, and nothing passes any more.
+async fn forgetful(behind: SocketAddr) -> (String, watch::Sender<bool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let forgetting = watch::Sender::new(false);
+    let told = forgetting.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = TcpStream::connect(behind).await.unwrap();
+            let mut forgets = told.subscribe();
+            // Of those that come later nothing is forgotten.
+            let forgotten = async move { drop(forgets.changed().await) };
+            held.push(tokio::spawn(async move {
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    () = forgotten => std::future::pending().await,
+                }
+            }));
+        }
+    });
+    (address, forgetting)
+}
+
+#[tokio::test]
+async fn a_connection_that_died_without_a_word_is_given_up() {
+    let (behind, mut spans) = receiver().await;
+    let (address, forgetting) = forgetful(behind.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let (_, traces, mut exporter, _) = tracing(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &address),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=7"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+    ]);
+    let traced = traces.begin(DOOR, &HeaderMap::new()).unwrap();
+    traces.record(&line(&traced), &traced);
+    exporter.send().await;
+    assert!(spans.recv().await.is_some());
+    forgetting.send_replace(true);
+    let arrives = async {
+        loop {
+            traces.record(&line(&traced), &traced);
+            exporter.send().await;
+            if spans.try_recv().is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), arrives).await.expect("by another connection");
 }
 
 #[tokio::test]
