@@ -172,6 +172,7 @@ fn serve_until_told(
     telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
     telemetry.set_recent(config.limits.recent_decisions.value.bytes());
     telemetry.set_followers(config.limits.followers.value as usize);
+    telemetry.set_revocation_bound(config.revocation.bound.value.0);
     telemetry.config_read(true, clock.now());
     if config.keys.insecure_allow_weak.value {
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
@@ -242,7 +243,7 @@ fn serve_until_told(
         .with_key_lives(key_lives(&config))
         .with_passwords(passwords, tries(&config));
     let issuer = Arc::new(issuer);
-    let attempts = Arc::new(Attempts::default());
+    let attempts = Arc::new(Attempts::new(telemetry.logins()));
     let admin = Admin {
         issuer: Arc::clone(&issuer),
         clock: clock.clone(),

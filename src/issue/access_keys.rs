@@ -18,6 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::token::AccessKey;
 use crate::store::record::ConsumerRecord;
 use crate::store::{Name, StoreError, Table};
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 /// An access key to be made.
 #[derive(Clone, Debug, Default)]
@@ -196,6 +197,8 @@ impl Issuer {
         if consumer.is_none() {
             attempts.note("access_key.refused", from);
         }
+        let outcome = if consumer.is_some() { LoginOutcome::Granted } else { LoginOutcome::Refused };
+        attempts.count(LoginBy::AccessKey, outcome);
         Ok(key.zip(consumer).map(|(key, consumer)| Buyer { key, consumer }))
     }
 

@@ -12,10 +12,12 @@ use uuid::Uuid;
 use super::Issuer;
 use super::audit::Event;
 use crate::store::{Batch, StoreError};
+use crate::telemetry::{LoginBy, LoginOutcome, Logins};
 
-/// What failed since the last entry about it.
+/// What failed since the last entry about it, and all of them as numbers.
 #[derive(Default)]
 pub struct Attempts {
+    logins: Logins,
     seen: Mutex<BTreeMap<&'static str, Seen>>,
     noted: Notify,
 }
@@ -33,6 +35,15 @@ const ADDRESSES: usize = 8;
 const PAUSE: Duration = Duration::from_secs(60);
 
 impl Attempts {
+    pub fn new(logins: Logins) -> Self {
+        Self { logins, ..Self::default() }
+    }
+
+    /// For whoever watches this instance.
+    pub fn count(&self, by: LoginBy, outcome: LoginOutcome) {
+        self.logins.count(by, outcome);
+    }
+
     /// `action` is one of ours, never a caller's text.
     pub fn note(&self, action: &'static str, from: IpAddr) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

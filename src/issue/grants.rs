@@ -17,6 +17,7 @@ use crate::domain::token::Scope;
 use crate::domain::verdict::Fault;
 use crate::store::record::GrantRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 /// A grant that was just made. Its text is nowhere else.
 pub struct MadeGrant {
@@ -73,8 +74,18 @@ impl Issuer {
         attempts: &Attempts,
     ) -> Result<Done<MadeToken>, Refusal> {
         let taken = self.exchange(&shown).await;
-        if matches!(taken, Err(Refusal::Unproven)) {
+        let outcome = match &taken {
+            Ok(_) => Some(LoginOutcome::Granted),
+            Err(Refusal::Unproven) => Some(LoginOutcome::Refused),
+            Err(Refusal::Store(_)) => Some(LoginOutcome::Unavailable),
+            // Proven, and of no use all the same.
+            Err(_) => None,
+        };
+        if outcome == Some(LoginOutcome::Refused) {
             attempts.note("grant.refused", shown.from);
+        }
+        if let Some(outcome) = outcome {
+            attempts.count(LoginBy::Grant, outcome);
         }
         taken
     }

@@ -22,6 +22,7 @@ use crate::domain::verdict::Fault;
 use crate::passwords::{DAY, Network, WINDOW};
 use crate::store::ring::Use;
 use crate::store::{Batch, Count, Counted, StoreError};
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 /// Somebody who wants to log in.
 pub struct Login<'a> {
@@ -64,6 +65,17 @@ pub enum Declined {
     Store(StoreError),
 }
 
+impl Declined {
+    fn outcome(&self) -> LoginOutcome {
+        match self {
+            Self::Wrong => LoginOutcome::Refused,
+            Self::Throttled(_) => LoginOutcome::Throttled,
+            Self::Busy => LoginOutcome::Busy,
+            Self::Unknown(_) | Self::Store(_) => LoginOutcome::Unavailable,
+        }
+    }
+}
+
 /// How many failures are let pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Tries {
@@ -82,12 +94,19 @@ impl Default for Tries {
 }
 
 impl Issuer {
-    /// Logs somebody in, or does not. `attempts` is told of those that are not even looked at.
+    /// Logs somebody in, or does not. `attempts` counts it, and is told of those that are not even looked at.
     ///
     /// # Errors
     ///
     /// [`Declined`].
     pub async fn log_in(&self, login: Login<'_>, attempts: &Attempts) -> Result<LoggedIn, Declined> {
+        let login = self.let_in(login, attempts).await;
+        attempts
+            .count(LoginBy::Password, login.as_ref().err().map_or(LoginOutcome::Granted, Declined::outcome));
+        login
+    }
+
+    async fn let_in(&self, login: Login<'_>, attempts: &Attempts) -> Result<LoggedIn, Declined> {
         if let Some(replica) = &self.replica {
             replica.trust(self.clock.boottime()).map_err(Declined::Unknown)?;
         }

@@ -12,6 +12,7 @@ use super::decision::{DecisionLine, Sampler, VerdictLabel};
 use super::followers::{Crowded, Follower, Followers, Wanted};
 use super::issuers::Issuers;
 use super::log::DroppedLines;
+use super::logins::Logins;
 use super::process::Process;
 use super::readiness::Readiness;
 use super::recent::Recent;
@@ -40,6 +41,7 @@ pub struct Telemetry {
     reload_good_at: IntGauge,
     standing: Gauges,
     issuers: Issuers,
+    logins: Logins,
     ready: IntGauge,
     connections: IntGauge,
     /// Unset while nobody takes connections.
@@ -90,6 +92,7 @@ impl Telemetry {
             ),
             standing: Gauges::new(add, &clock),
             issuers: Issuers::new(add),
+            logins: Logins::new(add),
             ready: gauge(add, "doorward_ready", "1 while /readyz answers 200"),
             connections: gauge(add, "doorward_connections", "Connections open on the check listener"),
             open_connections: OnceLock::new(),
@@ -237,6 +240,16 @@ impl Telemetry {
     /// How many instances live, and how many different configurations they decide with.
     pub fn set_instances(&self, instances: usize, catalogs: usize) {
         self.standing.show_instances(instances, catalogs);
+    }
+
+    /// Where attempts to be let in are counted.
+    pub fn logins(&self) -> Logins {
+        self.logins.clone()
+    }
+
+    /// After how long without the store this instance stops allowing.
+    pub fn set_revocation_bound(&self, bound: Duration) {
+        self.standing.show_bound(bound);
     }
 
     /// Where to learn how many connections are open on the check listener. The first one counts.
@@ -491,6 +504,7 @@ mod tests {
         };
         telemetry.stands(&standing);
         telemetry.set_instances(3, 2);
+        telemetry.set_revocation_bound(Duration::from_millis(2_500));
         telemetry.set_certificate_expires("grpc", Timestamp::from_unix(3_000));
         telemetry.watch_connections(Arc::new(AtomicUsize::new(1)));
         hand.advance(Duration::from_millis(1_500));
@@ -506,6 +520,7 @@ mod tests {
         check("doorward_certificate_expires_timestamp_seconds{listener=\"grpc\"}", 3_000.0);
         check("doorward_connections", 1.0);
         check("doorward_lease_age_seconds", 1.5);
+        check("doorward_revocation_bound_seconds", 2.5);
         check("process_start_time_seconds", 1_000.0);
         check("doorward_replica_lag_changes", 4.0);
         check("doorward_store_went_back_total", 2.0);

@@ -39,6 +39,7 @@ pub(super) struct Gauges {
     lease_age: Gauge,
     /// Milliseconds on [`Clock::boottime`].
     lease_renewed: AtomicU64,
+    bound: Gauge,
     keys: IntGauge,
     consumers: IntGauge,
     weak_keys: IntGauge,
@@ -68,6 +69,13 @@ impl Gauges {
                 ),
             ),
             lease_renewed: AtomicU64::new(millis(clock.boottime())),
+            bound: registered(
+                add,
+                Gauge::new(
+                    "doorward_revocation_bound_seconds",
+                    "Age of the lease at which this instance stops allowing (revocation.bound)",
+                ),
+            ),
             keys: gauge(add, "doorward_keys", "API keys this instance knows"),
             consumers: gauge(add, "doorward_consumers", "Consumers this instance knows"),
             weak_keys: gauge(
@@ -135,6 +143,10 @@ impl Gauges {
     pub(super) fn show_instances(&self, instances: usize, catalogs: usize) {
         self.instances.set(whole(instances));
         self.catalogs.set(whole(catalogs));
+    }
+
+    pub(super) fn show_bound(&self, bound: Duration) {
+        self.bound.set(bound.as_secs_f64());
     }
 
     /// Brings up to date what changes by itself.

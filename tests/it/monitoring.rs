@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use doorward::domain::jwt::Algorithm;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::authority::Authority;
 use crate::jwt::{jwks, key};
+use crate::login::post;
 use crate::rig::doorward::Doorward;
+use crate::rig::http1::{request, send};
 use crate::rig::tools;
 use crate::rig::wait::eventually;
-use crate::world::{said, setup, started};
+use crate::world::{command, said, setup, start_doorward, started};
 
 const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../deploy/grafana/doorward.json");
@@ -116,4 +118,66 @@ fn every_query_of_the_dashboard_is_one() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", said(&output));
+}
+
+/// The counter of logins, as it is now.
+fn logins(doorward: &Doorward, by: &str, outcome: &str) -> String {
+    let name = format!(r#"doorward_logins_total{{by="{by}",outcome="{outcome}"}} "#);
+    let text = metrics(doorward);
+    text.lines().find_map(|line| line.strip_prefix(&name)).expect("it is there from the start").to_owned()
+}
+
+#[test]
+fn whoever_wants_to_be_let_in_is_counted_by_what_becomes_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"
+listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
+public_url: https://auth.example.com
+limits: {login_failures: 2}
+services: [{name: news, authentication: {any: [{token: {kinds: [dynamic]}}]}}]
+"#;
+    let doorward = start_doorward(folder.path(), config);
+    command(&doorward, &["consumer", "create", "alice"]);
+    doorward.set_password("alice", "four words of her own").unwrap();
+    for by in ["password", "access_key", "grant", "admin"] {
+        for outcome in ["granted", "refused", "throttled", "busy", "unavailable"] {
+            assert_eq!(logins(&doorward, by, outcome), "0", "{by} {outcome}");
+        }
+    }
+
+    let asked = |path: &str, body: Value| post(doorward.auth_address(), path, &[], &body);
+    let login =
+        |password: &str| asked("/auth/news/login", json!({"username": "alice", "password": password}));
+    let granted = login("four words of her own");
+    assert_eq!(granted.status, 200, "{}", granted.text());
+    assert_eq!([login("wrong"), login("wrong"), login("wrong")].map(|reply| reply.status), [401, 401, 429]);
+    let grant = granted.json()["grant_token"].clone();
+    let token = |grant: &Value| asked("/auth/news/token", json!({"grant_token": grant})).status;
+    assert_eq!([token(&grant), token(&grant)], [200, 401]);
+    let credential = json!({"id": "0".repeat(32), "secret": "wrong"});
+    let identity = json!({"methods": ["application_credential"], "application_credential": credential});
+    let refused = asked("/identity/v3/auth/tokens", json!({"auth": {"identity": identity}}));
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    let admin = command(&doorward, &["admin-key", "create"])["key"].as_str().unwrap().to_owned();
+    let list = |key: &str| {
+        let bearer = format!("Bearer {key}");
+        let headers = [("Authorization", &bearer[..]), ("Connection", "close")];
+        send(doorward.admin_address(), &request("GET", "/consumers", &headers, b"")).unwrap().status
+    };
+    assert_eq!([list("wrong"), list(&admin)], [401, 200]);
+
+    for (by, outcome, count) in [
+        ("password", "granted", "1"),
+        ("password", "refused", "2"),
+        ("password", "throttled", "1"),
+        ("grant", "granted", "1"),
+        ("grant", "refused", "1"),
+        ("access_key", "granted", "0"),
+        ("access_key", "refused", "1"),
+        ("admin", "granted", "1"),
+        ("admin", "refused", "1"),
+    ] {
+        assert_eq!(logins(&doorward, by, outcome), count, "{by} {outcome}");
+    }
+    assert!(metrics(&doorward).contains("\ndoorward_revocation_bound_seconds 10\n"));
 }

@@ -19,6 +19,7 @@ use crate::domain::rights::Caller;
 use crate::http::Peer;
 use crate::http::problem::Problem;
 use crate::issue::{Attempts, By, Issuer, Unknowing};
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -93,6 +94,7 @@ async fn admit(
     match doorkeeper.caller(request.headers()).await {
         Ok(caller) => {
             peer.is_known();
+            doorkeeper.attempts.count(LoginBy::Admin, LoginOutcome::Granted);
             let by = match by(caller, &request) {
                 Ok(by) => by,
                 Err(problem) => return problem.into_response(),
@@ -109,6 +111,7 @@ async fn refuse(doorkeeper: &Doorkeeper, from: IpAddr, problem: Problem) -> Resp
         return problem.into_response();
     }
     doorkeeper.attempts.note("admin.refused", from);
+    doorkeeper.attempts.count(LoginBy::Admin, LoginOutcome::Refused);
     match doorkeeper.waiting.try_acquire() {
         Ok(_place) => {
             tokio::time::sleep(SLOW).await;

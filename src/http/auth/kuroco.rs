@@ -31,6 +31,7 @@ use crate::issue::{
     By, Done, Ends, Leaving, LoggedIn, Login, LoginName, NewKey, OpenedSession, Refusal, ShownGrant,
     Unknowing,
 };
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 pub(super) fn routes() -> Router<Auth> {
     Router::new()
@@ -152,6 +153,7 @@ async fn static_token(
     let known = auth.issuer.known_admin_key(key).map_err(|Unknowing| Problem::Blind)?;
     let Some(admin) = known else {
         auth.attempts.note("admin.refused", visitor.address);
+        auth.attempts.count(LoginBy::Admin, LoginOutcome::Refused);
         return Err(Problem::Unauthorized);
     };
     if wanted.grant_token.is_some() {
