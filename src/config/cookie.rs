@@ -7,6 +7,7 @@ use super::authentication::Surroundings;
 use super::fault::{Fault, quoted};
 use super::place::At;
 use crate::domain;
+use crate::domain::origin::is_on_this_machine;
 
 /// The cookie of all sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,7 +69,7 @@ impl Cookie {
             if !is_origin(origin) {
                 let message = format!(
                     "{} is no origin, expected the form `https://app.example.com`, with a port where it \
-                     is not the usual one, and nothing after it",
+                     is not the usual one, and nothing after it; each by itself, for there are no patterns",
                     quoted(origin)
                 );
                 faults.push(Fault::new(origin.place, message));
@@ -89,6 +90,16 @@ impl InCookie {
             let message = "`csrf` is off: every page on the web can have its visitors' browsers send requests \
                            with their sessions";
             around.warnings.push(Fault::new(self.csrf.place, message));
+        }
+        for origin in &around.cookie.origins {
+            if origin.strip_prefix("http://").is_some_and(|host| !is_on_this_machine(host.as_bytes())) {
+                let message = format!(
+                    "{} is without TLS: whoever is on the way between it and its visitors can write its pages, and \
+                     so use their sessions",
+                    quoted(origin)
+                );
+                around.warnings.push(Fault::new(origin.place, message));
+            }
         }
         let origins = around.cookie.origins.iter().map(|origin| origin.to_ascii_lowercase());
         domain::authentication::Cookie {
@@ -120,6 +131,7 @@ fn is_origin(text: &str) -> bool {
     let usual = if scheme == "https" { 443 } else { 80 };
     matches!(scheme, "https" | "http")
         && bare
+        && !text.contains('*')
         && uri.host().is_some_and(|host| !host.is_empty())
         && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
         && uri.port_u16() != Some(usual)
@@ -144,7 +156,7 @@ mod tests {
             ("https://app.example.com", true), ("https://app.example.com:8443", true), ("http://localhost:3000", true),
             ("https://[::1]:8443", true),
             ("https://app.example.com/", false), ("https://app.example.com:443", false), ("app.example.com", false),
-            ("https://", false), ("https://*.example.com", true), ("null", false), ("ftp://a.example", false),
+            ("https://", false), ("https://*.example.com", false), ("https://*", false), ("*", false), ("null", false), ("ftp://a.example", false),
             ("https://u@a.example", false), ("https://a.example?x", false), ("https://a.example/x", false),
         ] {
             assert_eq!(is_origin(text), expected, "{text}");

@@ -47,7 +47,7 @@ fn is_own(origin: &[u8], host: &[u8]) -> bool {
         return same_host(theirs, host, b":443");
     }
     let Some(theirs) = origin.strip_prefix(b"http://") else { return false };
-    is_local(theirs) && same_host(theirs, host, b":80")
+    is_on_this_machine(theirs) && same_host(theirs, host, b":80")
 }
 
 fn same_host(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
@@ -60,7 +60,8 @@ fn same_host(one: &[u8], other: &[u8], default_port: &[u8]) -> bool {
     !one.is_empty() && one.eq_ignore_ascii_case(other)
 }
 
-fn is_local(host: &[u8]) -> bool {
+/// Of a host with or without its port, whether no other machine can answer under it.
+pub fn is_on_this_machine(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

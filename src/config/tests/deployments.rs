@@ -227,6 +227,14 @@ fn sessions_that_nobody_can_have_are_a_warning() {
         &["4: nobody can log in at `b` on `b.example.org`: no browser takes or sends a cookie there whose \
            `cookie.domain` is `example.com`"],
     );
+    let listed = "https://app.example.com, \"http://localhost:3000\", \"http://app.example.com\"";
+    warnings(
+        &format!("cookie: {{origins: [{listed}]}}\n{one}"),
+        &[
+            "1: `http://app.example.com` is without TLS: whoever is on the way between it and its visitors can write \
+           its pages, and so use their sessions",
+        ],
+    );
     let loose = one.replace("cookie", "{cookie: {csrf: false}}");
     warnings(
         &loose,

@@ -129,7 +129,8 @@ fn wrong_settings_say_what_was_expected() {
     check("lifetimes: {session: 5m, session_idle: 1h}", "1:22: `lifetimes.session` is 5m, expected at least `lifetimes.session_idle`, which is 1h");
     check("cookie: {name: __Host-s}",               "1:16: `cookie.name` is `__Host-s`, expected letters, digits, `_` and `-`, without the prefix");
     check("cookie: {domain: example}",              "1:18: `cookie.domain` is `example`, expected a domain such as `example.com`, lower case, without a dot before it");
-    check("cookie: {origins: [example.com]}",       "1:20: `example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it");
+    check("cookie: {origins: [example.com]}",       "1:20: `example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it; each by itself, for there are no patterns");
+    check("cookie: {origins: [\"https://*.example.com\"]}", "1:20: `https://*.example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it; each by itself, for there are no patterns");
     check("lifetimes: {jwt: 5h, signing_key: 2h}",  "1:35: `lifetimes.signing_key` is 2h, expected at least `lifetimes.jwt`, which is 5h");
     for url in ["auth.example.com", "https://", "https://a/", "https://a?b", "https://a b", "ftp://a", "https://me@a"] {
         let message = "expected `https://`, a host and perhaps a path, of at most 1024 bytes and without `/` at its end";
