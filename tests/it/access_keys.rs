@@ -144,6 +144,10 @@ fn walk_through_kakaocloud(site: &Site<'_>) {
             let reply = ask(site.first, method, "/auth/access-keys", &[("Authorization", &bought)], &asked);
             assert_eq!((reply.status, reply.code().as_str()), (401, "invalid_credential"));
         }
+        // Nor is it logged out: whoever is told so would think that it was over.
+        let left = ask(site.first, "POST", "/auth/cloud/logout", &[("X-Auth-Token", token)], &json!({}));
+        assert_eq!((left.status, left.code().as_str()), (401, "missing_credential"), "{}", left.text());
+        site.expect("/cloud/admin", token, "200");
     }
 
     // From Project Admin to Project Member, and out of the project.

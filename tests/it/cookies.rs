@@ -11,8 +11,10 @@ use crate::guides::blocks;
 use crate::login::{Both, Place};
 use crate::rig::echo::Echo;
 use crate::rig::http1::{Reply, request, send};
+use crate::rig::process::Signal;
 use crate::rig::redis::Redis;
 use crate::rig::tools::program;
+use crate::rig::wait::eventually;
 use crate::rig::wiring::Wiring;
 use crate::world::{command, setup, start_doorward, start_envoy, start_hardened_for, started};
 
@@ -286,6 +288,35 @@ fn whoever_has_the_cookie_twice_logs_in_and_out_all_the_same() {
         let left = place.post("/auth/shop/logout", &[("Cookie", &line)], &json!({}));
         assert_eq!((left.status, left.header("set-cookie")), (204, Some(gone.as_str())), "{line}");
     }
+}
+
+#[test]
+fn a_service_that_is_switched_off_gives_nothing_and_is_logged_out_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let deployed = |enabled: bool| {
+        format!(
+            "{SERVICES}infrastructures: [{{name: here}}]\ndeployments:\n  - {{service: shop, infrastructure: here}}\n  \
+             - {{service: both, infrastructure: here, enabled: {enabled}}}\n"
+        )
+    };
+    let echo = Echo::start(0).unwrap();
+    let setup = setup(&folder.path().join("doorward"));
+    setup.write(&deployed(true)).unwrap();
+    let place = Place::new(started(&setup), &echo);
+    command(&place.doorward, &["consumer", "create", "alice"]);
+    place.doorward.set_password("alice", PASSWORD).unwrap();
+    let good = cookie(&session(&log_in(&place, "both", &[], PASSWORD)));
+    setup.write(&deployed(false)).unwrap();
+    place.doorward.signal(Signal::HUP).unwrap();
+    eventually("it is off", || {
+        (place.answer("/both", &[("Cookie", &good)]) == "deployment_disabled").then_some(())
+    });
+    assert_eq!(log_in(&place, "both", &[], PASSWORD).status, 404);
+    assert_eq!(place.answer("/shop", &[("Cookie", &good)]), "allowed");
+    let left = place.post("/auth/both/logout", &[("Cookie", &good)], &json!({}));
+    assert_eq!(left.status, 204, "{}", left.text());
+    assert!(left.header("set-cookie").unwrap().contains("Max-Age=0"));
+    assert_eq!(place.answer("/shop", &[("Cookie", &good)]), "invalid_credential");
 }
 
 #[test]

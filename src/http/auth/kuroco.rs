@@ -198,9 +198,9 @@ async fn log_out(
     Body(wish): Body<Wish>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
-    let service = Service::named(&catalog, &named)?;
+    let service = Service::named_also_off(&catalog, &named)?;
     let (request, cookie) = (described(&headers), service.cookie());
-    let tokens = tokens(&service, &request)?;
+    let tokens = tokens(&auth, &service, &request)?;
     let mut texts = cookie.map(|cookie| shown(cookie, &request)).unwrap_or_default();
     texts.extend(tokens.iter().map(|token| &token[..]));
     if texts.is_empty() {
@@ -223,11 +223,21 @@ async fn log_out(
     Ok(response)
 }
 
-/// Those that are shown where the service takes dynamic ones.
-fn tokens<'r>(service: &Service<'_>, request: &Request<'r>) -> Result<Vec<Cow<'r, [u8]>>, Problem> {
+/// Those that are shown where the service takes dynamic ones. One that was bought with an access key is none of a
+/// login's: whoever was told that it is over would leave it lying open.
+fn tokens<'r>(
+    auth: &Auth,
+    service: &Service<'_>,
+    request: &Request<'r>,
+) -> Result<Vec<Cow<'r, [u8]>>, Problem> {
+    let bought = |text: &[u8]| {
+        let text = str::from_utf8(text).unwrap_or_default();
+        matches!(auth.issuer.shown_token(text), Ok(Some(_)))
+    };
     let mut shown = Vec::new();
     for method in service.methods.iter().filter(|method| takes_dynamic(method)) {
         match method.present(request, None, &mut Unwatched) {
+            Presented::Key(text) if bought(&text) => {}
             Presented::Key(text) => shown.push(text),
             Presented::Nothing => {}
             Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),

@@ -9,7 +9,7 @@ use crate::domain::token::Kind;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
 
-/// A service where it is deployed and on, with what it takes there.
+/// A service where it is deployed, with what it takes there.
 pub(super) struct Service<'c> {
     pub(super) id: ServiceId,
     deployments: Vec<&'c Deployment>,
@@ -19,9 +19,18 @@ pub(super) struct Service<'c> {
 impl<'c> Service<'c> {
     /// By name or id.
     pub(super) fn named(catalog: &'c Catalog, named: &str) -> Result<Self, Problem> {
+        Self::among(catalog, named, |deployment| deployment.enabled)
+    }
+
+    /// The same where it is switched off too, for whoever gives back what it gave.
+    pub(super) fn named_also_off(catalog: &'c Catalog, named: &str) -> Result<Self, Problem> {
+        Self::among(catalog, named, |_| true)
+    }
+
+    fn among(catalog: &'c Catalog, named: &str, is: impl Fn(&Deployment) -> bool) -> Result<Self, Problem> {
         let opens = catalog.opens(named).filter(|opens| opens.infrastructure.is_none());
         let id = opens.ok_or_else(|| none("service", named))?.service;
-        let deployments = catalog.deployments().iter().filter(|it| it.service == id && it.enabled);
+        let deployments = catalog.deployments().iter().filter(|it| it.service == id && is(it));
         let deployments: Vec<&Deployment> = deployments.collect();
         let mut methods: Vec<&Method> = Vec::new();
         for deployment in &deployments {
