@@ -196,7 +196,7 @@ impl Pace {
 }
 
 /// What became of checks that were offered at a rate. Times are sorted, and count from when a check was
-/// sent, as Envoy's timeout does.
+/// due.
 #[derive(Default)]
 pub(crate) struct Came {
     /// As expected.
@@ -233,30 +233,31 @@ fn offered_line(target: Target, number: u32, (rate, time): (f64, Duration)) -> O
     let mut calls = Calls::new(target.pick, number);
     let begin = Instant::now();
     let elapsed = || u64::try_from(begin.elapsed().as_nanos()).expect("a short run");
-    // When each call under way was sent, by its number.
-    let sent_at: Vec<AtomicU64> = (0..CODES).map(|_| AtomicU64::new(0)).collect();
+    // When each call under way was due, by its number.
+    let due_at: Vec<AtomicU64> = (0..CODES).map(|_| AtomicU64::new(0)).collect();
     let (ended, all) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
     thread::scope(|scope| {
-        let (sent_at, ended, all) = (&sent_at, &ended, &all);
+        let (due_at, ended, all) = (&due_at, &ended, &all);
         let sending = scope.spawn(move || {
             let (mut sent, mut unasked) = (0, 0);
             loop {
                 let over = begin.elapsed() >= time;
                 let due = (begin.elapsed().min(time).as_secs_f64() * rate) as usize;
-                while sent + unasked < due {
-                    if sent - ended.load(Ordering::Relaxed) >= UNDER_WAY || !sender.call(calls.next()) {
-                        unasked = due - sent;
-                        break;
-                    }
-                    sent_at[sent % CODES].store(elapsed(), Ordering::Relaxed);
+                let room = UNDER_WAY.saturating_sub(sent - ended.load(Ordering::Relaxed));
+                // The first find room, and what then finds none is never asked.
+                let without = (due - sent - unasked).saturating_sub(room);
+                while sent + unasked + without < due && sender.call(calls.next()) {
+                    let when = (sent + unasked) as f64 / rate * 1e9;
+                    due_at[sent % CODES].store(when as u64, Ordering::Relaxed);
                     sent += 1;
                 }
+                unasked += without;
                 if over {
                     // One more, so that there is an answer after it is known how many there will be.
                     while sent - ended.load(Ordering::Relaxed) >= UNDER_WAY || !sender.call(calls.next()) {
                         thread::sleep(PAUSE);
                     }
-                    sent_at[sent % CODES].store(elapsed(), Ordering::Relaxed);
+                    due_at[sent % CODES].store(elapsed(), Ordering::Relaxed);
                     all.store(sent + 1, Ordering::Relaxed);
                     return sender.send().map(|()| unasked);
                 }
@@ -267,8 +268,8 @@ fn offered_line(target: Target, number: u32, (rate, time): (f64, Duration)) -> O
         let mut came = Came::default();
         while came.allowed.len() + came.refused.len() < all.load(Ordering::Relaxed) {
             receiver.receive(&mut |answer| {
-                let sent = sent_at[answer.stream as usize / 2 % CODES].load(Ordering::Relaxed);
-                let took = Duration::from_nanos(elapsed().saturating_sub(sent));
+                let due = due_at[answer.stream as usize / 2 % CODES].load(Ordering::Relaxed);
+                let took = Duration::from_nanos(elapsed().saturating_sub(due));
                 let list =
                     if answer.code == Some(target.expected) { &mut came.allowed } else { &mut came.refused };
                 list.push(took);

@@ -21,7 +21,9 @@ pub(crate) struct Sender {
 /// The half that hears what came of them.
 pub(crate) struct Receiver {
     wire: Arc<Wire>,
-    incoming: Vec<u8>,
+    /// What was read, of which so many bytes are the beginning of a frame.
+    incoming: Box<[u8]>,
+    held: usize,
     /// Bytes received that the server has not been told to send again.
     owed: u32,
     /// What calls under way were answered, by their stream.
@@ -60,6 +62,8 @@ const USUAL_WINDOW: i64 = 65_535;
 /// More than calls are ever under way.
 pub(super) const CODES: usize = 4096;
 const OUR_WINDOW: u32 = 16 << 20;
+/// Bytes read at once, at most; more than a frame has, unless SETTINGS allow larger ones (RFC 9113 section 4.2).
+const INCOMING: usize = 64 << 10;
 
 /// Beyond the pseudo-headers, what Envoy sends with a check.
 const NAMED: [(&str, &str); 5] = [
@@ -93,7 +97,8 @@ pub(crate) fn open(address: SocketAddr) -> Outcome<(Sender, Receiver)> {
     let socket = greeted(address)?;
     let wire = Arc::new(Wire { socket, writing: Mutex::default(), window: AtomicI64::new(USUAL_WINDOW) });
     let sender = Sender { wire: Arc::clone(&wire), stream: 1, headers: introduced(), outgoing: Vec::new() };
-    let receiver = Receiver { wire, incoming: Vec::new(), owed: 0, codes: vec![None; CODES] };
+    let incoming = vec![0; INCOMING].into_boxed_slice();
+    let receiver = Receiver { wire, incoming, held: 0, owed: 0, codes: vec![None; CODES] };
     Ok((sender, receiver))
 }
 
@@ -133,17 +138,14 @@ impl Sender {
 impl Receiver {
     /// Waits for something to come, and shows `each` every call that has ended.
     pub(crate) fn receive(&mut self, each: &mut impl FnMut(Answer)) -> Outcome<()> {
-        let held = self.incoming.len();
-        self.incoming.resize(held + (64 << 10), 0);
-        let read = (&self.wire.socket).read(&mut self.incoming[held..]);
-        self.incoming.truncate(held + *read.as_ref().unwrap_or(&0));
-        match read {
+        let read = (&self.wire.socket).read(&mut self.incoming[self.held..]);
+        let filled = match read {
             Ok(0) => return Err("the server closed a connection".into()),
-            Ok(_) => {}
+            Ok(read) => self.held + read,
             Err(error) => return Err(format!("the server does not answer: {error}")),
-        }
-        let incoming = std::mem::take(&mut self.incoming);
-        let mut rest = &incoming[..];
+        };
+        let mut incoming = std::mem::take(&mut self.incoming);
+        let mut rest = &incoming[..filled];
         while let [a, b, c, kind, flags, stream @ ..] = rest {
             let length = usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c);
             let Some((stream, after)) = stream.split_first_chunk() else { break };
@@ -151,9 +153,9 @@ impl Receiver {
             self.take(*kind, (*flags, u32::from_be_bytes(*stream)), payload, each)?;
             rest = after;
         }
-        let done = incoming.len() - rest.len();
+        self.held = rest.len();
+        incoming.copy_within(filled - self.held..filled, 0);
         self.incoming = incoming;
-        self.incoming.drain(..done);
         Ok(())
     }
 
