@@ -10,22 +10,36 @@ use doorward::domain::headers::Mutations;
 use doorward::domain::request::Request;
 use doorward::domain::traced::Traced;
 use doorward::grpc::Decide;
+use doorward::issuers::{Issuers, Pool};
 use doorward::replica::Replica;
 use doorward::telemetry::Telemetry;
 
-use crate::house::{self, Size};
+use crate::house::{self, Services, Size};
 use crate::imagined::Imagined;
 use crate::rig::Outcome;
 
 pub(crate) fn checker(size: Size, clock: &Clock, telemetry: Telemetry) -> Outcome<Checker> {
-    Ok(Checker::new(
-        Arc::new(ArcSwap::from_pointee(house::catalog(size.services)?)),
+    let (catalog, telemetry) = (house::catalog(size.services)?, Arc::new(telemetry));
+    let issuers = Issuers::new(clock.clone(), Arc::clone(&telemetry), None, REMEMBERED);
+    issuers.follow(catalog.issuers());
+    let checker = Checker::new(
+        Arc::new(ArcSwap::from_pointee(catalog)),
         house::peppers(),
         Arc::new(replica(size, clock)?),
         clock.clone(),
-        Arc::new(telemetry),
-    ))
+        Arc::clone(&telemetry),
+    );
+    Ok(match size.services {
+        Services::Tokens => {
+            let pool = Pool::start(1, 1024, telemetry).map_err(|error| error.to_string())?;
+            checker.with_issuers(Arc::new(issuers), pool)
+        }
+        Services::Whole | Services::Spread(_) => checker,
+    })
 }
+
+/// Bytes of verified JWTs that are remembered, as `limits.jwt_memory` has them.
+const REMEMBERED: usize = 16 << 20;
 
 pub(crate) fn replica(size: Size, clock: &Clock) -> Outcome<Replica> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|error| error.to_string())?;
