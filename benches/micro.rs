@@ -10,6 +10,7 @@ use std::sync::Arc;
 use criterion::{Bencher, Criterion};
 use doorward::clock::Clock;
 use doorward::domain::network::Networks;
+use doorward::domain::request::Request;
 use doorward::domain::time::Timestamp;
 use doorward::grpc::render::render;
 use doorward::grpc::{Decide, view};
@@ -44,7 +45,14 @@ fn parts(clock: &Clock) -> Outcome<Vec<Part>> {
     let (walked, decided, whole, constant) = (message.clone(), message.clone(), message.clone(), message);
     let mut number = 0;
     Ok(vec![
-        ("request view", Box::new(move || drop(black_box(view::read(&walked, &mut Vec::new()))))),
+        (
+            "request view",
+            Box::new(move || {
+                let (mut scratch, mut request) = (Vec::new(), Request::default());
+                let _ = black_box(view::read(&walked, &mut scratch, &mut request));
+                black_box(&request);
+            }),
+        ),
         (
             "verifier and look-up of a key",
             Box::new(move || {
@@ -78,8 +86,8 @@ fn through<T>(
     decide: &impl Decide,
     render: impl FnOnce(&doorward::check::Decision<'_>) -> T,
 ) -> T {
-    let mut scratch = Vec::new();
-    let request = view::read(message, &mut scratch).expect("a check that was made here");
+    let (mut scratch, mut request) = (Vec::new(), Request::default());
+    view::read(message, &mut scratch, &mut request).expect("a check that was made here");
     decide.check(&request, render)
 }
 

@@ -294,9 +294,10 @@ impl Checker {
             Ok(Verdict::Allow(grant)) => {
                 let mutated =
                     catch_unwind(AssertUnwindSafe(|| mutate(&grant, &catalog, request, trail.query())));
-                match mutated.unwrap_or(Err(PANICKED)) {
-                    Ok(mutations) => self.conclude(case, Conclusion::Allow(&grant, mutations), tell),
-                    Err(denial) => self.conclude(case, Conclusion::Deny(denial), tell),
+                match mutated {
+                    Ok(Ok(mutations)) => self.conclude(case, Conclusion::Allow(&grant, mutations), tell),
+                    Ok(Err(denial)) => self.conclude(case, Conclusion::Deny(denial), tell),
+                    Err(_) => self.conclude(case, Conclusion::Deny(PANICKED), tell),
                 }
             }
             Ok(Verdict::Deny(denial)) => self.conclude(case, Conclusion::Deny(denial), tell),

@@ -166,7 +166,7 @@ mod tests {
             let message = frame.get(5..).unwrap();
             assert_eq!(frame[..5], [&[0][..], &(message.len() as u32).to_be_bytes()].concat());
             let mut scratch = Vec::new();
-            let read = view::read(message, &mut scratch).unwrap();
+            let read = view::seen(message, &mut scratch).unwrap();
             assert_eq!(format!("{read:?}"), format!("{request:?}"));
         }
     }

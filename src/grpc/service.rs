@@ -257,9 +257,9 @@ impl<D: Decide> Wire<D> {
     /// A signature that has to be verified first.
     fn decide(&self, Call { message, traced }: Call<'_>, done: &[Done]) -> Result<Bytes, Work> {
         let deciding = AssertUnwindSafe(|| {
-            let mut scratch = Vec::new();
-            match view::read(message, &mut scratch) {
-                Ok(mut request) => {
+            let (mut scratch, mut request) = (Vec::new(), request::Request::default());
+            match view::read(message, &mut scratch, &mut request) {
+                Ok(()) => {
                     request.traced = traced;
                     self.decide.attempt(&request, done, render)
                 }

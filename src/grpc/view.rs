@@ -9,7 +9,8 @@ use super::protobuf::{Fields, Value, two_texts};
 use crate::domain::network;
 use crate::domain::request::{Body, Header, HeaderValue, Request, is_grpc};
 
-/// Reads a `CheckRequest`.
+/// Reads a `CheckRequest` into `request`, which is still the default: it is more than a kilobyte, and stays
+/// where it is.
 ///
 /// Submessages that stand there twice are merged and of scalars the last counts, as the encoding
 /// demands. What we have no use for is skipped unread. Header names are lower case in the result:
@@ -20,21 +21,32 @@ use crate::domain::request::{Body, Header, HeaderValue, Request, is_grpc};
 ///
 /// Where the bytes are no `CheckRequest`, where it has no HTTP part (which is also what Envoy's
 /// network filter sends), and where headers stand in it in both forms, map and list.
-pub fn read<'a>(message: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Request<'a>, Malformed> {
-    let mut view = View::default();
+pub fn read<'a>(
+    message: &'a [u8],
+    scratch: &'a mut Vec<u8>,
+    request: &mut Request<'a>,
+) -> Result<(), Malformed> {
+    let mut view = View::of(request);
     view.check(message)?;
     if view.mixed_case {
         *scratch = lowered(message, &view.request.headers);
-        view = View::default();
+        *request = Request::default();
+        view = View::of(request);
         view.check(scratch)?;
     }
     view.finish()
 }
 
+/// The same by value, for tests.
+#[cfg(test)]
+pub(super) fn seen<'a>(message: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<Request<'a>, Malformed> {
+    let mut request = Request::default();
+    read(message, scratch, &mut request).map(|()| request)
+}
+
 /// What has been seen so far.
-#[derive(Default)]
-struct View<'a> {
-    request: Request<'a>,
+struct View<'a, 'r> {
+    request: &'r mut Request<'a>,
     http: bool,
     /// The text of the socket address; `None` while the last address seen is of another kind.
     peer: Option<&'a [u8]>,
@@ -48,7 +60,22 @@ struct View<'a> {
     mixed_case: bool,
 }
 
-impl<'a> View<'a> {
+impl<'a, 'r> View<'a, 'r> {
+    fn of(request: &'r mut Request<'a>) -> Self {
+        Self {
+            request,
+            http: false,
+            peer: None,
+            size: 0,
+            body: &[],
+            raw_body: &[],
+            mapped: false,
+            listed: false,
+            path_shown: false,
+            mixed_case: false,
+        }
+    }
+
     /// `CheckRequest`.
     fn check(&mut self, message: &'a [u8]) -> Result<(), Malformed> {
         let mut fields = Fields::of(message);
@@ -194,7 +221,7 @@ impl<'a> View<'a> {
         self.request.headers.push(Header { name, value });
     }
 
-    fn finish(mut self) -> Result<Request<'a>, Malformed> {
+    fn finish(self) -> Result<(), Malformed> {
         if !self.http {
             return Err(Malformed("it has no HTTP part"));
         }
@@ -207,7 +234,7 @@ impl<'a> View<'a> {
         self.request.body = self.body();
         self.request.source = self.peer.and_then(network::address);
         self.request.grpc = self.request.header(b"content-type").one().is_some_and(is_grpc);
-        Ok(self.request)
+        Ok(())
     }
 
     /// `size` is the body's length where Envoy was told to send the body, and 0 otherwise.
@@ -319,17 +346,17 @@ mod tests {
     #[track_caller]
     fn check<T: PartialEq + std::fmt::Debug>(
         message: Vec<u8>,
-        seen: impl FnOnce(&Request<'_>) -> T,
+        told: impl FnOnce(&Request<'_>) -> T,
         expected: T,
     ) {
         let mut scratch = Vec::new();
-        assert_eq!(seen(&read(&message, &mut scratch).unwrap()), expected);
+        assert_eq!(told(&seen(&message, &mut scratch).unwrap()), expected);
     }
 
     #[track_caller]
     fn refused(message: &[u8], expected: &str) {
         let mut scratch = Vec::new();
-        assert_eq!(read(message, &mut scratch).unwrap_err().0, expected);
+        assert_eq!(seen(message, &mut scratch).unwrap_err().0, expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use doorward::check::Checker;
 use doorward::clock::Clock;
 use doorward::config::load_text;
 use doorward::domain::network::Networks;
+use doorward::domain::request;
 use doorward::domain::role::RoleGrant;
 use doorward::domain::secret::{Kind, Secret};
 use doorward::domain::time::Timestamp;
@@ -162,8 +163,9 @@ fn message(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 /// The HTTP status that comes of a check, and how often it took memory once it is warm.
 fn asked(checker: &Checker, message: &[u8]) -> (i32, u64) {
     let answer = || {
-        let mut scratch = Vec::new();
-        checker.check(&view::read(message, &mut scratch).unwrap(), render::render)
+        let (mut scratch, mut request) = (Vec::new(), request::Request::default());
+        view::read(message, &mut scratch, &mut request).unwrap();
+        checker.check(&request, render::render)
     };
     let first = CheckResponse::decode(&answer()[5..]).unwrap();
     let status = match first.http_response {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use doorward::check::Checker;
 use doorward::clock::Clock;
+use doorward::domain::request::Request;
 use doorward::grpc::render::render;
 use doorward::grpc::view;
 use doorward::telemetry::{Readiness, Telemetry};
@@ -34,8 +35,9 @@ impl Asked {
         let messages: Vec<Vec<u8>> = (0..300).map(|_| self.calls.next()[5..].to_vec()).collect();
         let began = spent();
         for message in &messages {
-            let mut scratch = Vec::new();
-            self.checker.check(&view::read(message, &mut scratch).unwrap(), render);
+            let (mut scratch, mut request) = (Vec::new(), Request::default());
+            view::read(message, &mut scratch, &mut request).unwrap();
+            self.checker.check(&request, render);
         }
         spent() - began
     }

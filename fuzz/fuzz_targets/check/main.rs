@@ -25,8 +25,8 @@ fuzz_target!(|input: &[u8]| {
         _ => Cow::Owned(built::message(*choice, rest)),
     };
     let house = House::get();
-    let mut scratch = Vec::new();
-    let read = view::read(&message, &mut scratch);
+    let (mut scratch, mut request) = (Vec::new(), Request::default());
+    let read = view::read(&message, &mut scratch, &mut request).map(|()| request);
     prost_agrees::holds(&message, &read);
     let frame = match &read {
         Ok(request) => house.checker.check(request, render),

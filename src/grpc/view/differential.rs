@@ -173,7 +173,7 @@ fn agrees(request: &Request<'_>, check: &mirror::Check) -> Result<(), TestCaseEr
 /// We read exactly what prost reads, but for groups, no HTTP part and headers in both forms.
 fn compare(message: &[u8]) -> Result<(), TestCaseError> {
     let mut scratch = Vec::new();
-    match (read(message, &mut scratch), mirror::Check::decode(message)) {
+    match (seen(message, &mut scratch), mirror::Check::decode(message)) {
         (Ok(request), Ok(check)) => agrees(&request, &check),
         (Ok(_), Err(error)) => Err(TestCaseError::fail(format!("prost refuses: {error}"))),
         (Err(_), Err(_)) => Ok(()),
@@ -294,7 +294,7 @@ proptest! {
     fn every_field_of_an_honest_check_is_read_as_prost_reads_it(check in check_request()) {
         let message = check.encode_to_vec();
         let mut scratch = Vec::new();
-        match read(&message, &mut scratch) {
+        match seen(&message, &mut scratch) {
             Ok(request) => agrees(&request, &mirror::Check::decode(&message[..]).unwrap())?,
             Err(Malformed(why)) => {
                 prop_assert_eq!(why, "it has no HTTP part");
@@ -327,7 +327,7 @@ proptest! {
         if let Ok(check) = CheckRequest::decode(&message[..]) {
             let http = check.attributes.and_then(|a| a.request).and_then(|r| r.http);
             let mut scratch = Vec::new();
-            if let (Ok(request), Some(http)) = (read(&message, &mut scratch), http) {
+            if let (Ok(request), Some(http)) = (seen(&message, &mut scratch), http) {
                 prop_assert_eq!(request.method, http.method.as_bytes());
                 prop_assert_eq!(request.target, http.path.as_bytes());
                 prop_assert_eq!(request.host, http.host.as_bytes());
