@@ -17,6 +17,7 @@ mod import;
 mod key;
 mod named;
 mod object;
+mod otlp;
 mod password;
 mod remote;
 mod serve;
@@ -25,7 +26,6 @@ mod signing_key;
 mod store;
 mod tail;
 mod test;
-mod traces;
 mod validate;
 mod version;
 
@@ -267,7 +267,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => {
-            let read = common.read(&[]).and_then(validate::with_certificates).and_then(traces::with_traces);
+            let read = common.read(&[]).and_then(validate::with_certificates).and_then(otlp::with_receivers);
             return validate::run(&read, as_json);
         }
         Command::Config(ConfigCommand::Schema) => config::schema()?,

@@ -24,7 +24,7 @@ use self::watch::{
 };
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE, key_lives, lifetimes, most, object_limits, reach};
-use super::traces::{self, Tracing};
+use super::otlp::{self, Sending};
 use super::{Common, Failure};
 use crate::check::Checker;
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::{Certificates, OwnersOnly, Settings, serve, serve_http};
 use crate::telemetry::log::Log;
-use crate::telemetry::{self, Readiness, Telemetry};
+use crate::telemetry::{Readiness, Telemetry};
 
 #[derive(clap::Args, Default)]
 pub struct Arguments {
@@ -94,7 +94,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
     let overlays = arguments.overlays();
     let unusable = |faults: config::Faults| Failure::Usage(faults.to_string());
     let loaded = common.read(&overlays).map_err(unusable)?;
-    let traces = traces::settings().map_err(unusable)?;
+    let sent = otlp::settings().map_err(unusable)?;
     let log = start_log(&loaded.config, &clock)?;
     for warning in &loaded.warnings {
         warn!(warning = %warning.line(), "the configuration is taken with a warning");
@@ -111,7 +111,7 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
     let backing = open_store(&loaded.config, &clock, &runtime)?;
-    let parts = Parts { loaded, backing, clock, traces, log: &log };
+    let parts = Parts { loaded, backing, clock, sent, log: &log };
     let served = serve_until_told(&runtime, common, overlays, parts);
     if let Err(failure) = &served {
         error!(error = %failure, "the server ends");
@@ -124,7 +124,7 @@ struct Parts<'l> {
     loaded: Loaded,
     backing: Backing,
     clock: Clock,
-    traces: Option<telemetry::traces::Settings>,
+    sent: otlp::Asked,
     log: &'l Log,
 }
 
@@ -155,7 +155,7 @@ fn serve_until_told(
     overlays: Vec<config::Overlay>,
     parts: Parts<'_>,
 ) -> Result<(), Failure> {
-    let Parts { loaded, backing, clock, traces, log } = parts;
+    let Parts { loaded, backing, clock, sent, log } = parts;
     let Loaded { config, file, .. } = loaded;
     let store = backing.store();
     let ring = Arc::clone(&backing.ring);
@@ -178,8 +178,8 @@ fn serve_until_told(
         telemetry.set_insecure(&["keys.insecure_allow_weak"]);
     }
 
-    let tracing = traces.map(|settings| Tracing::start(&settings, &telemetry, runtime)).transpose()?;
-    let traces = tracing.as_ref().map(|tracing| Arc::clone(&tracing.traces));
+    let sending = Sending::start(&sent, &telemetry, runtime)?;
+    let traces = sending.traces.clone();
 
     let replica = Replica::new(config.revocation.bound.value.0).with_ring(Arc::clone(&ring));
     let replica = Arc::new(replica);
@@ -370,9 +370,7 @@ fn serve_until_told(
         // What they were answering is finished; an idle connection does not hold the end up.
         let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
         tasks.shutdown().await;
-        if let Some(tracing) = tracing {
-            tracing.finish(GOODBYE).await;
-        }
+        sending.finish(GOODBYE).await;
         // Of the last seconds.
         let _ = tokio::time::timeout(GOODBYE, usage.tell(&*store)).await;
         // Nobody listens there any more. What a kill leaves, the next start overwrites.

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use opentelemetry_sdk::logs::SdkLogRecord;
+use opentelemetry_sdk::trace::SpanData;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -13,11 +15,14 @@ use super::followers::{Crowded, Follower, Followers, Wanted};
 use super::issuers::Issuers;
 use super::log::DroppedLines;
 use super::logins::Logins;
+use super::otlp::Fate;
+use super::otlp::export::Exporter;
 use super::process::Process;
 use super::readiness::Readiness;
 use super::recent::Recent;
+use super::records::Records;
 use super::standing::{Gauges, Standing};
-use super::traces::{self, Spans, Traces};
+use super::traces::{self, Traces};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -49,9 +54,12 @@ pub struct Telemetry {
     insecure: IntGaugeVec,
     certificate_expires: IntGaugeVec,
     process: Process,
-    spans: Spans,
+    spans: Fate,
+    log_records: Fate,
     /// Unset where no traces are asked for.
     traces: OnceLock<Arc<Traces>>,
+    /// Unset where decision lines go to the log alone.
+    records: OnceLock<Records>,
     /// Held by a scrape, which brings up to date what is kept elsewhere.
     scrape: Mutex<()>,
 }
@@ -114,8 +122,27 @@ impl Telemetry {
                 ),
             ),
             process: Process::new(add),
-            spans: Spans::new(add),
+            spans: Fate::new(
+                add,
+                ["doorward_spans_exported_total", "Spans that the receiver of traces took"],
+                [
+                    "doorward_spans_dropped_total",
+                    "Spans lost because the queue was full, or because the receiver did not take them",
+                ],
+            ),
+            log_records: Fate::new(
+                add,
+                [
+                    "doorward_log_records_exported_total",
+                    "Decision lines that the receiver of log records took",
+                ],
+                [
+                    "doorward_log_records_dropped_total",
+                    "Log records lost because the queue was full, or because the receiver did not take them",
+                ],
+            ),
             traces: OnceLock::new(),
+            records: OnceLock::new(),
             scrape: Mutex::new(()),
             registry,
             clock,
@@ -161,10 +188,22 @@ impl Telemetry {
     /// # Errors
     ///
     /// What of the settings cannot be used after all, such as a file.
-    pub fn trace(&self, settings: &traces::Settings) -> Result<(Arc<Traces>, traces::Exporter), String> {
+    pub fn trace(&self, settings: &traces::Settings) -> Result<(Arc<Traces>, Exporter<SpanData>), String> {
         let (traces, exporter) = Traces::new(settings, self.clock.clone(), &self.spans)?;
         let traces = Arc::clone(self.traces.get_or_init(|| Arc::new(traces)));
         Ok((traces, exporter))
+    }
+
+    /// Sends decision lines as log records too from now on. The exporter has to be run. The first one counts.
+    /// Within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::trace`].
+    pub fn export_log(&self, settings: &traces::Settings) -> Result<Exporter<SdkLogRecord>, String> {
+        let (records, exporter) = Records::new(settings, self.clock.clone(), &self.log_records)?;
+        let _ = self.records.set(records);
+        Ok(exporter)
     }
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
@@ -174,6 +213,9 @@ impl Telemetry {
         let wanted = if is_allow { self.sampler.wants_allow() } else { self.sampler.wants_refusal(now) };
         if wanted {
             line.write();
+            if let Some(records) = self.records.get() {
+                records.put(line);
+            }
         } else if !is_allow {
             self.lines_suppressed.inc();
         }

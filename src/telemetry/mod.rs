@@ -10,9 +10,11 @@ mod issuers;
 pub mod log;
 mod logins;
 mod metrics;
+mod otlp;
 mod process;
 pub mod readiness;
 mod recent;
+mod records;
 mod standing;
 pub mod traces;
 

@@ -1,29 +1,26 @@
 //! One span a check, where the operator asks for traces and the asker, or the sampler, wants this one.
 //!
-//! * [`settings`] — the variables `OTEL_…`; [`sampling`] — which checks are recorded.
-//! * [`context`] — what an asker says about its trace; [`span`] — a decision as a span.
-//! * [`mod@queue`] — where spans wait; [`export`] — how they leave.
+//! * [`sampling`] — which checks are recorded; [`context`] — what an asker says about its trace.
+//! * [`span`] — a decision as a span. How spans leave: `otlp`.
 
 mod context;
-mod export;
-mod queue;
-mod sampling;
-mod settings;
+pub(super) mod sampling;
 mod span;
 
 use http::HeaderMap;
 use opentelemetry::InstrumentationScope;
-use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData};
+use prometheus::IntCounter;
 
-pub use export::Exporter;
-pub use settings::{Settings, Wrong};
+pub(super) use span::decided;
 
 use self::context::Parent;
-use self::queue::{Queue, queue};
 use self::sampling::Sampling;
 use super::decision::DecisionLine;
-use super::metrics::{counter, registered};
+use super::otlp::export::Exporter;
+use super::otlp::queue::{Queue, queue};
+pub use super::otlp::settings::{Settings, Wrong};
+use super::otlp::{Fate, scope};
 use crate::clock::Clock;
 use crate::domain::traced::{Door, Traced};
 
@@ -32,31 +29,9 @@ pub struct Traces {
     sampling: Sampling,
     ids: RandomIdGenerator,
     scope: InstrumentationScope,
-    queue: Queue,
+    queue: Queue<SpanData>,
     clock: Clock,
     overflowed: IntCounter,
-}
-
-/// What became of spans.
-pub(super) struct Spans {
-    exported: IntCounter,
-    overflowed: IntCounter,
-    lost: IntCounter,
-}
-
-impl Spans {
-    pub(super) fn new(add: &Registry) -> Self {
-        let dropped = Opts::new(
-            "doorward_spans_dropped_total",
-            "Spans lost because the queue was full, or because the receiver did not take them",
-        );
-        let dropped = registered(add, IntCounterVec::new(dropped, &["reason"]));
-        Self {
-            exported: counter(add, "doorward_spans_exported_total", "Spans that the receiver of traces took"),
-            overflowed: dropped.with_label_values(&["queue"]),
-            lost: dropped.with_label_values(&["export"]),
-        }
-    }
 }
 
 impl Traces {
@@ -65,17 +40,20 @@ impl Traces {
     /// # Errors
     ///
     /// What of the settings cannot be used after all, such as a file.
-    pub(super) fn new(settings: &Settings, clock: Clock, spans: &Spans) -> Result<(Self, Exporter), String> {
+    pub(super) fn new(
+        settings: &Settings,
+        clock: Clock,
+        fate: &Fate,
+    ) -> Result<(Self, Exporter<SpanData>), String> {
         let (queue, outlet) = queue(settings.batching);
-        let counters = [spans.exported.clone(), spans.lost.clone()];
-        let exporter = Exporter::new(settings, outlet, clock.clone(), counters)?;
+        let exporter = Exporter::new(settings, outlet, clock.clone(), fate)?;
         let traces = Self {
             sampling: settings.sampling,
             ids: RandomIdGenerator::default(),
-            scope: InstrumentationScope::builder("doorward").with_version(env!("CARGO_PKG_VERSION")).build(),
+            scope: scope(),
             queue,
             clock,
-            overflowed: spans.overflowed.clone(),
+            overflowed: fate.overflowed.clone(),
         };
         Ok((traces, exporter))
     }

@@ -1,4 +1,4 @@
-//! A real collector of traces, and behind it what it passes on, for tests to read.
+//! A real collector of traces and logs, and behind it what it passes on, for tests to read.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -13,6 +15,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::runtime::Runtime;
 use tonic::codec::CompressionEncoding;
@@ -55,10 +58,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Takes spans over gRPC, and keeps them.
+/// Takes spans and log records over gRPC, and keeps them.
 pub(crate) struct Receiver {
     address: SocketAddr,
     told: Arc<Mutex<Vec<Told>>>,
+    records: Arc<Mutex<Vec<LogRecord>>>,
     _runtime: Runtime,
 }
 
@@ -82,6 +86,21 @@ impl TraceService for Keeper {
     }
 }
 
+struct RecordKeeper(Arc<Mutex<Vec<LogRecord>>>);
+
+#[tonic::async_trait]
+impl LogsService for RecordKeeper {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        let scopes = request.into_inner().resource_logs.into_iter().flat_map(|of| of.scope_logs);
+        let records = scopes.flat_map(|of_scope| of_scope.log_records);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(records);
+        Ok(Response::new(ExportLogsServiceResponse::default()))
+    }
+}
+
 impl Receiver {
     /// # Errors
     ///
@@ -95,12 +114,14 @@ impl Receiver {
             .map_err(problem)?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).map_err(problem)?;
         let address = listener.local_addr().map_err(problem)?;
-        let told = Arc::new(Mutex::new(Vec::new()));
+        let (told, records) = (Arc::default(), Arc::default());
         let keeper = TraceServiceServer::new(Keeper(Arc::clone(&told)));
         let keeper = keeper.accept_compressed(CompressionEncoding::Gzip);
-        let serving = Server::builder().add_service(keeper).serve_with_incoming(TcpIncoming::from(listener));
-        runtime.spawn(serving);
-        Ok(Self { address, told, _runtime: runtime })
+        let record_keeper = LogsServiceServer::new(RecordKeeper(Arc::clone(&records)));
+        let record_keeper = record_keeper.accept_compressed(CompressionEncoding::Gzip);
+        let serving = Server::builder().add_service(keeper).add_service(record_keeper);
+        runtime.spawn(serving.serve_with_incoming(TcpIncoming::from(listener)));
+        Ok(Self { address, told, records, _runtime: runtime })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -110,6 +131,13 @@ impl Receiver {
     /// All so far.
     pub(crate) fn told(&self) -> Vec<Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Receiver {
+    /// All log records so far.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -217,6 +217,80 @@ fn what_envoy_does_not_record_we_do_not_either_and_at_the_end_nothing_is_left() 
 }
 
 #[test]
+fn decision_lines_are_log_records_where_somebody_asks_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().unwrap();
+    let collector = Collector::start(folder.path(), receiver.address()).unwrap();
+    for (protocol, endpoint) in [("http/protobuf", collector.http), ("grpc", collector.grpc)] {
+        let before = receiver.records().len();
+        let setup = setup(&folder.path().join(protocol))
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{endpoint}"))
+            .with("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            .with("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
+            .with("OTEL_LOGS_EXPORTER", "otlp")
+            .with("OTEL_BLRP_SCHEDULE_DELAY", "50");
+        setup.write(POLICY).unwrap();
+        let doorward = started(&setup);
+        let wrong = "wrong-0123456789-abcdef";
+        for (key, status) in [(ALICE, 200), (wrong, 401)] {
+            let headers = [
+                ("x-original-method", "GET"),
+                ("x-original-uri", "/orders?page=2"),
+                ("x-original-host", "x.example"),
+                ("x-real-ip", "203.0.113.9"),
+                ("apikey", key),
+            ];
+            let question = request("GET", "/check/nginx/orders", &headers, b"");
+            assert_eq!(send(doorward.auth_address(), &question).unwrap().status, status);
+        }
+        let records = until("both are there", Duration::from_secs(30), || {
+            let records = receiver.records();
+            (records.len() >= before + 2).then_some(records)
+        });
+        let records = records.unwrap_or_else(|message| panic!("{message}: {}", doorward.output()));
+        assert_eq!(records.len(), before + 2, "{records:#?}");
+        for record in &records[before..] {
+            let told = |key: &str| attribute(&record.attributes, key);
+            let id = hex(&record.span_id);
+            let line = until("the log has it too", Duration::from_secs(30), || {
+                let output = doorward.output();
+                let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+                lines.find(|line| line["span_id"] == id.as_str())
+            });
+            let line = line.unwrap_or_else(|message| panic!("{message}: {}", doorward.output()));
+            for (field, key) in [
+                ("verdict", "doorward.verdict"),
+                ("mode", "doorward.mode"),
+                ("code", "doorward.code"),
+                ("why", "doorward.why"),
+                ("service", "doorward.service"),
+                ("method", "http.request.method"),
+                ("path", "url.path"),
+                ("host", "server.address"),
+                ("client", "client.address"),
+                ("client_from", "doorward.client_from"),
+                ("credential", "doorward.credential"),
+                ("consumer", "doorward.consumer"),
+                ("username", "doorward.username"),
+            ] {
+                assert_eq!(line[field].as_str(), told(key).as_deref(), "{field}: {line} {record:#?}");
+            }
+            assert_eq!(line["trace_id"], hex(&record.trace_id).as_str(), "{line} {record:#?}");
+            assert_eq!(record.severity_text, line["level"].as_str().unwrap());
+            assert!(record.time_unix_nano > 0 && told("doorward.duration_us").is_some(), "{record:#?}");
+        }
+        let text = format!("{records:?}");
+        for secret in [ALICE, wrong, "page=2"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+        until("both are counted", Duration::from_secs(30), || {
+            metrics(&doorward).contains("\ndoorward_log_records_exported_total 2\n").then_some(())
+        })
+        .unwrap_or_else(|message| panic!("{message}"));
+    }
+}
+
+#[test]
 fn a_receiver_that_is_away_costs_spans_and_no_check() {
     let folder = tempfile::tempdir().unwrap();
     let setup = setup(folder.path())
@@ -299,7 +373,7 @@ fn what_is_not_recorded_takes_nothing_from_the_heap() {
     let begun = |sampler: &str, parent: Option<&str>| {
         let variables = [("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_TRACES_SAMPLER", sampler)];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let settings = Settings::read(variables).unwrap().unwrap();
+        let settings = Settings::of_traces(variables).unwrap().unwrap();
         let telemetry = Telemetry::new(Clock::system(), Readiness::new().into());
         let (traces, _exporter) = telemetry.trace(&settings).unwrap();
         let mut headers = http::HeaderMap::new();

@@ -4,15 +4,15 @@ use opentelemetry::trace::{SpanKind, TraceId};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, ShouldSample};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Sampling {
+pub(in crate::telemetry) struct Sampling {
     /// Whether an asker's own trace is recorded just where the asker records it.
-    pub(super) as_the_asker: bool,
+    pub(in crate::telemetry) as_the_asker: bool,
     /// What holds for all others.
-    pub(super) root: Root,
+    pub(in crate::telemetry) root: Root,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Root {
+pub(in crate::telemetry) enum Root {
     All,
     None,
     /// From 0 to 1, by the trace's id, so that everybody who samples so takes the same ones.

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId};
-use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry::{InstrumentationScope, KeyValue, StringValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use crate::domain::traced::{Door, Traced};
@@ -27,7 +27,7 @@ pub(super) fn span(
         traced.state.parse().unwrap_or_default(),
     );
     let (name, mut attributes) = called(traced.door);
-    decided(line, &mut attributes);
+    decided(line, |key, value| attributes.push(KeyValue::new(key, value)));
     SpanData {
         span_context: context,
         parent_span_id: traced.parent.map_or(SpanId::INVALID, SpanId::from_bytes),
@@ -70,9 +70,11 @@ fn called(door: Door) -> (&'static str, Vec<KeyValue>) {
     (name, attributes)
 }
 
-fn decided(line: &DecisionLine<'_>, attributes: &mut Vec<KeyValue>) {
-    let mut tell =
-        |key: &'static str, value: opentelemetry::Value| attributes.push(KeyValue::new(key, value));
+/// What was decided, for a span or a log record.
+pub(in crate::telemetry) fn decided(
+    line: &DecisionLine<'_>,
+    mut tell: impl FnMut(&'static str, StringValue),
+) {
     tell("doorward.verdict", line.verdict.name().into());
     tell("doorward.mode", line.mode.into());
     for (key, word) in

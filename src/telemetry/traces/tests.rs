@@ -18,15 +18,15 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use super::settings::{Batching, Protocol};
 use super::*;
 use crate::clock::Hand;
 use crate::domain::time::Timestamp;
 use crate::telemetry::log::{Capture, Format, subscriber};
+use crate::telemetry::otlp::settings::{Batching, Protocol};
 use crate::telemetry::{Readiness, Telemetry, VerdictLabel};
 
 fn read(variables: &[(&str, &str)]) -> Result<Option<Settings>, Vec<Wrong>> {
-    Settings::read(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    Settings::of_traces(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 fn settings(variables: &[(&str, &str)]) -> Settings {
@@ -48,6 +48,32 @@ fn traces_are_off_unless_somebody_asks_for_them() {
     assert!(!on(&[endpoint, ("OTEL_SDK_DISABLED", "true")]));
     assert!(!on(&[endpoint, ("OTEL_SDK_DISABLED", "TRUE")]));
     assert!(on(&[endpoint, ("OTEL_SDK_DISABLED", "false")]));
+}
+
+#[test]
+fn logs_are_off_unless_somebody_asks_for_them_and_have_variables_of_their_own() {
+    let logs = |variables: &[(&str, &str)]| {
+        let all = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::of_logs(all).unwrap()
+    };
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    assert!(logs(&[]).is_none());
+    assert!(logs(&[endpoint]).is_none(), "that one may take traces alone");
+    let (otlp, off) = (("OTEL_LOGS_EXPORTER", "otlp"), ("OTEL_SDK_DISABLED", "true"));
+    assert!(logs(&[otlp, off]).is_none());
+    let common = logs(&[endpoint, otlp, ("OTEL_TRACES_SAMPLER", "nonsense")]).unwrap();
+    assert_eq!(common.receiver.endpoint, "http://collector:4318/v1/logs");
+    let (delay, timeout) = (Duration::from_secs(1), Duration::from_secs(30));
+    assert_eq!(common.batching, Batching { delay, timeout, queue: 2048, batch: 512 });
+    let own = logs(&[
+        endpoint,
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:1/in"),
+        ("OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "7"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "9"),
+    ])
+    .unwrap();
+    assert_eq!(own.receiver.endpoint, "http://logs:1/in");
+    assert_eq!((own.receiver.timeout, own.batching.queue), (Duration::from_millis(7), 9));
 }
 
 #[test]
@@ -221,7 +247,7 @@ async fn receiver() -> (String, mpsc::UnboundedReceiver<Span>) {
 }
 
 /// Telemetry that records spans, with a clock that stands at 1,000 s.
-fn tracing(variables: &[(&str, &str)]) -> (Telemetry, Arc<Traces>, Exporter, Hand) {
+fn tracing(variables: &[(&str, &str)]) -> (Telemetry, Arc<Traces>, Exporter<SpanData>, Hand) {
     let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_000));
     let telemetry = Telemetry::new(clock, Arc::new(Readiness::new()));
     let grpc = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
@@ -410,7 +436,7 @@ async fn trouble_with_the_receiver_is_told_once_in_a_while_and_when_it_is_over()
     // Without the header that the receiver asks for.
     let (telemetry, traces, mut exporter, hand) = tracing(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &address)]);
     let traced = traces.begin(DOOR, &HeaderMap::new()).unwrap();
-    let send = async |exporter: &mut Exporter| {
+    let send = async |exporter: &mut Exporter<SpanData>| {
         traces.record(&line(&traced), &traced);
         exporter.send().await;
         capture.text().lines().filter(|line| line.contains("doorward::telemetry")).count()

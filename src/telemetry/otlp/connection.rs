@@ -14,12 +14,12 @@ use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{HttpClient, HttpError};
 use rustls::ClientConfig;
 
-use crate::telemetry::traces::settings::{Protocol, Receiver};
+use super::settings::{Protocol, Receiver};
 use crate::trust;
 
-pub(in crate::telemetry::traces) type Connector = HttpsConnector<HttpConnector>;
+pub(super) type Connector = HttpsConnector<HttpConnector>;
 
-pub(in crate::telemetry::traces) fn connector(receiver: &Receiver) -> Result<Connector, String> {
+pub(super) fn connector(receiver: &Receiver) -> Result<Connector, String> {
     let mut http = HttpConnector::new();
     // The scheme is for the TLS around it to judge.
     http.enforce_http(false);

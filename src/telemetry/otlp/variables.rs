@@ -1,4 +1,4 @@
-//! What the standard variables `OTEL_…` say about traces. Stricter than the standard, which has what cannot
+//! What the standard variables `OTEL_…` say about traces and logs. Stricter than the standard, which has what cannot
 //! be read ignored: whoever sets a variable means something by it.
 
 use std::path::PathBuf;
@@ -8,114 +8,55 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::sampling::{Root, Sampling};
+use super::settings::{Batching, Protocol, Receiver, Settings, Wrong};
+use crate::telemetry::traces::sampling::{Root, Sampling};
 
-/// Where spans go, and which.
-pub struct Settings {
-    pub(super) receiver: Receiver,
-    pub(super) sampling: Sampling,
-    pub(super) batching: Batching,
-    /// `OTEL_RESOURCE_ATTRIBUTES`, and the name of the service.
-    pub(super) resource: Vec<(String, String)>,
-}
-
-/// The other end. Has no `Debug`: headers prove who we are.
-pub(super) struct Receiver {
-    pub(super) protocol: Protocol,
-    /// With its path, where there is one.
-    pub(super) endpoint: Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) timeout: Duration,
-    pub(super) gzip: bool,
-    pub(super) ca_file: Option<PathBuf>,
-    /// Our certificate and its key.
-    pub(super) own: Option<(PathBuf, PathBuf)>,
-}
-
+/// What is sent, as variables name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Grpc,
-    Http,
-}
-
-/// How spans are gathered before they are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Batching {
-    pub(super) delay: Duration,
-    pub(super) timeout: Duration,
-    /// Spans that wait; more are dropped and counted.
-    pub(super) queue: usize,
-    pub(super) batch: usize,
-}
-
-/// A variable that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {message}")]
-pub struct Wrong {
-    pub variable: String,
-    pub message: String,
-}
-
-/// So many spans fill about a gigabyte.
-const LONGEST_QUEUE: usize = 1_000_000;
-
-impl Settings {
-    /// What the environment says; `None` where it asks for no traces. A variable that is empty is not set.
-    ///
-    /// # Errors
-    ///
-    /// Every variable that cannot be used.
-    pub fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Option<Self>, Vec<Wrong>> {
-        let set =
-            variables.into_iter().filter(|(name, value)| name.starts_with("OTEL_") && !value.is_empty());
-        let mut given = Given { variables: set.collect(), wrong: Vec::new() };
-        let settings = given.settings();
-        if given.wrong.is_empty() { Ok(settings) } else { Err(given.wrong) }
-    }
-
-    /// Whether the files that are named can be used too.
-    ///
-    /// # Errors
-    ///
-    /// One that cannot.
-    pub fn usable(&self) -> Result<(), Wrong> {
-        let unusable = |message| Wrong { variable: otlp("*"), message };
-        super::export::connector(&self.receiver).map(drop).map_err(unusable)
-    }
-
-    /// Where spans go, for the log.
-    pub fn receiver(&self) -> String {
-        self.receiver.endpoint.to_string()
-    }
-
-    /// What looks like a mistake and may be none.
-    pub fn doubt(&self) -> Option<Wrong> {
-        let (other, word) = match (self.receiver.protocol, self.receiver.endpoint.port_u16()) {
-            (Protocol::Http, Some(4317)) => ("gRPC", "grpc"),
-            (Protocol::Grpc, Some(4318)) => ("HTTP", "http/protobuf"),
-            (Protocol::Http | Protocol::Grpc, _) => return None,
-        };
-        let message =
-            format!("the port of the receiver is the usual one for {other}; for that, set `{word}`");
-        Some(Wrong { variable: otlp("PROTOCOL"), message })
-    }
+pub(super) enum Sent {
+    Traces,
+    Logs,
 }
 
 /// The variables, and what was found wrong with them.
-struct Given {
+pub(super) struct Given {
+    sent: Sent,
     variables: Vec<(String, String)>,
     wrong: Vec<Wrong>,
 }
 
+/// So many of them fill about a gigabyte.
+const LONGEST_QUEUE: usize = 1_000_000;
+
 impl Given {
+    pub(super) fn read(
+        sent: Sent,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Option<Settings>, Vec<Wrong>> {
+        let set =
+            variables.into_iter().filter(|(name, value)| name.starts_with("OTEL_") && !value.is_empty());
+        let mut given = Self { sent, variables: set.collect(), wrong: Vec::new() };
+        let settings = given.settings();
+        if given.wrong.is_empty() { Ok(settings) } else { Err(given.wrong) }
+    }
+
     fn settings(&mut self) -> Option<Settings> {
         let disabled = self.choice("OTEL_SDK_DISABLED", &[("true", true), ("false", false)]);
-        let exporter = self.choice("OTEL_TRACES_EXPORTER", &[("otlp", true), ("none", false)]);
-        let named = ["TRACES_ENDPOINT", "ENDPOINT"].iter().any(|name| self.has(&otlp(name)));
+        let exporter = format!("OTEL_{}_EXPORTER", self.sent.name());
+        let exporter = self.choice(&exporter, &[("otlp", true), ("none", false)]);
+        let named = match self.sent {
+            Sent::Traces => ["TRACES_ENDPOINT", "ENDPOINT"].iter().any(|name| self.has(&otlp(name))),
+            // Not every receiver of traces takes logs.
+            Sent::Logs => self.has(&otlp("LOGS_ENDPOINT")),
+        };
         if disabled == Some(true) || exporter == Some(false) || (exporter.is_none() && !named) {
             return None;
         }
-        let (receiver, sampling, batching) = (self.receiver(), self.sampling(), self.batching());
+        let (receiver, batching) = (self.receiver(), self.batching());
+        let sampling = match self.sent {
+            Sent::Traces => self.sampling(),
+            Sent::Logs => Sampling { as_the_asker: false, root: Root::All },
+        };
         let resource = self.resource();
         Some(Settings { receiver: receiver?, sampling, batching, resource })
     }
@@ -128,9 +69,9 @@ impl Given {
         self.variables.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
     }
 
-    /// The variable of traces, else the one of every signal, with its name.
+    /// The variable of what is sent, else the one of everything, with its name.
     fn signal(&self, name: &str) -> Option<(String, String)> {
-        let names = [otlp(&format!("TRACES_{name}")), otlp(name)];
+        let names = [otlp(&format!("{}_{name}", self.sent.name())), otlp(name)];
         names.into_iter().find_map(|name| self.text(&name).map(|value| (name, value)))
     }
 
@@ -221,16 +162,18 @@ impl Given {
             let scheme = if insecure == Some(true) { "http" } else { "https" };
             address = format!("{scheme}://{address}");
         }
-        // The one of every signal names their common root.
-        if protocol == Protocol::Http && !name.contains("TRACES") {
-            address = format!("{}/v1/traces", address.trim_end_matches('/'));
+        let common = name == otlp("ENDPOINT");
+        // That one names the root of all.
+        if protocol == Protocol::Http && common {
+            let end = self.sent.name().to_ascii_lowercase();
+            address = format!("{}/v1/{end}", address.trim_end_matches('/'));
         }
         let uri = Uri::from_str(&address).ok().filter(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
                 && !value.contains('#')
                 // What is added to the common root is a path.
-                && (uri.query().is_none() || name.contains("TRACES"))
+                && (uri.query().is_none() || !common)
         });
         if uri.is_none() {
             let example = usual.replace("localhost", "collector");
@@ -294,15 +237,19 @@ impl Given {
     }
 
     fn batching(&mut self) -> Batching {
+        let (of, usual_delay) = match self.sent {
+            Sent::Traces => ("OTEL_BSP", 5_000),
+            Sent::Logs => ("OTEL_BLRP", 1_000),
+        };
         let mut duration = |name: &str, usual| {
             let value = self.text(name);
             let given = value.and_then(|value| self.duration(name, &value));
             given.unwrap_or(Duration::from_millis(usual))
         };
-        let delay = duration("OTEL_BSP_SCHEDULE_DELAY", 5_000);
-        let timeout = duration("OTEL_BSP_EXPORT_TIMEOUT", 30_000);
-        let queue = self.count("OTEL_BSP_MAX_QUEUE_SIZE", LONGEST_QUEUE).unwrap_or(2048);
-        let batch = self.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", queue).unwrap_or(queue.min(512));
+        let delay = duration(&format!("{of}_SCHEDULE_DELAY"), usual_delay);
+        let timeout = duration(&format!("{of}_EXPORT_TIMEOUT"), 30_000);
+        let queue = self.count(&format!("{of}_MAX_QUEUE_SIZE"), LONGEST_QUEUE).unwrap_or(2048);
+        let batch = self.count(&format!("{of}_MAX_EXPORT_BATCH_SIZE"), queue).unwrap_or(queue.min(512));
         Batching { delay, timeout, queue, batch }
     }
 
@@ -327,8 +274,17 @@ impl Given {
     }
 }
 
+impl Sent {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES",
+            Self::Logs => "LOGS",
+        }
+    }
+}
+
 /// The variable of the exporter that ends like this.
-fn otlp(end: &str) -> String {
+pub(super) fn otlp(end: &str) -> String {
     format!("OTEL_EXPORTER_OTLP_{end}")
 }
 
