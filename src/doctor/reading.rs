@@ -153,15 +153,18 @@ impl Envoy {
         }
     }
 
-    /// The hosts and ports that a cluster is said to have.
+    /// The hosts and ports that a cluster is said to have; of a Unix socket the path, and 0.
     pub(super) fn endpoints(&self, cluster: &str) -> BTreeSet<(&str, u64)> {
         let Ok(cluster) = self.cluster(cluster) else { return BTreeSet::new() };
         let groups = list(cluster, "load_assignment.endpoints").iter();
         let endpoints = groups.flat_map(|group| list(group, "lb_endpoints"));
-        let socket = |one| at(one, "endpoint.address.socket_address");
-        endpoints
-            .filter_map(|one| Some((text(socket(one), "address")?, number(socket(one), "port_value")?)))
-            .collect()
+        let address = |one| {
+            let (pipe, socket) =
+                (at(one, "endpoint.address.pipe"), at(one, "endpoint.address.socket_address"));
+            let path = text(pipe, "path").map(|path| (path, 0));
+            path.or_else(|| Some((text(socket, "address")?, number(socket, "port_value")?)))
+        };
+        endpoints.filter_map(address).collect()
     }
 
     /// Whether all of a cluster is Doorward: the one that is asked, or its logins and tokens beside it.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::asking::{Asking, Manager};
-use super::field::{at, is_a, is_true, list, text};
+use super::asking::{ASKS, Asking, Manager};
+use super::field::{at, is_a, is_true, list, shown, text, within};
 use super::finding::Findings;
 use super::ills;
 use super::ours::Ours;
@@ -67,6 +67,7 @@ impl<'e> Ways<'e> {
             findings.add(manager.place(), &ills::NOT_ASKED, "it is switched off for every route");
             return;
         }
+        upgrades(manager, findings);
         for way in &open {
             let place = asking.iter().find_map(|asking| off(way, asking));
             let cluster = way.cluster;
@@ -112,6 +113,17 @@ impl<'e> Ways<'e> {
                 || !self.envoy.endpoints(asked).is_disjoint(&own)
         };
         self.asked.iter().any(|asked| same(asked))
+    }
+}
+
+/// What is no request any more, a websocket, may be given a chain of filters of its own.
+fn upgrades(manager: &Manager<'_>, findings: &mut Findings) {
+    for upgrade in list(manager.settings, "upgrade_configs") {
+        let own = list(upgrade, "filters");
+        if !own.is_empty() && !own.iter().any(|filter| within(filter, ASKS).is_some()) {
+            let found = format!("upgrade_configs: {}", shown(upgrade, "upgrade_type"));
+            findings.add(manager.place(), &ills::NOT_EVERY_REQUEST, &found);
+        }
     }
 }
 

@@ -75,6 +75,7 @@ const MISTAKES: &[Mistake] = &[
     mistake("not_every_request", ASKING, "filter_enabled_metadata: {filter: envoy.filters.http.rbac, path: [{key: id}], value: {string_match: {prefix: istio}}}"),
     mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster_header: x-cluster}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true}}\n"),
     mistake("not_every_request", OPEN_ROUTE, "match: {prefix: /}\n                          route: {cluster: upstream}\n                          typed_per_filter_config: {doorward: {\"@type\": type.googleapis.com/xds.type.v3.TypedStruct, type_url: type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, value: {disabled: true}}}\n"),
+    mistake("not_every_request", "stat_prefix: edge\n", "stat_prefix: edge\n                upgrade_configs: [{upgrade_type: websocket, filters: [{name: router, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}]}]\n"),
     mistake("unseen", "route_config:\n…\n\n                http_filters: #", "rds: {route_config_name: told, config_source: {ads: {}, resource_api_version: V3}}\n                http_filters: #").fatal(), // It has no name to ask by.
     mistake("other_asked", "context_extensions: {service: orders}", "grpc_service: {envoy_grpc: {cluster_name: upstream}}\n                                context_extensions: {service: orders}"),
     mistake("unseen", "typed_config:\n                      \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz\n…stats: false # Denials are not errors of the upstream.\n", "config_discovery: {config_source: {path_config_source: {path: /dev/null}}, type_urls: [type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz]}\n").fatal(), // Only without a name of its own.
@@ -310,6 +311,23 @@ fn an_upstream_on_doorwards_own_address_is_not_taken_for_doorward() {
     let open = local.replace(route, &format!("{route}                          {OFF}\n"));
     let found = diagnosis(folder.path(), "headers: {claims: [X-Organisation]}", &open);
     assert_eq!(found, (codes(&["identity_headers", "not_every_request"]), 1));
+}
+
+#[test]
+fn an_upstream_is_known_by_its_unix_socket_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = |name: &str| {
+        format!(
+            "    - name: {name}\n      load_assignment:\n        cluster_name: {name}\n        endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{pipe: {{path: /run/orders.sock}}}}}}}}]}}]\n"
+        )
+    };
+    let to = |prefix: &str, cluster: &str| {
+        format!("match: {{prefix: {prefix}}}\n                          route: {{cluster: {cluster}}}\n")
+    };
+    let asked = HARDENED.replace(&to("/orders", "upstream"), &to("/orders", "here"));
+    let open = format!("{}                          {OFF}\n", to("/", "there"));
+    let both = asked.replace(&to("/", "upstream"), &open) + &cluster("here") + &cluster("there");
+    assert_eq!(diagnosis(folder.path(), "", &both), (codes(&["not_every_request"]), 1));
 }
 
 #[test]
