@@ -115,6 +115,19 @@ fn a_listed_page_of_another_host_is_told_that_it_may_ask_and_no_other_is() {
 }
 
 #[test]
+fn a_cache_is_told_that_answers_are_for_one_origin_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
+    let envoy = start_hardened(folder.path(), &doorward, echo.address());
+    for headers in [&[][..], &[("Origin", "https://app.example.com")], &[("Origin", "https://evil.example")]]
+    {
+        let reply = send(envoy.listener("main"), &request("GET", "/public", headers, b"")).unwrap();
+        assert_eq!((reply.status, reply.header("vary")), (200, Some("Origin")), "{headers:?}");
+    }
+}
+
+#[test]
 fn the_guide_shows_the_policy_that_the_hardened_envoy_has() {
     let guide = include_str!("../../docs/guides/cookies.md");
     let plain = |text: &str| -> Vec<String> {
