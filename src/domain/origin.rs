@@ -13,11 +13,14 @@ const SAFE: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE"];
 /// Why the request is refused: its origin is neither the service's own nor one of `others`, or it would
 /// change something and says nothing of where it comes from.
 pub fn judge(request: &Request<'_>, others: &[String]) -> Result<(), &'static str> {
+    let site = request.header(b"sec-fetch-site");
     match request.header(b"origin") {
         HeaderValue::One(origin) if is_own(origin, request.host) || is_listed(origin, others) => Ok(()),
+        // Forms of a page with `Referrer-Policy: no-referrer`, which keeps it to itself that it is our own.
+        HeaderValue::One(b"null") if site == HeaderValue::One(b"same-origin") => Ok(()),
         HeaderValue::One(_) | HeaderValue::Many => Err("the page's origin is another one"),
         HeaderValue::Absent if SAFE.contains(&request.method) => Ok(()),
-        HeaderValue::Absent => match request.header(b"sec-fetch-site") {
+        HeaderValue::Absent => match site {
             HeaderValue::One(b"same-origin") => Ok(()),
             HeaderValue::One(_) | HeaderValue::Many => Err("the browser was made to send it by another site"),
             HeaderValue::Absent => Err("neither `Origin` nor `Sec-Fetch-Site` says where it comes from"),
@@ -138,8 +141,14 @@ mod tests {
         check("POST",   "",                   &origin("https://"),               false);
         check("GET",    "api.example",        &origin("https://evil.example"),   false);
         check("GET",    "api.example",        &origin("null"),                   false);
-        let both = [("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")];
-        check("POST",   "api.example",        &both,                             false);
+        let both = |origin, site| [("origin", origin), ("sec-fetch-site", site)];
+        check("POST",   "api.example",        &both("https://evil.example", "same-origin"), false);
+        check("POST",   "api.example",        &both("null", "same-origin"),      true);
+        check("GET",    "api.example",        &both("null", "same-origin"),      true);
+        check("POST",   "api.example",        &both("null", "same-site"),        false);
+        check("POST",   "api.example",        &both("null", "cross-site"),       false);
+        check("GET",    "api.example",        &both("null", "cross-site"),       false);
+        check("POST",   "api.example",        &both("null", "none"),             false);
         let two = [("origin", "https://api.example"), ("origin", "https://evil.example")];
         check("POST",   "api.example",        &two,                              false);
     }

@@ -16,6 +16,7 @@ const entrance = page('entrance', `
 </script>`);
 
 const counter = (who) => page(who, `
+<form method="post" action="/shop"><button id="buy">buy</button></form>
 <button id="leave">log out</button>
 <script>
   leave.onclick = async () => {
@@ -24,7 +25,9 @@ const counter = (who) => page(who, `
   };
 </script>`);
 
-const upstream = await serve((request) => {
+const upstream = await serve((request, response) => {
+  // As many a framework has it. A form of such a page is sent with `Origin: null`.
+  response.setHeader('referrer-policy', 'no-referrer');
   const { pathname } = new URL(request.url, 'http://shop');
   if (pathname === '/entrance') return entrance;
   if (pathname === '/favicon.ico') return '';
@@ -33,7 +36,10 @@ const upstream = await serve((request) => {
 });
 
 // Same site, for a port makes none: the browser sends the session along.
-const stranger = await serve(() => page('stranger', `<form id="trap" method="post" action="${shop}/shop"></form>`));
+const stranger = await serve((request, response) => {
+  response.setHeader('referrer-policy', 'no-referrer');
+  return page('stranger', `<form id="trap" method="post" action="${shop}/shop"></form>`);
+});
 
 say({ upstream: port(upstream), stranger: port(stranger) });
 shop = await told();
@@ -57,6 +63,12 @@ await play(async (browser, tab) => {
   await tab.goto(`${shop}/shop`);
   found.own = await tab.evaluate(async () => (await fetch('/shop', { method: 'POST' })).status);
 
+  const [bought] = await Promise.all([
+    tab.waitForResponse((response) => response.request().method() === 'POST'),
+    tab.click('#buy'),
+  ]);
+  found.form = { status: bought.status(), origin: (await bought.request().allHeaders()).origin };
+
   // A stranger's page has the browser send a form, and what scripts can send without being allowed to.
   await tab.goto(`http://localhost:${port(stranger)}/`);
   await tab.evaluate(async (shop) => {
@@ -72,7 +84,8 @@ await play(async (browser, tab) => {
     tab.waitForResponse((response) => response.url() === `${shop}/shop`),
     tab.evaluate(() => document.getElementById('trap').submit()),
   ]);
-  found.foreign = { status: answer.status(), code: (await answer.json()).code };
+  const { origin } = await answer.request().allHeaders();
+  found.foreign = { status: answer.status(), code: (await answer.json()).code, origin };
   found.still = await status(`${shop}/shop`);
   found.same = JSON.stringify(await browser.cookies()) === JSON.stringify(found.cookies);
 

@@ -11,11 +11,11 @@ import { chromium } from 'playwright-core';
 
 export const page = (title, body) => `<!doctype html><title>${title}</title><h1>${title}</h1>${body}`;
 
-// A host of one page for every path, or of what `answer` makes of the request.
+// A host whose pages are what `answer` makes of a request.
 export const serve = (answer) => new Promise((resolve) => {
   const server = http.createServer((request, response) => {
     response.setHeader('content-type', 'text/html');
-    response.end(answer(request));
+    response.end(answer(request, response));
   });
   server.listen(0, '127.0.0.1', () => resolve(server));
 });

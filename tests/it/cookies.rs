@@ -223,6 +223,9 @@ fn every_rule_about_cookies_has_its_hostile_cases() {
         ("/shop",  origin("https://api.example.evil"),      "origin_denied"),
         ("/shop",  origin("https://evil.example"),          "origin_denied"),
         ("/shop",  origin("null"),                          "origin_denied"),
+        ("/shop",  [origin("null"), site("same-origin")].concat(), "allowed"),
+        ("/shop",  [origin("null"), site("same-site")].concat(), "origin_denied"),
+        ("/shop",  [origin("https://evil.example"), site("same-origin")].concat(), "origin_denied"),
         ("/loose", vec![],                                  "allowed"),
         ("/loose", origin("https://evil.example"),          "allowed"),
     ] {
@@ -424,9 +427,11 @@ fn a_browser_logs_in_stays_so_at_all_services_and_is_not_made_to_by_strangers() 
     assert_eq!(kept["expires"], -1, "it goes with the browser: {found}");
     assert_eq!(found["script"], "", "no script reads it: {found}");
     assert_eq!((&found["other"], &found["own"]), (&json!(200), &json!(200)), "{found}");
-    assert_eq!(found["foreign"], json!({"status": 403, "code": "origin_denied"}), "{found}");
+    let foreign = json!({"status": 403, "code": "origin_denied", "origin": "null"});
+    assert_eq!(found["foreign"], foreign, "{found}");
     assert_eq!((&found["still"], &found["same"]), (&json!(200), &json!(true)), "{found}");
-    assert_eq!(found["posts"], 1, "the page's own: {found}");
+    assert_eq!(found["form"], json!({"status": 200, "origin": "null"}), "the shop's own: {found}");
+    assert_eq!(found["posts"], 2, "the page's own: {found}");
     assert_eq!(found["upstream_saw"], json!([null]), "no cookie of ours: {found}");
     assert_eq!((&found["left"], &found["after"]), (&json!("?204"), &json!(401)), "{found}");
     assert_eq!(found["cookies_after"], json!([]), "{found}");
