@@ -192,6 +192,14 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_looks_like_another_is_told_from_it() {
+        for unseen in ['\u{200b}', '\u{ad}', '\u{feff}', '\u{e0041}'] {
+            let line = text(&json!({ "host": "api.example", "path": format!("/ord{unseen}ers") }));
+            assert!(!line.contains(unseen) && line.contains("\"api.example/ord\\u"), "{line}");
+        }
+    }
+
+    #[test]
     fn what_is_asked_for_stands_in_the_query() {
         let asked = Arguments {
             refusals: true,

@@ -220,14 +220,14 @@ mod tests {
 
     #[test]
     fn whatever_a_value_holds_it_stays_on_its_line() {
-        let hostile = "a\r\nb\u{1b}[31m\u{7f}\u{9b}2J\u{2028}\u{202e}\"\\\0é";
+        let hostile = "a\r\nb\u{1b}[31m\u{7f}\u{9b}2J\u{2028}\u{202e}\u{200b}\u{e0041}\"\\\0é";
         for format in [Format::Json, Format::Text { colours: false }] {
             let text = logged(format, "info", |_| {
                 tracing::info!(field = hostile, debug = ?hostile, bytes = %Bytes(b"\x1b\xff\n"), "{hostile}");
             });
             let line = text.strip_suffix('\n').unwrap();
-            let turning = ['\u{2028}', '\u{202e}'];
-            assert!(!line.chars().any(|c| c.is_control() || turning.contains(&c)), "{line:?}");
+            let unseen = ['\u{2028}', '\u{202e}', '\u{200b}', '\u{e0041}'];
+            assert!(!line.chars().any(|c| c.is_control() || unseen.contains(&c)), "{line:?}");
             assert!(line.contains('é'));
             if format == Format::Json {
                 let object = json(line);
