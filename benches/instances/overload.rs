@@ -10,6 +10,9 @@ use crate::load::{Came, Target, offered, saturate};
 use crate::rig::Outcome;
 use crate::rounds::{Aim, share, table};
 
+/// Keys that are shown. Uses of a hundred thousand different ones in a second are work for Redis, which here has its
+/// processor in common with whoever asks.
+const KEYS: u64 = 10_000;
 /// How many times the server's most are asked for.
 const TIMES: f64 = 3.0;
 const PEAK: Duration = Duration::from_secs(3);
@@ -22,7 +25,7 @@ const STEPS: u32 = 40;
 
 pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
     let doorward = shared.instance_apart("overloaded")?;
-    let pick = Pick { keys: shared.size.keys, services: shared.size.services };
+    let pick = Pick { keys: KEYS.min(shared.size.keys), services: shared.size.services };
     let target = Target { address: doorward.grpc(), pick, expected: ALLOW };
     let (ended, began, end) = saturate(target, (Duration::from_secs(1), PEAK), Instant::now)?;
     let peak = ended as f64 / (end - began).as_secs_f64();
@@ -54,9 +57,10 @@ pub(super) fn run(shared: &Shared) -> Outcome<(String, Vec<Aim>)> {
         ]
     };
     let text = format!(
-        "At most {peak:.0} checks a second of good keys are answered; asked for are half of that and {TIMES} times as \
+        "At most {peak:.0} checks a second are answered, of {} good keys; asked for are half of that and {TIMES} times as \
          many, by an Envoy of four workers that gives up after {} ms and asks nothing while it has {} checks under way \
          on a connection. It was as before {:.1} s after the overload.\n\n{}",
+        pick.keys,
         TIMEOUT.as_millis(),
         crate::load::UNDER_WAY,
         recovery.as_secs_f64(),
