@@ -15,13 +15,21 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it is one of `client_address.trusted_proxies`.
     pub trusted: bool,
+    /// Whether its place is one of those that are kept for whoever asks about requests (`forward_auth`).
+    pub kept: bool,
     /// In seconds: what is taken away as the connection's time is over.
     more: Arc<AtomicU64>,
 }
 
 impl Peer {
     pub fn new(address: IpAddr, trusted: bool) -> Self {
-        Self { address, trusted, more: Arc::default() }
+        Self { address, trusted, kept: false, more: Arc::default() }
+    }
+
+    /// The same with a place that is kept for it.
+    #[must_use]
+    pub fn kept(self, kept: bool) -> Self {
+        Self { kept, ..self }
     }
 
     /// The head of a request is there.

@@ -88,12 +88,13 @@ impl Guests {
     fn admit(&self, address: IpAddr) -> Option<Guest> {
         let address = address.to_canonical();
         let trusted = self.catalog.load().trusted().networks().contains(address);
-        let place = if self.kept_for.iter().any(|networks| networks.contains(address)) {
+        let kept = self.kept_for.iter().any(|networks| networks.contains(address));
+        let place = if kept {
             Places::take(&self.kept, None)?
         } else {
             Places::take(&self.places, (!trusted).then_some(address))?
         };
-        Some(Guest { peer: Peer::new(address, trusted), stay: self.stay, _place: place })
+        Some(Guest { peer: Peer::new(address, trusted).kept(kept), stay: self.stay, _place: place })
     }
 }
 

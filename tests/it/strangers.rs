@@ -104,3 +104,30 @@ fn strangers_who_take_every_connection_keep_no_peer_of_forward_auth_out() {
     assert_eq!(&answer, b"HTTP/1.1 403");
     assert!(peer().is_err(), "and peers have a limit too");
 }
+
+/// A proxy that asks about requests may pass logins on by the same connections.
+#[test]
+fn strangers_who_come_through_a_peer_of_forward_auth_leave_it_places_to_ask_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "limits: {auth_connections: 2}\nforward_auth: {nginx: {peers: [127.0.0.2]}}\n";
+    let doorward = start_doorward(folder.path(), &format!("{settings}{HOUSE}"));
+    let ask = |bytes: &[u8]| {
+        let mut stream = connect_from(Ipv4Addr::new(127, 0, 0, 2), doorward.auth_address());
+        stream.set_read_timeout(PATIENCE).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream
+    };
+    let beginning = |mut stream: TcpStream| {
+        let mut beginning = [0; 12];
+        stream.read_exact(&mut beginning).map(|()| beginning)
+    };
+    let slow =
+        b"POST /auth/orders/login HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n{";
+    let mut first = ask(slow);
+    // It is waited for once it is told to go on.
+    first.read_exact(&mut [0; 25]).unwrap();
+    assert_eq!(&beginning(ask(slow)).expect("a second one is answered"), b"HTTP/1.1 503");
+    let asked =
+        eventually("a place", || beginning(ask(b"GET /check/nginx HTTP/1.1\r\nhost: a\r\n\r\n")).ok());
+    assert_eq!(&asked, b"HTTP/1.1 403");
+}

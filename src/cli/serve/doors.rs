@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use tokio::sync::Semaphore;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
@@ -46,6 +47,7 @@ impl Doors {
             attempts: Arc::clone(attempts),
             jwt_lives: config.lifetimes.jwt.value.0,
             body_limit: config.limits.auth_body_bytes.value.bytes(),
+            arriving: Arc::new(Semaphore::new((config.limits.auth_connections.value / 2).max(1) as usize)),
         });
         let forward = forward::router(Forward {
             checker: Arc::clone(checker),

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::Body as _;
 use http_body_util::LengthLimitError;
 use tokio::time::timeout;
 use tracing::{debug, error};
@@ -21,7 +22,7 @@ use crate::domain::client::{TrustedProxies, client};
 use crate::domain::request::{Header, Request as Described};
 use crate::http::Peer;
 use crate::http::problem::{Problem, as_problem};
-use crate::issue;
+use crate::issue::{self, Refusal};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -54,7 +55,7 @@ pub(super) async fn admit(
     let id = visitor.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     request.extensions_mut().insert(visitor.clone());
-    let response = match whole(request, auth.body_limit, ARRIVAL).await {
+    let response = match arrived(request, &auth, &peer).await {
         Ok(request) => {
             if peer.trusted {
                 peer.is_known();
@@ -80,6 +81,17 @@ pub(super) async fn admit(
         headers.insert(REQUEST_ID, id);
     }
     response
+}
+
+/// The request with its body in memory, where there is room for one more that is under way.
+async fn arrived(request: Request, auth: &Auth, peer: &Peer) -> Result<Request, Problem> {
+    let waits = peer.kept && !request.body().is_end_stream();
+    let _room = match waits.then(|| auth.arriving.try_acquire()) {
+        None => None,
+        Some(Ok(room)) => Some(room),
+        Some(Err(_)) => return Err(Problem::Refused(Refusal::Busy)),
+    };
+    whole(request, auth.body_limit, ARRIVAL).await
 }
 
 /// The request with its body in memory.
@@ -192,6 +204,26 @@ mod tests {
         check(Body::from("four"), 413).await;
         let request = whole(Request::new(Body::from("all")), 3, ARRIVAL).await.unwrap();
         assert_eq!(to_bytes(request.into_body(), 3).await.unwrap(), "all");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_slow_behind_a_peer_of_forward_auth_are_fewer_than_its_places() {
+        let auth = super::super::tests::auth(None);
+        let stranger = Peer::new([192, 0, 2, 1].into(), false);
+        let peer = stranger.clone().kept(true);
+        let stuck = || Request::new(Body::new(Stuck { gone: false }));
+        let waits = async |arriving: Pin<&mut dyn Future<Output = Result<Request, Problem>>>| {
+            tokio::select! { biased; _ = arriving => false, () = std::future::ready(()) => true }
+        };
+        let mut first = std::pin::pin!(arrived(stuck(), &auth, &peer));
+        assert!(waits(first.as_mut()).await);
+        let second = arrived(stuck(), &auth, &peer).await.map(drop).unwrap_err();
+        assert_eq!(second.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            arrived(Request::new(Body::empty()), &auth, &peer).await.is_ok(),
+            "there is nothing to wait for"
+        );
+        assert!(waits(std::pin::pin!(arrived(stuck(), &auth, &stranger))).await, "that has its own places");
     }
 
     #[test]

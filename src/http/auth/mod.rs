@@ -22,6 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
@@ -41,6 +42,9 @@ pub struct Auth {
     pub jwt_lives: Duration,
     /// Bytes.
     pub body_limit: usize,
+    /// For bodies that are under way through a peer of `forward_auth`: fewer than it has connections. Else
+    /// those of strangers, who come through it, would take all that it asks about requests with.
+    pub arriving: Arc<Semaphore>,
 }
 
 /// Every route, behind the door. Whoever serves it says who is at the other end, by a [`Peer`] as

@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use super::{Auth, from_fn_with_state, router};
@@ -27,7 +28,7 @@ use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 use crate::telemetry::log::{self, Capture, Format};
 
-fn auth(public_url: Option<&str>) -> Auth {
+pub(super) fn auth(public_url: Option<&str>) -> Auth {
     auth_with(public_url, None)
 }
 
@@ -47,6 +48,7 @@ fn auth_with(public_url: Option<&str>, replica: Option<Replica>) -> Auth {
         attempts: Arc::default(),
         jwt_lives: Duration::from_secs(3_600),
         body_limit: 100,
+        arriving: Arc::new(Semaphore::new(1)),
     }
 }
 
