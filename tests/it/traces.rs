@@ -294,7 +294,7 @@ fn decision_lines_are_log_records_where_somebody_asks_for_them() {
 fn a_receiver_that_is_away_costs_spans_and_no_check() {
     let folder = tempfile::tempdir().unwrap();
     let setup = setup(folder.path())
-        .with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
+        .with("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces?api-key=s3CreT")
         .with("OTEL_EXPORTER_OTLP_TIMEOUT", "100")
         .with("OTEL_BSP_SCHEDULE_DELAY", "10");
     setup.write(POLICY).unwrap();
@@ -324,7 +324,13 @@ fn a_receiver_that_is_away_costs_spans_and_no_check() {
     });
     let lines = lines.unwrap_or_else(|message| panic!("{message}"));
     assert_eq!(lines.len(), 1, "said once in a while: {lines:?}");
-    assert!(lines[0].contains("Connection refused") && lines[0].contains("127.0.0.1:9"), "{}", lines[0]);
+    assert!(
+        lines[0].contains("Connection refused") && lines[0].contains("127.0.0.1:9/v1/traces"),
+        "{}",
+        lines[0]
+    );
+    let output = doorward.output();
+    assert!(output.contains("checks are traced") && !output.contains("s3CreT"), "{output}");
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl<T: Item> Exporter<T> {
         fate: &Fate,
     ) -> Result<Self, String> {
         let sender = Sender::new(settings)?;
-        let receiver = settings.receiver.endpoint.to_string();
+        let receiver = settings.receiver();
         let trouble = Trouble { what: T::WHAT, receiver, clock, told: None, lost: 0 };
         let (exported, lost) = (fate.exported.clone(), fate.lost.clone());
         Ok(Self { items, sender, batching: settings.batching, trouble, exported, lost })

@@ -47,6 +47,11 @@ pub(in crate::telemetry) struct Batching {
     pub(in crate::telemetry) batch: usize,
 }
 
+/// Of an endpoint, what may be told: keys of receivers stand in queries too.
+pub(super) fn before_query(endpoint: &str) -> &str {
+    endpoint.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// A variable that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {message}")]
@@ -90,7 +95,7 @@ impl Settings {
 
     /// Where they go, for the log.
     pub fn receiver(&self) -> String {
-        self.receiver.endpoint.to_string()
+        before_query(&self.receiver.endpoint.to_string()).to_owned()
     }
 
     /// What looks like a mistake and may be none.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::settings::{Batching, Protocol, Receiver, Settings, Wrong};
+use super::settings::{Batching, Protocol, Receiver, Settings, Wrong, before_query};
 use crate::telemetry::traces::sampling::{Root, Sampling};
 
 /// What is sent, as variables name it.
@@ -177,8 +177,14 @@ impl Given {
         });
         if uri.is_none() {
             let example = usual.replace("localhost", "collector");
-            // Whoever wrote a password into it does not want it told.
-            let found = if value.contains('@') { "a user in it".to_owned() } else { shown(&value) };
+            // Whoever wrote a password or a key into it does not want it told.
+            let told = before_query(&value);
+            let found = match &value[told.len()..] {
+                _ if value.contains('@') => "a user in it".to_owned(),
+                "" => shown(told),
+                rest if rest.starts_with('?') => format!("{} with a query", shown(told)),
+                _ => format!("{} with a fragment", shown(told)),
+            };
             self.refuse(&name, format!("found {found}, expected an address such as `{example}`"));
         }
         uri

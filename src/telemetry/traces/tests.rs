@@ -115,6 +115,13 @@ fn the_receiver_is_where_the_variables_say() {
 }
 
 #[test]
+fn a_key_in_the_query_of_an_endpoint_is_sent_and_not_told() {
+    let given = settings(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://r:1/v1/traces?api-key=s3CreT")]);
+    assert_eq!(given.receiver.endpoint, "https://r:1/v1/traces?api-key=s3CreT");
+    assert_eq!(given.receiver(), "https://r:1/v1/traces");
+}
+
+#[test]
 fn everything_else_has_its_standard_default_and_its_variable() {
     let usual = settings(&[]);
     assert_eq!(usual.receiver.timeout, Duration::from_secs(10));
@@ -191,8 +198,11 @@ fn what_cannot_be_used_is_refused_with_the_way_out() {
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "collector", &format!("found `collector`, {address}"));
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://a", &format!("found `ftp://a`, {address}"));
     check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:s3CreT@a", &format!("found a user in it, {address}"));
-    check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a/?b", &format!("found `http://a/?b`, {address}"));
-    check("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a/#b", &format!("found `http://a/#b`, {address}"));
+    let query = format!("found `http://a/` with a query, {address}");
+    check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a/?key=s3CreT", &query);
+    check("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a/?key=s3CreT#b", &query);
+    let fragment = format!("found `http://a/` with a fragment, {address}");
+    check("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://a/#s3CreT", &fragment);
     let number = "expected a whole number from 1 to 3600000";
     check("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", &format!("found `10s`, {number}"));
     check("OTEL_BSP_SCHEDULE_DELAY", "0", &format!("found `0`, {number}"));
