@@ -420,20 +420,22 @@ async fn a_connection_that_died_without_a_word_is_given_up() {
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
     ]);
     let traced = traces.begin(DOOR, &HeaderMap::new()).unwrap();
-    traces.record(&line(&traced), &traced);
-    exporter.send().await;
-    assert!(spans.recv().await.is_some());
-    forgetting.send_replace(true);
-    let arrives = async {
-        loop {
-            traces.record(&line(&traced), &traced);
-            exporter.send().await;
-            if spans.try_recv().is_ok() {
-                return;
+    // One that is late on a busy machine is lost, and the next may be in time.
+    let mut arrives = async || {
+        let sends = async {
+            loop {
+                traces.record(&line(&traced), &traced);
+                exporter.send().await;
+                if spans.try_recv().is_ok() {
+                    return;
+                }
             }
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(30), sends).await
     };
-    tokio::time::timeout(Duration::from_secs(30), arrives).await.expect("by another connection");
+    arrives().await.expect("by the first connection");
+    forgetting.send_replace(true);
+    arrives().await.expect("by another connection");
 }
 
 #[tokio::test]
