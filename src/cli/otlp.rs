@@ -83,10 +83,15 @@ impl Sending {
     /// Sends what still waits, for so long.
     pub(super) async fn finish(self, limit: Duration) {
         self.ending.send_replace(true);
-        if tokio::time::timeout(limit, self.tasks.join_all()).await.is_err() {
+        if tokio::time::timeout(limit, ended(self.tasks)).await.is_err() {
             warn!("the last spans or log records are lost: the receiver did not take them in time");
         }
     }
+}
+
+/// When all have, be it by a panic: whoever waits has an order to end in, and goes on with it.
+pub(super) async fn ended(mut tasks: JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
 }
 
 fn tell(settings: &Settings, what: &str) {
@@ -94,4 +99,29 @@ fn tell(settings: &Settings, what: &str) {
         warn!(variable, message, "the environment is taken with a warning");
     }
     info!(receiver = settings.receiver(), "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_panics_does_not_cut_the_end_short() {
+        let mut sending = Sending { traces: None, tasks: JoinSet::new(), ending: Sender::new(false) };
+        let sent = Arc::new(AtomicBool::new(false));
+        let (mut stop, last) = (sending.ending.subscribe(), Arc::clone(&sent));
+        sending.tasks.spawn(async { panic!("an exporter's") });
+        sending.tasks.spawn(async move {
+            stop.wait_for(|stop| *stop).await.unwrap();
+            // After the other one.
+            tokio::task::yield_now().await;
+            last.store(true, Ordering::Relaxed);
+        });
+        sending.finish(Duration::from_secs(30)).await;
+        assert!(sent.load(Ordering::Relaxed), "what waited was sent");
+    }
 }

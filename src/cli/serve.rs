@@ -195,7 +195,7 @@ async fn answer(instance: &Instance, again: Again, sending: Sending, examined: b
     telemetry.end_followers();
     stop.send_replace(true);
     // What they were answering is finished; an idle connection does not hold the end up.
-    let _ = tokio::time::timeout(GOODBYE, http.join_all()).await;
+    let _ = tokio::time::timeout(GOODBYE, otlp::ended(http)).await;
     tasks.shutdown().await;
     sending.finish(GOODBYE).await;
     // Of the last seconds.
