@@ -27,6 +27,17 @@ pub struct Ours {
     pub auth_port: u64,
 }
 
+/// Read, and left as they are.
+const LEFT: [&str; 3] = ["origin", "sec-fetch-site", "x-forwarded-for"];
+
+impl Ours {
+    /// Names of the headers that Doorward sets or removes, in lower case.
+    pub fn changed(&self) -> impl Iterator<Item = &str> {
+        let credentials = self.reads.iter().map(String::as_str).filter(|name| !LEFT.contains(name));
+        self.headers.iter().map(String::as_str).chain(credentials).chain(["authorization"])
+    }
+}
+
 impl From<&Config> for Ours {
     fn from(config: &Config) -> Self {
         let settings = serde_json::to_value(config).unwrap_or_default();

@@ -82,6 +82,12 @@ const MISTAKES: &[Mistake] = &[
     mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_all: true}"),
     mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"x-consumer-.*\"}}"),
     mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_all: true, allow_expression: {regex: \"x-consumer-.*\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_all: true, allow_expression: {regex: \"x-.*\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"theirs|x-consumer-.*\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"x-consumer-idd?\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"authorization\"}}"),
+    mistake("mutation_rules", ASKING, "decoder_header_mutation_rules: {disallow_expression: {regex: \"apikey\"}}")
+        .with("services: [{name: orders, authentication: {any: [api_key]}}]"),
     mistake("metadata", ASKING, "enable_dynamic_metadata_ingestion: false"),
     mistake("route_cache", ASKING, "clear_route_cache_headers: [x-tier]"),
     mistake("connections", "- name: envoy.filters.network.http_connection_manager", "- {name: first, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz, stat_prefix: first, transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: doorward}}}}\n            - name: envoy.filters.network.http_connection_manager"),
@@ -226,6 +232,16 @@ fn settings_that_do_no_harm_are_no_finding() {
             "",
         ),
         (CHOSEN_IN, CHOSEN, ""),
+        (
+            ASKING,
+            "decoder_header_mutation_rules: {disallow_all: true, allow_expression: {regex: \".*\"}}",
+            "",
+        ),
+        (
+            ASKING,
+            "decoder_header_mutation_rules: {disallow_expression: {regex: \"theirs-.*|x-forwarded-.*\"}}",
+            "services: [{name: orders, authentication: {any: [api_key]}, networks: {deny: [203.0.113.0/24]}}]",
+        ),
     ] {
         let text = HARDENED.replacen(from, to, 1);
         assert_ne!(text, HARDENED, "{from}");

@@ -60,7 +60,7 @@ pub static VALIDATE_MUTATIONS: Ill = Ill {
 pub static MUTATION_RULES: Ill = Ill {
     code: "mutation_rules",
     harm: Unsafe,
-    why: "Envoy refuses what Doorward sets and removes, so a client's identity headers reach the upstream",
+    why: "Envoy refuses what Doorward sets and removes, so a client's identity headers and credentials reach the upstream",
     fix: "leave `decoder_header_mutation_rules` out",
 };
 pub static UPSTREAM_HEADERS: Ill = Ill {
