@@ -119,9 +119,23 @@ fn a_chart_without_the_secret_or_with_two_holders_of_a_store_is_refused() {
     let ends = "an embedded store, which ends with its pod";
     refused(with(json!({"config": redb})), ends);
     refused(with(json!({"config": redb, "replicaCount": 1})), ends);
-    // Doorward's own default is an embedded one.
-    refused(with(json!({"config": {"store": {"url": ""}}})), ends);
-    refused(with(json!({"config": {"store": null}})), ends);
+    let unnamed =
+        "DOORWARD_STORE__URL in extraEnv names a store, and Doorward's own is an embedded one, which ends";
+    refused(with(json!({"config": {"store": {"url": ""}}})), unnamed);
+    refused(with(json!({"config": {"store": null}})), unnamed);
+    // By the environment, which comes first.
+    let by_environment = |mut store: Value| {
+        store["name"] = json!("DOORWARD_STORE__URL");
+        json!({"config": {"store": null}, "extraEnv": [store]})
+    };
+    for store in [
+        json!({"value": "redis://redis:6379/0"}),
+        json!({"valueFrom": {"secretKeyRef": {"name": "redis", "key": "url"}}}),
+    ] {
+        let made = rendered(&with(by_environment(store)));
+        assert!(made.status.success(), "{}", said(&made));
+    }
+    refused(with(by_environment(json!({"value": "redb:doorward.redb"}))), ends);
     let alone = "which one replica has alone: set replicaCount to 1 and no autoscaling";
     refused(with(json!({"persistence": kept})), alone);
     refused(with(json!({"config": redb, "persistence": kept})), alone);
