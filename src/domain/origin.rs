@@ -10,8 +10,9 @@ const SAFE: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE"];
 
 /// # Errors
 ///
-/// Why the request is refused: its origin is neither the service's own nor one of `others`, or it would
-/// change something and says nothing of where it comes from.
+/// Why the request is refused: its origin is neither the service's own nor one of `others`, nor kept to
+/// itself (`null`) by a page of the same origin; or it would change something and says nothing of where it
+/// comes from.
 pub fn judge(request: &Request<'_>, others: &[String]) -> Result<(), &'static str> {
     let site = request.header(b"sec-fetch-site");
     match request.header(b"origin") {

@@ -122,8 +122,13 @@ fn a_cache_is_told_that_answers_are_for_one_origin_each() {
     let envoy = start_hardened(folder.path(), &doorward, echo.address());
     for headers in [&[][..], &[("Origin", "https://app.example.com")], &[("Origin", "https://evil.example")]]
     {
-        let reply = send(envoy.listener("main"), &request("GET", "/public", headers, b"")).unwrap();
-        assert_eq!((reply.status, reply.header("vary")), (200, Some("Origin")), "{headers:?}");
+        for (method, target, status) in
+            [("GET", "/public", 200), ("GET", "/orders", 401), ("POST", "/auth/nothing/login", 400)]
+        {
+            let reply = send(envoy.listener("main"), &request(method, target, headers, b"")).unwrap();
+            let found = (reply.status, reply.header("vary"));
+            assert_eq!(found, (status, Some("Origin")), "{method} {target} {headers:?}");
+        }
     }
 }
 

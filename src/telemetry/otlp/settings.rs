@@ -37,12 +37,12 @@ pub(in crate::telemetry) enum Protocol {
     Http,
 }
 
-/// How spans are gathered before they are sent.
+/// How spans or log records are gathered before they are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::telemetry) struct Batching {
     pub(in crate::telemetry) delay: Duration,
     pub(in crate::telemetry) timeout: Duration,
-    /// Spans that wait; more are dropped and counted.
+    /// Those that wait; more are dropped and counted.
     pub(in crate::telemetry) queue: usize,
     pub(in crate::telemetry) batch: usize,
 }
