@@ -469,19 +469,18 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::path::Path;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::Ordering;
 
     use arc_swap::ArcSwap;
-    use tokio::sync::watch;
 
     use super::*;
     use crate::clock::Clock;
     use crate::domain::catalog::{Catalog, Parts};
-    use crate::domain::time::Timestamp;
     use crate::issue::NewKey;
+    use crate::issue::tests::failing::{Failing, TOGETHER};
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Beat, Changes, Count, Counted, Epoch, Head, Instance, Record, Store, Uses};
+    use crate::store::{Batch, Store};
 
     fn by() -> By {
         By::doorward()
@@ -489,88 +488,6 @@ mod tests {
 
     fn alice(id: Uuid) -> NewConsumer {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
-    }
-
-    /// Keys that are ended by one write.
-    const TOGETHER: usize = 100;
-
-    /// A store whose power goes after so many writes.
-    struct Failing {
-        store: Memory,
-        left: AtomicUsize,
-    }
-
-    #[tonic::async_trait]
-    impl Store for Failing {
-        async fn write(&self, batch: Batch) -> Result<Epoch, StoreError> {
-            let took_one = |left: usize| left.checked_sub(1);
-            match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, took_one) {
-                Ok(_) => self.store.write(batch).await,
-                Err(_) => Err(StoreError::Unavailable("the power is gone".into())),
-            }
-        }
-
-        async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
-            self.store.read(table, name).await
-        }
-
-        fn most_steps(&self) -> usize {
-            3 * TOGETHER
-        }
-
-        async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
-            self.store.read_many(table, names).await
-        }
-
-        async fn scan(
-            &self,
-            table: Table,
-            prefix: &[u8],
-            after: Option<&Name>,
-            limit: usize,
-        ) -> Result<Vec<Record>, StoreError> {
-            self.store.scan(table, prefix, after, limit).await
-        }
-
-        async fn snapshot(
-            &self,
-            tables: &[Table],
-            each: &mut (dyn for<'r> FnMut(Record) + Send),
-        ) -> Result<Head, StoreError> {
-            self.store.snapshot(tables, each).await
-        }
-
-        async fn changes(&self, from: Head, limit: usize) -> Result<Changes, StoreError> {
-            self.store.changes(from, limit).await
-        }
-
-        async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
-            self.store.heartbeat(beat).await
-        }
-
-        async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
-            self.store.instances().await
-        }
-
-        async fn begin_term(&self, from: Head, batch: Batch) -> Result<Epoch, StoreError> {
-            self.store.begin_term(from, batch).await
-        }
-
-        async fn note_uses(&self, uses: &[Uses]) -> Result<(), StoreError> {
-            self.store.note_uses(uses).await
-        }
-
-        async fn uses(&self, of: Table, ids: &[Uuid]) -> Result<Vec<Uses>, StoreError> {
-            self.store.uses(of, ids).await
-        }
-
-        async fn count(&self, counts: &[Count], now: Timestamp) -> Result<Vec<Counted>, StoreError> {
-            self.store.count(counts, now).await
-        }
-
-        fn pushed(&self) -> watch::Receiver<u64> {
-            self.store.pushed()
-        }
     }
 
     fn issuer(store: Arc<dyn Store>) -> Issuer {
@@ -588,7 +505,7 @@ mod tests {
     async fn a_deletion_that_is_cut_short_is_finished_at_the_next_start() {
         const KEYS: usize = 2 * TOGETHER + 7;
         for writes in 0..4 {
-            let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
+            let store = Arc::new(Failing::new());
             let issuer = issuer(store.clone());
             let id = Uuid::from_u128(7);
             issuer.create_consumer(&by(), alice(id)).await.unwrap();
@@ -615,7 +532,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_consumer_made_anew_is_not_taken_for_the_deleted_one() {
-        let store = Arc::new(Failing { store: Memory::new(), left: AtomicUsize::new(usize::MAX) });
+        let store = Arc::new(Failing::new());
         let issuer = issuer(store.clone());
         let id = Uuid::from_u128(7);
         issuer.create_consumer(&by(), alice(id)).await.unwrap();

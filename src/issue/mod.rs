@@ -417,6 +417,8 @@ impl From<StoreError> for Refusal {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    pub(super) mod failing;
+
     use std::path::Path;
 
     use super::*;
