@@ -43,6 +43,7 @@ const ASKED_ABOUT: usize = 16;
 
 /// What a login has given, as it is stored.
 struct Given {
+    id: Uuid,
     consumer: ConsumerId,
     /// That it was logged in by.
     password: Mark,
@@ -58,24 +59,23 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Refusal::Unproven`] where everything is to end and nothing shown opens anything: all that is left of
-    /// what was shown has ended then, and nothing besides. The store's.
+    /// what was shown has ended then, and nothing besides. The store's: not all has ended then, and what is shown
+    /// is the last to, so that whoever asks again is heard.
     pub async fn log_out(&self, leaving: Leaving<'_>) -> Result<Option<Done<()>>, Refusal> {
         let Leaving { shown, ends, from, request_id } = leaving;
-        let mut found = Vec::new();
-        for (kind, id) in self.likely(shown) {
-            found.extend(self.given_at_login(kind, &id).await?);
-        }
+        let found = self.given_at_logins(&self.likely(shown)).await?;
         let owners = match ends {
             Ends::Shown => Vec::new(),
             Ends::Everything => self.owners(&found, from)?,
         };
         let mut done = None;
+        let last: Vec<Uuid> = found.iter().map(|given| given.id).collect();
+        for owner in &owners {
+            done = self.end_everything_but(&last, *owner, request_id).await?.or(done);
+        }
         for given in found {
             let by = self.owner_of_given(given.consumer, request_id);
             done = self.end_given(by.does("logout", given.consumer), given.ending).await?.or(done);
-        }
-        for owner in &owners {
-            done = self.end_everything(*owner, request_id).await?.or(done);
         }
         if let Some(done) = &done {
             self.heard_elsewhere(done.epoch).await;
@@ -109,20 +109,26 @@ impl Issuer {
         if kind == Kind::Session { replica.session(id).is_some() } else { replica.opaque_token(id).is_some() }
     }
 
-    /// By what the store holds: it may have been made elsewhere a moment ago.
-    async fn given_at_login(&self, kind: Kind, id: &Uuid) -> Result<Option<Given>, Refusal> {
+    /// By what the store holds: it may have been made elsewhere a moment ago. One question for each kind, however
+    /// many there are.
+    async fn given_at_logins(&self, likely: &[(Kind, Uuid)]) -> Result<Vec<Given>, Refusal> {
         let now = self.clock.now();
-        if kind == Kind::Session {
-            let Some((session, _)) = self.credential::<Session>(id).await? else { return Ok(None) };
-            let known = self.replica.as_ref().and_then(|replica| replica.session(id));
+        let all =
+            |wanted: Kind| likely.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, id)| Name::of(id));
+        let (sessions, tokens) = (all(Kind::Session).collect(), all(Kind::Token).collect());
+        let mut given = Vec::new();
+        for session in self.credentials_named::<Session>(sessions).await? {
+            let known = self.replica.as_ref().and_then(|replica| replica.session(&session.id));
             let holds = session.holds(known.map_or(session.created_at, |(_, last)| last), now);
-            let Session { consumer, password, .. } = session;
-            return Ok(Some(Given { consumer, password, holds, ending: ending(&session) }));
+            let Session { id, consumer, password, .. } = session;
+            given.push(Given { id, consumer, password, holds, ending: ending(&session) });
         }
-        let Some((token, _)) = self.credential::<Token>(id).await? else { return Ok(None) };
-        let Scope::Dynamic { password, .. } = token.scope else { return Ok(None) };
-        let (consumer, holds) = (token.consumer, now < token.expires_at);
-        Ok(Some(Given { consumer, password, holds, ending: ending(&token) }))
+        for token in self.credentials_named::<Token>(tokens).await? {
+            let Scope::Dynamic { password, .. } = token.scope else { continue };
+            let (id, consumer, holds) = (token.id, token.consumer, now < token.expires_at);
+            given.push(Given { id, consumer, password, holds, ending: ending(&token) });
+        }
+        Ok(given)
     }
 
     /// Whose everything may end: theirs who show something that opens services. What is over, or was got by
@@ -148,15 +154,22 @@ impl Issuer {
         By::new(Caller::Consumer { id, groups }, Some(request_id))
     }
 
-    /// All that a consumer's logins have given.
-    async fn end_everything(&self, of: ConsumerId, request_id: &str) -> Result<Option<Done<()>>, Refusal> {
+    /// All that a consumer's logins have given, except for these.
+    async fn end_everything_but(
+        &self,
+        these: &[Uuid],
+        of: ConsumerId,
+        request_id: &str,
+    ) -> Result<Option<Done<()>>, Refusal> {
         let by = self.owner_of_given(of, request_id);
         let act = || by.does("logout", of);
         // First: what is exchanged meanwhile is a token by the time that these are ended.
         let mut done = self.end_grants(&of, &act).await?;
-        let dynamic = |token: &Token| matches!(token.scope, Scope::Dynamic { .. });
+        let dynamic =
+            |token: &Token| matches!(token.scope, Scope::Dynamic { .. }) && !these.contains(&token.id);
         done = self.end_each(&of, &act, dynamic).await?.or(done);
-        Ok(self.end_each(&of, &act, |_: &Session| true).await?.or(done))
+        let session = |session: &Session| !these.contains(&session.id);
+        Ok(self.end_each(&of, &act, session).await?.or(done))
     }
 
     /// Ends a consumer's credentials of one kind that are of logins, page by page.

@@ -236,7 +236,11 @@ impl Issuer {
     ) -> Result<Vec<C>, Refusal> {
         let after = after.map(|after| C::KIND.name(consumer, &after));
         let owned = self.store.scan(Table::Owned, &C::KIND.prefix(consumer), after.as_ref(), size).await?;
-        let names = owned.iter().map(|owned| Name::of(&owned_id(&owned.name))).collect();
+        self.credentials_named(owned.iter().map(|owned| Name::of(&owned_id(&owned.name))).collect()).await
+    }
+
+    /// Those of these that there are.
+    pub(super) async fn credentials_named<C: Credential>(&self, names: Vec<Name>) -> Result<Vec<C>, Refusal> {
         let records = self.store.read_many(C::KIND.table(), names).await?;
         Ok(records.iter().map(|record| C::decode(&record.payload)).collect::<Result<_, _>>()?)
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,18 +15,19 @@ use crate::domain::network::Networks;
 use crate::domain::password::{Account, Hash};
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
-use crate::issue::LoggedIn;
+use crate::issue::tests::failing::Failing;
+use crate::issue::{Attempts, LoggedIn, ShownGrant};
 use crate::replica::{Follower, Pace, Replica, Settings};
 use crate::store::Store as _;
-use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 
 const ALICE: ConsumerId = Uuid::from_u128(9);
+const SHOP: Uuid = Uuid::from_u128(5);
 const HOME: &str = "192.0.2.1";
 const DAY: Duration = Duration::from_secs(86_400);
 
 struct House {
-    store: Arc<Memory>,
+    store: Arc<Failing>,
     clock: Clock,
     hand: Hand,
     catalog: Arc<ArcSwap<Catalog>>,
@@ -35,7 +37,7 @@ impl House {
     fn new() -> Self {
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let catalog = Arc::new(ArcSwap::from_pointee(alice("first", true)));
-        Self { store: Arc::new(Memory::new()), clock, hand, catalog }
+        Self { store: Arc::new(Failing::new()), clock, hand, catalog }
     }
 
     fn instance(&self) -> Issuer {
@@ -43,16 +45,39 @@ impl House {
         Issuer::new(self.store.clone(), Arc::new(ring), self.clock.clone(), Arc::clone(&self.catalog))
     }
 
-    /// What alice has in her browser after a login.
-    async fn session(&self, at: &Issuer) -> Secret {
+    fn login(&self) -> LoggedIn {
         let catalog = self.catalog.load();
         let consumer = Arc::clone(&catalog.consumers()[&ALICE]);
-        let login = LoggedIn { consumer, account: Arc::clone(catalog.account("alice").unwrap()) };
-        at.open_session(&By::doorward(), &login).await.unwrap().value.text
+        LoggedIn { consumer, account: Arc::clone(catalog.account("alice").unwrap()) }
+    }
+
+    /// What alice has in her browser after a login.
+    async fn session(&self, at: &Issuer) -> Secret {
+        at.open_session(&By::doorward(), &self.login()).await.unwrap().value.text
+    }
+
+    async fn grant(&self, at: &Issuer) -> Secret {
+        at.make_grant(&By::doorward(), &self.login(), SHOP).await.unwrap().text
+    }
+
+    async fn token(&self, at: &Issuer) -> Secret {
+        let grant = self.grant(at).await;
+        let (text, from) = (grant.expose(), HOME.parse().unwrap());
+        let shown = ShownGrant { text, service: SHOP, from, request_id: "abc-1" };
+        at.take_grant(shown, &Attempts::default()).await.unwrap().value.text
+    }
+
+    async fn count(&self, table: Table) -> usize {
+        self.store.scan(table, &[], None, 100).await.unwrap().len()
     }
 
     async fn sessions(&self) -> usize {
-        self.store.scan(Table::Session, &[], None, 100).await.unwrap().len()
+        self.count(Table::Session).await
+    }
+
+    /// All that logins have given.
+    async fn given(&self) -> usize {
+        self.sessions().await + self.count(Table::Token).await + self.count(Table::Grant).await
     }
 }
 
@@ -108,6 +133,37 @@ async fn what_opens_nothing_any_more_ends_nothing_but_itself() {
     }
 }
 
+/// Logs alice out by one of what she has, at a store whose power goes after so many writes, and once more.
+async fn cut_off(by: Kind, writes: usize, unconfirmed: bool) {
+    let house = House::new();
+    let here = house.instance();
+    let (session, token) = (house.session(&here).await, house.token(&here).await);
+    let _others = (house.session(&here).await, house.token(&here).await, house.grant(&here).await);
+    let shown = [if by == Kind::Session { session.expose() } else { token.expose() }.as_bytes()];
+    house.store.unconfirmed.store(unconfirmed, Ordering::SeqCst);
+    house.store.left.store(writes, Ordering::SeqCst);
+    let first = log_out(&here, &shown, Ends::Everything, HOME).await;
+    house.store.left.store(usize::MAX, Ordering::SeqCst);
+    let is_cut_off = matches!(first, Err(Refusal::Store(_)));
+    assert_eq!(is_cut_off, writes < 4, "{writes}: grants, tokens, sessions, and what is shown");
+    if house.given().await > 0 {
+        let again = log_out(&here, &shown, Ends::Everything, HOME).await;
+        assert!(again.unwrap(), "by {by:?} after {writes}, unconfirmed: {unconfirmed}");
+    }
+    assert_eq!(house.given().await, 0, "by {by:?} after {writes}, unconfirmed: {unconfirmed}");
+}
+
+#[tokio::test]
+async fn everything_ends_when_it_is_asked_for_again_wherever_it_was_cut_off() {
+    for writes in 0..=4 {
+        for unconfirmed in [false, true] {
+            for by in [Kind::Session, Kind::Token] {
+                cut_off(by, writes, unconfirmed).await;
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_session_that_is_shown_ends_whatever_stands_beside_it() {
     let house = House::new();
@@ -133,10 +189,14 @@ async fn a_crowd_of_made_up_texts_hides_no_session_and_asks_the_store_little() {
     replica.applied().wait_for(Option::is_some).await.unwrap();
     let here = house.instance().with_replica(replica);
     let text = house.session(&here).await;
-    let crowd: Vec<Secret> = (0..100)
-        .map(|byte| Secret::generate(Kind::Session, &[byte; secret::ENTROPY_BYTES]).unwrap().0)
-        .collect();
+    let made_up = |kind, byte| Secret::generate(kind, &[byte; secret::ENTROPY_BYTES]).unwrap().0;
+    let pair = |byte| [made_up(Kind::Session, byte), made_up(Kind::Token, byte)];
+    let crowd: Vec<Secret> = (0..50).flat_map(pair).collect();
     let mut shown: Vec<&[u8]> = crowd.iter().map(|text| text.expose().as_bytes()).collect();
+    let before = house.store.reads.load(Ordering::SeqCst);
+    assert!(!log_out(&here, &shown, Ends::Shown, HOME).await.unwrap());
+    let asked = house.store.reads.load(Ordering::SeqCst) - before;
+    assert_eq!(asked, 2, "for sessions, and for tokens");
     shown.push(text.expose().as_bytes());
     assert_eq!(here.likely(&shown).len(), 1 + ASKED_ABOUT);
     assert!(log_out(&here, &shown, Ends::Shown, HOME).await.unwrap());

@@ -1,6 +1,6 @@
 //! A store that fails when a test says so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -14,16 +14,25 @@ use crate::store::{
 /// Keys that are ended by one write.
 pub(in crate::issue) const TOGETHER: usize = 100;
 
-/// A store whose power goes after so many writes.
+/// A store whose power goes after so many writes, or that of its replicas.
 pub(in crate::issue) struct Failing {
     store: Memory,
     /// Writes.
     pub(in crate::issue) left: AtomicUsize,
+    /// What is written then is only not confirmed.
+    pub(in crate::issue) unconfirmed: AtomicBool,
+    /// How often records were asked for by name.
+    pub(in crate::issue) reads: AtomicUsize,
 }
 
 impl Failing {
     pub(in crate::issue) fn new() -> Self {
-        Self { store: Memory::new(), left: AtomicUsize::new(usize::MAX) }
+        Self {
+            store: Memory::new(),
+            left: AtomicUsize::new(usize::MAX),
+            unconfirmed: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -33,11 +42,15 @@ impl Store for Failing {
         let took_one = |left: usize| left.checked_sub(1);
         match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, took_one) {
             Ok(_) => self.store.write(batch).await,
+            Err(_) if self.unconfirmed.load(Ordering::SeqCst) => {
+                Err(StoreError::Unconfirmed(self.store.write(batch).await?))
+            }
             Err(_) => Err(StoreError::Unavailable("the power is gone".into())),
         }
     }
 
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.store.read(table, name).await
     }
 
@@ -46,6 +59,7 @@ impl Store for Failing {
     }
 
     async fn read_many(&self, table: Table, names: Vec<Name>) -> Result<Vec<Record>, StoreError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         self.store.read_many(table, names).await
     }
 
