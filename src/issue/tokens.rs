@@ -155,6 +155,21 @@ impl Issuer {
         Ok(holds.then_some(Shown { token, access_key, consumer }))
     }
 
+    /// Whether a text is a subject token that this instance knows of, be it one that does not hold at this moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Unknowing`] past the lease, and where nothing follows the store.
+    pub fn is_subject_token(&self, text: &str) -> Result<bool, Unknowing> {
+        if !is_token(text) {
+            return Ok(false);
+        }
+        let replica = self.trusted_replica()?;
+        let peppers = self.ring.peppers();
+        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.opaque_token(&it.id()));
+        Ok(found.is_some_and(|token| matches!(token.scope, Scope::Subject { .. })))
+    }
+
     /// # Errors
     ///
     /// [`Refusal::NotFound`].

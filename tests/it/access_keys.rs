@@ -121,6 +121,13 @@ fn make_key(site: &Site<'_>, bearer: &str) -> (String, String) {
     (id, secret)
 }
 
+/// What an access key bought is none of a login's: whoever was told that it is over would leave it lying open.
+#[track_caller]
+fn not_logged_out(site: &Site<'_>, token: &str) {
+    let left = ask(site.first, "POST", "/auth/cloud/logout", &[("X-Auth-Token", token)], &json!({}));
+    assert_eq!((left.status, left.code().as_str()), (401, "missing_credential"), "{}", left.text());
+}
+
 /// From the login to the end of the key.
 #[track_caller]
 fn walk_through_kakaocloud(site: &Site<'_>) {
@@ -144,11 +151,17 @@ fn walk_through_kakaocloud(site: &Site<'_>) {
             let reply = ask(site.first, method, "/auth/access-keys", &[("Authorization", &bought)], &asked);
             assert_eq!((reply.status, reply.code().as_str()), (401, "invalid_credential"));
         }
-        // Nor is it logged out: whoever is told so would think that it was over.
-        let left = ask(site.first, "POST", "/auth/cloud/logout", &[("X-Auth-Token", token)], &json!({}));
-        assert_eq!((left.status, left.code().as_str()), (401, "missing_credential"), "{}", left.text());
+        not_logged_out(site, token);
         site.expect("/cloud/admin", token, "200");
     }
+    // Whose owner is switched off for a while is still there after it.
+    site.update(&["--disable"]);
+    for token in &tokens {
+        site.expect("/cloud", token, "invalid_credential");
+        not_logged_out(site, token);
+    }
+    site.update(&["--enable"]);
+    tokens.iter().for_each(|token| site.expect("/cloud/admin", token, "200"));
 
     // From Project Admin to Project Member, and out of the project.
     site.update(&["--role", "kakaocloud-project=member"]);
@@ -159,7 +172,10 @@ fn walk_through_kakaocloud(site: &Site<'_>) {
     site.update(&["--no", "roles"]);
     let none = ask(site.first, "POST", "/identity/v3/auth/tokens", &[], &authentication(&by_id));
     assert_eq!(none.status, 401, "{}", none.text());
-    tokens.iter().for_each(|token| site.expect("/cloud", token, "invalid_credential"));
+    for token in &tokens {
+        site.expect("/cloud", token, "invalid_credential");
+        not_logged_out(site, token);
+    }
     site.update(&["--role", "kakaocloud-project=admin"]);
     tokens.iter().for_each(|token| site.expect("/cloud/admin", token, "200"));
 

@@ -224,20 +224,20 @@ async fn log_out(
 }
 
 /// Those that are shown where the service takes dynamic ones. One that was bought with an access key is none of a
-/// login's: whoever was told that it is over would leave it lying open.
+/// login's, whether or not it holds at this moment: whoever was told that it is over would leave it lying open.
 fn tokens<'r>(
     auth: &Auth,
     service: &Service<'_>,
     request: &Request<'r>,
 ) -> Result<Vec<Cow<'r, [u8]>>, Problem> {
     let bought = |text: &[u8]| {
-        let text = str::from_utf8(text).unwrap_or_default();
-        matches!(auth.issuer.shown_token(text), Ok(Some(_)))
+        let bought = auth.issuer.is_subject_token(str::from_utf8(text).unwrap_or_default());
+        bought.map_err(|Unknowing| Problem::Blind)
     };
     let mut shown = Vec::new();
     for method in service.methods.iter().filter(|method| takes_dynamic(method)) {
         match method.present(request, None, &mut Unwatched) {
-            Presented::Key(text) if bought(&text) => {}
+            Presented::Key(text) if bought(&text)? => {}
             Presented::Key(text) => shown.push(text),
             Presented::Nothing => {}
             Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
