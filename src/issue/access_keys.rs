@@ -180,6 +180,20 @@ impl Issuer {
         secret: &str,
         (attempts, from): (&Attempts, IpAddr),
     ) -> Result<Option<Buyer>, Unknowing> {
+        let buyer = self.buyer(named, secret, from);
+        let outcome = match &buyer {
+            Ok(Some(_)) => LoginOutcome::Granted,
+            Ok(None) => LoginOutcome::Refused,
+            Err(Unknowing) => LoginOutcome::Unavailable,
+        };
+        if outcome == LoginOutcome::Refused {
+            attempts.note("access_key.refused", from);
+        }
+        attempts.count(LoginBy::AccessKey, outcome);
+        buyer
+    }
+
+    fn buyer(&self, named: &NamedAccessKey, secret: &str, from: IpAddr) -> Result<Option<Buyer>, Unknowing> {
         let replica = self.trusted_replica()?;
         let is_ours = matches!(secret::read(secret.as_bytes()), Reading::Ours { kind: Kind::App, .. });
         let verifiers = self.ring.peppers();
@@ -194,11 +208,6 @@ impl Issuer {
         });
         let consumer = key.as_ref().map(|key| self.enabled_consumer(key.consumer)).transpose()?.flatten();
         let consumer = consumer.filter(|consumer| may_be(consumer, from));
-        if consumer.is_none() {
-            attempts.note("access_key.refused", from);
-        }
-        let outcome = if consumer.is_some() { LoginOutcome::Granted } else { LoginOutcome::Refused };
-        attempts.count(LoginBy::AccessKey, outcome);
         Ok(key.zip(consumer).map(|(key, consumer)| Buyer { key, consumer }))
     }
 

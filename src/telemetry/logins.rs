@@ -1,4 +1,4 @@
-//! What became of whoever wanted to be let in: by a password, an access key, a grant, or at the admin API.
+//! What became of whoever wanted to be let in: by a password, an access key, a grant, or as an administrator.
 
 use prometheus::{IntCounterVec, Opts, Registry};
 
@@ -21,7 +21,7 @@ pub enum LoginBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginOutcome {
     Granted,
-    /// Wrong, over, switched off, or not from there.
+    /// Wrong, over, switched off, or not from there: for itself, or at that service.
     Refused,
     /// Tried too often.
     Throttled,
@@ -60,8 +60,8 @@ impl LoginOutcome {
 
 impl Logins {
     pub(super) fn new(add: &Registry) -> Self {
-        let what =
-            "Attempts to be let in, by what was shown and by what became of them; of `admin`, requests";
+        let what = "Attempts to be let in, by what was shown and by what became of them; of `admin`, requests \
+                    to the admin API and for static tokens";
         let opts = Opts::new("doorward_logins_total", what);
         let logins = Self(registered(add, IntCounterVec::new(opts, &["by", "outcome"])));
         // There from the start, so that the first one is an increase.

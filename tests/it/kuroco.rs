@@ -227,6 +227,8 @@ fn an_admin_key_makes_a_static_token_of_a_service_that_is_shown_once() {
             "invalid_field",
         ),
         ("/auth/news/token", &admin, asked.clone(), 404, "not_found"),
+        // Which key it is, is asked where there are static tokens.
+        ("/auth/news/token", "Bearer dw_admin_none", asked.clone(), 404, "not_found"),
         ("/auth/closed/token", &admin, asked.clone(), 403, "network_denied"),
         ("/auth/partners/token", "Bearer dw_admin_none", asked.clone(), 401, "invalid_credential"),
         ("/auth/partners/token", &format!("Bearer {token}"), asked, 401, "invalid_credential"),

@@ -134,7 +134,10 @@ fn whoever_wants_to_be_let_in_is_counted_by_what_becomes_of_it() {
 listen: {grpc: "127.0.0.1:0", status: "127.0.0.1:0"}
 public_url: https://auth.example.com
 limits: {login_failures: 2}
-services: [{name: news, authentication: {any: [{token: {kinds: [dynamic]}}]}}]
+services:
+  - {name: news, paths: [/news], authentication: {any: [{token: {kinds: [dynamic]}}]}}
+  - {name: partners, paths: [/partners], authentication: {any: [static_token]}}
+  - {name: closed, paths: [/closed], authentication: {any: [token, static_token]}, networks: {deny: [127.0.0.0/8]}}
 "#;
     let doorward = start_doorward(folder.path(), config);
     command(&doorward, &["consumer", "create", "alice"]);
@@ -165,17 +168,29 @@ services: [{name: news, authentication: {any: [{token: {kinds: [dynamic]}}]}}]
         send(doorward.admin_address(), &request("GET", "/consumers", &headers, b"")).unwrap().status
     };
     assert_eq!([list("wrong"), list(&admin)], [401, 200]);
+    let make = |service: &str, key: &str| {
+        let (path, bearer) = (format!("/auth/{service}/token"), format!("Bearer {key}"));
+        let headers = [("Authorization", &bearer[..])];
+        post(doorward.auth_address(), &path, &headers, &json!({"consumer": "alice"})).status
+    };
+    assert_eq!([make("news", "wrong"), make("partners", "wrong"), make("partners", &admin)], [404, 401, 200]);
+    // Nor from an address that the service lets in nowhere.
+    let login = json!({"username": "alice", "password": "four words of her own"});
+    let denied =
+        [asked("/auth/closed/login", login), asked("/auth/closed/token", json!({"grant_token": "x"}))];
+    assert_eq!(denied.map(|reply| reply.status), [403, 403]);
+    assert_eq!(make("closed", &admin), 403);
 
     for (by, outcome, count) in [
         ("password", "granted", "1"),
-        ("password", "refused", "2"),
+        ("password", "refused", "3"),
         ("password", "throttled", "1"),
         ("grant", "granted", "1"),
-        ("grant", "refused", "1"),
+        ("grant", "refused", "2"),
         ("access_key", "granted", "0"),
         ("access_key", "refused", "1"),
-        ("admin", "granted", "1"),
-        ("admin", "refused", "1"),
+        ("admin", "granted", "2"),
+        ("admin", "refused", "3"),
     ] {
         assert_eq!(logins(&doorward, by, outcome), count, "{by} {outcome}");
     }

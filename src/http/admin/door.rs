@@ -107,6 +107,9 @@ async fn admit(
 }
 
 async fn refuse(doorkeeper: &Doorkeeper, from: IpAddr, problem: Problem) -> Response {
+    if matches!(problem, Problem::Blind) {
+        doorkeeper.attempts.count(LoginBy::Admin, LoginOutcome::Unavailable);
+    }
     if !matches!(problem, Problem::Unauthorized) {
         return problem.into_response();
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::connect_info::MockConnectInfo;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -13,14 +14,16 @@ use tower::ServiceExt as _;
 use utoipa::openapi::path::Operation;
 use uuid::Uuid;
 
-use super::{Admin, Desk, Right, Rights, desk, openapi};
+use super::{Admin, Desk, Doorkeeper, Right, Rights, desk, openapi, tcp};
 use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::rights::{Asked, Caller, OnService, ServicePrivilege};
+use crate::http::Peer;
 use crate::http::problem::Problem;
-use crate::issue::{By, Issuer};
+use crate::issue::{Attempts, By, Issuer};
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
+use crate::telemetry::{Readiness, Telemetry};
 
 fn admin() -> Admin {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
@@ -141,4 +144,18 @@ async fn a_route_that_forgets_to_ask_tells_a_consumer_nothing() {
     assert_eq!(status("/hides", consumer()).await, 404);
     assert_eq!(status("/forgets", Caller::Socket).await, 200);
     assert_eq!(status("/hides", Caller::Socket).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_known_at_this_moment_is_counted_as_such() {
+    let telemetry = Telemetry::new(Clock::system(), Arc::new(Readiness::new()));
+    // Nothing follows the store.
+    let doorkeeper = Doorkeeper::new(admin().issuer, Arc::new(Attempts::new(telemetry.logins())));
+    let router = tcp(Router::new(), doorkeeper);
+    let router = router.layer(MockConnectInfo(Peer::new([192, 0, 2, 1].into(), false)));
+    let request = Request::get("/consumers").header("authorization", "Bearer dw_admin_x");
+    let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let counted = telemetry.render();
+    assert!(counted.contains("doorward_logins_total{by=\"admin\",outcome=\"unavailable\"} 1\n"), "{counted}");
 }

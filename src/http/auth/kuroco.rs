@@ -63,7 +63,7 @@ async fn log_in(
     if !tokens && cookie.is_none() {
         return Err(none("login at the service", &named));
     }
-    service.admits(&auth, &visitor)?;
+    service.admits(&auth, &visitor, LoginBy::Password)?;
     let request = described(&headers);
     if let Some(cookie) = cookie {
         of_a_page_of_ours(cookie, &request)?;
@@ -136,7 +136,7 @@ async fn token(
     if !service.takes_tokens() {
         return Err(none("token for the service", &named));
     }
-    service.admits(&auth, &visitor)?;
+    service.admits(&auth, &visitor, LoginBy::Grant)?;
     let request_id = &visitor.request_id;
     let shown = ShownGrant { text: &grant, service: service.id, from: visitor.address, request_id };
     let made = auth.issuer.take_grant(shown, &auth.attempts).await.map_err(outward)?;
@@ -150,19 +150,25 @@ async fn static_token(
     (service, named): (&Service<'_>, &str),
     wanted: Wanted,
 ) -> Result<Response, Problem> {
-    let known = auth.issuer.known_admin_key(key).map_err(|Unknowing| Problem::Blind)?;
-    let Some(admin) = known else {
-        auth.attempts.note("admin.refused", visitor.address);
-        auth.attempts.count(LoginBy::Admin, LoginOutcome::Refused);
-        return Err(Problem::Unauthorized);
-    };
-    if wanted.grant_token.is_some() {
-        return Err(invalid("grant_token", "comes beside an admin key; show one of the two"));
-    }
+    // Before the key is looked at: elsewhere there is no door for one, and nothing to count.
     if !service.takes(|method| matches!(method, Method::StaticToken(_))) {
         return Err(none("static token for the service", named));
     }
-    service.admits(auth, visitor)?;
+    let count = |outcome| auth.attempts.count(LoginBy::Admin, outcome);
+    let known = auth.issuer.known_admin_key(key).map_err(|Unknowing| {
+        count(LoginOutcome::Unavailable);
+        Problem::Blind
+    })?;
+    let Some(admin) = known else {
+        auth.attempts.note("admin.refused", visitor.address);
+        count(LoginOutcome::Refused);
+        return Err(Problem::Unauthorized);
+    };
+    service.admits(auth, visitor, LoginBy::Admin)?;
+    count(LoginOutcome::Granted);
+    if wanted.grant_token.is_some() {
+        return Err(invalid("grant_token", "comes beside an admin key; show one of the two"));
+    }
     let consumer = wanted.consumer.ok_or_else(|| invalid("consumer", "required field missing"))?;
     let new = NewKey {
         expires_at: wanted.expires_at.map(|text| moment("expires_at", &text)).transpose()?,

@@ -8,6 +8,7 @@ use crate::domain::deployment::{Deployment, Mode, Policy, ServiceId};
 use crate::domain::token::Kind;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
+use crate::telemetry::{LoginBy, LoginOutcome};
 
 /// A service where it is deployed, with what it takes there.
 pub(super) struct Service<'c> {
@@ -42,13 +43,14 @@ impl<'c> Service<'c> {
 
     /// What the service gives is had from where it lets somebody in, be it at one of its deployments. One that
     /// is only watched lets everybody in.
-    pub(super) fn admits(&self, auth: &Auth, visitor: &Visitor) -> Result<(), Problem> {
+    pub(super) fn admits(&self, auth: &Auth, visitor: &Visitor, by: LoginBy) -> Result<(), Problem> {
         let client = Some(visitor.address);
         let lets_in = |policy: &Policy| policy.mode == Mode::Shadow || policy.networks.admits(client).is_ok();
         if self.deployments.iter().any(|deployment| lets_in(&deployment.policy)) {
             return Ok(());
         }
         auth.attempts.note("login.network_denied", visitor.address);
+        auth.attempts.count(by, LoginOutcome::Refused);
         Err(Problem::Network)
     }
 

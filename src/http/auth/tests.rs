@@ -12,21 +12,28 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use super::{Auth, from_fn_with_state, router};
 use crate::clock::Clock;
+use crate::config::load_text;
 use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::secret::{ENTROPY_BYTES, Kind, Secret};
+use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::Peer;
-use crate::issue::Issuer;
+use crate::issue::{Attempts, Issuer};
 use crate::replica::Replica;
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 use crate::telemetry::log::{self, Capture, Format};
+use crate::telemetry::{Readiness, Telemetry};
 
 pub(super) fn auth(public_url: Option<&str>) -> Auth {
     auth_with(public_url, None)
@@ -151,6 +158,36 @@ async fn a_panic_is_one_refused_request_and_what_it_says_is_not_logged() {
     assert_eq!(ask(panics, Request::get("/works"), "").await.0, 200);
     let log = log.text();
     assert!(log.contains("was not answered") && !log.contains("as it is told to"), "{log}");
+}
+
+/// What is counted under each pair, of an instance that does not know whether anything still counts.
+#[tokio::test]
+async fn who_cannot_be_known_at_this_moment_is_told_so_and_counted() {
+    let services = "services: [{name: news, paths: [/news], authentication: {any: [token]}}, \
+                    {name: partners, paths: [/partners], authentication: {any: [static_token]}}]";
+    let config = load_text(services.into()).unwrap_or_else(|faults| panic!("{faults}")).config;
+    let telemetry = Telemetry::new(Clock::system(), Arc::new(Readiness::new()));
+    let auth = Auth { attempts: Arc::new(Attempts::new(telemetry.logins())), ..auth(None) };
+    auth.catalog.store(config.catalog(&Peppers::new(vec![Pepper::new(&[1; 32])])).unwrap().into());
+    let (token, _) = Secret::generate(Kind::Token, &[7; ENTROPY_BYTES]).unwrap();
+    let check = async |path: &str, header: (&str, &str), body: &str, expected: u16| {
+        let kind =
+            if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+        let request = Request::post(path).header(header.0, header.1).header("content-type", kind);
+        let (status, _, problem) = ask(router(auth.clone()), request, body).await;
+        assert_eq!(status, expected, "{path}: {problem}");
+    };
+    let admin = ("authorization", "Bearer dw_admin_x");
+    check("/auth/partners/token", admin, r#"{"consumer": "alice"}"#, 503).await;
+    check("/auth/news/token", admin, r#"{"consumer": "alice"}"#, 404).await;
+    let client = format!("Basic {}", STANDARD.encode(format!("{}:x", Uuid::nil())));
+    check("/oauth2/token", ("authorization", &client), "grant_type=client_credentials", 503).await;
+    check("/auth/news/logout", ("x-auth-token", token.expose()), "{}", 503).await;
+    let counted = telemetry.render();
+    for by in ["admin", "access_key"] {
+        let line = format!("doorward_logins_total{{by=\"{by}\",outcome=\"unavailable\"}} 1\n");
+        assert!(counted.contains(&line), "{counted}");
+    }
 }
 
 #[tokio::test]

@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 use super::*;
 use crate::domain::rights::Caller;
