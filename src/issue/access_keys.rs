@@ -181,15 +181,11 @@ impl Issuer {
         (attempts, from): (&Attempts, IpAddr),
     ) -> Result<Option<Buyer>, Unknowing> {
         let buyer = self.buyer(named, secret, from);
-        let outcome = match &buyer {
-            Ok(Some(_)) => LoginOutcome::Granted,
-            Ok(None) => LoginOutcome::Refused,
-            Err(Unknowing) => LoginOutcome::Unavailable,
-        };
-        if outcome == LoginOutcome::Refused {
-            attempts.note("access_key.refused", from);
+        match &buyer {
+            Ok(Some(_)) => attempts.count(LoginBy::AccessKey, LoginOutcome::Granted),
+            Ok(None) => attempts.refused(LoginBy::AccessKey, "access_key.refused", from),
+            Err(Unknowing) => attempts.count(LoginBy::AccessKey, LoginOutcome::Unavailable),
         }
-        attempts.count(LoginBy::AccessKey, outcome);
         buyer
     }
 

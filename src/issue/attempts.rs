@@ -44,6 +44,12 @@ impl Attempts {
         self.logins.count(by, outcome);
     }
 
+    /// Counts somebody who was turned away, and notes it as [`Self::note`] does.
+    pub fn refused(&self, by: LoginBy, action: &'static str, from: IpAddr) {
+        self.note(action, from);
+        self.count(by, LoginOutcome::Refused);
+    }
+
     /// `action` is one of ours, never a caller's text.
     pub fn note(&self, action: &'static str, from: IpAddr) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -74,18 +74,12 @@ impl Issuer {
         attempts: &Attempts,
     ) -> Result<Done<MadeToken>, Refusal> {
         let taken = self.exchange(&shown).await;
-        let outcome = match &taken {
-            Ok(_) => Some(LoginOutcome::Granted),
-            Err(Refusal::Unproven) => Some(LoginOutcome::Refused),
-            Err(Refusal::Store(_)) => Some(LoginOutcome::Unavailable),
+        match &taken {
+            Ok(_) => attempts.count(LoginBy::Grant, LoginOutcome::Granted),
+            Err(Refusal::Unproven) => attempts.refused(LoginBy::Grant, "grant.refused", shown.from),
+            Err(Refusal::Store(_)) => attempts.count(LoginBy::Grant, LoginOutcome::Unavailable),
             // Proven, and of no use all the same.
-            Err(_) => None,
-        };
-        if outcome == Some(LoginOutcome::Refused) {
-            attempts.note("grant.refused", shown.from);
-        }
-        if let Some(outcome) = outcome {
-            attempts.count(LoginBy::Grant, outcome);
+            Err(_) => {}
         }
         taken
     }

@@ -113,8 +113,7 @@ async fn refuse(doorkeeper: &Doorkeeper, from: IpAddr, problem: Problem) -> Resp
     if !matches!(problem, Problem::Unauthorized) {
         return problem.into_response();
     }
-    doorkeeper.attempts.note("admin.refused", from);
-    doorkeeper.attempts.count(LoginBy::Admin, LoginOutcome::Refused);
+    doorkeeper.attempts.refused(LoginBy::Admin, "admin.refused", from);
     match doorkeeper.waiting.try_acquire() {
         Ok(_place) => {
             tokio::time::sleep(SLOW).await;

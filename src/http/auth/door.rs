@@ -86,11 +86,8 @@ pub(super) async fn admit(
 /// The request with its body in memory, where there is room for one more that is under way.
 async fn arrived(request: Request, auth: &Auth, peer: &Peer) -> Result<Request, Problem> {
     let waits = peer.kept && !request.body().is_end_stream();
-    let _room = match waits.then(|| auth.arriving.try_acquire()) {
-        None => None,
-        Some(Ok(room)) => Some(room),
-        Some(Err(_)) => return Err(Problem::Refused(Refusal::Busy)),
-    };
+    let room = waits.then(|| auth.arriving.try_acquire()).transpose();
+    let _room = room.map_err(|_| Problem::Refused(Refusal::Busy))?;
     whole(request, auth.body_limit, ARRIVAL).await
 }
 

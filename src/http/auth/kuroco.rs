@@ -160,8 +160,7 @@ async fn static_token(
         Problem::Blind
     })?;
     let Some(admin) = known else {
-        auth.attempts.note("admin.refused", visitor.address);
-        count(LoginOutcome::Refused);
+        auth.attempts.refused(LoginBy::Admin, "admin.refused", visitor.address);
         return Err(Problem::Unauthorized);
     };
     service.admits(auth, visitor, LoginBy::Admin)?;

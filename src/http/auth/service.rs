@@ -8,7 +8,7 @@ use crate::domain::deployment::{Deployment, Mode, Policy, ServiceId};
 use crate::domain::token::Kind;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
-use crate::telemetry::{LoginBy, LoginOutcome};
+use crate::telemetry::LoginBy;
 
 /// A service where it is deployed, with what it takes there.
 pub(super) struct Service<'c> {
@@ -49,8 +49,7 @@ impl<'c> Service<'c> {
         if self.deployments.iter().any(|deployment| lets_in(&deployment.policy)) {
             return Ok(());
         }
-        auth.attempts.note("login.network_denied", visitor.address);
-        auth.attempts.count(by, LoginOutcome::Refused);
+        auth.attempts.refused(by, "login.network_denied", visitor.address);
         Err(Problem::Network)
     }
 
