@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{Failure, environment};
 use crate::config::{Faults, Loaded, Remark};
-use crate::telemetry::traces::{Settings, Wrong};
+use crate::telemetry::otlp::{Settings, Wrong};
 use crate::telemetry::{Telemetry, Traces};
 
 /// What the environment asks for; `None` what it does not.

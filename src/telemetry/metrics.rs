@@ -15,14 +15,14 @@ use super::followers::{Crowded, Follower, Followers, Wanted};
 use super::issuers::Issuers;
 use super::log::DroppedLines;
 use super::logins::Logins;
-use super::otlp::Fate;
 use super::otlp::export::Exporter;
+use super::otlp::{Fate, Settings};
 use super::process::Process;
 use super::readiness::Readiness;
 use super::recent::Recent;
 use super::records::Records;
 use super::standing::{Gauges, Standing};
-use super::traces::{self, Traces};
+use super::traces::Traces;
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 
@@ -188,7 +188,7 @@ impl Telemetry {
     /// # Errors
     ///
     /// What of the settings cannot be used after all, such as a file.
-    pub fn trace(&self, settings: &traces::Settings) -> Result<(Arc<Traces>, Exporter<SpanData>), String> {
+    pub fn trace(&self, settings: &Settings) -> Result<(Arc<Traces>, Exporter<SpanData>), String> {
         let (traces, exporter) = Traces::new(settings, self.clock.clone(), &self.spans)?;
         let traces = Arc::clone(self.traces.get_or_init(|| Arc::new(traces)));
         Ok((traces, exporter))
@@ -200,7 +200,7 @@ impl Telemetry {
     /// # Errors
     ///
     /// As [`Self::trace`].
-    pub fn export_log(&self, settings: &traces::Settings) -> Result<Exporter<SdkLogRecord>, String> {
+    pub fn export_log(&self, settings: &Settings) -> Result<Exporter<SdkLogRecord>, String> {
         let (records, exporter) = Records::new(settings, self.clock.clone(), &self.log_records)?;
         let _ = self.records.set(records);
         Ok(exporter)

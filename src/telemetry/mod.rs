@@ -10,7 +10,7 @@ mod issuers;
 pub mod log;
 mod logins;
 mod metrics;
-mod otlp;
+pub mod otlp;
 mod process;
 pub mod readiness;
 mod recent;

@@ -12,6 +12,7 @@ mod variables;
 use opentelemetry::InstrumentationScope;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
+pub use self::settings::{Settings, Wrong};
 use super::metrics::{counter, registered};
 
 /// What became of what was to be sent.

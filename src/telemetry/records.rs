@@ -9,8 +9,7 @@ use super::DecisionLine;
 use super::log::without_secrets;
 use super::otlp::export::Exporter;
 use super::otlp::queue::{Queue, queue};
-use super::otlp::settings::Settings;
-use super::otlp::{Fate, scope};
+use super::otlp::{Fate, Settings, scope};
 use super::traces::decided;
 use crate::clock::Clock;
 

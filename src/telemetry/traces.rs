@@ -19,8 +19,7 @@ use self::sampling::Sampling;
 use super::decision::DecisionLine;
 use super::otlp::export::Exporter;
 use super::otlp::queue::{Queue, queue};
-pub use super::otlp::settings::{Settings, Wrong};
-use super::otlp::{Fate, scope};
+use super::otlp::{Fate, Settings, scope};
 use crate::clock::Clock;
 use crate::domain::traced::{Door, Traced};
 

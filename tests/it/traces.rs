@@ -95,17 +95,22 @@ impl Traced {
         found.unwrap_or_else(|message| panic!("{message}: {:#?}", self.receiver.told()))
     }
 
-    /// The line of the log that names a span.
     #[track_caller]
     fn line(&self, told: &Told) -> Value {
-        let id = hex(&told.span.span_id);
-        let line = until("the log has the span", Duration::from_secs(30), || {
-            let output = self.doorward.output();
-            let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            lines.find(|line| line["span_id"] == id.as_str())
-        });
-        line.unwrap_or_else(|message| panic!("{message}\n{}", self.doorward.output()))
+        line(&self.doorward, &told.span.span_id)
     }
+}
+
+/// The line of the log that names a span.
+#[track_caller]
+fn line(doorward: &Doorward, span_id: &[u8]) -> Value {
+    let id = hex(span_id);
+    let line = until("the log has the span", Duration::from_secs(30), || {
+        let output = doorward.output();
+        let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["span_id"] == id.as_str())
+    });
+    line.unwrap_or_else(|message| panic!("{message}\n{}", doorward.output()))
 }
 
 /// What the log line and the span both say.
@@ -251,13 +256,7 @@ fn decision_lines_are_log_records_where_somebody_asks_for_them() {
         assert_eq!(records.len(), before + 2, "{records:#?}");
         for record in &records[before..] {
             let told = |key: &str| attribute(&record.attributes, key);
-            let id = hex(&record.span_id);
-            let line = until("the log has it too", Duration::from_secs(30), || {
-                let output = doorward.output();
-                let mut lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-                lines.find(|line| line["span_id"] == id.as_str())
-            });
-            let line = line.unwrap_or_else(|message| panic!("{message}: {}", doorward.output()));
+            let line = line(&doorward, &record.span_id);
             for (field, key) in [
                 ("verdict", "doorward.verdict"),
                 ("mode", "doorward.mode"),
@@ -371,7 +370,7 @@ fn what_the_environment_says_wrongly_keeps_it_from_starting() {
 fn what_is_not_recorded_takes_nothing_from_the_heap() {
     use doorward::clock::Clock;
     use doorward::domain::traced::Door;
-    use doorward::telemetry::traces::Settings;
+    use doorward::telemetry::otlp::Settings;
     use doorward::telemetry::{Readiness, Telemetry};
 
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -22,6 +22,7 @@ use super::*;
 use crate::clock::Hand;
 use crate::domain::time::Timestamp;
 use crate::telemetry::log::{Capture, Format, subscriber};
+use crate::telemetry::otlp::Wrong;
 use crate::telemetry::otlp::settings::{Batching, Protocol};
 use crate::telemetry::{Readiness, Telemetry, VerdictLabel};
 
