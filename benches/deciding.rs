@@ -19,11 +19,10 @@ use crate::imagined::Imagined;
 use crate::rig::Outcome;
 
 pub(crate) fn checker(size: Size, clock: &Clock, telemetry: Telemetry) -> Outcome<Checker> {
-    let (catalog, telemetry) = (house::catalog(size.services)?, Arc::new(telemetry));
-    let issuers = Issuers::new(clock.clone(), Arc::clone(&telemetry), None, REMEMBERED);
-    issuers.follow(catalog.issuers());
+    let telemetry = Arc::new(telemetry);
+    let catalog = Arc::new(ArcSwap::from_pointee(house::catalog(size.services)?));
     let checker = Checker::new(
-        Arc::new(ArcSwap::from_pointee(catalog)),
+        Arc::clone(&catalog),
         house::peppers(),
         Arc::new(replica(size, clock)?),
         clock.clone(),
@@ -31,6 +30,8 @@ pub(crate) fn checker(size: Size, clock: &Clock, telemetry: Telemetry) -> Outcom
     );
     Ok(match size.services {
         Services::Tokens => {
+            let issuers = Issuers::new(clock.clone(), Arc::clone(&telemetry), None, REMEMBERED);
+            issuers.follow(catalog.load().issuers());
             let pool = Pool::start(1, 1024, telemetry).map_err(|error| error.to_string())?;
             checker.with_issuers(Arc::new(issuers), pool)
         }

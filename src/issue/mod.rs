@@ -417,9 +417,8 @@ impl From<StoreError> for Refusal {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    pub(super) mod alice;
     pub(super) mod failing;
-
-    use std::path::Path;
 
     use super::*;
     use crate::domain::catalog::Parts;
@@ -427,8 +426,7 @@ mod tests {
 
     /// On a store of its own, with nothing in the file.
     pub(super) fn issuer() -> Issuer {
-        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), catalog)
+        Issuer::new(Arc::new(Memory::new()), Arc::new(alice::ring()), Clock::system(), catalog)
     }
 }

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,19 +7,13 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::clock::{Clock, Hand};
 use crate::domain::catalog::{Catalog, Parts};
-use crate::domain::consumer::ConsumerId;
-use crate::domain::consumer::{Consumer, Given};
-use crate::domain::network::Networks;
-use crate::domain::password::{Account, Hash};
 use crate::domain::token::Token;
+use crate::issue::tests::alice::{ALICE, HOME, alice, logged_in, ring};
 use crate::store::Store as _;
 use crate::store::memory::Memory;
-use crate::store::ring::Ring;
 
 const NEWS: ServiceId = Uuid::from_u128(1);
 const SHOP: ServiceId = Uuid::from_u128(2);
-const ALICE: ConsumerId = Uuid::from_u128(9);
-const HOME: &str = "192.0.2.1";
 
 struct House {
     store: Arc<Memory>,
@@ -39,15 +32,12 @@ impl House {
 
     /// One of several instances.
     fn instance(&self) -> Issuer {
-        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
-        Issuer::new(self.store.clone(), Arc::new(ring), self.clock.clone(), Arc::clone(&self.catalog))
+        Issuer::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
     }
 
     /// What alice is given who has just logged in there.
     async fn grant(&self, at: &Issuer, service: ServiceId) -> String {
-        let catalog = self.catalog.load();
-        let consumer = Arc::clone(&catalog.consumers()[&ALICE]);
-        let login = LoggedIn { consumer, account: Arc::clone(catalog.account("alice").unwrap()) };
+        let login = logged_in(&self.catalog.load());
         let made = at.make_grant(&By::doorward(), &login, service).await.unwrap();
         assert_eq!(made.lives, Duration::from_secs(60));
         made.text.expose().to_owned()
@@ -62,26 +52,6 @@ impl House {
             Err(other) => panic!("{other}"),
         }
     }
-}
-
-/// Who may only come from home, and the hash of her password.
-fn alice(password: &str, enabled: bool) -> Catalog {
-    let networks = Networks::parse(Some(&["192.0.2.0/24".to_owned()]), &[]).unwrap();
-    let given = Given { networks, ..Given::default() };
-    let consumer = Consumer {
-        id: ALICE,
-        username: Some("alice".into()),
-        given: given.into(),
-        enabled,
-        ..Consumer::default()
-    };
-    let (id, username) = (Uuid::from_u128(7), "alice".to_owned());
-    let account =
-        Account { id, consumer: ALICE, username: username.clone(), hash: Hash::new(password), enabled: true };
-    let mut parts = Parts::default();
-    parts.consumers.insert(ALICE, Arc::new(consumer));
-    parts.accounts.insert(username, Arc::new(account));
-    Catalog::new(parts).unwrap()
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,21 +8,16 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::clock::{Clock, Hand};
-use crate::domain::catalog::{Catalog, Parts};
-use crate::domain::consumer::{Consumer, Given as Rights};
-use crate::domain::network::Networks;
-use crate::domain::password::{Account, Hash};
+use crate::domain::catalog::Catalog;
 use crate::domain::secret::Secret;
 use crate::domain::time::Timestamp;
+use crate::issue::tests::alice::{HOME, alice, logged_in, ring};
 use crate::issue::tests::failing::Failing;
 use crate::issue::{Attempts, LoggedIn, ShownGrant};
 use crate::replica::{Follower, Pace, Replica, Settings};
 use crate::store::Store as _;
-use crate::store::ring::Ring;
 
-const ALICE: ConsumerId = Uuid::from_u128(9);
 const SHOP: Uuid = Uuid::from_u128(5);
-const HOME: &str = "192.0.2.1";
 const DAY: Duration = Duration::from_secs(86_400);
 
 struct House {
@@ -41,14 +35,11 @@ impl House {
     }
 
     fn instance(&self) -> Issuer {
-        let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
-        Issuer::new(self.store.clone(), Arc::new(ring), self.clock.clone(), Arc::clone(&self.catalog))
+        Issuer::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
     }
 
     fn login(&self) -> LoggedIn {
-        let catalog = self.catalog.load();
-        let consumer = Arc::clone(&catalog.consumers()[&ALICE]);
-        LoggedIn { consumer, account: Arc::clone(catalog.account("alice").unwrap()) }
+        logged_in(&self.catalog.load())
     }
 
     /// What alice has in her browser after a login.
@@ -79,21 +70,6 @@ impl House {
     async fn given(&self) -> usize {
         self.sessions().await + self.count(Table::Token).await + self.count(Table::Grant).await
     }
-}
-
-/// Who may only come from home, and the hash of her password.
-fn alice(password: &str, enabled: bool) -> Catalog {
-    let networks = Networks::parse(Some(&["192.0.2.0/24".to_owned()]), &[]).unwrap();
-    let given = Rights { networks, ..Rights::default() };
-    let username = Some("alice".into());
-    let consumer = Consumer { id: ALICE, username, given: given.into(), enabled, ..Consumer::default() };
-    let (id, username) = (Uuid::from_u128(7), "alice".to_owned());
-    let account =
-        Account { id, consumer: ALICE, username: username.clone(), hash: Hash::new(password), enabled: true };
-    let mut parts = Parts::default();
-    parts.consumers.insert(ALICE, Arc::new(consumer));
-    parts.accounts.insert(username, Arc::new(account));
-    Catalog::new(parts).unwrap()
 }
 
 async fn log_out(at: &Issuer, shown: &[&[u8]], ends: Ends, from: &str) -> Result<bool, Refusal> {
