@@ -67,6 +67,9 @@ pub struct Limits {
     /// Entries of the audit log that each instance keeps, of changes as of failed attempts; the oldest go
     /// first. 100 to 10 million. Default: 100000.
     pub audit_entries: At<u32>,
+    /// How long the audit log of an instance that is gone stays after its newest entry. `1d` to `3650d`.
+    /// Default: `90d`.
+    pub audit_silence: At<Span>,
     /// Access keys of one consumer. 1 to 10000. Default: 100.
     pub access_keys: At<u32>,
     /// Tokens and sessions of one consumer at once; one more is refused until others end. 1 to 1000000.
@@ -84,6 +87,9 @@ pub struct Limits {
     /// Viewers that follow decisions at once (`doorward tail`). Up to 32. Default: 8.
     pub followers: At<u32>,
 }
+
+/// Seconds.
+const DAY: u64 = 24 * 60 * 60;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -109,6 +115,7 @@ impl Default for Limits {
             login_failures_of_address: At::assumed(100),
             own_keys: At::assumed(1_000),
             audit_entries: At::assumed(100_000),
+            audit_silence: At::assumed(Span::seconds(90 * DAY)),
             access_keys: At::assumed(100),
             tokens: At::assumed(10_000),
             objects: At::assumed(20_000),
@@ -144,6 +151,8 @@ impl Limits {
         within("limits.login_failures_of_address", of_address, 1..=1_000_000, faults);
         within("limits.own_keys", &self.own_keys, 1..=100_000, faults);
         within("limits.audit_entries", &self.audit_entries, 100..=10_000_000, faults);
+        let silence = Span::seconds(DAY)..=Span::seconds(3_650 * DAY);
+        within("limits.audit_silence", &self.audit_silence, silence, faults);
         within("limits.access_keys", &self.access_keys, 1..=10_000, faults);
         within("limits.tokens", &self.tokens, 1..=1_000_000, faults);
         within("limits.objects", &self.objects, 1..=1_000_000, faults);

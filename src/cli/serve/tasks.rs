@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 
 use super::instance::Instance;
 use super::watch::{
-    Ready, count_instances, finish_deletions, hear_of_sessions, sweep, tell_uses, tend_signing_keys,
-    test_signatures, watch_replica,
+    Ready, count_instances, finish_deletions, hear_of_sessions, retire_silent_chains, sweep, tell_uses,
+    tend_signing_keys, test_signatures, watch_replica,
 };
 use crate::cli::door::reach;
 use crate::grpc::Health;
@@ -43,6 +43,7 @@ pub(super) fn start(instance: &Instance, health: &Health) -> JoinSet<()> {
         tasks.spawn(tend_signing_keys(Arc::clone(issuer), Arc::clone(replica), clock.clone()));
     }
     tasks.spawn(test_signatures(Arc::clone(compiler), tested));
+    tasks.spawn(retire_silent_chains(Arc::clone(issuer), config.limits.audit_silence.value.0));
     tasks.spawn(sweep(Arc::clone(issuer), Arc::clone(replica), clock.clone()));
     let (keeper, attempts) = (Arc::clone(issuer), Arc::clone(&instance.attempts));
     tasks.spawn(async move { keeper.keep_attempts(&attempts).await });

@@ -160,6 +160,19 @@ pub(super) async fn sweep(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clo
     }
 }
 
+/// Ends now and then the audit chains of instances that are gone.
+pub(super) async fn retire_silent_chains(issuer: Arc<Issuer>, silence: Duration) {
+    loop {
+        tokio::time::sleep(RETIRED).await;
+        if let Err(error) = issuer.retire_silent_chains(silence).await {
+            debug!(%error, "audit chains of instances that are gone could not be ended; they are whole");
+        }
+    }
+}
+
+/// Between two looks at all chains, which stay for days at least.
+const RETIRED: Duration = Duration::from_secs(60 * 60);
+
 /// Between two rounds: what has ended takes room for so long, and nothing else.
 const SWEPT: Duration = Duration::from_secs(60);
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::time::Timestamp;
 use crate::issue::{By, Done, Issuer, Refusal, delete};
 use crate::store::record::{AuditEntry, AuditHead};
-use crate::store::{Effect, Expect, Name, Step, Table};
+use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
 /// Where a chain stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,29 @@ impl Issuer {
     }
 
     fn is_own(&self, chain: &Uuid) -> bool {
-        [&self.changes, &self.attempts].iter().any(|own| own.id == *chain)
+        [&self.changes, &self.attempts, &self.handed_out].iter().any(|own| own.id == *chain)
+    }
+
+    /// Ends the chains that nobody has written to for so long: every new container begins new ones, and they
+    /// would fill the store. One that is not whole stays, and so do this instance's own.
+    ///
+    /// # Errors
+    ///
+    /// The store's; what is left then is for the next time.
+    pub async fn retire_silent_chains(&self, silence: Duration) -> Result<(), Refusal> {
+        for chain in self.chains().await? {
+            let silent = self.clock.now().unix().saturating_sub(chain.at.unix());
+            if chain.own || u64::try_from(silent).unwrap_or(0) < silence.as_secs() {
+                continue;
+            }
+            match self.retire_chain(&By::doorward(), chain.id).await {
+                Ok(_) | Err(Refusal::InUse { .. }) => {}
+                // Another instance does the same.
+                Err(Refusal::NotFound { .. } | Refusal::Store(StoreError::Conflict { .. })) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(())
     }
 
     /// Ends a chain that is whole and that nobody has written to for a day. Its oldest entries go first, so
@@ -61,16 +83,17 @@ impl Issuer {
         if self.is_own(&chain) {
             return in_use("this instance", "it writes to this chain");
         }
-        let verdict = self.verify_audit().await?;
-        if let Some(finding) = verdict.findings.iter().find(|finding| finding.chain == chain) {
-            let why = format!("entry {}: {}; it is kept as it is", finding.number, finding.why);
-            return in_use("whoever looks into what was done to it", &why);
-        }
+        let mut is_whole = false;
         loop {
             let record = self.store.read(Table::Audit, &Name::of(&chain)).await?;
             let absent = || Refusal::NotFound { what: "audit chain", name: chain.to_string() };
             let record = record.ok_or_else(absent)?;
             let head = AuditHead::decode(&record.payload)?;
+            if !is_whole && let Some(finding) = self.flaw(chain, head).await? {
+                let why = format!("entry {}: {}; it is kept as it is", finding.number, finding.why);
+                return in_use("whoever looks into what was done to it", &why);
+            }
+            is_whole = true;
             let silent = self.clock.now().unix().saturating_sub(head.at.unix());
             if u64::try_from(silent).unwrap_or(0) < SILENT.as_secs() {
                 return in_use("its instance", "something was written to it within the last day");

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use uuid::Uuid;
@@ -198,7 +199,7 @@ async fn left_behind(entries: u64, hours: u64) -> (Bench, Issuer) {
     for number in 0..entries {
         bench.makes(&format!("c{number}")).await;
     }
-    hand.advance(std::time::Duration::from_secs(hours * 3600));
+    hand.advance(Duration::from_secs(hours * 3600));
     let other = issuer_at(&store, Uuid::from_u128(8), 10_000, clock);
     (bench, other)
 }
@@ -228,6 +229,33 @@ async fn the_chain_of_an_instance_that_is_gone_is_ended_and_that_is_in_the_log()
     bench.makes("again").await;
     let verdict = other.verify_audit().await.unwrap();
     assert_eq!((verdict.findings.len(), verdict.chains), (0, 2));
+}
+
+#[tokio::test]
+async fn chains_of_instances_that_are_gone_end_by_themselves_after_the_silence() {
+    const SILENCE: Duration = Duration::from_secs(90 * 24 * 3600);
+    let left = async |hours| {
+        let (_, other) = left_behind(3, hours).await;
+        other.retire_silent_chains(SILENCE).await.unwrap();
+        other.chains().await.unwrap().iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    assert_eq!(left(90 * 24 - 1).await, [INSTANCE]);
+    assert_eq!(left(90 * 24).await, [Uuid::from_u128(8)], "of it only that it was ended is left");
+    // Its own stay however long it was silent, and so does what somebody has tampered with.
+    let (bench, other) = left_behind(3, 90 * 24).await;
+    bench.issuer.retire_silent_chains(SILENCE).await.unwrap();
+    bench.tamper(entry(2), Effect::Delete).await;
+    other.retire_silent_chains(SILENCE).await.unwrap();
+    assert_eq!(bench.findings().await.len(), 1);
+}
+
+#[tokio::test]
+async fn all_three_chains_of_an_instance_are_its_own() {
+    let (bench, _) = left_behind(1, 48).await;
+    for chain in super::super::chains(INSTANCE, 1) {
+        let refused = bench.issuer.retire_chain(&socket(), chain.id).await.map(|done| done.value);
+        assert!(matches!(refused, Err(Refusal::InUse { .. })), "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,13 @@ impl Issuer {
         }
     }
 
+    /// What is wrong with a chain first.
+    pub(super) async fn flaw(&self, chain: Uuid, head: AuditHead) -> Result<Option<Finding>, Refusal> {
+        let mut verdict = Verdict::default();
+        self.verify_chain(chain, head, &mut verdict).await?;
+        Ok(verdict.findings.into_iter().next())
+    }
+
     async fn verify_chain(&self, chain: Uuid, head: AuditHead, verdict: &mut Verdict) -> Result<(), Refusal> {
         let mut expected = head.first;
         let mut previous = None;
