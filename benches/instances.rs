@@ -55,7 +55,7 @@ pub(crate) fn run(rounds: usize, keys: u64, parts: &[Part]) -> Outcome<(String, 
         let (title, (found, more)) = match part {
             Part::Start => ("Start", start::run(&shared, rounds.min(STARTS))?),
             Part::Flood => ("A flood of unknown keys", flood::run(&shared)?),
-            Part::Logins => ("A storm of logins", logins::run(&shared)?),
+            Part::Logins => ("A storm of logins", logins::run(&shared, rounds)?),
             Part::Revocations => ("Revocations", revocations::run(&shared)?),
             Part::Changes => ("Following changes", changes::run(&shared, rounds)?),
             Part::Overload => ("Overload", overload::run(&shared)?),
