@@ -132,6 +132,59 @@ fn a_cache_is_told_that_answers_are_for_one_origin_each() {
     }
 }
 
+const PREFIXES: [&str; 5] = ["/api/auth", "/auth", "/identity", "/oauth2", "/.well-known"];
+
+/// `interface.md` has five, and whoever asks there has no credential yet.
+#[test]
+fn every_sample_leads_all_logins_to_doorward_and_asks_nobody_about_them() {
+    for sample in [DEMO, HARDENED, HTTP, TRACED] {
+        let folder = tempfile::tempdir().unwrap();
+        let echo = Echo::start(0).unwrap();
+        let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);
+        let (local, auth) = ("127.0.0.1".to_owned(), doorward.auth_address());
+        let asked = if sample == HTTP { auth.port() } else { doorward.grpc().port() };
+        let all = [
+            ("admin", "0".to_owned()),
+            ("listener", "0".to_owned()),
+            ("listener_host", local.clone()),
+            ("doorward", asked.to_string()),
+            ("doorward_host", local.clone()),
+            ("auth", auth.port().to_string()),
+            ("auth_host", local.clone()),
+            ("upstream", echo.address().port().to_string()),
+            ("upstream_host", local),
+            ("page", "https://app.example.com".to_owned()),
+            ("share", "0".to_owned()),
+            ("collector", "1".to_owned()),
+        ];
+        let marks = sample.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let marks: Vec<&str> =
+            marks.filter_map(|line| line.split_once("# set:")?.1.split_whitespace().next()).collect();
+        let marked: Vec<_> = all.into_iter().filter(|(name, _)| marks.contains(name)).collect();
+        let envoy = Envoy::start(folder.path(), &fill(sample, &marked).unwrap(), 1).unwrap();
+        for prefix in PREFIXES {
+            let bytes = request("GET", &format!("{prefix}/nothing"), &[], b"");
+            let direct = send(auth, &bytes).unwrap();
+            let through = send(envoy.listener("main"), &bytes).unwrap();
+            assert_eq!(through.status, direct.status, "{prefix}");
+            assert_ne!(through.code(), "unknown_service", "{prefix}: a check was asked");
+        }
+    }
+}
+
+#[test]
+fn the_kubernetes_samples_lead_all_logins_to_doorward() {
+    for sample in ["istio", "envoy-gateway", "contour"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("envoy/{sample}.yaml"));
+        let text = std::fs::read_to_string(path).unwrap();
+        for prefix in PREFIXES {
+            let forms = [format!("prefix: {prefix}/}}"), format!("value: {prefix}}}")]
+                .map(|form| text.matches(&form).count());
+            assert_eq!(forms.iter().sum::<usize>(), 1, "{sample}: {prefix}");
+        }
+    }
+}
+
 #[test]
 fn the_guide_shows_the_policy_that_the_hardened_envoy_has() {
     let guide = include_str!("../../docs/guides/cookies.md");
