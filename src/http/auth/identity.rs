@@ -198,7 +198,7 @@ async fn projects(
 
 fn row(project: &Project, base: &str) -> Value {
     let id = project.id.simple().to_string();
-    let domain = project.domain_id.map(|domain| domain.simple().to_string());
+    let domain = domain(project);
     json!({
         "id": id,
         "name": project.name,
@@ -211,6 +211,11 @@ fn row(project: &Project, base: &str) -> Value {
         "options": {},
         "links": { "self": format!("{base}/projects/{id}") },
     })
+}
+
+/// The one that projects without one are in; clients expect text.
+fn domain(project: &Project) -> String {
+    project.domain_id.map_or_else(|| "default".to_owned(), |id| id.simple().to_string())
 }
 
 /// By the token in `X-Auth-Token`.
@@ -250,7 +255,7 @@ fn described(auth: &Auth, token: &Token, key: &AccessKey, consumer: &Consumer) -
     let catalog = auth.catalog.load();
     let project = catalog.project(key.project).ok_or(Problem::Unauthorized)?;
     let Scope::Subject { .. } = &token.scope else { return Err(Problem::NotFound) };
-    let domain = project.domain_id.map_or_else(|| "default".to_owned(), |id| id.simple().to_string());
+    let domain = domain(project);
     let domain = json!({ "id": domain, "name": domain });
     let roles = token.roles(consumer, catalog.roles()).map(|role| json!({ "id": role, "name": role }));
     let endpoint = |interface: &str| {
@@ -291,4 +296,16 @@ fn base(auth: &Auth) -> Result<String, Problem> {
 fn by(consumer: &Consumer, visitor: &Visitor) -> By {
     let caller = Caller::Consumer { id: consumer.id, groups: Vec::new() };
     By::new(caller, Some(&visitor.request_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_without_a_domain_is_in_one_all_the_same() {
+        let (id, description) = (ProjectId::from_u128(7), String::new());
+        let row = row(&Project { id, name: "p".into(), domain_id: None, description }, "https://iam.example");
+        assert_eq!((&row["domain_id"], &row["parent_id"]), (&json!("default"), &json!("default")));
+    }
 }
