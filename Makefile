@@ -11,19 +11,22 @@ ROUNDS ?= 5
 # Bash counts SECONDS by itself, so only the one given to make is meant.
 FUZZ_SECONDS = $(if $(filter command line,$(origin SECONDS)),$(SECONDS),30)
 
-.PHONY: help build test bench demo tools manifests reference deny sbom fmt fmt-check lint doc fuzz install clean-tools
+.PHONY: help machine build test bench demo tools manifests reference deny sbom fmt fmt-check lint doc fuzz install clean-tools
 
 help: ## What can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## The binary, for development (target/debug/doorward)
+machine:
+	@tests/tools.sh machine
+
+build: machine ## The binary, for development (target/debug/doorward)
 	$(CARGO) build --locked
 
-demo: ## A real Envoy, Doorward and an echo upstream, and a walk through requests; ARGS=--exit stops after it
+demo: machine ## A real Envoy, Doorward and an echo upstream, and a walk through requests; ARGS=--exit stops after it
 	$(CARGO) build --locked --bin doorward --example demo
 	@./target/debug/examples/demo $(ARGS)
 
-test: tools fmt-check lint doc ## Everything that has to pass: format, lints, documents, all tests, a short fuzz
+test: machine tools fmt-check lint doc ## Everything that has to pass: format, lints, documents, all tests, a short fuzz
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory fuzz
 

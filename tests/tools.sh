@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The one place that finds, or installs, the programs which the demo and the tests drive.
 #
+#   tests/tools.sh machine says what this machine lacks to build Doorward, and to run the demo: all at once
 #   tests/tools.sh envoy   prints the path of an Envoy
 #   tests/tools.sh redis   prints the path of a redis-server
 #   tests/tools.sh openstack   prints the folder of a Python with OpenStack's client, and of its commands
@@ -403,6 +404,29 @@ find_openstack() {
     fi
     echo "$folder/bin"
 }
+
+# What is not installed into target/: compilers, and a Python that can make environments.
+look_at_machine() {
+    local lacks=() oldest found
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(cargo --version 2>/dev/null | sed -n 's/^cargo \([0-9.]*\).*/\1/p' || true)
+    if [ -z "$found" ]; then
+        lacks+=("cargo, of Rust $oldest or later (rustup installs it; a distribution's may be older)")
+    elif [ "$(printf '%s\n' "$oldest" "$found" | sort -V | head -n 1)" != "$oldest" ]; then
+        lacks+=("Rust $oldest or later; cargo is of $found (rustup update)")
+    fi
+    command -v cc >/dev/null || lacks+=("cc, a C compiler and linker (Debian: build-essential)")
+    command -v c++ >/dev/null || lacks+=("c++, a C++ compiler (Debian: build-essential)")
+    python3 -c 'import ensurepip, venv' 2>/dev/null || lacks+=("python3 with venv (Debian: python3-venv)")
+    [ "${#lacks[@]}" = 0 ] && return
+    printf 'tools: not found: %s\n' "${lacks[@]}" >&2
+    fail "this machine lacks ${#lacks[@]} of what is needed" "install it, and say the same again"
+}
+
+if [ "${1:-}" = machine ]; then
+    look_at_machine
+    exit
+fi
 
 # Tests start in parallel: whoever comes second waits for the first one's installation.
 mkdir -p "$TOOLS"

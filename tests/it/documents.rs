@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 41] = [
+const DOCUMENTS: [&str; 40] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -46,7 +46,6 @@ const DOCUMENTS: [&str; 41] = [
     "doorward.yaml",
     "examples/cases.yaml",
     "examples/demo/doorward.yaml",
-    "deploy/compose/doorward.yaml",
     "envoy/demo.yaml",
     "envoy/hardened.yaml",
     "envoy/traced.yaml",

@@ -194,6 +194,34 @@ fn the_settings_in_the_manifests_are_valid() {
     assert!(output.status.success(), "{}", said(&output));
 }
 
+#[test]
+fn a_bare_machine_is_told_at_once_of_all_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    for program in ["sed", "sort", "head", "dirname"] {
+        let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+            .map(|folder| folder.join(program))
+            .find(|path| path.exists())
+            .unwrap();
+        std::os::unix::fs::symlink(found, folder.path().join(program)).unwrap();
+    }
+    let old = folder.path().join("cargo");
+    fs::write(&old, "#!/bin/sh\necho 'cargo 1.63.0 (fd9c4297c 2022-07-01)'\n").unwrap();
+    fs::set_permissions(&old, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let asked = || {
+        let script = root().join("tests/tools.sh");
+        Command::new("/bin/bash").arg(script).arg("machine").env("PATH", folder.path()).output().unwrap()
+    };
+    let told = asked();
+    assert_eq!(told.status.code(), Some(1));
+    for lack in
+        [concat!("Rust ", env!("CARGO_PKG_RUST_VERSION"), " or later"), "1.63.0", "C compiler", "C++", "venv"]
+    {
+        assert!(said(&told).contains(lack), "{lack}: {}", said(&told));
+    }
+    fs::remove_file(old).unwrap();
+    assert!(said(&asked()).contains("cargo, of Rust"));
+}
+
 /// `docker compose up` without Docker: the same files, commands and programs.
 #[test]
 fn the_compose_files_parts_work_together() {
@@ -216,18 +244,23 @@ fn the_compose_files_parts_work_together() {
     let options: Vec<&str> = words.iter().skip(1).map(|word| word.as_str().unwrap()).collect();
     let redis = Redis::start(Path::new(&at("redis")), &options).unwrap();
 
+    let parts = &compose["services"]["doorward"];
+    let file = parts["volumes"][0].as_str().unwrap().split(':').next().unwrap();
+    let settings = fs::read_to_string(root().join(file)).unwrap();
     let doorward = |name: &str| {
-        let sample = fs::read_to_string(root().join("deploy/compose/doorward.yaml")).unwrap();
-        let local = "127.0.0.1:0".to_owned();
-        let values = [
-            ("grpc", local.clone()),
-            ("status", local),
-            ("data_dir", at(name)),
-            ("store", redis.url()),
-            ("secret_file", at("secret/doorward.secret")),
-        ];
-        let setup = setup(Path::new(&at(name)));
-        setup.write(&fill(&sample, &values).unwrap()).unwrap();
+        let mut setup = setup(Path::new(&at(name)));
+        for variable in parts["environment"].as_array().unwrap() {
+            let Some((variable, value)) = variable.as_str().unwrap().split_once('=') else { continue };
+            let value = match value {
+                "0.0.0.0:50051" | "0.0.0.0:8100" => "127.0.0.1:0".to_owned(),
+                "/var/lib/doorward" => at(name),
+                "redis://redis:6379/0" => redis.url(),
+                "/run/doorward/doorward.secret" => at("secret/doorward.secret"),
+                _ => panic!("{variable} is {value}"),
+            };
+            setup = setup.with(variable, &value);
+        }
+        setup.write(&settings).unwrap();
         started(&setup)
     };
     let (one, other) = (doorward("one"), doorward("other"));
@@ -250,7 +283,19 @@ fn the_compose_files_parts_work_together() {
     let seen = String::from_utf8(get("/orders", &[("apikey", &alice)]).body).unwrap();
     assert!(seen.contains("x-consumer-username: alice") && !seen.contains(&alice), "{seen}");
     assert_eq!(get("/orders", &[]).status, 401);
-    assert_eq!(get("/", &[]).status, 200);
+    // The demo's other services, by their paths.
+    assert_eq!(get("/hello", &[]).status, 200);
+    assert_eq!(get("/reports", &[("apikey", &alice)]).status, 200);
+    assert_eq!(get("/users", &[("apikey", &alice)]).code(), "permission_denied");
+    assert_eq!(get("/members", &[]).status, 401);
+    assert_eq!(get("/elsewhere", &[]).code(), "unknown_service");
+    let words = "four words of alice";
+    other.set_password("alice", words).unwrap();
+    let body = json!({"username": "alice", "password": words}).to_string();
+    let log_in = request("POST", "/api/auth/access-token", &[], body.as_bytes());
+    crate::rig::wait::eventually("a password set at one Doorward is right at the other", || {
+        (send(envoy.listener("main"), &log_in).unwrap().status == 200).then_some(())
+    });
 }
 
 #[test]
