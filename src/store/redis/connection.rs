@@ -1,12 +1,15 @@
 //! One connection to one server.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, ProtocolVersion, PushInfo, RedisConnectionInfo, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
@@ -88,12 +91,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 async fn connect(address: &Address, settings: &RedisSettings) -> Result<Box<dyn Stream>, String> {
     let failed = |error: std::io::Error| format!("Redis at {address} cannot be reached: {error}");
-    let stream = TcpStream::connect((&address.host[..], address.port)).await.map_err(failed)?;
+    let found = lookup_host((&address.host[..], address.port)).await.map_err(failed)?.collect::<Vec<_>>();
+    let stream = first_of(&found, settings.timeouts.connect).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     match &settings.tls {
         None => Ok(Box::new(stream)),
         Some(tls) => Ok(Box::new(tls::shake(tls, address, stream).await?)),
     }
+}
+
+/// The first that accepts. Each has its share of the time, so that one that is silent leaves some to the next.
+async fn first_of(addresses: &[SocketAddr], patience: Duration) -> io::Result<TcpStream> {
+    let mut why = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+    let share = patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => why = error,
+            Err(_) => why = io::Error::new(io::ErrorKind::TimedOut, "it accepts no connection in time"),
+        }
+    }
+    Err(why)
 }
 
 async fn greet(
@@ -133,4 +151,34 @@ async fn greet(
         told.store(true, Ordering::Release);
     });
     Ok(Connection { address: address.clone(), requests, driver: driver.abort_handle(), ended })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_silent_leaves_time_for_the_next() {
+        // Linux drops what comes once the queue of a listener that accepts nobody is full.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let (mut waiting, address) = (Vec::new(), silent.local_addr().unwrap());
+        while let Ok(stream) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(stream.unwrap());
+        }
+        let good = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let both = [address, good.local_addr().unwrap()];
+        let patience = Duration::from_secs(4);
+        let stream = tokio::time::timeout(patience, first_of(&both, patience)).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), both[1]);
+        let error = first_of(&both[..1], Duration::from_millis(200)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }
