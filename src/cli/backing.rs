@@ -127,6 +127,7 @@ impl Backing {
         };
         let facts: Vec<String> = report.facts.iter().map(|(name, value)| format!("{name}={value}")).collect();
         info!(facts = facts.join(" "), "how the store is set up");
+        report.warnings.iter().for_each(|warning| warn!("{warning}"));
         let (accepted, refused): (Vec<_>, Vec<_>) = report
             .findings
             .into_iter()

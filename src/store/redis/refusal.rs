@@ -94,7 +94,8 @@ fn answered(address: &Address, code: &str, detail: &str) -> Refusal {
         }
         "MISCONF" => refused("it cannot save to its disk: see its log and free space there"),
         "NOAUTH" | "WRONGPASS" => refused(
-            "check the user and password of store.url, or what its environment variable or file holds",
+            "check store.username and what the variable or file of store.password holds; where it is a sentinel, \
+             those of store.sentinel",
         ),
         "NOPERM" => refused(&format!("give its user these rights with ACL SETUSER: {}", acl::RULES)),
         "READONLY" | "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING" | "NOSCRIPT"

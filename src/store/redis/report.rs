@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub struct Report {
     /// What was found, by name, for the log and for people.
     pub facts: Vec<(&'static str, String)>,
+    /// What an operator should know, though no promise is broken by it.
+    pub warnings: Vec<String>,
     /// What breaks a promise. A start refuses each that `store.accept` does not name.
     pub findings: Vec<Finding>,
 }
@@ -103,7 +105,12 @@ impl Known {
             self.eviction(),
             self.no_replica_guard(&settings.target),
         ];
-        Report { facts: FACTS.iter().map(fact).collect(), findings: found.into_iter().flatten().collect() }
+        let warnings = [self.no_replica_to_spare(), self.unmended_version()];
+        Report {
+            facts: FACTS.iter().map(fact).collect(),
+            warnings: warnings.into_iter().flatten().collect(),
+            findings: found.into_iter().flatten().collect(),
+        }
     }
 
     fn old_version(&self) -> Option<Finding> {
@@ -113,7 +120,36 @@ impl Known {
             name: "old_version",
             found: format!("Redis {version}"),
             breaks: "nobody has tried whether the promises hold with a Redis before 7",
-            way_out: "run Redis 7 or later",
+            way_out: "run Redis 7.2.11, 7.4.6, 8.0.4, 8.2.2 or a later one of these lines",
+        })
+    }
+
+    /// Others than Redis say which of its versions they speak like, not which mistakes of it they have mended.
+    fn unmended_version(&self) -> Option<String> {
+        let version = self.get("redis_version").filter(|_| self.get("valkey_version").is_none())?;
+        let mut parts = version.split('.').map_while(|part| part.parse::<u32>().ok());
+        let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next()?);
+        let line = MENDED.iter().find(|mended| (mended[0], mended[1]) == (major, minor));
+        let mended = match line {
+            Some(mended) => patch >= mended[2],
+            None => (major, minor) > (MENDED[3][0], MENDED[3][1]),
+        };
+        (major >= OLDEST && !mended).then(|| {
+            format!(
+                "Redis {version}: whoever may run a script there may run any program (CVE-2025-49844), unless your \
+                 distribution has mended that by itself; run 7.2.11, 7.4.6, 8.0.4, 8.2.2 or a later one of these lines"
+            )
+        })
+    }
+
+    fn no_replica_to_spare(&self) -> Option<String> {
+        let least = self.number("min-replicas-to-write").filter(|least| *least > 0)?;
+        let have = self.number("connected_slaves")?;
+        (have <= least).then(|| {
+            format!(
+                "min-replicas-to-write {least}, and Redis has {have} replicas: without one of them it refuses \
+                 heartbeats too, and beyond revocation.bound nothing that it holds is decided; have a replica to spare"
+            )
         })
     }
 
@@ -173,13 +209,15 @@ impl Known {
             ),
             breaks: "a primary that was cut off from its replicas goes on taking writes and renewing leases, so that \
                      a revocation may be missed for longer than the bound",
-            way_out: "set `min-replicas-to-write 1` and `min-replicas-max-lag 3` on each server, and in a cluster \
-                      `cluster-node-timeout 5000`",
+            way_out: "set `min-replicas-to-write 1` and `min-replicas-max-lag 3` on each server, of which there must be \
+                      three, so that one may be missing, and in a cluster `cluster-node-timeout 5000`",
         })
     }
 }
 
 const OLDEST: u32 = 7;
+/// The first of each line whose scripts cannot break out.
+const MENDED: [[u32; 3]; 4] = [[7, 2, 11], [7, 4, 6], [8, 0, 4], [8, 2, 2]];
 /// Seconds; part of the bound that the documentation states.
 const LONGEST_LAG: u64 = 3;
 /// Milliseconds.
@@ -248,6 +286,33 @@ mod tests {
             assert_eq!(names, expected, "{changed}");
             assert!(names.iter().all(|name| FINDINGS.contains(name)));
         }
+    }
+
+    #[test]
+    fn what_an_operator_should_know_is_told() {
+        #[track_caller]
+        fn check(known: &str, expected: &[&str]) {
+            let (text, target) = (known, Target::Single(Address { host: "h".into(), port: 1 }));
+            let mut known = Known::default();
+            known.info(text);
+            let warnings = known.report(&RedisSettings::new(target)).warnings;
+            assert_eq!(warnings.len(), expected.len(), "{text}: {warnings:?}");
+            assert!(warnings.iter().zip(expected).all(|(it, words)| it.contains(words)), "{warnings:?}");
+        }
+        for mended in
+            ["7.2.11", "7.4.6", "7.4.12", "8.0.4", "8.2.2", "8.4.0", "9.0.0", "8.2.2\nvalkey_version:8.0.1"]
+        {
+            check(&format!("redis_version:{mended}"), &[]);
+        }
+        for old in ["7.0.15", "7.2.10", "7.4.5", "8.0.3", "8.1.9", "8.2.1"] {
+            check(&format!("redis_version:{old}"), &["CVE-2025-49844"]);
+        }
+        check("redis_version:7.2.4\nvalkey_version:8.0.1", &[]);
+        let guarded = |replicas| format!("min-replicas-to-write:1\nconnected_slaves:{replicas}");
+        check(&guarded(1), &["have a replica to spare"]);
+        check(&guarded(0), &["Redis has 0 replicas"]);
+        check(&guarded(2), &[]);
+        check("min-replicas-to-write:0\nconnected_slaves:1", &[]);
     }
 
     #[test]

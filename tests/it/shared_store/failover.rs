@@ -119,3 +119,54 @@ fn sentinel_hands_over_and_nothing_that_was_confirmed_is_lost() {
     assert!(reply.json()["epoch"].is_string());
     drop(replica);
 }
+
+#[test]
+fn with_the_guard_and_two_replicas_either_a_replica_or_the_primary_may_be_lost() {
+    let mut fleet = Fleet::new(0);
+    let mut replicas = [1, 2].map(|number| {
+        let folder = fleet.folder.path().join(format!("replica-{number}"));
+        Redis::replica(&folder, &fleet.redis).unwrap()
+    });
+    for redis in replicas.iter().chain([&fleet.redis]) {
+        redis.ask::<()>(&["CONFIG", "SET", "min-replicas-max-lag", "3"]).unwrap();
+        redis.ask::<()>(&["CONFIG", "SET", "min-replicas-to-write", "1"]).unwrap();
+    }
+    let sentinel = Sentinel::start(&fleet.folder.path().join("sentinel"), &fleet.redis).unwrap();
+    let setup = fleet.plan_for(&format!("redis-sentinel://{}/primary", sentinel.address()), "");
+    let doorward = setup.start().unwrap_or_else(|message| panic!("{message}"));
+    let unused = Proxy::start(fleet.redis.address()).unwrap();
+    fleet.join(doorward, unused);
+    let (kept, _) = fleet.key("carol");
+    let (revoked, id) = fleet.instances[0].key("carol");
+    fleet.instances[0].revoke(&id);
+
+    let good = |count: usize| {
+        eventually("the guard knows of them", || {
+            let info: String = fleet.redis.ask(&["INFO", "replication"]).unwrap();
+            info.contains(&format!("min_slaves_good_slaves:{count}")).then_some(())
+        });
+    };
+    good(2);
+    replicas[0].kill();
+    good(1);
+    let instance = &fleet.instances[0];
+    instance.stays(&[Answer::Allow], &kept, 3 * BOUND);
+    assert!(instance.is_ready());
+
+    replicas[0].resume().unwrap();
+    replicas[0].in_step().unwrap();
+    for replica in &replicas {
+        replica.has_all_of(&fleet.redis).unwrap();
+    }
+    fleet.redis.kill();
+    let instance = &fleet.instances[0];
+    eventually("the new primary is known", || {
+        assert_ne!(instance.ask(&revoked), Answer::Allow);
+        instance.doorward.output().contains("the store answers again").then_some(())
+    });
+    instance.becomes(Answer::Allow, &kept, Duration::from_secs(30));
+    instance.becomes_ready();
+    assert_eq!(instance.ask(&revoked), Answer::Deny(401));
+    let (made, _) = instance.key("carol");
+    assert_eq!(instance.ask(&made), Answer::Allow, "and it takes writes");
+}

@@ -24,7 +24,7 @@ async fn wrong_password_is_named_and_not_shown() {
     let store = RedisStore::new(RedisSettings { password, ..server.settings() }, ring(1));
     check(
         &store.heartbeat(beat()).await.unwrap_err(),
-        &["WRONGPASS", "check the user and password of store.url"],
+        &["WRONGPASS", "check store.username and", "store.password", "store.sentinel"],
     );
     let error = store.write(put(Table::Key, 1, b"a")).await.unwrap_err();
     check(&error, &["WRONGPASS", "nothing was written"]);
@@ -34,7 +34,7 @@ async fn wrong_password_is_named_and_not_shown() {
 async fn missing_password_is_named() {
     let server = Server::start(&["--requirepass", "not-the-password"]);
     let store = RedisStore::new(RedisSettings::new(Target::Single(server.address())), ring(1));
-    check(&store.heartbeat(beat()).await.unwrap_err(), &["NOAUTH", "check the user and password"]);
+    check(&store.heartbeat(beat()).await.unwrap_err(), &["NOAUTH", "check store.username"]);
 }
 
 #[tokio::test]
