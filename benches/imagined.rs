@@ -28,17 +28,17 @@ impl Store for Imagined {
     async fn snapshot(
         &self,
         _: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         for number in 0..self.size.consumers() {
             let consumer = house::consumer(number);
             let (name, payload) = (Name::of(&consumer.id), consumer.encode());
-            each(Record { table: Table::Consumer, name, revision: 1, payload });
+            each(Ok(Record { table: Table::Consumer, name, revision: 1, payload }));
         }
         for number in 0..self.size.keys {
             let key = house::key(number, self.size);
             let (name, payload) = (Name::of(&key.id), key.encode());
-            each(Record { table: Table::Key, name, revision: 1, payload });
+            each(Ok(Record { table: Table::Key, name, revision: 1, payload }));
         }
         Ok(self.head)
     }

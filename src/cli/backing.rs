@@ -85,11 +85,11 @@ impl Backing {
         self.instance
     }
 
-    /// Whether the embedded store's disk takes writes; of a shared one only its answers tell.
-    pub(super) fn writable(&self) -> Option<watch::Receiver<bool>> {
+    /// Whether the store takes writes, as far as is known.
+    pub(super) fn writable(&self) -> watch::Receiver<bool> {
         match &self.kind {
-            Kind::Embedded(store) => Some(store.writable()),
-            Kind::Shared(_) => None,
+            Kind::Embedded(store) => store.writable(),
+            Kind::Shared(store) => store.writable(),
         }
     }
 

@@ -86,14 +86,23 @@ fn check_shared(common: &Common, config: &Config, command: Command) -> Result<()
             return Err(Failure::Unreachable(error.to_string()));
         }
     };
-    let mut counts = BTreeMap::new();
-    let mut each =
-        |record: Record| *counts.entry(format!("{:?}", record.table).to_lowercase()).or_insert(0_u64) += 1;
+    let (mut counts, mut damaged) = (BTreeMap::new(), Vec::new());
+    let mut each = |shown: Result<Record, StoreError>| match shown {
+        Ok(record) => *counts.entry(format!("{:?}", record.table).to_lowercase()).or_insert(0_u64) += 1,
+        Err(error) => damaged.push(error.to_string()),
+    };
     let head =
         runtime.block_on(backing.store().snapshot(&Table::ALL, &mut each)).map_err(|error| match error {
             StoreError::Damaged { .. } => Failure::Refused(error.to_string()),
             other => Failure::Unreachable(other.to_string()),
         })?;
+    if !damaged.is_empty() {
+        return Err(Failure::Refused(format!(
+            "{}\nput a backup in its place; or take each out with `HDEL` and what is named, so that it is gone and can \
+             be made anew",
+            damaged.join("\n")
+        )));
+    }
     let epoch = head.epoch;
     let printed = json!({
         "epoch": { "store": epoch.store, "term": epoch.term, "number": epoch.number },

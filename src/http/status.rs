@@ -27,11 +27,12 @@ pub fn router(telemetry: Arc<Telemetry>, readiness: Arc<Readiness>) -> Router {
 }
 
 async fn readyz(State(readiness): State<Arc<Readiness>>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    let conditions = readiness.conditions();
+    let (conditions, trouble) = (readiness.conditions(), readiness.trouble());
+    let trouble = trouble.as_deref().map(String::as_str);
     let status = if conditions.ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let verbose =
         query.is_some_and(|query| query.split('&').any(|item| item.split('=').next() == Some("verbose")));
-    (status, if verbose { every_condition(conditions) } else { first_fault(conditions) })
+    (status, if verbose { every_condition(conditions, trouble) } else { first_fault(conditions, trouble) })
 }
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
@@ -43,17 +44,17 @@ async fn uncached(mut response: Response) -> Response {
     response
 }
 
-fn first_fault(conditions: Conditions) -> String {
-    match conditions.report().into_iter().find_map(|(_, fault)| fault) {
+fn first_fault(conditions: Conditions, trouble: Option<&str>) -> String {
+    match conditions.report(trouble).into_iter().find_map(|(_, fault)| fault) {
         None => "ok\n".to_owned(),
         Some(fault) => format!("not ready: {fault}\n"),
     }
 }
 
 /// A line for each condition, as Kubernetes' own `/readyz?verbose` has them.
-fn every_condition(conditions: Conditions) -> String {
+fn every_condition(conditions: Conditions, trouble: Option<&str>) -> String {
     let mut text = String::new();
-    for (name, fault) in conditions.report() {
+    for (name, fault) in conditions.report(trouble) {
         // Writing to a `String` does not fail.
         let _ = match fault {
             None => writeln!(text, "[+]{name} ok"),

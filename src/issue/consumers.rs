@@ -522,7 +522,7 @@ mod tests {
             if writes > 0 {
                 let mut records = Vec::new();
                 let tables = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
-                store.snapshot(&tables, &mut |record| records.push(record)).await.unwrap();
+                store.snapshot(&tables, &mut |shown| records.push(shown.unwrap())).await.unwrap();
                 assert_eq!(records, [], "{writes}");
                 issuer.create_consumer(&by(), alice(Uuid::from_u128(8))).await.unwrap();
                 issuer.create_key(&by(), "alice", brought_along(KEYS - 1)).await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -17,6 +18,8 @@ use super::packer::Packer;
 use super::reconcile::Restoration;
 use super::saved::SnapshotFile;
 use super::seen::Seen;
+use super::skew::{self, Skew};
+use super::trouble::Trouble;
 use crate::clock::Clock;
 use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError, Table};
 
@@ -56,7 +59,10 @@ pub struct Follower {
     at: Option<Head>,
     /// What led there; empty where the store is not lossy.
     journal: Journal,
+    /// Stores that stood in this one's place before, the last one at the end.
+    before: Vec<Followed>,
     seen: Option<Seen>,
+    skew: Skew,
     packer: Packer,
     keeper: Option<Keeper>,
     /// Whether the store has answered since the process started.
@@ -66,6 +72,16 @@ pub struct Follower {
     /// A renewal that a catalog is waited for with.
     owed: Option<(Duration, Epoch)>,
 }
+
+/// Where a store was left, and what led there.
+struct Followed {
+    at: Head,
+    journal: Journal,
+}
+
+/// Stores that are remembered beside the one that is followed: a Redis that keeps nothing comes up as a
+/// new one each time.
+const STORES: usize = 4;
 
 /// Changes asked for at once.
 const RUN: usize = 1000;
@@ -96,7 +112,9 @@ impl Follower {
             instance: Uuid::new_v4(),
             at: None,
             journal: Journal::default(),
+            before: Vec::new(),
             seen,
+            skew: Skew::default(),
             packer: Packer::default(),
             keeper,
             heard: false,
@@ -117,7 +135,7 @@ impl Follower {
         let mut decided = self.replica.decided();
         let mut beats = interval(self.settings.pace.heartbeat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
+        let mut trouble = Trouble::default();
         loop {
             let followed = tokio::select! {
                 _ = beats.tick() => self.live().await,
@@ -127,19 +145,27 @@ impl Follower {
                     continue;
                 }
             };
-            match followed {
-                Ok(()) if failing => {
-                    info!("the store answers again");
-                    failing = false;
-                }
-                Ok(()) => {}
-                Err(error) if !failing => {
-                    warn!(%error, "the store cannot be followed; checks go on within the lease");
-                    failing = true;
-                }
-                Err(_) => {}
-            }
+            self.tell(followed, &mut trouble);
         }
+    }
+
+    fn tell(&self, followed: Result<(), StoreError>, trouble: &mut Trouble) {
+        let Err(error) = followed else {
+            if trouble.end() {
+                self.replica.trouble.store(None);
+                info!("the store answers again");
+            }
+            return;
+        };
+        let (why, now) = (error.to_string(), self.clock.boottime());
+        if trouble.is_news(&why, now) {
+            let meanwhile = match self.replica.trust(now) {
+                Ok(()) => "checks go on within the lease",
+                Err(_) => "what it holds is not decided",
+            };
+            warn!(error = why, "the store cannot be followed; {meanwhile}");
+        }
+        self.replica.trouble.store(Some(Arc::new(why)));
     }
 
     /// A heartbeat, and what is done beside the following.
@@ -186,9 +212,14 @@ impl Follower {
 
     /// Asks where the store stands, goes there, and renews the lease.
     async fn beat(&mut self) -> Result<(), StoreError> {
-        let sent = self.clock.boottime();
+        let (sent, asked) = (self.clock.boottime(), self.clock.unix_millis());
         let there = self.heartbeat().await?;
         self.heard = true;
+        if let Some(theirs) = self.store.time() {
+            let ahead = skew::ahead(asked, self.clock.unix_millis(), theirs);
+            self.replica.clock_ahead.store(ahead, Ordering::Relaxed);
+            self.skew.note(ahead);
+        }
         self.replica.lease.heard(sent);
         if let Some(changed) = self.seen.as_mut().and_then(|seen| seen.compare(there.epoch)) {
             self.alarm(&changed);
@@ -239,13 +270,20 @@ impl Follower {
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         loop {
             let Some(at) = self.at else { return self.read_anew().await };
-            match self.patiently(self.store.changes(at, RUN)).await? {
-                Changes::Next(changes) if changes.is_empty() => return Ok(()),
-                Changes::Next(changes) if in_order(at, &changes) => self.go_on(at, changes),
+            match self.patiently(self.store.changes(at, RUN)).await {
+                Ok(Changes::Next(changes)) if changes.is_empty() => return Ok(()),
+                Ok(Changes::Next(changes)) if in_order(at, &changes) => self.go_on(at, changes),
                 // A hole in the numbers: something was missed.
-                Changes::Next(_) => return self.read_anew().await,
-                Changes::Gone => return self.jump(at).await,
-                Changes::Parted => return self.part(at, None).await,
+                Ok(Changes::Next(_)) => return self.read_anew().await,
+                Ok(Changes::Gone) => return self.jump(at).await,
+                Ok(Changes::Parted) => return self.part(at, None).await,
+                Err(StoreError::DamagedLog(why)) => {
+                    self.tell_parted(&format!(
+                        "its log was cut or damaged ({why}); every record is read instead"
+                    ));
+                    return self.read_anew().await;
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -303,12 +341,18 @@ impl Follower {
     async fn part(&mut self, at: Head, fork: Option<Fork>) -> Result<(), StoreError> {
         for _ in 0..TRIES {
             let there = self.heartbeat().await?;
-            if there.epoch.store != at.epoch.store {
+            let (at, fork) = if there.epoch.store == at.epoch.store {
+                self.tell_parted("it went back in time: changes that it acknowledged are gone");
+                (at, fork)
+            } else if let Some(lost) = self.lost_meanwhile(there).await? {
+                self.tell_parted(
+                    "it is one that was followed before, and lost changes since: it was put back",
+                );
+                lost
+            } else {
                 self.tell_parted("it is another store than the one that was followed");
-                self.journal = Journal::default();
                 return self.read_anew().await;
-            }
-            self.tell_parted("it went back in time: changes that it acknowledged are gone");
+            };
             if !self.settings.lossy {
                 return self.read_anew().await;
             }
@@ -330,12 +374,39 @@ impl Follower {
         Err(StoreError::Moved)
     }
 
+    /// Where this instance stood in the store that is there, if it followed it before another one, and
+    /// that store has since lost changes: it was put back from a backup.
+    async fn lost_meanwhile(&self, there: Head) -> Result<Option<(Head, Option<Fork>)>, StoreError> {
+        let Some(before) = self.before.iter().find(|it| it.at.epoch.store == there.epoch.store) else {
+            return Ok(None);
+        };
+        let at = before.at;
+        match self.patiently(self.store.changes(at, 1)).await {
+            Ok(Changes::Next(_)) => Ok(None),
+            Ok(Changes::Gone) if at.epoch.term == there.epoch.term => Ok(None),
+            Ok(Changes::Gone) | Err(StoreError::DamagedLog(_)) => Ok(Some((at, Some(Fork::Unknown)))),
+            Ok(Changes::Parted) => Ok(Some((at, None))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What led to where this instance stood last in this store, if anything is known of that.
+    fn journal_of(&self, store: Uuid) -> Option<&Journal> {
+        match self.at {
+            Some(at) if at.epoch.store != store => {
+                self.before.iter().find(|it| it.at.epoch.store == store).map(|it| &it.journal)
+            }
+            Some(_) | None => Some(&self.journal),
+        }
+    }
+
     async fn give_back(&self, at: Head, fork: Option<Fork>) -> Result<(), StoreError> {
+        let Some(journal) = self.journal_of(at.epoch.store) else { return Ok(()) };
         let fork = match fork {
             Some(fork) => fork,
-            None => self.journal.fork(&*self.store, at.epoch).await?,
+            None => journal.fork(&*self.store, at.epoch).await?,
         };
-        let plan = Restoration::plan(&*self.store, &self.journal, fork).await?;
+        let plan = Restoration::plan(&*self.store, journal, fork).await?;
         error!(
             ?fork,
             given_back = plan.len(),
@@ -358,13 +429,21 @@ impl Follower {
 
     /// Reads everything anew, while the old replica serves within its lease.
     async fn read_anew(&mut self) -> Result<(), StoreError> {
-        let Loaded { tables, at, plain, replayed } = within(LOADING, load(&*self.store)).await?;
+        let Loaded { tables, at, plain, replayed, damaged } = within(LOADING, load(&*self.store)).await?;
         if self.settings.lossy {
-            self.journal = within(LOADING, self.journal.follow(&*self.store, at)).await?;
+            let (none, known) = (Journal::default(), self.journal_of(at.epoch.store));
+            let journal = within(LOADING, known.unwrap_or(&none).follow(&*self.store, at)).await?;
+            self.keep_journal(journal, at);
         }
         self.replica.replace(tables);
         self.arrive(at, true);
         self.parted = false;
+        if let Some(first) = damaged.first() {
+            let count = damaged.len();
+            self.alarm(&format!(
+                "{count} of its records are left out ({first}); `doorward store check` names all"
+            ));
+        }
         self.packer.loaded(plain, replayed);
         let holdings = self.replica.holdings();
         info!(
@@ -374,6 +453,18 @@ impl Follower {
             "the store has been read"
         );
         Ok(())
+    }
+
+    /// From now on `journal` is of what is followed. That of another store is kept: whoever puts a backup
+    /// in the place of a store that came up empty brings the one before back.
+    fn keep_journal(&mut self, journal: Journal, at: Head) {
+        let left = std::mem::replace(&mut self.journal, journal);
+        self.before.retain(|it| it.at.epoch.store != at.epoch.store);
+        if let Some(was) = self.at.filter(|was| was.epoch.store != at.epoch.store) {
+            self.before.push(Followed { at: was, journal: left });
+            let oldest = self.before.len().saturating_sub(STORES);
+            self.before.drain(..oldest);
+        }
     }
 
     async fn patiently<T>(

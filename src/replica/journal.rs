@@ -26,7 +26,7 @@ pub(super) struct Point {
 pub(super) enum Fork {
     /// Everything up to this number, and nothing after it.
     After(u64),
-    /// That cannot be told: its log is too short, or the journal is.
+    /// That cannot be told: its log is too short or damaged, or the journal is too short.
     Unknown,
 }
 
@@ -89,13 +89,15 @@ impl Journal {
             let middle = known.midpoint(parted);
             let Point { number, mark, .. } = self.points[middle];
             let head = Head { epoch: Epoch { number, ..of }, mark };
-            match store.changes(head, 1).await? {
-                Changes::Next(_) => {
+            match store.changes(head, 1).await {
+                Ok(Changes::Next(_)) => {
                     fork = Fork::After(number);
                     known = middle + 1;
                 }
-                Changes::Gone => known = middle + 1,
-                Changes::Parted => parted = middle,
+                Ok(Changes::Gone) => known = middle + 1,
+                Ok(Changes::Parted) => parted = middle,
+                Err(StoreError::DamagedLog(_)) => return Ok(Fork::Unknown),
+                Err(error) => return Err(error),
             }
         }
         Ok(fork)
@@ -116,13 +118,14 @@ impl Journal {
         }
         while let Some(last) = journal.points.back().filter(|last| last.number < to.epoch.number) {
             let from = Head { epoch: Epoch { number: last.number, ..to.epoch }, mark: last.mark };
-            match store.changes(from, RUN).await? {
-                Changes::Next(changes) if changes.is_empty() => return Err(StoreError::Moved),
-                Changes::Next(changes) => {
+            match store.changes(from, RUN).await {
+                Ok(Changes::Next(changes)) if changes.is_empty() => return Err(StoreError::Moved),
+                Ok(Changes::Next(changes)) => {
                     journal.extend(changes.into_iter().filter(|change| change.number <= to.epoch.number));
                 }
-                Changes::Gone => break,
-                Changes::Parted => return Err(StoreError::Moved),
+                Ok(Changes::Gone) | Err(StoreError::DamagedLog(_)) => break,
+                Ok(Changes::Parted) => return Err(StoreError::Moved),
+                Err(error) => return Err(error),
             }
         }
         journal.reach(to);

@@ -1,6 +1,6 @@
 //! Reading everything a store holds.
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::apply::{Fact, apply};
 use super::pack;
@@ -16,6 +16,8 @@ pub(super) struct Loaded {
     pub(super) plain: u64,
     /// Changes that were applied on top.
     pub(super) replayed: u64,
+    /// Records that are left out, because they cannot be trusted.
+    pub(super) damaged: Vec<String>,
 }
 
 /// Changes asked for at once.
@@ -23,6 +25,9 @@ const RUN: usize = 1000;
 
 /// A store whose log is shorter than a snapshot takes to read is not followed for ever.
 const TRIES: usize = 5;
+
+/// Damaged records of which the log has a line each; `doorward store check` has all.
+const TOLD: usize = 100;
 
 /// A pack if there is one, else every record, and then the changes until there are no more.
 ///
@@ -59,7 +64,7 @@ async fn unpack(store: &dyn Store) -> Option<Loaded> {
     };
     let decoded = tokio::task::spawn_blocking(move || pack::decode(pieces)).await;
     match decoded.unwrap_or(Err(pack::Unreadable::Record)) {
-        Ok(tables) => Some(Loaded { tables, at, plain: 0, replayed: 0 }),
+        Ok(tables) => Some(Loaded { tables, at, plain: 0, replayed: 0, damaged: Vec::new() }),
         Err(error) => {
             warn!(%error, "the pack cannot be used; every record is read instead");
             None
@@ -68,14 +73,30 @@ async fn unpack(store: &dyn Store) -> Option<Loaded> {
 }
 
 async fn read(store: &dyn Store) -> Result<Loaded, StoreError> {
-    let (tables, mut plain) = (Tables::default(), 0);
-    let mut each = |record: Record| {
-        plain += 1;
-        let fact = Fact::of(record.table, &record.name, Some(&record.payload));
-        fact.into_iter().for_each(|fact| tables.take(fact));
+    let (tables, mut plain, mut damaged, mut refused) = (Tables::default(), 0, Vec::new(), None);
+    let mut each = |shown: Result<Record, StoreError>| match shown {
+        Ok(record) => {
+            plain += 1;
+            let fact = Fact::of(record.table, &record.name, Some(&record.payload));
+            fact.into_iter().for_each(|fact| tables.take(fact));
+        }
+        Err(error) if absence_denies(&error) => damaged.push(error.to_string()),
+        Err(error) => refused = Some(error),
     };
     let at = store.snapshot(&Table::REPLICATED, &mut each).await?;
-    Ok(Loaded { tables, at, plain, replayed: 0 })
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    for error in damaged.iter().take(TOLD) {
+        error!(%error, "a record is left out, so whatever it would allow is denied");
+    }
+    Ok(Loaded { tables, at, plain, replayed: 0, damaged })
+}
+
+/// Whether to be without the record is the stricter reading of it. Without a service or deployment its paths
+/// may be another one's, which is open.
+fn absence_denies(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { table, .. } if *table != Table::Object)
 }
 
 /// Applies what the log has from there, until there is no more. False where it does not lead on.

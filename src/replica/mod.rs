@@ -15,11 +15,13 @@ mod packer;
 mod reconcile;
 mod saved;
 mod seen;
+mod skew;
 mod tables;
+mod trouble;
 mod uses;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -62,6 +64,9 @@ pub struct Replica {
     lag: AtomicU64,
     went_back: AtomicU64,
     alarm: ArcSwapOption<String>,
+    trouble: ArcSwapOption<String>,
+    /// Milliseconds.
+    clock_ahead: AtomicI64,
     /// What secrets in it are sealed with.
     ring: Option<Arc<Ring>>,
 }
@@ -85,6 +90,8 @@ impl Replica {
             lag: AtomicU64::new(0),
             went_back: AtomicU64::new(0),
             alarm: ArcSwapOption::empty(),
+            trouble: ArcSwapOption::empty(),
+            clock_ahead: AtomicI64::new(0),
             ring: None,
         }
     }
@@ -181,6 +188,16 @@ impl Replica {
     /// What was found the last time, for people.
     pub fn alarm(&self) -> Option<Arc<String>> {
         self.alarm.load_full()
+    }
+
+    /// Why the store cannot be followed, as long as it cannot.
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.trouble.load_full()
+    }
+
+    /// By how many milliseconds this machine's clock was ahead of the store's at the last heartbeat.
+    pub fn clock_ahead(&self) -> i64 {
+        self.clock_ahead.load(Ordering::Relaxed)
     }
 
     /// Whether what is known is only what was kept on disk: the store has not been read yet.

@@ -30,8 +30,9 @@ pub enum Distrust {
 }
 
 impl Distrust {
-    pub fn of(self, table: Table) -> StoreError {
-        StoreError::Damaged { table, why: self.to_string() }
+    pub fn of(self, table: Table, name: &Name) -> StoreError {
+        let name = name.id().map_or_else(|| format!("{name:?}"), |id| id.to_string());
+        StoreError::Damaged { table, why: format!("{name}: {self}") }
     }
 }
 

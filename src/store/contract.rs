@@ -352,7 +352,8 @@ async fn snapshot_and_the_changes_after_it_are_of_one_moment_while_writes_go_on(
     });
     while !writer.is_finished() {
         let mut values = BTreeMap::new();
-        let mut each = |record: Record| {
+        let mut each = |shown: Result<Record, StoreError>| {
+            let record = shown.unwrap();
             values.insert(record.table, (record.revision, record.payload));
         };
         let tables = [Table::Consumer, Table::Key];
@@ -377,7 +378,10 @@ async fn snapshot_shows_the_tables_asked_for(open: Open) {
         }
     }
     let mut seen = Vec::new();
-    let mut each = |record: Record| seen.push((record.table, record.name, record.payload));
+    let mut each = |shown: Result<Record, StoreError>| {
+        let record = shown.unwrap();
+        seen.push((record.table, record.name, record.payload));
+    };
     let head = subject.store.snapshot(&[Table::Key, Table::Unique], &mut each).await.unwrap();
     assert_eq!(head, subject.store.heartbeat(beat()).await.unwrap());
     assert_eq!(head.epoch.number, 150);

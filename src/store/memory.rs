@@ -134,14 +134,14 @@ impl Store for Memory {
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         let (head, records) = {
             let state = self.state();
             let wanted = state.records.values().filter(|record| tables.contains(&record.table));
             (state.head(), wanted.cloned().collect::<Vec<_>>())
         };
-        records.into_iter().for_each(each);
+        records.into_iter().map(Ok).for_each(each);
         Ok(head)
     }
 

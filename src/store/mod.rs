@@ -262,11 +262,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Shows `each` every record of the tables, none older than the head that is returned; some may
     /// be newer. With the changes after that head applied to them, they are as they all stood at
-    /// one moment.
+    /// one moment. One that cannot be trusted is shown as [`StoreError::Damaged`], if the store can tell
+    /// that it is the only one.
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError>;
 
     /// The changes after `from`, at most `limit`.
@@ -274,6 +275,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Writes that an instance lives and says where the store stands.
     async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError>;
+
+    /// What time it was by the store's own clock when it answered the last heartbeat, in milliseconds since the
+    /// Unix epoch; `None` where it has none.
+    fn time(&self) -> Option<i64> {
+        None
+    }
 
     /// Every instance that has sent a heartbeat in the last hour, this one too.
     async fn instances(&self) -> Result<Vec<Instance>, StoreError>;

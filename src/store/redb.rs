@@ -298,7 +298,7 @@ impl Store for RedbStore {
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         let tables = tables.to_vec();
         // The reader may be as much ahead as this; a million records are never in memory at once.
@@ -311,7 +311,7 @@ impl Store for RedbStore {
         });
         let showing = async {
             while let Some(records) = receive.recv().await {
-                Vec::into_iter(records).for_each(&mut *each);
+                Vec::into_iter(records).map(Ok).for_each(&mut *each);
             }
         };
         tokio::join!(reading, showing).0
@@ -402,7 +402,7 @@ fn head(epoch: Epoch) -> Head {
 fn record(ring: &Ring, table: Table, name: &[u8], value: &[u8]) -> Result<Record, StoreError> {
     let name = Name(name.to_vec());
     let (revision, payload) =
-        codec::open(ring, table, &name, value).map_err(|distrust| distrust.of(table))?;
+        codec::open(ring, table, &name, value).map_err(|distrust| distrust.of(table, &name))?;
     Ok(Record { table, name, revision, payload })
 }
 

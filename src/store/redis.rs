@@ -31,9 +31,11 @@ pub(super) mod tests;
 mod tls;
 mod uses;
 mod value;
+mod writable;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -48,6 +50,7 @@ use self::push::Heard;
 use self::reads::Range;
 pub use self::report::{FINDINGS, Finding, Report};
 pub use self::settings::{Address, Password, RedisSettings, Target, Timeouts, Tls};
+use self::writable::Writable;
 use self::writer::{Ask, QUEUE, Writer};
 use super::ring::Ring;
 use super::{
@@ -66,7 +69,10 @@ pub struct RedisStore {
     /// For what is long.
     bulk: Arc<Link>,
     heard: Arc<Heard>,
+    writable: Arc<Writable>,
     sweep: Sweep,
+    /// In milliseconds, of the last heartbeat's answer; 0 before it.
+    time: AtomicI64,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -89,10 +95,28 @@ impl RedisStore {
         let hearing = heard.clone();
         let hears: Hears = Arc::new(move |push| hearing.message(&push));
         let (asks, asked) = mpsc::channel(QUEUE);
-        let writer = Writer::new(link(None), ring.clone(), settings.clone(), heard.clone(), kept);
+        let writable = Arc::new(Writable::new());
+        let told = (heard.clone(), writable.clone());
+        let writer = Writer::new(link(None), ring.clone(), settings.clone(), told, kept);
         runtime.spawn(writer.run(asked));
         let (reads, bulk) = (link(Some(hears)), link(None));
-        Self { settings, ring, runtime, reads, bulk, heard, sweep: Sweep::default(), asks }
+        Self {
+            settings,
+            ring,
+            runtime,
+            reads,
+            bulk,
+            heard,
+            writable,
+            sweep: Sweep::default(),
+            time: AtomicI64::new(0),
+            asks,
+        }
+    }
+
+    /// Whether Redis takes writes, as far as is known: looked at beside the heartbeats.
+    pub fn writable(&self) -> watch::Receiver<bool> {
+        self.writable.subscribe()
     }
 
     async fn ask(&self, batch: Batch, begins_after: Option<Head>) -> Result<Epoch, StoreError> {
@@ -140,7 +164,7 @@ impl Store for RedisStore {
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         snapshot::read(self, tables, each).await
     }
@@ -150,9 +174,18 @@ impl Store for RedisStore {
     }
 
     async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
-        let head = beats::send(&self.reads, &self.ring, &self.sweep, beat).await?;
+        let (head, time) = beats::send(&self.reads, &self.ring, &self.sweep, beat).await?;
+        self.time.store(time, Ordering::Relaxed);
         self.heard.stands(head.epoch);
+        if self.writable.is_due() {
+            let (writable, link) = (self.writable.clone(), self.reads.clone());
+            self.runtime.spawn(async move { writable.look(&link).await });
+        }
         Ok(head)
+    }
+
+    fn time(&self) -> Option<i64> {
+        Some(self.time.load(Ordering::Relaxed)).filter(|time| *time > 0)
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, StoreError> {

@@ -542,6 +542,7 @@ mod tests {
             weak_keys: 1,
             writable: true,
             went_back: 2,
+            clock_ahead: -6_500,
             ..Standing::default()
         };
         telemetry.stands(&standing);
@@ -566,6 +567,7 @@ mod tests {
         check("process_start_time_seconds", 1_000.0);
         check("doorward_replica_lag_changes", 4.0);
         check("doorward_store_went_back_total", 2.0);
+        check("doorward_store_clock_skew_seconds", -6.5);
         check("doorward_from_snapshot", 0.0);
         check("doorward_instances", 3.0);
         check("doorward_catalogs", 2.0);

@@ -1,5 +1,8 @@
 //! Whether this instance may be sent checks, and why not.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
 /// The conditions of readiness; all of them must be good.
@@ -19,14 +22,20 @@ impl Conditions {
     }
 
     /// Each condition with its name and what is wrong with it, if anything.
-    pub fn report(self) -> [(&'static str, Option<&'static str>); 3] {
+    /// `trouble` is why the store cannot be followed.
+    pub fn report(self, trouble: Option<&str>) -> [(&'static str, Option<String>); 3] {
+        let of_store = |good: bool, what: &str| match (good, trouble) {
+            (true, _) => None,
+            (false, None) => Some(what.to_owned()),
+            (false, Some(why)) => Some(format!("{what}: {why}")),
+        };
         [
-            ("loaded", (!self.loaded).then_some("the store has not been read yet")),
+            ("loaded", of_store(self.loaded, "the store has not been read yet")),
             (
                 "lease",
-                (!self.lease).then_some("the store has been out of reach for longer than revocation.bound"),
+                of_store(self.lease, "the store has been out of reach for longer than revocation.bound"),
             ),
-            ("serving", self.draining.then_some("draining, about to stop")),
+            ("serving", self.draining.then(|| "draining, about to stop".to_owned())),
         ]
     }
 }
@@ -34,7 +43,11 @@ impl Conditions {
 /// The one place that knows the conditions. Whoever learns of a change sets it here; `/readyz`,
 /// the metric and gRPC health follow.
 #[derive(Debug, Default)]
-pub struct Readiness(watch::Sender<Conditions>);
+pub struct Readiness {
+    conditions: watch::Sender<Conditions>,
+    /// Why the store cannot be followed.
+    trouble: ArcSwapOption<String>,
+}
 
 impl Readiness {
     /// Not ready: nothing loaded, no lease.
@@ -50,13 +63,22 @@ impl Readiness {
         self.change(|conditions| conditions.lease = within);
     }
 
+    /// Why the store cannot be followed; `None` while it can.
+    pub fn set_trouble(&self, trouble: Option<Arc<String>>) {
+        self.trouble.store(trouble);
+    }
+
+    pub fn trouble(&self) -> Option<Arc<String>> {
+        self.trouble.load_full()
+    }
+
     /// There is no way back: what drains, stops.
     pub fn set_draining(&self) {
         self.change(|conditions| conditions.draining = true);
     }
 
     pub fn conditions(&self) -> Conditions {
-        *self.0.borrow()
+        *self.conditions.borrow()
     }
 
     pub fn ready(&self) -> bool {
@@ -65,12 +87,12 @@ impl Readiness {
 
     /// Sees every later change; the present value counts as seen.
     pub fn subscribe(&self) -> watch::Receiver<Conditions> {
-        self.0.subscribe()
+        self.conditions.subscribe()
     }
 
     /// Wakes the followers only where something changed: the lease is renewed four times a second.
     fn change(&self, set: impl FnOnce(&mut Conditions)) {
-        self.0.send_if_modified(|conditions| {
+        self.conditions.send_if_modified(|conditions| {
             let before = *conditions;
             set(conditions);
             *conditions != before

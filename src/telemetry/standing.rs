@@ -25,6 +25,8 @@ pub struct Standing {
     pub writable: bool,
     /// How often the store was found to have lost changes, or to be another one.
     pub went_back: u64,
+    /// By how many milliseconds our clock is ahead of the store's.
+    pub clock_ahead: i64,
     /// Whether what is known is from the copy on disk, the store not having been seen yet.
     pub from_snapshot: bool,
     /// Objects of policy that the store holds.
@@ -45,6 +47,7 @@ pub(super) struct Gauges {
     weak_keys: IntGauge,
     writable: IntGauge,
     went_back: IntCounter,
+    clock_ahead: Gauge,
     from_snapshot: IntGauge,
     objects: IntGauge,
     objects_refused: IntGauge,
@@ -91,7 +94,14 @@ impl Gauges {
             went_back: counter(
                 add,
                 "doorward_store_went_back_total",
-                "Times the store was found to have lost changes, or to be another one",
+                "Times the store was found to have lost changes, to be another one, or to be damaged",
+            ),
+            clock_ahead: registered(
+                add,
+                Gauge::new(
+                    "doorward_store_clock_skew_seconds",
+                    "Seconds by which this machine's clock is ahead of Redis' own, below 0 where it is behind",
+                ),
             ),
             from_snapshot: gauge(
                 add,
@@ -135,6 +145,7 @@ impl Gauges {
         self.weak_keys.set(whole(weak_keys));
         self.writable.set(i64::from(writable));
         self.went_back.inc_by(standing.went_back.saturating_sub(self.went_back.get()));
+        self.clock_ahead.set(standing.clock_ahead as f64 / 1_000.0);
         self.from_snapshot.set(i64::from(standing.from_snapshot));
         self.objects.set(whole(standing.objects));
         self.objects_refused.set(whole(standing.objects_refused));

@@ -11,7 +11,12 @@ use envoy_types::pb::envoy::service::auth::v3::{AttributeContext, CheckRequest, 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::rig::doorward::{Doorward, Setup};
 use crate::rig::http1::{Reply, request, send_to_socket};
@@ -24,6 +29,9 @@ use crate::world::{HOUSE, setup};
 pub(crate) const BOUND: Duration = Duration::from_secs(1);
 /// Beyond the bound by what a busy machine may add to it.
 pub(crate) const BEYOND: Duration = Duration::from_millis(1_500);
+
+/// The name under which gRPC health tells whether checks can be answered.
+const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
 
 const PACE: &str = "\nrevocation: {heartbeat: 25ms, bound: 1s}\ndrain_delay: 0s\n";
 pub(crate) const SECRET: &str = "1 00112233445566778899aabbccddeeff00112233445566778899aabbccddee01\n";
@@ -103,6 +111,18 @@ impl Fleet {
     pub(crate) fn key(&self, consumer: &str) -> (String, String) {
         let _ = self.instances[0].admin("POST", "/consumers?wait=all", &json!({ "username": consumer }));
         self.instances[0].key(consumer)
+    }
+}
+
+/// What an instance says of itself to whoever watches.
+pub(crate) struct Health(Streaming<HealthCheckResponse>);
+
+impl Health {
+    /// What it says next: whether it serves.
+    #[track_caller]
+    pub(crate) fn next(&mut self) -> bool {
+        let told = RUNTIME.block_on(async { timeout(Duration::from_secs(30), self.0.message()).await });
+        told.expect("in time").unwrap().expect("more").status() == ServingStatus::Serving
     }
 }
 
@@ -202,6 +222,22 @@ impl Instance {
     #[track_caller]
     pub(crate) fn is_ready(&self) -> bool {
         self.doorward.status("/readyz").unwrap().status == 200
+    }
+
+    /// Whether gRPC health says so, which is what Envoy asks.
+    #[track_caller]
+    pub(crate) fn is_serving(&self) -> bool {
+        self.watch_health().next()
+    }
+
+    #[track_caller]
+    pub(crate) fn watch_health(&self) -> Health {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.doorward.grpc())).unwrap();
+        let told = RUNTIME.block_on(async {
+            let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+            client.watch(HealthCheckRequest { service: AUTHORIZATION.to_owned() }).await.unwrap().into_inner()
+        });
+        Health(told)
     }
 
     #[track_caller]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::cli::Failure;
 use crate::clock::Clock;
@@ -26,9 +26,8 @@ pub(super) struct Ready {
     pub(super) clock: Clock,
     /// Weak keys that the file declares.
     pub(super) weak_in_file: Arc<AtomicUsize>,
-    /// Whether the store's disk takes writes: no condition of readiness, for checks need none.
-    /// `None` for a shared store, which takes a write with every heartbeat.
-    pub(super) writable: Option<watch::Receiver<bool>>,
+    /// Whether the store takes writes: no condition of readiness, for checks need none.
+    pub(super) writable: watch::Receiver<bool>,
     pub(super) compiler: Arc<Compiler>,
 }
 
@@ -40,12 +39,23 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetry>, ready: Ready) {
     let mut looks = tokio::time::interval(LOOK);
     let mut applied = replica.applied();
+    let (mut held, mut ended) = (false, false);
     loop {
         tokio::select! {
             _ = looks.tick() => {}
             Ok(()) = applied.changed() => {}
         }
         let trusted = replica.trust(ready.clock.boottime()).is_ok();
+        let trouble = replica.trouble();
+        if std::mem::replace(&mut held, trusted) && !trusted {
+            let why = trouble.as_deref().map_or("it has not answered in time", String::as_str);
+            error!(why, "the lease is over: what the store decides is refused until it answers");
+            ended = true;
+        }
+        if trusted && std::mem::take(&mut ended) {
+            info!("the lease holds again");
+        }
+        ready.readiness.set_trouble(trouble);
         ready.readiness.set_loaded(replica.loaded());
         ready.readiness.set_lease(trusted);
         ready.health.set_ready(ready.readiness.ready());
@@ -58,8 +68,10 @@ pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetr
             keys: holdings.keys,
             consumers: holdings.consumers,
             weak_keys: holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed),
-            writable: ready.writable.as_ref().map_or(trusted, |writable| *writable.borrow()),
+            // What was not heard from for so long takes none either.
+            writable: trusted && *ready.writable.borrow(),
             went_back: replica.went_back(),
+            clock_ahead: replica.clock_ahead(),
             from_snapshot: replica.from_snapshot(),
             objects: edition.objects().len(),
             objects_refused: edition.refused().len(),

@@ -76,7 +76,7 @@ impl Store for Failing {
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         self.store.snapshot(tables, each).await
     }

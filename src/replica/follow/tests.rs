@@ -4,7 +4,7 @@ mod going_back;
 mod histories;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -28,12 +28,14 @@ pub(super) struct Fickle {
     /// What is written while a snapshot is read, by snapshot.
     meanwhile: Mutex<Vec<Vec<Batch>>>,
     read_only: AtomicBool,
+    /// In milliseconds; 0 for none.
+    time: AtomicI64,
 }
 
 impl Fickle {
     pub(super) fn new(inner: Memory) -> Arc<Self> {
         let (meanwhile, read_only) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { inner: ArcSwap::from_pointee(inner), meanwhile, read_only })
+        Arc::new(Self { inner: ArcSwap::from_pointee(inner), meanwhile, read_only, time: AtomicI64::new(0) })
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
@@ -72,7 +74,7 @@ impl Store for Fickle {
     async fn snapshot(
         &self,
         tables: &[Table],
-        each: &mut (dyn for<'r> FnMut(Record) + Send),
+        each: &mut (dyn FnMut(Result<Record, StoreError>) + Send),
     ) -> Result<Head, StoreError> {
         let inner = self.inner.load_full();
         let head = inner.snapshot(tables, each).await?;
@@ -89,6 +91,10 @@ impl Store for Fickle {
 
     async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
         self.inner.load_full().heartbeat(beat).await
+    }
+
+    fn time(&self) -> Option<i64> {
+        Some(self.time.load(Ordering::Relaxed)).filter(|time| *time > 0)
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
@@ -349,4 +355,17 @@ async fn a_heartbeat_says_how_far_changes_are_applied() {
     let instances = bench.store.instances().await.unwrap();
     let own = instances.iter().find(|instance| instance.beat.instance == follower.instance());
     assert_eq!(own.unwrap().beat.applied, Some(epoch));
+}
+
+#[tokio::test]
+async fn how_far_the_clock_is_from_the_stores_is_known_with_each_heartbeat() {
+    let bench = Bench::new();
+    let mut follower = bench.follower();
+    follower.beat().await.unwrap();
+    assert_eq!(follower.replica.clock_ahead(), 0, "a store without a clock");
+    for ahead in [0, 6_000, -7_000] {
+        bench.store.time.store(bench.clock.unix_millis() - ahead, Ordering::Relaxed);
+        follower.beat().await.unwrap();
+        assert_eq!(follower.replica.clock_ahead(), ahead);
+    }
 }

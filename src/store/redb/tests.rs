@@ -101,7 +101,7 @@ async fn fill(store: &RedbStore, count: u8) {
 
 async fn everything(store: &RedbStore) -> (Epoch, Vec<Record>) {
     let mut records = Vec::new();
-    let mut each = |record| records.push(record);
+    let mut each = |shown: Result<Record, StoreError>| records.push(shown.unwrap());
     let head = store.snapshot(&Table::ALL, &mut each).await.unwrap();
     (head.epoch, records)
 }

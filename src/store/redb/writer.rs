@@ -325,7 +325,7 @@ impl<'t> Tables<'t> {
         let value = self.of(table).get(&name.0[..]);
         let value = value.map_err(|error| StoreError::Unavailable(Fault::from(error).to_string()))?;
         let open = |value: ::redb::AccessGuard<'_, &[u8]>| codec::open(ring, table, name, value.value());
-        let opened = value.map(open).transpose().map_err(|distrust| distrust.of(table))?;
+        let opened = value.map(open).transpose().map_err(|distrust| distrust.of(table, name))?;
         Ok(opened.map(|(revision, _)| revision))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use ::redis::Value;
 use prost::Message;
 use uuid::Uuid;
 
@@ -26,25 +27,30 @@ impl Sweep {
     }
 }
 
-/// Writes that the instance lives; where there is no store any more, one is made.
+/// Writes that the instance lives; where there is no store any more, one is made. Gives Redis's time too, in
+/// milliseconds.
 pub(super) async fn send(
     link: &Arc<Link>,
     ring: &Ring,
     sweep: &Sweep,
     beat: Beat,
-) -> Result<Head, StoreError> {
+) -> Result<(Head, i64), StoreError> {
     let call = Call::new(Script::Heartbeat, &[keys::META, keys::INSTANCES])
         .with(beat.instance.as_bytes())
         .with(seal(ring, beat))
         .with(if sweep.is_due() { "1" } else { "0" });
-    if let Some(sealed) = reply::bytes(link.call(&call).await?)? {
-        return meta::open(ring, &sealed);
+    let mut answer = link.call(&call).await?;
+    if answer == Value::Nil {
+        link.standing().await?;
+        answer = link.call(&call).await?;
     }
-    link.standing().await?;
-    let sealed = reply::bytes(link.call(&call).await?)?;
-    let sealed =
-        sealed.ok_or_else(|| Refusal::Elsewhere("the store in Redis was emptied just now".into()))?;
-    meta::open(ring, &sealed)
+    if answer == Value::Nil {
+        return Err(Refusal::Elsewhere("the store in Redis was emptied just now".into()).into());
+    }
+    let [sealed, time] = reply::exactly(answer)?;
+    let sealed = reply::bytes(sealed)?.ok_or_else(|| Refusal::garbled("where the store stands"))?;
+    let time = i64::try_from(reply::number(time)?).map_err(|_| Refusal::garbled("its time"))?;
+    Ok((meta::open(ring, &sealed)?, time))
 }
 
 /// Who sent a heartbeat in the last hour. What cannot be trusted is nobody's.
@@ -56,7 +62,9 @@ pub(super) async fn instances(link: &Arc<Link>, ring: &Ring) -> Result<Vec<Insta
     for (id, said) in reply::map(beats)? {
         let (Some(id), Some(said)) = (reply::bytes(id)?, reply::bytes(said)?) else { continue };
         if let Some((at, beat)) = open(ring, &id, &said) {
-            let silent = Duration::from_millis(now.saturating_sub(at));
+            // A stamp that is yet to come is as far from the truth: Redis's clock was put back, perhaps with
+            // another machine, and who lives says so again with the next heartbeat.
+            let silent = Duration::from_millis(now.abs_diff(at));
             if silent <= FORGOTTEN {
                 instances.push(Instance { beat, silent });
             }

@@ -10,11 +10,12 @@ use super::refusal::Refusal;
 use super::scripts::{Call, Script};
 use super::{keys, meta, reply, value};
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Epoch, Expect, Head, Mark, Step, changes, log};
+use crate::store::{Batch, Effect, Epoch, Expect, Head, Mark, Step, Table, changes, log};
 
 pub(super) struct Group {
     keys: Keys,
     batches: Vec<Sealed>,
+    only_ends: bool,
 }
 
 struct Sealed {
@@ -43,7 +44,8 @@ pub(super) enum Stop {
 impl Group {
     /// Seals batches for the numbers after `head`; one that begins a term is so marked.
     pub(super) fn seal(ring: &Ring, head: Head, batches: &[(&Batch, bool)]) -> Self {
-        let mut group = Self { keys: Keys::new(), batches: Vec::with_capacity(batches.len()) };
+        let only_ends = batches.iter().all(|(batch, _)| only_ends(batch));
+        let mut group = Self { keys: Keys::new(), batches: Vec::with_capacity(batches.len()), only_ends };
         let mut head = head;
         for (batch, begins_term) in batches {
             let term = head.epoch.term + u32::from(*begins_term);
@@ -75,15 +77,15 @@ impl Group {
         self.batches.get(index).map(|sealed| sealed.standing.clone())
     }
 
-    /// To be run where the store stands as `sealed` says.
-    pub(super) fn call(&self, sealed: &[u8], kept: u64) -> Call {
+    /// To be run where the store stands as `sealed` says, and told of on the channel.
+    pub(super) fn call(&self, sealed: &[u8], kept: u64, channel: String) -> Call {
         let mut call = Call {
-            script: Script::Write,
+            script: if self.only_ends { Script::WriteRegardless } else { Script::Write },
             keys: self.keys.names.clone(),
             arguments: vec![
                 sealed.to_vec(),
                 kept.to_string().into_bytes(),
-                keys::CHANNEL.into(),
+                channel.into(),
                 self.batches.len().to_string().into_bytes(),
             ],
         };
@@ -92,6 +94,16 @@ impl Group {
         }
         call
     }
+}
+
+/// Whether a batch takes records away and makes none but what the audit log says of it: a Redis without
+/// memory takes it all the same, for to lock somebody out must be the last thing that fails.
+pub(super) fn only_ends(batch: &Batch) -> bool {
+    let ends = |step: &Step| match &step.effect {
+        Effect::Delete | Effect::Keep => true,
+        Effect::Put(_) => step.table == Table::Audit,
+    };
+    batch.steps.iter().any(|step| step.effect == Effect::Delete) && batch.steps.iter().all(ends)
 }
 
 impl Outcome {

@@ -24,8 +24,10 @@ pub(super) const LAST_USES: &str = "doorward:{doorward}:uses:last";
 pub(super) fn counter(name: &[u8; 16]) -> String {
     format!("doorward:{{doorward}}:c:{:032x}", u128::from_be_bytes(*name))
 }
-/// A channel: the number of each newest change.
-pub(super) const CHANNEL: &str = "doorward:{doorward}:epoch";
+/// A channel: the number of each newest change. Channels are of all databases at once, so it names its own.
+pub(super) fn channel(database: u32) -> String {
+    format!("doorward:{{doorward}}:epoch:{database}")
+}
 
 /// How many hashes hold the records of one table. With a million records each is some 250 long.
 pub(super) const BUCKETS: u16 = 1 << 12;

@@ -167,7 +167,7 @@ impl Link {
             prepare.cmd("SCRIPT").arg("LOAD").arg(script.source());
         }
         if self.hears.is_some() {
-            prepare.cmd("SUBSCRIBE").arg(keys::CHANNEL);
+            prepare.cmd("SUBSCRIBE").arg(keys::channel(self.settings.database));
         }
         let mut digests = Vec::new();
         for answer in connection.ask_all(&prepare).await?.into_iter().take(Script::ALL.len()) {
@@ -183,7 +183,7 @@ impl Link {
         let open = Call::new(Script::Open, &[keys::META, keys::LOG, keys::OPERATIONS, keys::PACK])
             .with_names()
             .with(keys::bucket(crate::store::Table::Key, 0))
-            .with(keys::CHANNEL);
+            .with(keys::channel(self.settings.database));
         let [denied, sealed, rest] = reply::exactly(live.call(&open).await?)?;
         let denied: Vec<_> = reply::list(denied)?.into_iter().map(reply::text).collect::<Result<_, _>>()?;
         if !denied.is_empty() {

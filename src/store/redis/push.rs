@@ -28,9 +28,11 @@ impl Heard {
     pub(super) fn stands(&self, epoch: Epoch) {
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let same = history.replace((epoch.store, epoch.term)) == Some((epoch.store, epoch.term));
+        // Back, too: a message with too large a number must not silence those that come. Where that was
+        // a true one, followers have been woken by it.
         self.newest.send_if_modified(|newest| {
-            let now = if same { epoch.number.max(*newest) } else { epoch.number };
-            std::mem::replace(newest, now) != now
+            let before = std::mem::replace(newest, epoch.number);
+            before < epoch.number || (before != epoch.number && !same)
         });
     }
 

@@ -20,7 +20,7 @@ pub(super) async fn read(
     let mut command = ::redis::cmd("HGET");
     command.arg(keys::bucket(table, keys::bucket_of(name))).arg(&name.0);
     let found = reply::bytes(link.ask(&command).await?)?;
-    found.map(|found| value::open(ring, table, name.clone(), &found)).transpose()
+    Ok(found.map(|found| value::open(ring, table, name.clone(), &found)).transpose()?)
 }
 
 pub(super) async fn read_many(
@@ -150,11 +150,21 @@ pub(super) async fn changes(
     if number < reply::number(after)? {
         return Ok(Changes::Gone);
     }
+    // Where the store itself stands there, its word counts, and no entry says more.
+    if number == now.epoch.number {
+        let same = from.mark == now.mark;
+        return Ok(if same { Changes::Next(Vec::new()) } else { Changes::Parted });
+    }
     let mut entries = reply::list(entries)?.into_iter().map(entry).peekable();
-    let mark = match entries.next_if(|entry| entry.as_ref().is_ok_and(|entry| entry.number == number)) {
-        Some(entry) => log::mark_of(&entry?.sealed).map_err(damaged)?,
-        None if number == 0 => Mark::NONE,
-        None => return Err(gap(number, None)),
+    let own = entries.next_if(|entry| entry.as_ref().is_ok_and(|entry| entry.number == number));
+    let mark = match (own, entries.peek()) {
+        (Some(entry), _) => log::mark_of(&entry?.sealed).map_err(damaged)?,
+        (None, _) if number == 0 => Mark::NONE,
+        // Somebody cut the log: the entry that comes next names the mark of the one that is gone.
+        (None, Some(Ok(next))) if next.number == number + 1 => {
+            log::open(ring, next.number, &next.sealed).map_err(damaged)?.1
+        }
+        (None, _) => return Err(gap(number, None)),
     };
     if mark != from.mark {
         return Ok(Changes::Parted);

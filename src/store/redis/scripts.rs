@@ -11,8 +11,11 @@ pub(super) enum Script {
     Open,
     Replace,
     Write,
+    /// The same where Redis has no memory left: for what frees some.
+    WriteRegardless,
     Changes,
     Heartbeat,
+    Probe,
     Instances,
     Pack,
     Uses,
@@ -24,12 +27,14 @@ pub(super) enum Script {
 pub(super) struct Digests(pub(super) Vec<String>);
 
 impl Script {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Open,
         Self::Replace,
         Self::Write,
+        Self::WriteRegardless,
         Self::Changes,
         Self::Heartbeat,
+        Self::Probe,
         Self::Instances,
         Self::Pack,
         Self::Uses,
@@ -42,6 +47,10 @@ impl Script {
             Self::Open => include_str!("scripts/open.lua"),
             Self::Replace => include_str!("scripts/replace.lua"),
             Self::Write => include_str!("scripts/write.lua"),
+            Self::WriteRegardless => {
+                concat!("#!lua flags=allow-oom\n", include_str!("scripts/write.lua"))
+            }
+            Self::Probe => include_str!("scripts/probe.lua"),
             Self::Changes => include_str!("scripts/changes.lua"),
             Self::Heartbeat => include_str!("scripts/heartbeat.lua"),
             Self::Instances => include_str!("scripts/instances.lua"),

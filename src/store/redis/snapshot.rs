@@ -19,7 +19,7 @@ use crate::store::{Changes, Head, Name, Record, StoreError, Table};
 pub(super) async fn read(
     store: &RedisStore,
     tables: &[Table],
-    each: &mut (dyn for<'r> FnMut(Record) + Send),
+    each: &mut (dyn FnMut(Shown) + Send),
 ) -> Result<Head, StoreError> {
     let head = store.bulk.standing().await?.head;
     let chunks = tables.iter().flat_map(|table| (0..keys::BUCKETS).step_by(CHUNK).map(|from| (*table, from)));
@@ -40,7 +40,7 @@ pub(super) async fn read(
     }
 }
 
-fn fetch(store: &RedisStore, table: Table, from: u16) -> JoinHandle<Result<Vec<Record>, StoreError>> {
+fn fetch(store: &RedisStore, table: Table, from: u16) -> JoinHandle<Result<Vec<Shown>, StoreError>> {
     let mut commands = Pipeline::with_capacity(CHUNK);
     for bucket in from..from + CHUNK as u16 {
         commands.cmd("HGETALL").arg(keys::bucket(table, bucket));
@@ -54,7 +54,7 @@ fn fetch(store: &RedisStore, table: Table, from: u16) -> JoinHandle<Result<Vec<R
     })
 }
 
-fn open(ring: &Ring, table: Table, buckets: Vec<Value>) -> Result<Vec<Record>, StoreError> {
+fn open(ring: &Ring, table: Table, buckets: Vec<Value>) -> Result<Vec<Shown>, StoreError> {
     let mut records = Vec::new();
     for bucket in buckets {
         let pairs = reply::map(bucket)?;
@@ -62,11 +62,18 @@ fn open(ring: &Ring, table: Table, buckets: Vec<Value>) -> Result<Vec<Record>, S
         for (name, value) in pairs {
             let name = reply::bytes(name)?.map(Name).ok_or_else(|| Refusal::garbled("a name"))?;
             let value = reply::bytes(value)?.ok_or_else(|| Refusal::garbled("a record"))?;
-            records.push(value::open(ring, table, name, &value)?);
+            records.push(match value::open(ring, table, name, &value) {
+                Ok(record) => Ok(record),
+                Err(damaged) if damaged.is_alone() => Err(damaged.into()),
+                Err(damaged) => return Err(damaged.into()),
+            });
         }
     }
     Ok(records)
 }
+
+/// A record, or why one cannot be trusted.
+type Shown = Result<Record, StoreError>;
 
 fn unfinished(error: tokio::task::JoinError) -> StoreError {
     StoreError::Unavailable(format!("a read did not end: {error}"))

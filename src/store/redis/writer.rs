@@ -12,12 +12,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::deadline::Deadline;
-use super::group::{Group, Outcome, Stop};
+use super::group::{Group, Outcome, Stop, only_ends};
 use super::link::{Link, Live, Standing};
 use super::push::Heard;
 use super::refusal::Refusal;
 use super::settings::RedisSettings;
-use super::{meta, reads, reply};
+use super::writable::Writable;
+use super::{keys, meta, reads, reply};
 use crate::store::ring::Ring;
 use crate::store::{Batch, Changes, Epoch, Head, StoreError, log};
 
@@ -40,6 +41,7 @@ pub(super) struct Writer {
     ring: Arc<Ring>,
     settings: Arc<RedisSettings>,
     heard: Arc<Heard>,
+    writable: Arc<Writable>,
     /// How many changes the log keeps.
     kept: u64,
     /// Where the store stood when we last heard of it; `None` where that must be asked.
@@ -51,10 +53,10 @@ impl Writer {
         link: Arc<Link>,
         ring: Arc<Ring>,
         settings: Arc<RedisSettings>,
-        heard: Arc<Heard>,
+        (heard, writable): (Arc<Heard>, Arc<Writable>),
         kept: u64,
     ) -> Self {
-        Self { link, ring, settings, heard, kept, standing: None }
+        Self { link, ring, settings, heard, writable, kept, standing: None }
     }
 
     /// Runs until every sender is gone.
@@ -105,7 +107,12 @@ impl Writer {
                 if !matches!(refusal, Refusal::Lost { .. }) {
                     waiting.iter_mut().take(group.len()).for_each(|ask| ask.open = false);
                 }
-                return Err(refusal);
+                let Refusal::Refused(why) = refusal else { return Err(refusal) };
+                // Only these: what ends something may be taken where what makes something is not.
+                self.writable.refused(&why);
+                self.standing = None;
+                waiting.drain(..group.len()).for_each(|ask| give_up(ask, &why));
+                return Ok(());
             }
         };
         waiting.iter_mut().take(group.len()).for_each(|ask| ask.open = false);
@@ -115,7 +122,7 @@ impl Writer {
     /// Has the script write a group, and Redis's replicas confirm it.
     async fn send(&self, live: &Live, standing: &Standing, group: &Group) -> Result<Written, Refusal> {
         let mut commands = ::redis::Pipeline::new();
-        let call = group.call(&standing.sealed, self.kept);
+        let call = group.call(&standing.sealed, self.kept, keys::channel(self.settings.database));
         commands.add_command(call.command(&live.digests));
         let replicas = self.settings.replicas;
         if replicas > 0 {
@@ -219,17 +226,19 @@ struct Written {
     confirmed: bool,
 }
 
-/// Those at the front that can be written together: a new term alone, and no operation twice, since
-/// the second must be answered as the first is.
+/// Those at the front that can be written together: a new term alone, what only ends something with its
+/// like, and no operation twice, since the second must be answered as the first is.
 fn batches(waiting: &VecDeque<Ask>) -> Vec<(&Batch, bool)> {
     let mut operations = HashSet::new();
     let mut steps = 0;
     let mut together = Vec::new();
+    let ends = waiting.front().is_some_and(|ask| only_ends(&ask.batch));
     for ask in waiting {
         steps += ask.batch.steps.len();
         let alone = ask.begins_after.is_some() && !together.is_empty();
         let too_many = steps > STEPS && !together.is_empty();
-        if alone || too_many || !operations.insert(ask.batch.operation) {
+        let unlike = only_ends(&ask.batch) != ends;
+        if alone || too_many || unlike || !operations.insert(ask.batch.operation) {
             break;
         }
         together.push((&ask.batch, ask.begins_after.is_some()));

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fleet::{Answer, BEYOND, BOUND, Fleet};
+use crate::fleet::{Answer, BEYOND, BOUND, Fleet, Instance};
 use crate::rig::process::Signal;
 use crate::rig::proxy::Weather;
+use crate::rig::wait::eventually;
 use crate::world::ALICE;
 
 const UNKNOWN: &str = "unknown-0123456789-abcdef";
@@ -16,6 +17,8 @@ const UNKNOWN: &str = "unknown-0123456789-abcdef";
 fn outage(fleet: &mut Fleet, fail: impl FnOnce(&mut Fleet), mend: impl FnOnce(&mut Fleet)) {
     let (text, id) = fleet.key("carol");
     let (other, _) = fleet.instances[0].key("carol");
+    let mut health = fleet.instances[0].watch_health();
+    assert!(health.next());
     fail(fleet);
     let instance = &fleet.instances[0];
     // Within the lease all goes on.
@@ -30,13 +33,82 @@ fn outage(fleet: &mut Fleet, fail: impl FnOnce(&mut Fleet), mend: impl FnOnce(&m
     assert_eq!(instance.ask_for("/public", ""), Answer::Allow);
     assert_eq!(instance.ask(ALICE), Answer::Allow, "the file needs no store");
     assert!(!instance.is_ready());
+    assert!(!health.next(), "Envoy is told");
+    assert!(!instance.is_serving());
     mend(fleet);
     let instance = &fleet.instances[0];
     instance.becomes(Answer::Allow, &other, Duration::from_secs(5));
     instance.becomes_ready();
+    assert!(health.next(), "and told again");
+    assert!(instance.is_serving());
     assert_eq!(instance.ask(UNKNOWN), Answer::Deny(401));
     instance.revoke(&id);
     assert_eq!(instance.ask(&text), Answer::Deny(401));
+}
+
+/// How many lines of the log have these words.
+fn told(instance: &Instance, words: &str) -> usize {
+    instance.doorward.output().lines().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn each_reason_is_told_as_it_comes_and_the_leases_end_and_return_once() {
+    let fleet = Fleet::new(1);
+    let instance = &fleet.instances[0];
+    instance.proxy.set(Weather::Cut);
+    eventually("the first reason is told", || {
+        (told(instance, "the store cannot be followed; checks go on within the lease") > 0).then_some(())
+    });
+    // It comes back with a password that nobody gave us.
+    let mut line = fleet.redis.connection().unwrap();
+    let mut tell = |words: &[&str]| {
+        let mut command = redis::Cmd::new();
+        for word in words {
+            command.arg(*word);
+        }
+        command.query::<()>(&mut line).unwrap();
+    };
+    tell(&["CONFIG", "SET", "requirepass", "another"]);
+    instance.proxy.set(Weather::Fair);
+    eventually("the second one too", || (told(instance, "NOAUTH") > 0).then_some(()));
+    eventually("and to who asks", || {
+        let page = instance.doorward.status("/readyz").unwrap();
+        (page.status == 503 && page.text().contains("NOAUTH")).then_some(())
+    });
+    assert_eq!(told(instance, "the lease is over"), 1, "{}", instance.doorward.output());
+    tell(&["CONFIG", "SET", "requirepass", ""]);
+    instance.becomes_ready();
+    eventually("its return is told", || (told(instance, "the lease holds again") == 1).then_some(()));
+    assert_eq!(told(instance, "the lease is over"), 1);
+    assert_eq!(instance.doorward.status("/readyz").unwrap().text(), "ok\n");
+}
+
+#[test]
+fn a_log_that_somebody_cut_is_an_alarm_and_no_outage() {
+    let fleet = Fleet::new(2);
+    let [one, other] = &fleet.instances[..] else { panic!("two") };
+    let (text, id) = fleet.key("carol");
+    let (kept, _) = one.key("carol");
+    let cut = || fleet.redis.ask::<u64>(&["XTRIM", "doorward:{doorward}:log", "MAXLEN", "0"]).unwrap();
+    assert!(cut() > 0);
+    for instance in [one, other] {
+        instance.stays(&[Answer::Allow], &text, 2 * BOUND);
+        assert!(instance.is_ready());
+    }
+    // Whoever lags behind the cut.
+    other.proxy.set(Weather::Hanging);
+    one.revoke(&id);
+    one.key("carol");
+    assert!(cut() > 0);
+    other.proxy.set(Weather::Fair);
+    other.becomes(Answer::Deny(401), &text, Duration::from_secs(30));
+    other.becomes_ready();
+    assert_eq!(
+        (one.ask(&text), one.ask(&kept), other.ask(&kept)),
+        (Answer::Deny(401), Answer::Allow, Answer::Allow)
+    );
+    assert!(other.metric("doorward_store_went_back_total") >= 1.0);
+    assert_eq!(told(other, "its log was cut or damaged"), 1, "{}", other.doorward.output());
 }
 
 #[test]
@@ -124,7 +196,7 @@ fn an_emptied_redis_denies_everybody_and_goes_on() {
 }
 
 #[test]
-fn a_redis_without_memory_refuses_writes_and_stops_no_check() {
+fn a_redis_without_memory_refuses_what_makes_something_and_says_so_and_stops_no_check() {
     let fleet = Fleet::new(1);
     let instance = &fleet.instances[0];
     let (text, id) = fleet.key("carol");
@@ -132,9 +204,16 @@ fn a_redis_without_memory_refuses_writes_and_stops_no_check() {
     let made = instance.admin("POST", "/consumers/carol/key-auth", &json!({}));
     assert_eq!(made.status, 503, "{}", made.text());
     instance.stays(&[Answer::Allow], &text, 2 * BOUND);
-    fleet.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    assert_eq!(instance.metric("doorward_store_writable"), 0.0);
+    assert_eq!(told(instance, "the store refuses writes"), 1, "{}", instance.doorward.output());
+    // To lock somebody out is the last thing that fails.
     instance.revoke(&id);
     assert_eq!(instance.ask(&text), Answer::Deny(401));
+    fleet.redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    eventually("writes are known to be taken", || {
+        (instance.metric("doorward_store_writable") == 1.0).then_some(())
+    });
+    instance.key("carol");
 }
 
 #[test]

@@ -192,3 +192,34 @@ fn with_a_snapshot_an_instance_starts_while_redis_is_away() {
     fleet.redis.kill();
     restarted.becomes(Answer::Fault, &text, BEYOND);
 }
+
+#[test]
+fn a_damaged_record_is_left_out_and_named_and_keeps_nobody_from_starting() {
+    let mut fleet = Fleet::new(1);
+    let keys: Vec<_> = (0..4).map(|_| fleet.key("carol")).collect();
+    let mut line = fleet.redis.connection().unwrap();
+    for (_, id) in &keys[..2] {
+        let id: uuid::Uuid = id.parse().unwrap();
+        let [.., high, low] = *id.as_bytes();
+        let bucket = u16::from_be_bytes([high, low]) % 4_096;
+        let bucket = format!("doorward:{{doorward}}:r:key:{bucket:03x}");
+        let hash = |command: &str| redis::cmd(command).arg(&bucket).arg(id.as_bytes()).to_owned();
+        let mut value: Vec<u8> = hash("HGET").query(&mut line).unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        hash("HSET").arg(value).query::<()>(&mut line).unwrap();
+    }
+    let number = fleet.add("");
+    let instance = &fleet.instances[number];
+    for (index, (text, _)) in keys.iter().enumerate() {
+        let expected = if index < 2 { Answer::Deny(401) } else { Answer::Allow };
+        assert_eq!(instance.ask(text), expected, "{index}");
+    }
+    assert!(instance.metric("doorward_store_went_back_total") >= 1.0);
+    let output = instance.doorward.setup().run(&["store", "check"]).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for (_, id) in &keys[..2] {
+        assert!(said.contains(id) && said.contains("HDEL"), "{said}");
+        assert!(instance.doorward.output().contains(id), "{}", instance.doorward.output());
+    }
+}

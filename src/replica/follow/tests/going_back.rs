@@ -181,6 +181,55 @@ async fn another_store_is_read_as_it_is_and_given_nothing() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_emptied_and_put_back_has_the_revocations_since_made_again() {
+    let bench = Bench::new();
+    bench.write([1, 2].map(|number| put(&key(number, true, "")))).await;
+    let mut follower = bench.follower();
+    follower.beat().await.unwrap();
+    bench.write([delete(1)]).await;
+    follower.beat().await.unwrap();
+    let first = bench.store.inner.load_full();
+    // Empty, twice, as a Redis that keeps nothing comes up.
+    for _ in 0..2 {
+        bench.store.inner.store(Arc::new(Memory::new()));
+        follower.beat().await.unwrap();
+        assert_eq!((known(&follower, 1), known(&follower, 2)), (None, None));
+    }
+    bench.write([put(&key(3, true, ""))]).await;
+    follower.beat().await.unwrap();
+    first.wind_back(1);
+    bench.store.inner.store(first);
+    bench.store.read_only.store(true, Ordering::Relaxed);
+    bench.hand.advance(BOUND * 2);
+    follower.beat().await.unwrap_err();
+    assert!(!trusted(&follower), "not before it has back what it lost");
+    bench.store.read_only.store(false, Ordering::Relaxed);
+    for _ in 0..2 {
+        follower.beat().await.unwrap();
+    }
+    assert_eq!((bench.stored(1).await, bench.stored(2).await), (None, Some(true)));
+    assert_eq!((known(&follower, 1), known(&follower, 2), known(&follower, 3)), (None, Some(true), None));
+    assert!(trusted(&follower));
+    assert!(follower.replica.alarm().unwrap().contains("put back"));
+}
+
+#[tokio::test]
+async fn a_store_that_comes_back_with_all_that_it_had_is_given_nothing() {
+    let bench = Bench::new();
+    bench.write([put(&key(1, true, ""))]).await;
+    let mut follower = bench.follower();
+    follower.beat().await.unwrap();
+    let first = bench.store.inner.load_full();
+    bench.store.inner.store(Arc::new(Memory::new()));
+    follower.beat().await.unwrap();
+    bench.store.inner.store(first);
+    bench.write([delete(1)]).await;
+    let head = bench.head().await;
+    follower.beat().await.unwrap();
+    assert_eq!((bench.head().await, follower.at, known(&follower, 1)), (head, Some(head), None));
+}
+
+#[tokio::test]
 async fn where_the_log_cannot_tell_only_what_denied_is_denied() {
     let bench = Bench::over(Memory::new());
     bench.write([1, 2, 3].map(|number| put(&key(number, true, "first")))).await;

@@ -15,6 +15,9 @@ enum Act {
     Beat(usize),
     /// The store keeps so many hundredths of its changes.
     GoBack(u64),
+    /// The other of two stores stands in its place, with so many hundredths of its changes, and is seen by all:
+    /// what only a snapshot brings is in no journal.
+    Swap(u64),
 }
 
 const KEYS: u8 = 5;
@@ -27,6 +30,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..KEYS).prop_map(Act::Delete),
         6 => (0..2_usize).prop_map(Act::Beat),
         2 => (40..100_u64).prop_map(Act::GoBack),
+        1 => (40..=100_u64).prop_map(Act::Swap),
     ]
 }
 
@@ -71,7 +75,12 @@ impl Model {
     async fn beat(&mut self, follower: &mut Follower) {
         let usable = |follower: &Follower, number: &u8| known(follower, *number) == Some(true);
         let before: Vec<u8> = (0..KEYS).filter(|number| usable(follower, number)).collect();
+        let store = |follower: &Follower| follower.at.map(|at| at.epoch.store);
+        let was = store(follower);
         follower.beat().await.unwrap();
+        if store(follower) != was {
+            return;
+        }
         let ended = before.into_iter().filter(|number| !usable(follower, number));
         self.applied.extend(ended.filter(|number| self.revoked.contains(number)));
     }
@@ -81,11 +90,20 @@ async fn run(acts: &[Act]) {
     let bench = Bench::new();
     let mut followers = [bench.follower(), bench.follower()];
     let mut model = Model::default();
+    let (mut beside, mut model_beside) = (Arc::new(Memory::new()), Model::default());
     for follower in &mut followers {
         model.beat(follower).await;
     }
     for act in acts {
         match act {
+            Act::Swap(kept) => {
+                beside = bench.store.inner.swap(beside);
+                std::mem::swap(&mut model, &mut model_beside);
+                bench.wind_back(bench.head().await.epoch.number * kept / 100);
+                for follower in &mut followers {
+                    model.beat(follower).await;
+                }
+            }
             Act::Beat(which) => model.beat(&mut followers[*which]).await,
             Act::GoBack(kept) => bench.wind_back(bench.head().await.epoch.number * kept / 100),
             write => model.write(&bench, write).await,

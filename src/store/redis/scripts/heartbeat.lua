@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- A Redis without room refuses writes; that this instance lives is no new record, and no check should
 -- end over it.
--- Writes that an instance lives; gives where the store stands.
+-- Writes that an instance lives; gives where the store stands, and what time it is, in milliseconds.
 -- KEYS: meta, instances. ARGV: the instance, what it says of itself, '1' to forget who is silent.
 local meta, instances = KEYS[1], KEYS[2]
 local sealed = redis.call('HGET', meta, 'sealed')
@@ -16,9 +16,9 @@ if ARGV[3] == '1' then
   for i = 1, #all, 2 do
     local said = tonumber(all[i + 1]:sub(1, 13))
     -- Milliseconds: an hour.
-    if not said or now - said > 3600000 then
+    if not said or math.abs(now - said) > 3600000 then
       redis.call('HDEL', instances, all[i])
     end
   end
 end
-return sealed
+return {sealed, ('%d'):format(now)}

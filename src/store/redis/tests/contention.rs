@@ -114,3 +114,31 @@ async fn a_new_term_that_is_asked_for_twice_begins_once() {
     assert_eq!(open(&server).begin_term(from, batch).await.unwrap(), begun);
     assert_eq!(store.heartbeat(beat()).await.unwrap().epoch, begun);
 }
+
+#[tokio::test]
+async fn what_is_written_to_another_database_wakes_nobody() {
+    let server = Server::start(&[]);
+    let beside = RedisStore::new(RedisSettings { database: 1, ..server.settings() }, ring(2));
+    let (writer, listener) = (open(&server), open(&server));
+    let start = listener.heartbeat(beat()).await.unwrap();
+    let mut pushed = listener.pushed();
+    for number in 1..=20 {
+        beside.write(put(Table::Key, number, b"a")).await.unwrap();
+    }
+    writer.write(put(Table::Key, 1, b"a")).await.unwrap();
+    assert_eq!(*pushed.wait_for(|newest| *newest > start.epoch.number).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_message_of_too_large_a_number_silences_those_that_come_until_the_next_heartbeat_alone() {
+    let server = Server::start(&[]);
+    let (writer, listener) = (open(&server), open(&server));
+    listener.heartbeat(beat()).await.unwrap();
+    let mut pushed = listener.pushed();
+    server.tell(&format!("PUBLISH {} {}", crate::store::redis::keys::channel(0), u64::MAX));
+    pushed.wait_for(|newest| *newest == u64::MAX).await.unwrap();
+    listener.heartbeat(beat()).await.unwrap();
+    writer.write(put(Table::Key, 1, b"a")).await.unwrap();
+    let heard = tokio::time::timeout(Duration::from_secs(30), pushed.wait_for(|newest| *newest == 1)).await;
+    heard.unwrap().unwrap();
+}

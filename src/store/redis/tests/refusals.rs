@@ -61,14 +61,61 @@ async fn full_memory_refuses_writes_whole_and_takes_them_again_and_ends_no_lease
     let store = open(&server);
     store.write(put(Table::Key, 1, b"a")).await.unwrap();
     let before = store.heartbeat(beat()).await.unwrap();
+    let mut writable = store.writable();
     server.tell("CONFIG SET maxmemory 1");
     let error = store.write(put(Table::Key, 2, b"a")).await.unwrap_err();
     check(&error, &["OOM", "raise its maxmemory", "nothing was written"]);
     assert_eq!(store.heartbeat(beat()).await.unwrap(), before, "no check ends over it");
+    assert!(!*writable.borrow_and_update());
     assert_eq!(store.read(Table::Key, &name(1)).await.unwrap().unwrap().payload, b"a", "reads go on");
     server.tell("CONFIG SET maxmemory 0");
     assert_eq!(store.heartbeat(beat()).await.unwrap(), before);
     assert_eq!(store.write(put(Table::Key, 2, b"a")).await.unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn what_only_takes_away_is_written_without_memory_and_beside_what_is_refused() {
+    let server = Server::start(&[]);
+    let store = Arc::new(open(&server));
+    store.write(put(Table::Key, 1, b"a")).await.unwrap();
+    store.write(put(Table::Key, 2, b"a")).await.unwrap();
+    server.tell("CONFIG SET maxmemory 1");
+    let step = |table, number, effect| Step { table, name: name(number), expect: Expect::Anything, effect };
+    let end = |number| {
+        let entry = step(Table::Audit, number, Effect::Put(b"who did it".to_vec()));
+        let steps = vec![step(Table::Key, number, Effect::Delete), entry];
+        Batch { operation: uuid::Uuid::new_v4(), steps }
+    };
+    // They wait for the same script's turn.
+    let (made, ended) = tokio::join!(store.write(put(Table::Key, 3, b"a")), store.write(end(1)));
+    check(&made.unwrap_err(), &["OOM", "nothing was written"]);
+    assert_eq!(ended.unwrap().number, 3);
+    let (ended, made) = tokio::join!(store.write(end(2)), store.write(put(Table::Key, 3, b"a")));
+    check(&made.unwrap_err(), &["OOM", "nothing was written"]);
+    assert_eq!(ended.unwrap().number, 4);
+    for number in [1, 2, 3] {
+        assert_eq!(store.read(Table::Key, &name(number)).await.unwrap(), None, "{number}");
+    }
+    let disabled = Batch { operation: uuid::Uuid::new_v4(), steps: vec![step(Table::Key, 1, Effect::Keep)] };
+    check(&store.write(disabled).await.unwrap_err(), &["OOM"]);
+}
+
+#[tokio::test]
+async fn whether_writes_are_taken_is_known_without_any() {
+    let server = Server::start(&[]);
+    let store = open(&server);
+    let mut writable = store.writable();
+    store.heartbeat(beat()).await.unwrap();
+    assert!(*writable.borrow_and_update());
+    server.tell("CONFIG SET maxmemory 1");
+    for expected in [false, true] {
+        until(async || {
+            store.heartbeat(beat()).await.unwrap();
+            (*writable.borrow() == expected).then_some(()).ok_or("not yet")
+        })
+        .await;
+        server.tell("CONFIG SET maxmemory 0");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::store::contract::{beat, name, put};
-use crate::store::{Changes, Head, Name, Store, StoreError, Table, Uses};
+use crate::store::{Changes, Head, Name, Record, Store, StoreError, Table, Uses};
 
 const LOG: &str = "doorward:{doorward}:log";
 const META: &str = "doorward:{doorward}:meta";
@@ -43,9 +43,16 @@ async fn check_refused(store: &RedisStore, tampered: &Name, what: &str) {
     let damaged = |error: StoreError| assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error}");
     damaged(store.read(Table::Key, tampered).await.unwrap_err());
     damaged(store.scan(Table::Key, &[], None, 100).await.unwrap_err());
-    let mut seen = Vec::new();
-    damaged(store.snapshot(&[Table::Key], &mut |record| seen.push(record)).await.unwrap_err());
+    let (mut seen, mut refused) = (Vec::new(), Vec::new());
+    let mut each = |shown: Result<Record, StoreError>| match shown {
+        Ok(record) => seen.push(record),
+        Err(error) => refused.push(error),
+    };
+    store.snapshot(&[Table::Key], &mut each).await.unwrap();
     assert!(seen.iter().all(|record| record.name != *tampered), "{what}");
+    let [error] = &refused[..] else { panic!("{what}: {refused:?}") };
+    let id = tampered.id().unwrap().to_string();
+    assert!(matches!(error, StoreError::Damaged { why, .. } if why.starts_with(&id)), "{what}: {error}");
 }
 
 #[tokio::test]
@@ -256,4 +263,46 @@ async fn nobody_else_says_when_a_session_was_used_last() {
     }
     forge(&ours);
     assert_eq!(last().await, Some(1_000), "it is an old truth");
+}
+
+#[tokio::test]
+async fn an_instance_that_has_all_needs_no_entry_of_a_trimmed_log() {
+    let (server, store, _) = nine().await;
+    let at = store.heartbeat(beat()).await.unwrap();
+    server.ask(&["XTRIM", LOG, "MAXLEN", "0"]);
+    assert_eq!(store.changes(at, 10).await.unwrap(), Changes::Next(Vec::new()));
+    let elsewhere = Head { mark: crate::store::Mark([7; 16]), ..at };
+    assert_eq!(store.changes(elsewhere, 10).await.unwrap(), Changes::Parted);
+    // What comes next names the mark of the entry that is gone.
+    store.write(put(Table::Key, 10, b"a")).await.unwrap();
+    let Changes::Next(next) = store.changes(at, 10).await.unwrap() else { panic!("it leads on") };
+    assert_eq!(next.iter().map(|change| change.number).collect::<Vec<_>>(), [10]);
+    assert_eq!(store.changes(elsewhere, 10).await.unwrap(), Changes::Parted);
+}
+
+#[tokio::test]
+async fn a_snapshot_is_read_beside_a_trimmed_log() {
+    let (server, store, start) = nine().await;
+    server.ask(&["DEL", LOG]);
+    let (mut seen, head) = (0, store.heartbeat(beat()).await.unwrap());
+    let read = store.snapshot(&[Table::Key], &mut |shown| seen += usize::from(shown.is_ok())).await.unwrap();
+    assert_eq!((read, seen), (head, 9));
+    check_log(&store, start, "whoever lags is told").await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_word_is_of_a_time_to_come_does_not_live() {
+    let (server, store, _) = nine().await;
+    let key = "doorward:{doorward}:instances";
+    let said = bulk(server.ask(&[&b"HGET"[..], key.as_bytes(), beat().instance.as_bytes()]));
+    let now: u64 = std::str::from_utf8(&said[..13]).unwrap().parse().unwrap();
+    let stamped = |at: u64| {
+        let moved = [format!("{at:013}").as_bytes(), &said[13..]].concat();
+        server.ask(&[&b"HSET"[..], key.as_bytes(), beat().instance.as_bytes(), &moved]);
+    };
+    stamped(now + 600_000);
+    let [instance] = &store.instances().await.unwrap()[..] else { panic!("one") };
+    assert!(instance.silent > Duration::from_secs(500), "{:?}", instance.silent);
+    stamped(now + 7_200_000);
+    assert_eq!(store.instances().await.unwrap(), []);
 }
