@@ -209,6 +209,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn grpc_callers_get_the_status_that_goes_with_the_http_one() {
+        for (status, grpc_status) in
+            [(400, 3), (401, 16), (403, 7), (404, 5), (413, 8), (429, 8), (500, 13), (503, 14)]
+        {
+            assert_eq!(face(status).1, grpc_status, "{status}");
+        }
+    }
+
+    #[test]
     fn invalid_credential_looks_the_same_whatever_the_reason() {
         let notices = [
             Unproven::Malformed,

@@ -74,6 +74,9 @@ fn the_callers_request_id_is_repeated_only_when_it_is_harmless() {
         let reply = world.get("/orders", &[("x-request-id", sent)]);
         reply.json()["request_id"].as_str().unwrap_or_default().to_owned()
     };
+    assert_eq!(id("7f3a-good"), "7f3a-good");
+    let envoys = world.get("/orders", &[]).json()["request_id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(envoys.len(), 36, "Envoy's, where the caller has none: {envoys:?}");
     // Envoy keeps the client's unless it is at the edge.
     for hostile in ["\"}{<script>", "a\tb", &"x".repeat(129), "é"] {
         let found = id(hostile);
