@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::domain::authentication::{Authentication, ConsumerBy};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, OfStore};
 use crate::domain::client::Client;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::credential::Challenges;
@@ -288,7 +288,7 @@ impl Checker {
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
             .unwrap_or_else(|_| panicked());
-        let Decided { verdict, trail } = known.settle(decided)?;
+        let Decided { verdict, trail } = known.settle(decided, request)?;
         let case = Concluded { began, request, trail: &trail, catalog: &catalog };
         Ok(match verdict {
             Ok(Verdict::Allow(grant)) => {
@@ -531,20 +531,31 @@ struct Known<'k> {
 
 impl Known<'_> {
     /// What a decision comes to, with what was known while it was made.
-    fn settle<'w, 'r>(&self, decided: Decided<'w, 'r>) -> Result<Decided<'w, 'r>, Work> {
-        let Decided { verdict, trail } = decided;
+    fn settle<'w, 'r>(
+        &self,
+        decided: Decided<'w, 'r>,
+        request: &Request<'_>,
+    ) -> Result<Decided<'w, 'r>, Work> {
+        let Decided { verdict, mut trail } = decided;
         // Whatever came out: it was decided without knowing what was presented.
         let verdict = match (self.undone.take(), self.inquiry.given_up()) {
             (None, _) => verdict,
             (Some(_), Some(denial)) => Ok(Verdict::Deny(denial)),
             (Some(work), None) => return Err(work),
         };
-        // What the store has a part in is only as good as what is known of the store.
-        let verdict = match trail.deployment {
-            Some(deployment) if deployment.stored => self.replica.trust(self.boottime).and(verdict),
-            Some(_) | None => verdict,
-        };
-        Ok(Decided { verdict, trail })
+        // What the store has a part in is only as good as what is known of the store. Where it has
+        // deployments, that is also which one a host and path belongs to; the route's words need no store.
+        let Some(deployment) = trail.deployment else { return Ok(Decided { verdict, trail }) };
+        let by_place = request.route.service.is_none() && self.catalog.of_store() != OfStore::None;
+        if !by_place && !deployment.stored {
+            return Ok(Decided { verdict, trail });
+        }
+        let trusted = self.replica.trust(self.boottime);
+        if by_place && trusted.is_err() {
+            // It may be another's, so this one's shadow mode says nothing.
+            trail.deployment = None;
+        }
+        Ok(Decided { verdict: trusted.and(verdict), trail })
     }
 
     fn leave_undone(&self, work: Work) {

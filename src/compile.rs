@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 pub use self::edition::{Edition, Stored};
 pub use self::shown::Shown;
 use crate::config::{Basis, Config};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, OfStore};
 use crate::domain::verifier::Peppers;
 use crate::replica::Replica;
 
@@ -30,9 +30,14 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// Begins with the file alone.
+    /// Begins with the file alone, where the store never had deployments.
     pub fn new(basis: Basis) -> Self {
-        let edition = Edition::of_file(Arc::new(basis));
+        Self::beside(OfStore::None, basis)
+    }
+
+    /// Begins with the file alone, beside a store of which no more is known yet.
+    pub fn beside(of_store: OfStore, basis: Basis) -> Self {
+        let edition = Edition::of_file(Arc::new(basis), of_store);
         let catalog = Arc::new(ArcSwap::from(edition.catalog()));
         Self { catalog, edition: watch::Sender::new(Arc::new(edition)), making: Mutex::new(()) }
     }
@@ -107,6 +112,14 @@ fn report(before: &Edition, after: &Edition) {
             info!(%id, kind, name, "a stored object that was left out is used");
         }
     }
+    match (before.of_store(), after.of_store()) {
+        (OfStore::None | OfStore::Some, OfStore::Lost) => error!(
+            "the store had deployments, and they are gone without having been ended: whatever is found by host \
+             and path is denied until there is one again; restore the store, or make one anew"
+        ),
+        (OfStore::Lost, OfStore::None | OfStore::Some) => info!("requests are found by host and path again"),
+        (OfStore::None | OfStore::Some, OfStore::None | OfStore::Some) | (OfStore::Lost, OfStore::Lost) => {}
+    }
     if before.refused().is_empty() && !after.refused().is_empty() {
         warn!(objects = after.refused().len(), "stored objects are left out");
     }
@@ -153,7 +166,7 @@ mod tests {
                     begun.send(()).unwrap();
                     has_looked.recv().unwrap();
                     let objects = BTreeMap::from([(Uuid::from_u128(1), infrastructure(1))]);
-                    before.with_stored(crate::replica::Stored { guard: None, objects })
+                    before.with_stored(crate::replica::Stored { objects, ..Default::default() })
                 });
             }
         });

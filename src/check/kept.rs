@@ -86,7 +86,8 @@ impl Checker {
         let mut steps = Vec::new();
         let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, &mut steps)))
             .unwrap_or_else(|_| panicked());
-        let came_to_it = known.settle(decided).is_ok_and(|Decided { verdict, .. }| is_told(&verdict, line));
+        let settled = known.settle(decided, request);
+        let came_to_it = settled.is_ok_and(|Decided { verdict, .. }| is_told(&verdict, line));
         if came_to_it { Ok(steps) } else { Err(OTHERWISE) }
     }
 }

@@ -116,7 +116,7 @@ pub use show::{flow, show_json, show_yaml};
 pub use size::Size;
 pub use static_token::StaticToken;
 pub use store::{Password, SentinelUser, Snapshot, Store, StoreTls, StoreUrl, Weakness};
-pub use stored::{Basis, Declared};
+pub use stored::{Basis, Declared, places};
 pub use tls::{ListenTls, Tls, TlsFiles};
 pub use token::{Token, TokenKind};
 pub use versions::Version;

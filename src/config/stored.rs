@@ -17,8 +17,9 @@ use super::fault::{Fault, Faults};
 use super::object::{Body, Kind, Object, Wrong, wrong};
 use super::place::{At, Place};
 use super::policy::{self, Resolved};
+use super::services;
 use super::versions::Version;
-use crate::domain::catalog::{Catalog, Parts};
+use crate::domain::catalog::{Catalog, Parts, Shut};
 use crate::domain::verifier::{Peppers, Verifier};
 
 /// What every catalog begins with: the file's words, and the verifiers of its keys.
@@ -83,6 +84,14 @@ impl Basis {
 
     pub fn declares(&self, kind: Kind, id: &Uuid) -> Option<&Declared> {
         self.declared.get(&(kind, *id))
+    }
+
+    /// The settings of the file's service of this name or id.
+    pub fn service(&self, named: &str) -> Option<Value> {
+        let id = Uuid::try_parse(named).ok();
+        let mut services = self.declared(Kind::Service);
+        let found = services.find(|service| Some(service.id) == id || service.name == named);
+        found.map(|service| service.settings.clone())
     }
 
     /// One catalog of the file and these objects, which come in the order of their `sequence`.
@@ -187,6 +196,22 @@ fn declared(config: &Config) -> BTreeMap<(Kind, Uuid), Declared> {
         None => row(Kind::Deployment, it.id(), &it.name(), &json!({ "service": it.service.name.value })),
     }));
     all
+}
+
+/// Where a deployment of these settings would be, as far as they can be understood: what cannot is left out,
+/// and where nothing is left, it is any host, or every path.
+pub fn places(deployment: &Value, service: &Value) -> Shut {
+    let list = |key: &str| {
+        let own = deployment.get(key).filter(|list| !list.is_null());
+        let list = own.or_else(|| service.get(key)).and_then(Value::as_array)?;
+        let texts = list.iter().filter_map(|it| Some(At::assumed(it.as_str()?.to_owned())));
+        Some(At::assumed(texts.collect::<Vec<_>>()))
+    };
+    let faults = &mut Vec::new();
+    Shut {
+        hosts: services::hosts(list("hosts").as_ref(), "any host", faults),
+        paths: services::paths(list("paths").as_ref(), "every path", faults),
+    }
 }
 
 /// Whose faults these are.

@@ -87,6 +87,29 @@ pub struct Catalog {
     longest_suffix: usize,
     /// Deployments of any host.
     anywhere: Places,
+    of_store: OfStore,
+    /// The places of stored deployments that cannot be used.
+    shut: Vec<Shut>,
+}
+
+/// Where the store has, or had, deployments: a file that says nothing of them would give their places to
+/// whatever of its own is wider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OfStore {
+    /// It never had any: what the file says of hosts and paths is all there is to know.
+    #[default]
+    None,
+    /// It has some, or had: whose a host and path is, is only as good as what is known of the store.
+    Some,
+    /// It had some, and nobody ended them: whose a host and path is cannot be known.
+    Lost,
+}
+
+/// The hosts and paths of a stored deployment that cannot be used. Empty, as a deployment's: any, every.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shut {
+    pub hosts: Vec<String>,
+    pub paths: Vec<String>,
 }
 
 /// Two deployments that the same request would resolve to.
@@ -152,39 +175,62 @@ impl Catalog {
             suffixes: HashMap::new(),
             longest_suffix: 0,
             anywhere: Places::default(),
+            of_store: OfStore::default(),
+            shut: Vec::new(),
         };
         catalog.index()?;
         Ok(catalog)
     }
 
+    /// The same beside a store: what of it cannot be used keeps its place, shut.
+    #[must_use]
+    pub fn beside(mut self, of_store: OfStore, shut: Vec<Shut>) -> Self {
+        for Shut { hosts, paths } in &shut {
+            for (host, path) in places(hosts, paths) {
+                self.places_of(host).shut(path);
+            }
+        }
+        Self { of_store, shut, ..self }
+    }
+
+    /// The places of stored deployments that cannot be used.
+    pub fn shut(&self) -> &[Shut] {
+        &self.shut
+    }
+
+    pub fn of_store(&self) -> OfStore {
+        self.of_store
+    }
+
     fn index(&mut self) -> Result<(), Clash> {
-        for (index, deployment) in self.deployments.iter().enumerate() {
+        let deployments = std::mem::take(&mut self.deployments);
+        for (index, deployment) in deployments.iter().enumerate() {
             self.by_name.entry(deployment.service_name.clone()).or_default().push(index);
             if let Some((_, infrastructure)) = &deployment.infrastructure {
                 self.infrastructures.insert(infrastructure.clone());
             }
-            let paths = if deployment.paths.is_empty() { &[String::new()] } else { &deployment.paths[..] };
-            let hosts = deployment.hosts.iter().map(|host| Some(host.as_str()));
-            let any = deployment.hosts.is_empty().then_some(None);
-            for host in hosts.chain(any) {
-                let places = match host.map(|host| host.strip_prefix('*').ok_or(host)) {
-                    None => &mut self.anywhere,
-                    Some(Ok(suffix)) => {
-                        self.longest_suffix = self.longest_suffix.max(suffix.len());
-                        self.suffixes.entry(suffix.to_owned()).or_default()
-                    }
-                    Some(Err(host)) => self.exact.entry(host.to_owned()).or_default(),
-                };
-                for path in paths {
-                    places.take(path, index).map_err(|other| Clash {
-                        deployments: (self.deployments[other].name(), deployment.name()),
-                        host: host.map(str::to_owned),
-                        path: if path.is_empty() { "/".to_owned() } else { path.clone() },
-                    })?;
-                }
+            for (host, path) in places(&deployment.hosts, &deployment.paths) {
+                self.places_of(host).take(path, index).map_err(|other| Clash {
+                    deployments: (deployments[other].name(), deployment.name()),
+                    host: host.map(str::to_owned),
+                    path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
+                })?;
             }
         }
+        self.deployments = deployments;
         Ok(())
+    }
+
+    /// The places of a host as it is written in a policy; `None`: of any.
+    fn places_of(&mut self, host: Option<&str>) -> &mut Places {
+        match host.map(|host| host.strip_prefix('*').ok_or(host)) {
+            None => &mut self.anywhere,
+            Some(Ok(suffix)) => {
+                self.longest_suffix = self.longest_suffix.max(suffix.len());
+                self.suffixes.entry(suffix.to_owned()).or_default()
+            }
+            Some(Err(host)) => self.exact.entry(host.to_owned()).or_default(),
+        }
     }
 
     pub fn deployments(&self) -> &[Deployment] {
@@ -342,7 +388,8 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`Denial::UnknownService`] where there is none.
+    /// [`Denial::UnknownService`] where there is none, and where the place is that of a stored one that
+    /// cannot be used: it is nobody else's, on whatever infrastructure.
     pub fn placed(
         &self,
         host: &[u8],
@@ -355,10 +402,20 @@ impl Catalog {
             Some(on) if !self.infrastructures.contains(on) => Denial::UnknownService { of: Unnamed::Route },
             _ => Denial::UnknownService { of: Unnamed::HostAndPath },
         };
+        if self.of_store == OfStore::Lost {
+            return Err(Denial::UnknownService { of: Unnamed::Lost });
+        }
         let (places, class) = self.of_host(host).ok_or_else(unknown)?;
-        let mut covering = places.covering(path).map(|index| &self.deployments[index]);
-        let found = covering.find(|deployment| deployment.is_on(infrastructure));
-        found.map(|deployment| (deployment, class)).ok_or_else(unknown)
+        for place in places.covering(path) {
+            let deployment = place.deployment.map(|index| &self.deployments[index]);
+            if let Some(deployment) = deployment.filter(|it| it.is_on(infrastructure)) {
+                return Ok((deployment, class));
+            }
+            if place.is_shut {
+                return Err(Denial::UnknownService { of: Unnamed::LeftOut });
+            }
+        }
+        Err(unknown())
     }
 
     /// The places of a host; `None` where it is no host.
@@ -378,6 +435,14 @@ impl Catalog {
         let suffix = suffixes.filter_map(|dot| self.suffixes.get(&host[dot..])).next();
         Some(suffix.map_or((&self.anywhere, "any_host"), |places| (places, "host_suffix")))
     }
+}
+
+/// Each host with each path: `None` is any host, and the empty path every one.
+fn places<'p>(hosts: &'p [String], paths: &'p [String]) -> impl Iterator<Item = (Option<&'p str>, &'p str)> {
+    let any = hosts.is_empty().then_some(None);
+    let every = paths.is_empty().then_some("");
+    let hosts = hosts.iter().map(|host| Some(host.as_str())).chain(any);
+    hosts.flat_map(move |host| paths.iter().map(String::as_str).chain(every).map(move |path| (host, path)))
 }
 
 /// A host in lower case, without its port and final dot; `None` where it is no single host.

@@ -50,6 +50,10 @@ pub enum Unnamed {
     HostAndPath,
     /// The route's `context_extensions`, which are the operator's words.
     Route,
+    /// The host and path of a stored deployment that cannot be used.
+    LeftOut,
+    /// Any host and path, where the store had deployments and has lost them.
+    Lost,
 }
 
 impl Unnamed {
@@ -57,6 +61,8 @@ impl Unnamed {
         match self {
             Self::HostAndPath => "no deployment has this host and path",
             Self::Route => "the route's context_extensions name no deployment, or more than one",
+            Self::LeftOut => "the stored deployment that has this host and path is left out",
+            Self::Lost => "the store had deployments, and has lost them",
         }
     }
 }
@@ -160,7 +166,8 @@ impl Denial {
 
     /// Whether it is the operator's or ours to mend, and so an error in the log.
     pub fn is_a_mistake(&self) -> bool {
-        matches!(self, Self::Internal { .. } | Self::UnknownService { of: Unnamed::Route })
+        let unnamed = |of: &Unnamed| *of != Unnamed::HostAndPath;
+        matches!(self, Self::Internal { .. }) || matches!(self, Self::UnknownService { of } if unnamed(of))
     }
 
     /// Whether the caller is told how to prove itself (RFC 9110 section 11.6.1).

@@ -17,7 +17,7 @@ use super::load::{Loaded, load};
 use super::packer::Packer;
 use super::reconcile::Restoration;
 use super::saved::SnapshotFile;
-use super::seen::Seen;
+use super::seen::{Mark, Seen};
 use super::skew::{self, Skew};
 use super::trouble::Trouble;
 use crate::clock::Clock;
@@ -103,6 +103,9 @@ impl Follower {
     /// Reads the file of how far the store was seen, where there is one.
     pub fn new(replica: Arc<Replica>, store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Self {
         let seen = settings.seen.clone().map(Seen::read);
+        if let Some(seen) = &seen {
+            replica.deployed.remember(seen.deployed());
+        }
         let keeper = settings.snapshot.clone().map(Keeper::new);
         Self {
             replica,
@@ -234,7 +237,8 @@ impl Follower {
             self.renew(sent, there.epoch);
         }
         if let Some(seen) = &mut self.seen {
-            seen.note(at.epoch, self.clock.boottime());
+            let mark = Mark { epoch: at.epoch, deployed: self.replica.deployed.writes() };
+            seen.note(mark, self.clock.boottime());
         }
         Ok(())
     }

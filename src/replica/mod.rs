@@ -5,6 +5,7 @@
 
 mod apply;
 mod compiling;
+mod deployed;
 mod follow;
 mod journal;
 mod keeper;
@@ -30,9 +31,11 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use self::compiling::Compiling;
+use self::deployed::Deployed;
 pub use self::follow::{Follower, Pace, Settings};
 pub use self::lease::Lease;
 pub use self::saved::SnapshotFile;
+pub use self::seen::was_deployed;
 pub use self::tables::SigningKeys;
 pub use self::tables::Stored;
 use self::tables::Tables;
@@ -69,6 +72,7 @@ pub struct Replica {
     clock_ahead: AtomicI64,
     /// What secrets in it are sealed with.
     ring: Option<Arc<Ring>>,
+    deployed: Deployed,
 }
 
 /// What a replica holds, for gauges.
@@ -93,6 +97,7 @@ impl Replica {
             trouble: ArcSwapOption::empty(),
             clock_ahead: AtomicI64::new(0),
             ring: None,
+            deployed: Deployed::default(),
         }
     }
 
@@ -131,7 +136,9 @@ impl Replica {
     /// What there is to make a catalog of, and from where it stands.
     pub fn begin_compilation(&self) -> (Stored, Option<Epoch>) {
         let from = self.compiling.begin();
-        (self.tables.load().objects(), from)
+        let mut stored = self.tables.load().objects();
+        stored.of_store = self.deployed.see(&stored);
+        (stored, from)
     }
 
     /// What began at `from` is in force.

@@ -1,9 +1,9 @@
 //! How far this instance has seen the store, kept in a file: so that it notices after a restart
-//! that the store went back meanwhile.
+//! that the store went back meanwhile, and that it had deployments.
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,18 +13,26 @@ use uuid::Uuid;
 use crate::store::Epoch;
 use crate::store::durable;
 
-/// The high-water file: one line, `<store> <term> <number>`.
+/// The high-water file: one line, `<store> <term> <number> <deployed>`; versions before did not write the
+/// last.
 pub(super) struct Seen {
     /// What the file said at the start, until it has been compared.
     before: Option<Epoch>,
     /// What was seen last.
-    now: Option<Epoch>,
-    written: Option<Epoch>,
+    now: Option<Mark>,
+    written: Option<Mark>,
     /// When the file was written last, on the clock that counts suspension.
     wrote_at: Duration,
     /// How many writes were asked for.
     turns: u64,
     file: Arc<Mutex<File>>,
+}
+
+/// How far the store was seen, and what [`Deployed`](super::deployed::Deployed) remembers of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) epoch: Epoch,
+    pub(super) deployed: u64,
 }
 
 /// Whoever writes holds it.
@@ -42,14 +50,17 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Seen {
     /// A file that cannot be read is warned of, and as good as none.
     pub(super) fn read(path: PathBuf) -> Self {
-        let before = match fs::read_to_string(&path) {
+        let written = match fs::read_to_string(&path) {
             Ok(text) => {
-                let epoch = parse(&text);
-                if epoch.is_none() {
+                let mark = parse(&text);
+                if mark.is_none() {
                     let file = path.display();
-                    warn!(%file, "expected `<store> <term> <number>`; whether the store went back is not known");
+                    warn!(
+                        %file,
+                        "expected `<store> <term> <number> <deployed>`; whether the store went back is not known"
+                    );
                 }
-                epoch
+                mark
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
@@ -59,7 +70,13 @@ impl Seen {
             }
         };
         let file = Arc::new(Mutex::new(File { path, ..File::default() }));
-        Self { before, now: None, written: before, wrote_at: Duration::ZERO, turns: 0, file }
+        let before = written.map(|mark| mark.epoch);
+        Self { before, now: None, written, wrote_at: Duration::ZERO, turns: 0, file }
+    }
+
+    /// What the file said of deployments, until something else was noted.
+    pub(super) fn deployed(&self) -> u64 {
+        self.written.map_or(0, |mark| mark.deployed)
     }
 
     /// Why the store, which stands at `there`, is not where it was when this was written. Asked once.
@@ -79,8 +96,8 @@ impl Seen {
 
     /// Notes how far the store was seen, and writes it when a second has passed since the last time, also
     /// where that time it failed.
-    pub(super) fn note(&mut self, epoch: Epoch, now: Duration) {
-        self.now = Some(epoch);
+    pub(super) fn note(&mut self, mark: Mark, now: Duration) {
+        self.now = Some(mark);
         let due = self.written.is_none() || now.saturating_sub(self.wrote_at) >= PAUSE;
         // Nobody waits for whoever is writing, here neither.
         let failed = self.file.try_lock().is_ok_and(|file| file.failed);
@@ -91,7 +108,7 @@ impl Seen {
         self.turns += 1;
         let (turn, file) = (self.turns, Arc::clone(&self.file));
         // Nobody waits for it: a slow disk must not hold up who follows the store.
-        tokio::task::spawn_blocking(move || write(&file, turn, epoch));
+        tokio::task::spawn_blocking(move || write(&file, turn, mark));
     }
 }
 
@@ -109,12 +126,18 @@ impl Drop for Seen {
     }
 }
 
-fn write(file: &Mutex<File>, turn: u64, epoch: Epoch) {
+/// Whether the store had deployments when it was last seen, by what the file says.
+pub fn was_deployed(path: &Path) -> bool {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    parse(&text).is_some_and(|mark| mark.deployed > 0)
+}
+
+fn write(file: &Mutex<File>, turn: u64, Mark { epoch, deployed }: Mark) {
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
     if turn <= file.turn {
         return;
     }
-    let text = format!("{} {} {}\n", epoch.store, epoch.term, epoch.number);
+    let text = format!("{} {} {} {deployed}\n", epoch.store, epoch.term, epoch.number);
     let wrote = durable::replace(&file.path, |file| file.write_all(text.as_bytes()));
     if let Err(error) = &wrote
         && !file.failed
@@ -125,12 +148,13 @@ fn write(file: &Mutex<File>, turn: u64, epoch: Epoch) {
     (file.turn, file.failed) = (turn, wrote.is_err());
 }
 
-fn parse(text: &str) -> Option<Epoch> {
+fn parse(text: &str) -> Option<Mark> {
     let mut words = text.split_ascii_whitespace();
     let (store, term, number) = (words.next()?, words.next()?, words.next()?);
     let epoch =
         Epoch { store: Uuid::parse_str(store).ok()?, term: term.parse().ok()?, number: number.parse().ok()? };
-    words.next().is_none().then_some(epoch)
+    let deployed = words.next().map_or(Some(0), |word| word.parse().ok())?;
+    words.next().is_none().then_some(Mark { epoch, deployed })
 }
 
 #[cfg(test)]
@@ -139,12 +163,25 @@ mod tests {
 
     use super::*;
 
+    fn at(number: u64) -> Mark {
+        Mark { epoch: Epoch { store: Uuid::nil(), term: 1, number }, deployed: 2 }
+    }
+
+    #[test]
+    fn a_file_of_before_deployments_were_remembered_is_read() {
+        let text = "00000000-0000-0000-0000-000000000000 1 3";
+        assert_eq!(parse(text), Some(Mark { deployed: 0, ..at(3) }));
+        assert_eq!(parse(&format!("{text} 2\n")), Some(at(3)));
+        for odd in ["x", "2 1"] {
+            assert_eq!(parse(&format!("{text} {odd}")), None, "{odd}");
+        }
+    }
+
     #[test]
     fn a_write_that_comes_late_does_not_undo_a_later_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("doorward.seen");
         let file = Mutex::new(File { path: path.clone(), ..File::default() });
-        let at = |number| Epoch { store: Uuid::nil(), term: 1, number };
         write(&file, 2, at(3));
         write(&file, 1, at(0));
         assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
@@ -160,7 +197,6 @@ mod tests {
         let _entered = runtime.enter();
         // Whoever waited for the one thread comes before this.
         let settled = || runtime.block_on(tokio::task::spawn_blocking(|| ())).unwrap();
-        let at = |number| Epoch { store: Uuid::nil(), term: 1, number };
         let mut seen = Seen::read(path.clone());
         seen.note(at(3), PAUSE);
         settled();
@@ -188,12 +224,11 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let (let_go, held) = std::sync::mpsc::channel::<()>();
         let holder = runtime.spawn_blocking(move || held.recv());
-        let at = Epoch { store: Uuid::nil(), term: 1, number: 3 };
         {
             let _entered = runtime.enter();
-            Seen::read(path.clone()).note(at, PAUSE);
+            Seen::read(path.clone()).note(at(3), PAUSE);
         }
-        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at));
+        assert_eq!(parse(&fs::read_to_string(&path).unwrap()), Some(at(3)));
         fs::write(&path, "of the next one").unwrap();
         let_go.send(()).unwrap();
         runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! Several Doorwards over one Redis, each with a network of its own between, asked without an Envoy.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -157,6 +158,13 @@ impl Instance {
         RUNTIME.block_on(ask(self.client.clone(), path, key))
     }
 
+    /// The same by a route that names the service.
+    #[track_caller]
+    pub(crate) fn ask_named(&self, service: &str, path: &str) -> Answer {
+        let named = HashMap::from([("service".to_owned(), service.to_owned())]);
+        RUNTIME.block_on(ask_by(self.client.clone(), path, "", named))
+    }
+
     /// Asks until the answer is this one; how long that took.
     #[track_caller]
     pub(crate) fn becomes(&self, answer: Answer, key: &str, within: Duration) -> Duration {
@@ -249,7 +257,16 @@ impl Instance {
 /// # Panics
 ///
 /// Over an RPC error: an Envoy that fails open takes one for an allow.
-pub(crate) async fn ask(mut client: AuthorizationClient<Channel>, path: &str, key: &str) -> Answer {
+pub(crate) async fn ask(client: AuthorizationClient<Channel>, path: &str, key: &str) -> Answer {
+    ask_by(client, path, key, HashMap::new()).await
+}
+
+async fn ask_by(
+    mut client: AuthorizationClient<Channel>,
+    path: &str,
+    key: &str,
+    context_extensions: HashMap<String, String>,
+) -> Answer {
     let http = HttpRequest {
         method: "GET".to_owned(),
         path: path.to_owned(),
@@ -258,7 +275,8 @@ pub(crate) async fn ask(mut client: AuthorizationClient<Channel>, path: &str, ke
         ..HttpRequest::default()
     };
     let asked = Asked { http: Some(http), ..Asked::default() };
-    let attributes = AttributeContext { request: Some(asked), ..AttributeContext::default() };
+    let attributes =
+        AttributeContext { request: Some(asked), context_extensions, ..AttributeContext::default() };
     let response = client.check(CheckRequest { attributes: Some(attributes) }).await;
     answer(&response.expect("an answer, never an RPC error").into_inner())
 }

@@ -292,7 +292,9 @@ fn objects_are_listed_page_by_page_and_read_back_as_they_were_written() {
 
 #[test]
 fn a_file_that_takes_a_stored_objects_place_shuts_that_one_alone_and_says_so() {
-    let world = World::new();
+    // Beneath a public one of the file that takes every path.
+    let house = HOUSE.replace("services:\n", "services:\n  - {name: site, authentication: none}\n");
+    let world = World::with(&house, |_| {});
     call(&world, "POST", "/infrastructures", json!({"name": "production"}), 201);
     for name in ["one", "two"] {
         let service = json!({"name": name, "paths": [format!("/{name}")], "authentication": "none"});
@@ -301,13 +303,15 @@ fn a_file_that_takes_a_stored_objects_place_shuts_that_one_alone_and_says_so() {
         assert_eq!(world.get(&format!("/{name}"), &[]).status, 200);
     }
     // The file has a service of that name now, elsewhere.
-    let file = HOUSE
+    let file = house
         .replace("services:\n", "services:\n  - {name: one, paths: [/elsewhere], authentication: none}\n");
     world.doorward.setup().write(&file).unwrap();
     world.doorward.signal(Signal::HUP).unwrap();
-    eventually("the file is read", || (world.get("/elsewhere", &[]).status == 200).then_some(()));
+    eventually("the file is read", || (world.get("/one", &[]).status != 200).then_some(()));
     assert_eq!(world.get("/one", &[]).status, 404, "neither the file's nor anybody's");
-    assert_eq!(world.get("/two", &[]).status, 200);
+    for path in ["/two", "/elsewhere", "/three"] {
+        assert_eq!(world.get(path, &[]).status, 200, "{path}");
+    }
     eventually("it is counted", || {
         (metric(&world, "doorward_objects_refused").as_deref() == Some("2")).then_some(())
     });
@@ -320,7 +324,7 @@ fn a_file_that_takes_a_stored_objects_place_shuts_that_one_alone_and_says_so() {
         service["name"] == "one" && service["wrong"][0]["why"].as_str().unwrap().contains("two services"),
         "{objects}"
     );
-    world.doorward.setup().write(HOUSE).unwrap();
+    world.doorward.setup().write(&house).unwrap();
     world.doorward.signal(Signal::HUP).unwrap();
     eventually("it is back", || (world.get("/one", &[]).status == 200).then_some(()));
 }
@@ -457,7 +461,7 @@ fn of_two_instances_that_write_at_once_one_is_refused() {
 }
 
 #[test]
-fn past_the_lease_a_stored_deployment_is_a_fault_and_the_files_is_not() {
+fn past_the_lease_a_stored_deployment_is_a_fault_and_the_files_is_none_where_the_route_names_it() {
     let mut fleet = Fleet::new(1);
     let first = &fleet.instances[0];
     let made = |path: &str, body: Value| assert_eq!(first.admin("POST", path, &body).status, 201, "{path}");
@@ -468,5 +472,7 @@ fn past_the_lease_a_stored_deployment_is_a_fault_and_the_files_is_not() {
     fleet.redis.kill();
     let first = &fleet.instances[0];
     eventually("the lease is over", || (first.ask_for("/shop", "x") == Answer::Fault).then_some(()));
-    assert_eq!(first.ask_for("/public", "x"), Answer::Allow);
+    assert_eq!(first.ask_named("public", "/public"), Answer::Allow);
+    assert_eq!(first.ask_for("/public", "x"), Answer::Fault, "the store may have something there by now");
+    assert_eq!(first.ask_named("shop", "/shop"), Answer::Fault);
 }

@@ -13,7 +13,7 @@ use crate::cli::door::{key_lives, lifetimes, most, object_limits, reach};
 use crate::clock::Clock;
 use crate::compile::Compiler;
 use crate::config::{Basis, Config, Faults, Loaded};
-use crate::domain::catalog::Catalog;
+use crate::domain::catalog::{Catalog, OfStore};
 use crate::grpc::{Health, Limits, Wire};
 use crate::issue::{Attempts, Issuer, Tries, self_test};
 use crate::issuers::{Issuers, Pool};
@@ -64,7 +64,13 @@ impl Instance {
         let (store, ring) = (backing.store(), &backing.ring);
         let basis = Basis::new(config.clone(), &ring.peppers())
             .map_err(|faults| Failure::Usage(faults.to_string()))?;
-        let compiler = Arc::new(Compiler::new(basis));
+        // A store of our own comes soon, whatever it holds; one that may stay away is waited for where it
+        // is known to have had deployments.
+        let of_store = match seen_file(&config, &backing) {
+            Some(seen) if !replica::was_deployed(&seen) => OfStore::None,
+            Some(_) | None => OfStore::Some,
+        };
+        let compiler = Arc::new(Compiler::beside(of_store, basis));
         let readiness = Arc::new(Readiness::new());
         let telemetry = Arc::new(telemetry(&config, &clock, (&readiness, log)));
         let replica = Replica::new(config.revocation.bound.value.0).with_ring(Arc::clone(ring));
@@ -128,7 +134,7 @@ impl Instance {
             },
             catalog: Box::new(move || compiler.edition().digest()),
             lossy: backing.can_go_back(),
-            seen: backing.can_go_back().then(|| config.data_dir().join("doorward.seen")),
+            seen: seen_file(config, backing),
             packs: backing.can_go_back(),
             snapshot: config.store.snapshot.as_ref().map(|snapshot| SnapshotFile {
                 path: config.resolved(&snapshot.file),
@@ -165,6 +171,11 @@ impl Instance {
             clock: self.clock.clone(),
         }
     }
+}
+
+/// Where it is kept how far a store was seen that may go back.
+fn seen_file(config: &Config, backing: &Backing) -> Option<PathBuf> {
+    backing.can_go_back().then(|| config.data_dir().join("doorward.seen"))
 }
 
 fn telemetry(config: &Config, clock: &Clock, (readiness, log): (&Arc<Readiness>, &Log)) -> Telemetry {

@@ -180,7 +180,8 @@ impl Issuer {
             }
         }
         let compiler = Arc::clone(&self.compiler);
-        let taken = tokio::task::spawn_blocking(move || compiler.take(Stored { guard, objects })).await;
+        let stored = Stored { guard, objects, ..Stored::default() };
+        let taken = tokio::task::spawn_blocking(move || compiler.take(stored)).await;
         taken.map_err(|_| Refusal::Store(StoreError::Unavailable("reading the objects broke off".into())))?;
         Ok(expect)
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use uuid::Uuid;
 
+use crate::domain::catalog::OfStore;
 use crate::store::record::{GuardRecord, ObjectRecord};
 
 /// All objects, and how often they were written.
@@ -16,6 +17,8 @@ pub(in crate::replica) struct Objects(RwLock<Stored>);
 pub struct Stored {
     pub guard: Option<GuardRecord>,
     pub objects: BTreeMap<Uuid, Arc<ObjectRecord>>,
+    /// What is known of its deployments, those included that are gone.
+    pub of_store: OfStore,
 }
 
 impl Objects {

@@ -56,6 +56,11 @@ impl GuardRecord {
 }
 
 impl ObjectRecord {
+    /// Whether it has a host and path.
+    pub fn is_deployment(&self) -> bool {
+        self.kind == "deployment"
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         proto::Object {
             id: bytes_of(&self.id),

@@ -4,4 +4,5 @@ mod failover;
 mod faults;
 mod health;
 mod history;
+mod places;
 mod start;

@@ -334,7 +334,7 @@ mod seen {
         check(&first, None);
         drop(first);
         let text = std::fs::read_to_string(&file).unwrap();
-        assert!(text.ends_with(" 1 3\n"), "what was seen last is written at the end: {text}");
+        assert!(text.ends_with(" 1 3 0\n"), "what was seen last is written at the end: {text}");
 
         let mut same = follower(&bench, &file);
         same.beat().await.unwrap();
@@ -379,13 +379,13 @@ mod seen {
             }
         };
         follower.beat().await.unwrap();
-        written(" 1 0\n").await;
+        written(" 1 0 0\n").await;
         bench.write([put(&key(1, true, ""))]).await;
         bench.hand.advance(Duration::from_millis(900));
         follower.beat().await.unwrap();
         bench.write([put(&key(2, true, ""))]).await;
         bench.hand.advance(Duration::from_millis(100));
         follower.beat().await.unwrap();
-        written(" 1 2\n").await;
+        written(" 1 2 0\n").await;
     }
 }
