@@ -139,6 +139,24 @@ pub fn longest_cover(prefixes: &[String], path: &[u8]) -> Option<usize> {
     if prefixes.is_empty() { Some(0) } else { prefixes.iter().filter_map(covers).max() }
 }
 
+/// Whether one of these hosts and paths lies within one of those, or around it: then a request may be for
+/// either.
+pub fn meet((hosts, paths): (&[String], &[String]), (others, other_paths): (&[String], &[String])) -> bool {
+    let within = |name: &str, host: &str| host.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
+    let common = |one: &String, other: &String| one == other || within(one, other) || within(other, one);
+    let covers = |one: &String, other: &String| {
+        longest_cover(std::slice::from_ref(one), other.as_bytes()).is_some()
+            || longest_cover(std::slice::from_ref(other), one.as_bytes()).is_some()
+    };
+    any_pair(hosts, others, common) && any_pair(paths, other_paths, covers)
+}
+
+/// Whether there is such a pair; an empty list stands for everything.
+fn any_pair(these: &[String], those: &[String], is: impl Fn(&String, &String) -> bool) -> bool {
+    let everything = these.is_empty() || those.is_empty();
+    everything || these.iter().any(|this| those.iter().any(|that| is(this, that)))
+}
+
 /// What a key may open: a service wherever it is deployed, or one deployment of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Opens {
@@ -153,5 +171,32 @@ impl Opens {
                 None => true,
                 Some(wanted) => deployment.infrastructure.as_ref().is_some_and(|(id, _)| *id == wanted),
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn places_meet_where_one_lies_within_the_other() {
+        let list = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let check = |hosts: &str, paths: &str, others: &str, other_paths: &str, expected: bool| {
+            let (one, other) = ((list(hosts), list(paths)), (list(others), list(other_paths)));
+            let of = |place: &(Vec<String>, Vec<String>), with: &(Vec<String>, Vec<String>)| {
+                meet((&place.0, &place.1), (&with.0, &with.1))
+            };
+            assert_eq!((of(&one, &other), of(&other, &one)), (expected, expected), "{one:?} {other:?}");
+        };
+        check("",          "",        "",            "/a",     true);
+        check("a.b",       "/a",      "",            "/a/b",   true);
+        check("a.b",       "/a",      "a.b",         "/ab",    false);
+        check("a.b",       "/a /c/d", "a.b",         "/c",     true);
+        check("a.b",       "/a",      "c.b",         "/a",     false);
+        check("a.b",       "/a",      "*.b",         "/a",     true);
+        check("b",         "/a",      "*.b",         "/a",     false);
+        check("*.a.b",     "/a",      "*.b",         "/a",     true);
+        check("*.ab",      "/a",      "*.b",         "/a",     false);
     }
 }

@@ -41,6 +41,7 @@ const CALLERS: &[&str] = &[
     "s-write i-deploy",
     "s-deploy i-deploy",
     "s-admin i-admin makers",
+    "i-deploy makers",
 ];
 const GROUPS: &[&str] =
     &["s-read", "s-write", "s-deploy", "s-admin", "i-view", "i-deploy", "i-admin", "makers"];
@@ -418,6 +419,86 @@ fn lists_hold_what_the_caller_may_see_and_answers_name_nothing_else() {
     }
     let told = api.expect(409, "key", ("PATCH", "/deployments/shop%2Fhere"), taken).text();
     assert!(told.contains("secretive"), "an admin key is told all: {told}");
+}
+
+/// Whoever may deploy somewhere takes no requests from what others have elsewhere.
+#[test]
+fn whoever_may_not_deploy_a_service_takes_none_of_its_places() {
+    let api = Api::start();
+    api.furnish();
+    let orders = json!({ "name": "orders", "hosts": ["api.example.com"], "paths": ["/orders"],
+        "authentication": { "any": ["api_key"] } });
+    api.make("/services", orders);
+    api.make("/deployments", json!({ "service": "orders", "infrastructure": "secretive" }));
+    let mallory = "i-deploy makers";
+    api.expect(201, mallory, ("POST", "/services"), json!({ "name": "m", "authentication": "none" }));
+    let deployed = json!({ "service": "m", "infrastructure": "here" });
+    let refused = |(method, path): (&str, &str), body: &Value| {
+        let told = api.expect(403, mallory, (method, path), body.clone()).text();
+        assert!(told.contains("may not see"), "{told}");
+        assert!(!told.contains("secretive") && !told.contains("orders/"), "it names nobody: {told}");
+    };
+    let within = [
+        json!({ "hosts": ["api.example.com"], "paths": ["/orders/admin"] }),
+        json!({ "hosts": ["api.example.com"], "paths": ["/"] }),
+        json!({ "hosts": ["api.example.com"], "paths": null }),
+        json!({ "hosts": ["*.example.com"], "paths": ["/orders"] }),
+        json!({ "hosts": null, "paths": ["/orders/admin"] }),
+    ];
+    for place in &within {
+        api.expect(200, mallory, ("PATCH", "/services/m"), place.clone());
+        refused(("POST", "/deployments"), &deployed);
+    }
+    let own = json!({ "hosts": ["api.example.com"], "paths": ["/orders-of-m"] });
+    api.expect(200, mallory, ("PATCH", "/services/m"), own);
+    api.expect(201, mallory, ("POST", "/deployments"), deployed);
+    for place in &within {
+        refused(("PATCH", "/services/m"), place);
+        // Where a deployment says nothing, it inherits.
+        if place.as_object().unwrap().values().all(|it| !it.is_null()) {
+            refused(("PATCH", "/deployments/m%2Fhere"), place);
+        }
+    }
+    api.expect(200, mallory, ("PATCH", "/services/m"), json!({ "mode": "shadow" }));
+    api.expect(200, "key", ("PATCH", "/deployments/m%2Fhere"), within[0].clone());
+    // What stays where it is asks for no right on what it lies in.
+    api.expect(200, mallory, ("PATCH", "/deployments/m%2Fhere"), json!({ "enabled": false }));
+
+    // What was deployed by others where its owner may not deploy stays as it is.
+    api.make(
+        "/deployments",
+        json!({ "service": "m", "infrastructure": "secretive", "hosts": ["m.example"] }),
+    );
+    for change in [
+        json!({ "authentication": { "any": ["api_key"] } }),
+        json!({ "paths": ["/m"] }),
+        json!({ "mode": null }),
+    ] {
+        refused(("PATCH", "/services/m"), &change);
+    }
+    api.expect(200, mallory, ("PATCH", "/services/m"), json!({ "tags": ["a"] }));
+    api.expect(200, mallory, ("PUT", "/services/m/grants/s-read"), json!({ "privileges": ["read"] }));
+
+    // The way out.
+    api.make(
+        "/services",
+        json!({ "name": "n", "hosts": ["api.example.com"], "paths": ["/orders/n"], "authentication": "none",
+        "grants": { "i-deploy": ["deploy"] } }),
+    );
+    let n = json!({ "service": "n", "infrastructure": "here" });
+    refused(("POST", "/deployments"), &n);
+    let grant = |path: &str, privilege: &str| {
+        api.expect(200, "key", ("PUT", path), json!({ "privileges": [privilege] }));
+    };
+    let [service, infrastructure] =
+        ["/services/orders/grants/i-deploy", "/infrastructures/secretive/grants/i-deploy"];
+    grant(service, "deploy");
+    refused(("POST", "/deployments"), &n);
+    grant(infrastructure, "view");
+    let told = api.expect(403, mallory, ("POST", "/deployments"), n.clone()).text();
+    assert!(told.contains("`orders/secretive`"), "{told}");
+    grant(infrastructure, "deploy");
+    api.expect(201, mallory, ("POST", "/deployments"), n);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Which right it takes to do something with an object: the one place that says so. Handlers ask it before
 //! they tell anything, and every write asks it again of the state that it is written upon.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -8,6 +10,7 @@ use super::write::Plan;
 use super::{Sides, creators};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
+use crate::domain::deployment::{Deployment, meet};
 use crate::domain::rights::{Access, Asked, Caller, InfrastructurePrivilege, ServicePrivilege, decide};
 use crate::issue::Refusal;
 use crate::store::record::ObjectRecord;
@@ -119,16 +122,107 @@ fn check_put(caller: &Caller, before: &Edition, record: &ObjectRecord) -> Result
             match kind {
                 // It may go elsewhere by the change, which takes the right to deploy there.
                 Kind::Deployment => allowed(on_sides(caller, before, settings)),
+                Kind::Service => check_inherited(caller, before, &shown, settings),
                 Kind::Permission
                 | Kind::Role
                 | Kind::Project
                 | Kind::Group
                 | Kind::Infrastructure
-                | Kind::Service
                 | Kind::Version => Ok(()),
             }
         }
     }
+}
+
+/// What a service says is inherited wherever it is deployed: to change it takes the right to deploy there.
+fn check_inherited(
+    caller: &Caller,
+    before: &Edition,
+    service: &Shown,
+    settings: &Map<String, Value>,
+) -> Result<(), Refusal> {
+    let inherited = |settings: &Map<String, Value>| {
+        let mut settings = settings.clone();
+        settings.remove("grants");
+        settings
+    };
+    if inherited(&service.settings) == inherited(settings) {
+        return Ok(());
+    }
+    let deployments = before.list(Kind::Deployment).into_iter();
+    let mut here = deployments.filter(|deployment| before.sides(deployment).0 == Some(service.id));
+    let kept = here.find(|it| access(caller, before, it, Need::Change) != Access::Allowed);
+    kept.map_or(Ok(()), |it| {
+        let name = match access(caller, before, &it, Need::See) {
+            Access::Allowed => format!("`{}`", it.name),
+            Access::Hidden | Access::Forbidden => "a deployment that you may not see".to_owned(),
+        };
+        let why = format!(
+            "{name} inherits from it, and you may not deploy there; only `grants` and `tags` can be changed \
+             without `deploy` on every infrastructure where it is deployed"
+        );
+        Err(Refusal::Exceeds { field: "deployments", why })
+    })
+}
+
+/// Whether a caller may have its deployments where a plan puts them: within a place of another service, or
+/// around it, they take requests from that one.
+///
+/// # Errors
+///
+/// [`Refusal::Exceeds`].
+pub(super) fn check_places(
+    caller: &Caller,
+    (before, after): (&Edition, &Edition),
+    plan: &Plan,
+) -> Result<(), Refusal> {
+    if decide(caller, Asked::Everything) == Access::Allowed {
+        return Ok(());
+    }
+    let (was, is) = (before.catalog(), after.catalog());
+    let place = |it: &Deployment| (it.hosts.clone(), it.paths.clone());
+    let stayed: HashMap<Uuid, _> = was.deployments().iter().map(|it| (it.id, place(it))).collect();
+    let written = |it: &&Deployment| plan.put.iter().any(|put| [it.id, it.service].contains(&put.id));
+    let moved = is.deployments().iter().filter(written);
+    for moved in moved.filter(|it| stayed.get(&it.id) != Some(&place(it))) {
+        let meets = |hosts: &[String], paths: &[String]| meet((&moved.hosts, &moved.paths), (hosts, paths));
+        let others = is.deployments().iter().filter(|other| other.service != moved.service);
+        let mut taken = others.filter(|other| meets(&other.hosts, &other.paths));
+        let kept = taken.find(|other| of_deployment(caller, before, other, Need::Change) != Access::Allowed);
+        let left_out = is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
+        if kept.is_none() && !left_out {
+            continue;
+        }
+        let whose =
+            match kept.filter(|other| of_deployment(caller, before, other, Need::See) == Access::Allowed) {
+                Some(other) => format!("`{}`", other.name()),
+                None => "something that you may not see".to_owned(),
+            };
+        let why = format!(
+            "`{}` would be within a place of {whose}, or around it; take other `hosts` or `paths`, or have \
+             `deploy` granted on that service and its infrastructure",
+            moved.name()
+        );
+        return Err(Refusal::Exceeds { field: "paths", why });
+    }
+    Ok(())
+}
+
+/// What a caller may do with a deployment that is in use, be it the file's or the store's.
+fn of_deployment(caller: &Caller, edition: &Edition, it: &Deployment, need: Need) -> Access {
+    let infrastructure = it.infrastructure.as_ref().map(|(id, _)| id);
+    let sides = Sides::of(edition, Some(&it.service), infrastructure);
+    let (service, on) = (sides.on_service(), sides.on_infrastructure());
+    decide(
+        caller,
+        match (infrastructure, need) {
+            (Some(_), Need::See) => Asked::ReadDeployment(service, on),
+            (Some(_), Need::Change | Need::End) => Asked::Deploy(service, on),
+            // A service of the file, as it is.
+            (None, Need::See) => Asked::Service(ServicePrivilege::Read, service),
+            (None, Need::Change | Need::End) => Asked::Service(ServicePrivilege::Deploy, service),
+        },
+    )
 }
 
 fn shown(edition: &Edition, id: &Uuid) -> Option<Shown> {

@@ -280,5 +280,6 @@ fn judge(
         let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });
     }
+    access::check_places(caller, (before, &after), plan)?;
     Ok(Judged { subject: plan.subject, edition: after })
 }
