@@ -33,6 +33,7 @@ pub(super) fn resolve(config: &Config) -> Resolved {
     let (mut faults, mut warnings) = (Vec::new(), Vec::new());
     let mut parts = Parts { headers: config.headers.identity(), ..Parts::default() };
     let names = declare(config, &mut parts, &mut faults);
+    parts.session_cookie = Some(config.cookie.sent_name());
     parts.trusted = config.client_address.resolve(&mut faults, &mut warnings);
     parts.roles = roles::resolve(&config.roles, &names, &mut faults);
     parts.issuers = issuers::resolve(config, &mut faults, &mut warnings);

@@ -49,6 +49,8 @@ pub struct Parts {
     pub projects: Vec<Project>,
     /// Whose JWTs are believed.
     pub issuers: Vec<Arc<Issuer>>,
+    /// What the cookie of all sessions is called.
+    pub session_cookie: Option<String>,
 }
 
 /// What checks are decided with.
@@ -73,6 +75,7 @@ pub struct Catalog {
     /// Of the identity headers' names.
     header_shapes: Shapes,
     issuers: Vec<Arc<Issuer>>,
+    session_cookie: Option<String>,
     /// Every other spelling of an identity header.
     look_alikes: Vec<String>,
     /// Deployments by service name, for routes that name theirs.
@@ -142,6 +145,7 @@ impl Catalog {
             roles,
             projects,
             issuers,
+            session_cookie,
         } = parts;
         Alike::default().share(&mut deployments);
         let header_shapes = Shapes::of(headers.names());
@@ -168,6 +172,7 @@ impl Catalog {
             projects,
             header_shapes,
             issuers,
+            session_cookie,
             look_alikes,
             by_name: HashMap::new(),
             infrastructures: HashSet::new(),
@@ -313,6 +318,11 @@ impl Catalog {
 
     pub fn issuers(&self) -> &[Arc<Issuer>] {
         &self.issuers
+    }
+
+    /// What the cookie of all sessions is called.
+    pub fn session_cookie(&self) -> Option<&str> {
+        self.session_cookie.as_deref()
     }
 
     /// How the tokens may be signed that deployments take. Consumers choose for themselves, so where

@@ -148,10 +148,10 @@ pub fn mutate<'a>(
     let mut mutations = Mutations::default();
     vouch(&mut mutations, Some(&grant.principal), catalog)?;
     remove_look_alikes(&mut mutations, catalog, request);
+    // All cookies leave the one header together: written once for each method, it would bring back what the
+    // one before had taken out. A session goes to no upstream of the host, whatever its own deployment takes.
+    let mut cookies: SmallVec<[&str; 4]> = catalog.session_cookie().into_iter().collect();
     if let Authentication::Required { methods, .. } = &*grant.deployment.policy.authentication {
-        // All methods' cookies leave the one header together: written once for each method, it
-        // would bring back what the one before had taken out.
-        let mut cookies: SmallVec<[&str; 4]> = SmallVec::new();
         for method in methods {
             match method {
                 Method::ApiKey(api_key) if api_key.hide => {
@@ -166,7 +166,7 @@ pub fn mutate<'a>(
                 Method::Token(it) => {
                     hide_token(&mut mutations, &it.headers, credential::bearer_token(request));
                 }
-                Method::Cookie(cookie) => cookies.push(&cookie.name),
+                Method::Cookie(_) => {}
                 Method::Jwt(jwt) if jwt.hide => {
                     hide_jwt(&mut mutations, jwt, request, query);
                     cookies.extend(jwt.cookies.iter().map(String::as_str));
@@ -178,8 +178,8 @@ pub fn mutate<'a>(
                 Method::Basic(_) => {}
             }
         }
-        hide_cookies(&mut mutations, request, &cookies);
     }
+    hide_cookies(&mut mutations, request, &cookies);
     debug_assert!(mutations.set.iter().all(|(name, _)| !mutations.remove.iter().any(|gone| gone == name)));
     Ok(mutations)
 }

@@ -81,6 +81,10 @@ fn walk(both: &Both<'_>) {
     let seen = send(here.envoy.listener("main"), &asked).unwrap().seen().unwrap();
     assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
     assert_eq!(seen.all("x-consumer-username"), ["alice"]);
+    // Nor has any other upstream of the host, which the browser sends it to as well.
+    let asked = request("GET", "/entrance", &[("Cookie", &mixed)], b"");
+    let other = send(here.envoy.listener("main"), &asked).unwrap().seen().unwrap();
+    assert_eq!(other.all("cookie"), ["a=1; b=2"]);
     let sessions = command(&here.doorward, &["audit", "list", "--action", "session.open", "--limit", "10"]);
     assert_eq!(seen.all("x-credential-identifier"), [sessions[0]["object"].as_str().unwrap()]);
 

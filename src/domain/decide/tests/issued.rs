@@ -99,7 +99,14 @@ fn catalog_of(methods: Vec<Method>) -> Catalog {
     let direct = direct.map(|(role, implied)| (role.to_owned(), vec![implied.to_owned()]));
     let project = Project { id: PROJECT, name: "kakaocloud-project".into(), ..Project::default() };
     let roles = Roles::new(&HashMap::from(direct));
-    Catalog::new(Parts { deployments, roles, projects: vec![project], ..Parts::default() }).unwrap()
+    Catalog::new(Parts {
+        deployments,
+        roles,
+        projects: vec![project],
+        session_cookie: Some("__Host-s".into()),
+        ..Parts::default()
+    })
+    .unwrap()
 }
 
 fn tokens(kinds: &[Kind]) -> Method {
