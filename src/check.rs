@@ -341,7 +341,7 @@ impl Checker {
             Conclusion::Allow(_, mutations) => Outcome::Allow(mutations),
             refused if refused.is_only_told(trail) => Outcome::Allow(unvouched(catalog, request)),
             Conclusion::Deny(denial) => Outcome::Deny(denial.notice(), challenges(trail, &denial)),
-            Conclusion::Fault(fault) => match self.on_fault {
+            Conclusion::Fault(fault) => match fault.form(self.on_fault) {
                 OnFault::Error => Outcome::Fault(fault.notice()),
                 OnFault::Deny => Outcome::Deny(fault.notice(), Challenges::new()),
             },

@@ -29,7 +29,8 @@ use crate::telemetry::Telemetry;
 
 /// The key sets of all issuers. One for the process, shared.
 pub struct Issuers {
-    sources: ArcSwap<HashMap<String, Arc<Source>>>,
+    /// By the issuer's name. Of one name there are two while a reload is under way.
+    sources: ArcSwap<HashMap<String, Vec<Arc<Source>>>>,
     ours: ArcSwapOption<Loaded>,
     /// What was verified of consumers' own tokens, all of them together.
     of_consumers: Arc<Memory>,
@@ -93,6 +94,8 @@ pub struct Work {
 #[derive(Clone)]
 pub struct Done {
     issuer: Arc<Issuer>,
+    /// With which it was verified: a name may come to mean somebody else while one waits.
+    keys: Arc<KeySet>,
     fingerprint: Fingerprint,
     found: Result<Arc<Claims>, Refused>,
 }
@@ -105,17 +108,27 @@ impl Issuers {
         Self { sources: ArcSwap::default(), ours: ArcSwapOption::empty(), of_consumers, with }
     }
 
-    /// Follows these issuers from now on, and no others. One whose keys come from where they came
-    /// before keeps what is known of it.
+    /// Follows these issuers from now on, and no others. One that is the same as before keeps what is known
+    /// of it, and one that is fetched otherwise from the same address its keys.
     pub fn follow<'i>(&self, issuers: impl IntoIterator<Item = &'i Arc<Issuer>>) {
         let before = self.sources.load();
-        let source = |issuer: &Arc<Issuer>| {
-            let kept = before.get(&issuer.name).filter(|source| source.is_of(issuer)).cloned();
-            (issuer.name.clone(), kept.unwrap_or_else(|| Source::begin(issuer, self.with.clone())))
-        };
-        let fetched =
-            issuers.into_iter().filter(|issuer| matches!(issuer.keys, Keys::Read(_) | Keys::Published(_)));
-        self.sources.store(Arc::new(fetched.map(source).collect()));
+        let mut sources: HashMap<String, Vec<Arc<Source>>> = HashMap::new();
+        for issuer in issuers {
+            if !matches!(issuer.keys, Keys::Read(_) | Keys::Published(_)) {
+                continue;
+            }
+            let of_name = sources.entry(issuer.name.clone()).or_default();
+            let known = before.get(&issuer.name).into_iter().flatten();
+            let mut same = of_name.iter().chain(known.clone()).filter(|source| source.is_of(issuer));
+            let source = same.next().cloned().unwrap_or_else(|| {
+                let heir_of = known.clone().find(|source| source.speaks_for(issuer));
+                Source::begin(issuer, heir_of.map(Arc::as_ref), self.with.clone())
+            });
+            if !of_name.iter().any(|one| Arc::ptr_eq(one, &source)) {
+                of_name.push(source);
+            }
+        }
+        self.sources.store(Arc::new(sources));
     }
 
     /// The keys of an issuer that is not Doorward.
@@ -124,7 +137,10 @@ impl Issuers {
     ///
     /// They were never loaded, or so long ago that they are not believed any more.
     pub fn loaded(&self, issuer: &Issuer) -> Result<Arc<Loaded>, Fault> {
-        match self.sources.load().get(&issuer.name) {
+        let sources = self.sources.load();
+        let mut of_name = sources.get(&issuer.name).into_iter().flatten();
+        // Of its own: for a moment there are those of the one before or after it, which has the same name.
+        match of_name.find(|source| source.speaks_for(issuer)) {
             Some(source) => source.loaded(),
             None => Err(Fault::KeysNotLoaded),
         }
@@ -170,7 +186,11 @@ impl Loaded {
             return Answer::Refused(Refused::TooLong);
         }
         let fingerprint = Sha256::digest(token).into();
-        let is_this = |one: &&Done| one.fingerprint == fingerprint && one.issuer.name == issuer.name;
+        let is_this = |one: &&Done| {
+            one.fingerprint == fingerprint
+                && one.issuer.name == issuer.name
+                && Arc::ptr_eq(&one.keys, &self.keys)
+        };
         if let Some(done) = done.into_iter().find(is_this) {
             return match &done.found {
                 Ok(claims) => Answer::Genuine(Arc::clone(claims)),
@@ -208,7 +228,7 @@ impl Work {
             let remembered = Remembered { claims: Arc::clone(claims), keys: Arc::clone(&loaded.keys) };
             loaded.verified.insert(fingerprint, remembered);
         }
-        Done { issuer, fingerprint, found }
+        Done { issuer, keys: Arc::clone(&loaded.keys), fingerprint, found }
     }
 }
 
@@ -240,4 +260,4 @@ const GAP: Duration = Duration::from_secs(10);
 const TYPICAL: usize = 2048;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

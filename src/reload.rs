@@ -96,9 +96,7 @@ impl Reloader {
                 self.weak_keys.store(config.weak_keys(), Ordering::Relaxed);
                 // All that the catalog before or the new one may ask for, and then what the new one does.
                 let before = self.compiler.edition().catalog();
-                let next = basis.issuers();
-                let gone = before.issuers().iter().filter(|it| !next.iter().any(|new| new.name == it.name));
-                self.issuers.follow(next.iter().chain(gone));
+                self.issuers.follow(basis.issuers().iter().chain(before.issuers()));
                 self.compiler.take_file(basis);
                 self.issuers.follow(self.compiler.edition().catalog().issuers());
                 info!(cause, "the configuration has been reloaded");

@@ -254,3 +254,52 @@ async fn what_was_decided_without_a_signature_is_kept_with_the_step_that_waited_
     let (code, said) = kept("third");
     assert!(code.is_null() && said.iter().any(|step| step.contains(" of alice (")), "{code} {said:?}");
 }
+
+/// Whoever keeps an issuer away for `max_stale` would choose who gets in, were `failure_mode_allow` asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_too_old_are_a_plain_denial_and_those_that_never_came_are_not() {
+    let server = issuers::tests::Server::start().await;
+    let key = issuers::tests::key("a");
+    let policy = format!(
+        r#"
+issuers:
+  accounts: {{issuer: "https://accounts.example", audiences: [orders], algorithms: [EdDSA], jwks_url: "{}"}}
+services: [{{name: orders, authentication: {{any: [jwt: {{issuer: accounts}}], anonymous: guest}}}}]
+consumers: [{{username: guest}}]
+"#,
+        server.url
+    );
+    let config = config::load_text(policy).unwrap_or_else(|faults| panic!("{faults}")).config;
+    let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
+    let peppers = Peppers::new(vec![crate::domain::verifier::Pepper::new(&[0; 32])]);
+    let catalog = Arc::new(ArcSwap::from_pointee(config.catalog(&peppers).unwrap()));
+    let telemetry = Arc::new(Telemetry::new(clock.clone(), Arc::new(Readiness::new())));
+    let here = tokio::runtime::Handle::current();
+    let issuers = Arc::new(Issuers::new(clock.clone(), Arc::clone(&telemetry), Some(here), 0));
+    issuers.follow(catalog.load().issuers());
+    let pool = Pool::start(1, 8, Arc::clone(&telemetry)).unwrap();
+    let replica = Arc::new(Replica::of_no_store(&clock));
+    let checker = Checker::new(Arc::clone(&catalog), peppers, replica, clock.clone(), telemetry)
+        .with_issuers(Arc::clone(&issuers), pool);
+    let ask = || {
+        let claims = serde_json::json!({
+            "iss": "https://accounts.example", "sub": "alice", "aud": "orders",
+            "iat": clock.now().unix(), "exp": clock.now().unix() + 60,
+        });
+        let headers = [("authorization".to_owned(), format!("Bearer {}", key.sign(&claims).unwrap()))];
+        let description = Description {
+            host: Some("api.example".into()),
+            target: Some("/orders".into()),
+            headers: Some(headers.into()),
+            ..Description::default()
+        };
+        let account = explain(&checker, &description.understood().unwrap_or_else(|wrong| panic!("{wrong}")));
+        let answer = account.answer.map(|answer| (answer.status, answer.code, answer.error_response));
+        (account.why, answer)
+    };
+    assert_eq!(ask(), (Some("keys_not_loaded"), Some((503, "unavailable", true))));
+    server.publishes(&[&key]);
+    issuers::tests::until(|| ask() == (None, None)).await;
+    hand.advance(Duration::from_secs(86_400 + 1));
+    assert_eq!(ask(), (Some("keys_too_old"), Some((503, "unavailable", false))));
+}

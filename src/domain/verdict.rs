@@ -22,7 +22,8 @@ pub struct Grant<'c> {
 
 /// Doorward could not decide: ours to mend, never the caller's.
 ///
-/// Becomes Envoy's `error_response`, so that an outage never looks like a denial.
+/// Becomes Envoy's `error_response`, so that an outage never looks like a denial, but for
+/// [`KeysTooOld`](Self::KeysTooOld).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     #[error("the store has been out of reach for longer than `revocation.bound`")]
@@ -59,6 +60,15 @@ impl Fault {
             message: "The request could not be decided; try again",
             grpc_status: 14,
             retry_after: Some(RETRY_AFTER),
+        }
+    }
+
+    /// What becomes of it where `on_fault` is asked for. A key set that was loaded once is withdrawn by its
+    /// age: a plain denial, or whoever keeps an issuer away for long enough lets in what looks like its tokens.
+    pub fn form(self, on_fault: OnFault) -> OnFault {
+        match self {
+            Self::LeaseExpired | Self::NotLoaded | Self::KeysNotLoaded => on_fault,
+            Self::KeysTooOld => OnFault::Deny,
         }
     }
 

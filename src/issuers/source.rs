@@ -32,13 +32,16 @@ pub(super) struct Source {
 const FIRST: u32 = 10;
 
 impl Source {
-    /// Takes what was read, or begins to fetch.
-    pub(super) fn begin(issuer: &Arc<Issuer>, with: Means) -> Arc<Self> {
+    /// Takes what was read, or begins to fetch; until that has come, with the keys of the source that spoke
+    /// for this issuer before.
+    pub(super) fn begin(issuer: &Arc<Issuer>, heir_of: Option<&Self>, with: Means) -> Arc<Self> {
+        let fetched = heir_of.map_or(0, |before| before.fetched.load(Ordering::Acquire));
         let source = Arc::new(Self {
             issuer: Arc::clone(issuer),
-            loaded: ArcSwapOption::empty(),
-            fetched: AtomicU64::new(0),
-            wanted: Arc::default(),
+            loaded: ArcSwapOption::new(heir_of.and_then(|before| before.loaded.load_full())),
+            fetched: AtomicU64::new(fetched),
+            // What is loaded tells of unknown keys there.
+            wanted: heir_of.map_or_else(Arc::default, |before| Arc::clone(&before.wanted)),
             task: OnceLock::new(),
             with,
         });
@@ -69,8 +72,18 @@ impl Source {
         same_rules
             && match (&self.issuer.keys, &issuer.keys) {
                 (Keys::Ours, Keys::Ours) => true,
-                (Keys::Read(one), Keys::Read(other)) => one.same_as(other),
+                (Keys::Read(one), Keys::Read(other)) => Arc::ptr_eq(one, other) || one.same_as(other),
                 (Keys::Published(one), Keys::Published(other)) => one == other,
+                (Keys::Ours | Keys::Read(_) | Keys::Published(_) | Keys::OfConsumer(_), _) => false,
+            }
+    }
+
+    /// Whether its keys may be held against tokens of `issuer`: those of the same `iss`, from the same place.
+    pub(super) fn speaks_for(&self, issuer: &Issuer) -> bool {
+        self.issuer.rules.issuer == issuer.rules.issuer
+            && match (&self.issuer.keys, &issuer.keys) {
+                (Keys::Read(_), Keys::Read(_)) => true,
+                (Keys::Published(one), Keys::Published(other)) => one.at == other.at,
                 (Keys::Ours | Keys::Read(_) | Keys::Published(_) | Keys::OfConsumer(_), _) => false,
             }
     }

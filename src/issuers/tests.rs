@@ -19,14 +19,14 @@ const NOW: i64 = 1_800_000_000;
 const ISSUER: &str = "https://accounts.example";
 
 /// An issuer's server, which answers whatever a test has it answer.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     answer: Arc<Mutex<Vec<u8>>>,
     asked: Arc<AtomicUsize>,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(None).await
     }
 
@@ -59,7 +59,7 @@ impl Server {
         *self.answer.lock().unwrap() = whole.into_bytes();
     }
 
-    fn publishes(&self, keys: &[&SigningKey]) {
+    pub(crate) fn publishes(&self, keys: &[&SigningKey]) {
         self.answers("200 OK", &jwks(keys));
     }
 
@@ -97,7 +97,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = stream.shutdown().await;
 }
 
-async fn until(happened: impl Fn() -> bool) {
+pub(crate) async fn until(happened: impl Fn() -> bool) {
     let patience = Duration::from_secs(30);
     let seen = async {
         while !happened() {
@@ -117,7 +117,7 @@ fn jwks(keys: &[&SigningKey]) -> String {
     json!({ "keys": keys.iter().map(jwk).collect::<Vec<_>>() }).to_string()
 }
 
-fn key(id: &str) -> SigningKey {
+pub(crate) fn key(id: &str) -> SigningKey {
     SigningKey::generate(id.to_owned(), Algorithm::EdDsa).unwrap()
 }
 
@@ -172,6 +172,13 @@ impl Bench {
         let issuer = issuer(Keys::Published(published));
         issuers.follow([&issuer]);
         Self { issuers, issuer, hand }
+    }
+
+    /// Another configuration comes into force, as the reloader has it followed.
+    fn reload(&mut self, next: Arc<Issuer>) {
+        self.issuers.follow([&next, &self.issuer]);
+        self.issuers.follow([&next]);
+        self.issuer = next;
     }
 
     async fn loaded(&self) -> Arc<Loaded> {
@@ -259,6 +266,117 @@ async fn keys_that_are_too_old_are_not_believed() {
     assert_eq!(bench.outcome(&token(&key)), Err("keys_too_old".into()));
     server.publishes(&[&key]);
     until(|| bench.outcome(&token(&key)).is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn good_keys_stay_when_a_reload_has_them_fetched_otherwise() {
+    let server = Server::start().await;
+    let (first, second) = (key("a"), key("b"));
+    server.publishes(&[&first]);
+    let at = || published(Address::KeySet(server.url.clone()));
+    let mut bench = Bench::new(at());
+    bench.loaded().await;
+    server.answers("500 Internal Server Error", "");
+    bench.hand.advance(Duration::from_secs(3601));
+    assert_eq!(bench.outcome(&token(&first)), Err("keys_too_old".into()));
+
+    // What an operator does while the issuer is away, one after the other.
+    let patient = Published { max_stale: Duration::from_secs(7200), ..at() };
+    let slow = Published { limits: FetchLimits { keys: 7, ..at().limits }, ..patient.clone() };
+    for changed in [patient, slow.clone()] {
+        bench.reload(issuer(Keys::Published(changed)));
+        assert_eq!(bench.outcome(&token(&first)), Ok("alice".into()));
+    }
+    let more = issuer(Keys::Published(slow));
+    let algorithms = vec![Algorithm::EdDsa, Algorithm::Es256];
+    let rules = Rules { algorithms, ..more.rules.clone() };
+    bench.reload(Arc::new(Issuer { rules, ..Issuer::clone(&more) }));
+    assert_eq!(bench.outcome(&token(&first)), Ok("alice".into()));
+    // They are as old as they were.
+    bench.hand.advance(Duration::from_secs(3600));
+    assert_eq!(bench.outcome(&token(&first)), Err("keys_too_old".into()));
+
+    server.publishes(&[&second]);
+    until(|| bench.outcome(&token(&second)).is_ok()).await;
+    assert_eq!(bench.outcome(&token(&first)), Err("jwt_unknown_key".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_nobody_had_is_fetched_after_a_reload_too() {
+    let server = Server::start().await;
+    let (old, new) = (key("a"), key("b"));
+    server.publishes(&[&old]);
+    let at = |refresh| Published {
+        refresh: Duration::from_secs(refresh),
+        ..published(Address::KeySet(server.url.clone()))
+    };
+    let mut bench = Bench::new(at(3600));
+    bench.loaded().await;
+    bench.reload(issuer(Keys::Published(at(7200))));
+    // A reload fetches, and nothing does after that but a token.
+    until(|| server.asked() == 2).await;
+    server.publishes(&[&old, &new]);
+    until(|| bench.outcome(&token(&new)).is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_is_not_verified_with_the_keys_of_another_that_takes_its_name() {
+    let (server, elsewhere) = (Server::start().await, Server::start().await);
+    let (good, foreign) = (key("a"), key("b"));
+    server.publishes(&[&good]);
+    elsewhere.publishes(&[&foreign]);
+    let bench = Bench::new(published(Address::KeySet(server.url.clone())));
+    bench.loaded().await;
+    let moved = issuer(Keys::Published(published(Address::KeySet(elsewhere.url.clone()))));
+    let renamed = Issuer {
+        rules: Rules { issuer: "https://other.example".into(), ..moved.rules.clone() },
+        keys: Keys::Published(published(Address::KeySet(server.url.clone()))),
+        ..Issuer::clone(&moved)
+    };
+    for next in [moved, Arc::new(renamed)] {
+        // As a reload does it: the catalog before is asked until the next one is made.
+        bench.issuers.follow([&next, &bench.issuer]);
+        until(|| bench.issuers.loaded(&next).is_ok()).await;
+        assert_eq!(bench.outcome(&token(&good)), Ok("alice".into()));
+        assert_eq!(bench.outcome(&token(&foreign)), Err("jwt_unknown_key".into()));
+        bench.issuers.follow([&next]);
+        assert_eq!(bench.outcome(&token(&good)), Err("keys_not_loaded".into()), "it is followed no longer");
+        bench.issuers.follow([&bench.issuer]);
+        bench.loaded().await;
+    }
+}
+
+#[test]
+fn what_was_verified_with_one_key_set_says_nothing_about_another_of_the_same_name() {
+    let of_consumer = |secret: &[u8]| {
+        let keys = KeySet::of_one(Algorithm::Hs256, secret);
+        Arc::new(Issuer::of_consumer("robot", vec![Algorithm::Hs256], keys))
+    };
+    let (before, after) = (of_consumer(&[1; 32]), of_consumer(&[2; 32]));
+    let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
+    let issuers = Issuers::new(clock.clone(), telemetry(&clock), None, 1 << 20);
+    let loaded = |issuer: &Issuer| {
+        let Keys::OfConsumer(keys) = &issuer.keys else { panic!("a consumer's") };
+        issuers.of_consumer(keys)
+    };
+    let text = hs256(&[1; 32], &json!({"iss": "robot", "iat": NOW, "exp": NOW + 60}));
+    let Answer::Unverified(work) = loaded(&before).ask(&before, &text, &[]) else { panic!("it is new") };
+    let done = work.run();
+    assert!(done.found().is_ok());
+    assert!(matches!(loaded(&before).ask(&before, &text, [&done]), Answer::Genuine(_)));
+    // While it waited, the consumer's credential was made anew for somebody else.
+    let answer = loaded(&after).ask(&after, &text, [&done]);
+    assert!(matches!(answer, Answer::Unverified(_)));
+}
+
+fn hs256(secret: &[u8], claims: &Value) -> Vec<u8> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let signed = format!("{}.{}", part(&json!({"alg": "HS256"})), part(claims));
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
+    let tag = URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes()));
+    format!("{signed}.{tag}").into_bytes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
