@@ -117,7 +117,7 @@ impl Method {
         match self {
             Self::ApiKey(api_key) => api_key.challenges(error),
             Self::StaticToken(_) | Self::Token(_) | Self::Jwt(_) => {
-                smallvec![Challenge { scheme: "Bearer", realm: None, error }]
+                smallvec![Challenge { scheme: "Bearer", realm: Some(REALM), error }]
             }
             Self::Basic(Basic { realm, .. }) => {
                 smallvec![Challenge { scheme: "Basic", realm: Some(realm), error: None }]
@@ -127,6 +127,9 @@ impl Method {
         }
     }
 }
+
+/// Of methods that have no `realm` of their own.
+const REALM: &str = "doorward";
 
 fn present_basic<'a>(request: &Request<'a>, witness: &mut impl Witness) -> Presented<'a> {
     let presented = basic(request);

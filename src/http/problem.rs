@@ -49,6 +49,8 @@ pub enum Problem {
     Refused(Refusal),
     /// A login that is none, or a token that does not say who asks; nobody learns why.
     NotLoggedIn,
+    /// A token that is none, or none any more; nobody learns why.
+    WrongToken,
     /// A logout without what a login gives.
     NoLogin,
     /// Nobody has shown a token.
@@ -80,7 +82,7 @@ pub(super) fn as_problem(mut response: Response, request_id: Option<&str>) -> Re
     let Some(said) = response.extensions_mut().remove::<Said>() else { return response };
     let status = response.status();
     let mut body = json!({
-        "type": "about:blank",
+        "type": format!("urn:doorward:code:{}", said.code),
         "title": status.canonical_reason().unwrap_or("Error"),
         "status": status.as_u16(),
         "code": said.code,
@@ -104,6 +106,7 @@ impl IntoResponse for Problem {
         let challenge = match &self {
             Self::Unauthenticated => Some(r#"Bearer realm="doorward-admin""#),
             Self::Unauthorized => Some(r#"Bearer realm="doorward-admin", error="invalid_token""#),
+            Self::WrongToken => Some(r#"Bearer realm="doorward", error="invalid_token""#),
             Self::NotLoggedIn | Self::NoToken => Some(r#"Bearer realm="doorward""#),
             _ => None,
         };
@@ -174,7 +177,9 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 json!({ "message": "whether your key still counts is not known at this moment; try again" }),
             ),
-            Self::NotLoggedIn => (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" })),
+            Self::NotLoggedIn | Self::WrongToken => {
+                (StatusCode::UNAUTHORIZED, json!({ "message": "Unauthorized" }))
+            }
             Self::NoLogin => (
                 StatusCode::UNAUTHORIZED,
                 json!({ "message": "nothing is shown that a login at this service gives" }),
@@ -229,7 +234,9 @@ impl Problem {
             Self::Path => "invalid_path",
             Self::Field { .. } | Self::Refused(Refusal::Invalid { .. }) => "invalid_field",
             Self::Unauthenticated | Self::NoToken | Self::NoLogin => "missing_credential",
-            Self::Unauthorized | Self::NotLoggedIn | Self::Refused(Refusal::Unproven) => "invalid_credential",
+            Self::Unauthorized | Self::NotLoggedIn | Self::WrongToken | Self::Refused(Refusal::Unproven) => {
+                "invalid_credential"
+            }
             Self::Forbidden | Self::Refused(Refusal::Forbidden | Refusal::Exceeds { .. }) => {
                 "permission_denied"
             }

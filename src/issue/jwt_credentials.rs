@@ -196,6 +196,11 @@ impl Issuer {
                     Some(secret) => secret,
                     None => made_text(least.max(MADE))?.into(),
                 };
+                if secret.expose().contains("-----BEGIN ") {
+                    let why = "is a key in PEM, and whoever has a public one could make tokens with it; a key pair's \
+                               public half is an `rsa_public_key` of RS, PS, ES or EdDSA algorithms";
+                    return invalid("secret", why.into());
+                }
                 let length = secret.expose().len();
                 if !(least..=LONGEST).contains(&length) {
                     let why = format!(

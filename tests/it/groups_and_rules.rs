@@ -375,20 +375,24 @@ fn a_static_token_is_a_key_that_names_its_service() {
 fn every_scheme_that_is_accepted_is_named_in_a_challenge_of_its_own() {
     let world = World::with(TOKENS, |_| {});
     for (target, headers, expected) in [
-        ("/token", vec![], vec!["Bearer"]),
-        ("/token", vec![("X-Auth-Token", "wrong-0123456789-abcdef")], vec!["Bearer error=\"invalid_token\""]),
+        ("/token", vec![], vec!["Bearer realm=\"doorward\""]),
+        (
+            "/token",
+            vec![("X-Auth-Token", "wrong-0123456789-abcdef")],
+            vec!["Bearer realm=\"doorward\", error=\"invalid_token\""],
+        ),
         (
             "/token",
             vec![("X-Auth-Token", "a"), ("X-Auth-Token", "b")],
-            vec!["Bearer error=\"invalid_request\""],
+            vec!["Bearer realm=\"doorward\", error=\"invalid_request\""],
         ),
-        ("/either", vec![], vec!["Key realm=\"either\"", "Bearer"]),
+        ("/either", vec![], vec!["Key realm=\"either\"", "Bearer realm=\"doorward\""]),
         (
             "/either",
             vec![("apikey", "wrong-0123456789-abcdef")],
-            vec!["Key realm=\"either\"", "Bearer error=\"invalid_token\""],
+            vec!["Key realm=\"either\"", "Bearer realm=\"doorward\", error=\"invalid_token\""],
         ),
-        ("/each", vec![("apikey", ALICE)], vec!["Key", "Bearer"]),
+        ("/each", vec![("apikey", ALICE)], vec!["Key", "Bearer realm=\"doorward\""]),
     ] {
         let reply = world.get(target, &headers);
         assert_eq!(reply.status, 401, "{target} {headers:?}");

@@ -139,7 +139,7 @@ fn tokens_of_every_family_open_and_everything_near_them_does_not() {
             assert_eq!((reply.status, reply.code().as_str()), (401, "invalid_credential"), "{name}: {case}");
             assert_eq!(
                 reply.header("www-authenticate"),
-                Some("Bearer error=\"invalid_token\""),
+                Some("Bearer realm=\"doorward\", error=\"invalid_token\""),
                 "{name}: {case}"
             );
         }
@@ -147,7 +147,11 @@ fn tokens_of_every_family_open_and_everything_near_them_does_not() {
         for other in ["Bearer opaque", "Bearer a.b.c.d.e", "Basic YTpi"] {
             let reply = world.get(&format!("/{name}"), &[("Authorization", other)]);
             assert_eq!((reply.status, reply.code().as_str()), (401, "missing_credential"), "{name}: {other}");
-            assert_eq!(reply.header("www-authenticate"), Some("Bearer"), "{name}: {other}");
+            assert_eq!(
+                reply.header("www-authenticate"),
+                Some("Bearer realm=\"doorward\""),
+                "{name}: {other}"
+            );
         }
         let twice = [("Authorization", bearer(&token)), ("Authorization", bearer(&token))];
         let twice: Vec<_> = twice.iter().map(|(name, value)| (*name, value.as_str())).collect();

@@ -408,6 +408,8 @@ fn jwt_credentials_keep_public_keys_as_they_are_and_secrets_sealed() {
         (json!({"algorithm": "HS256", "rsa_public_key": p256}), "rsa_public_key"),
         (json!({"algorithm": "ES256", "rsa_public_key": p256, "secret": secret}), "secret"),
         (json!({"algorithm": "HS256", "secret": "short"}), "secret"),
+        // Of which half the world may have a copy.
+        (json!({"algorithm": "HS256", "secret": p256}), "secret"),
         (json!({"algorithm": "HS512", "secret": secret}), "secret"),
     ] {
         let refused = api.expect(400, "POST", "/consumers/carol/jwt", body.clone());

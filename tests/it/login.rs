@@ -346,6 +346,7 @@ fn whoever_is_refused_hears_the_same_and_too_many_tries_are_not_looked_at() {
         let (status, text, reply) = login("alice", wrong);
         assert_eq!((status, &text), (401, &unknown));
         assert!(reply.header("www-authenticate").is_some_and(|it| it.starts_with("Bearer")));
+        assert_eq!(reply.json()["type"], "urn:doorward:code:invalid_credential");
         assert_eq!(reply.header("cache-control"), Some("no-store"));
     }
     let (status, text, reply) = login("alice", PASSWORD);

@@ -144,7 +144,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
     match authorization::find_bearer(&described(headers)) {
         authorization::Bearer::Token(token) => Ok(Some(token.to_vec())),
         authorization::Bearer::Absent => Ok(None),
-        authorization::Bearer::Malformed | authorization::Bearer::Duplicate => Err(Problem::NotLoggedIn),
+        authorization::Bearer::Malformed | authorization::Bearer::Duplicate => Err(Problem::WrongToken),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn declined(why: Declined) -> Problem {
 /// Why a token does not say who asks.
 pub(super) fn unproven(why: NotProven) -> Problem {
     match why {
-        NotProven::Refused(_) | NotProven::Ended => Problem::NotLoggedIn,
+        NotProven::Refused(_) | NotProven::Ended => Problem::WrongToken,
         NotProven::Unknown(_) => Problem::Unknown,
         NotProven::Unread(refusal) => outward(refusal),
     }
