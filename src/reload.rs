@@ -2,9 +2,9 @@
 //!
 //! A bad file changes nothing but a gauge and the log.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+mod watched;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::signal::unix::Signal;
 use tracing::{error, info, warn};
 
+pub use self::watched::Watched;
 use crate::clock::Clock;
 use crate::compile::Compiler;
-use crate::config::{Basis, Config, Faults, Loaded, Remark};
+use crate::config::{Basis, Config, Faults, Loaded, Remark, SETTLED};
 use crate::domain::issuer::algorithms;
 use crate::domain::verifier::Peppers;
 use crate::issue::self_test;
@@ -41,7 +42,7 @@ pub struct Reloader {
     pub clock: Clock,
 }
 
-/// Between two looks at the file. A look costs one system call.
+/// Between two looks at the files, and so for how long they have to rest. A look costs a system call each.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Reloader {
@@ -53,7 +54,8 @@ impl Reloader {
         loop {
             tokio::select! {
                 Some(()) = hangups.recv() => {
-                    watched.have_changed();
+                    // Whoever asks says that they are whole.
+                    watched.are_read();
                     good = Good {
                         configuration: self.reload("SIGHUP", &mut watched),
                         certificates: self.renew("SIGHUP"),
@@ -77,7 +79,7 @@ impl Reloader {
         }
     }
 
-    /// What a configuration is made of: its file, and those of the keys that it declares.
+    /// What a configuration is made of: its file, and those of the keys that it names.
     fn files(&self, config: &Config) -> Vec<PathBuf> {
         self.file.iter().cloned().chain(config.key_files()).collect()
     }
@@ -88,8 +90,12 @@ impl Reloader {
             Ok(basis) => {
                 let config = basis.config();
                 watched.turn_to(self.files(config));
-                for setting in self.started.unlike(config) {
+                let waiting = self.started.unlike(config);
+                for setting in &waiting {
                     warn!(setting, "this setting has changed; it takes effect at the next start");
+                }
+                for setting in SETTLED {
+                    self.telemetry.set_restart_pending(setting, waiting.contains(&setting));
                 }
                 self.levels.set(&levels(config));
                 self.telemetry.set_sampling(config.log.allows.value, config.log.refusals_per_second.value);
@@ -135,6 +141,9 @@ impl Reloader {
     fn read(&self) -> Result<Basis, Vec<String>> {
         let lines = |faults: Faults| faults.remarks().iter().map(Remark::line).collect::<Vec<_>>();
         let loaded = (self.load)().map_err(lines)?;
+        if loaded.has_lost_services() && !self.compiler.edition().basis().config().services.is_empty() {
+            return Err(vec![NO_SERVICES.to_owned()]);
+        }
         for warning in &loaded.warnings {
             warn!(warning = %warning.line(), "the configuration is taken with a warning");
         }
@@ -147,6 +156,9 @@ impl Reloader {
     }
 }
 
+/// A file that lost its end, or that a full disk emptied, may be good by itself.
+const NO_SERVICES: &str = "the file declares no service any more; to protect nothing, write `services: []`";
+
 /// The log's levels as configured. Every configurable level has a name that can be read.
 pub fn levels(config: &Config) -> Levels {
     config.log.level.name().parse().unwrap_or_default()
@@ -156,44 +168,4 @@ pub fn levels(config: &Config) -> Levels {
 struct Good {
     configuration: bool,
     certificates: bool,
-}
-
-/// Files, each as it was last seen; `None` where it was away.
-struct Watched(Vec<(PathBuf, Option<Stamp>)>);
-
-impl Watched {
-    fn new(files: Vec<PathBuf>) -> Self {
-        Self(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
-    }
-
-    /// Whether one of them has changed since this was asked last. A file that is away for a moment is
-    /// being replaced; it is looked at when it is back, be it the same.
-    fn have_changed(&mut self) -> bool {
-        let mut changed = false;
-        for (file, seen) in &mut self.0 {
-            let now = stamp(file);
-            changed |= now.is_some() && now != *seen;
-            *seen = now;
-        }
-        changed
-    }
-
-    /// Watches these instead; what was seen of those that stay counts.
-    fn turn_to(&mut self, files: Vec<PathBuf>) {
-        let before = std::mem::replace(self, Self::new(files));
-        for (file, seen) in &mut self.0 {
-            if let Some((_, earlier)) = before.0.iter().find(|(other, _)| other == file) {
-                *seen = *earlier;
-            }
-        }
-    }
-}
-
-/// Inode, length and time.
-pub type Stamp = (u64, u64, i64, i64);
-
-/// Tells two states of a file apart, also where it was replaced by one of the same length and time.
-pub fn stamp(file: &Path) -> Option<Stamp> {
-    let metadata: Metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
 }

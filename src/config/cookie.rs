@@ -1,9 +1,10 @@
 //! The cookie that a session stands in, and the `cookie` method.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::authentication::Surroundings;
+use super::deployments::Part;
 use super::fault::{Fault, quoted};
 use super::place::At;
 use crate::domain;
@@ -16,8 +17,9 @@ pub struct Cookie {
     /// Sent as `__Host-<name>`, and with a `domain` as `__Secure-<name>`. Default: `doorward_session`.
     pub name: At<String>,
     /// Every host in it shares its sessions: whoever runs one of them can take over a session for all.
-    /// Absent: the services of one host share theirs.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Absent or `null`: the services of one host share theirs.
+    #[serde(deserialize_with = "or_null", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Part<At<String>>")]
     pub domain: Option<At<String>>,
     /// Pages that may have browsers send requests with a session, besides those of the service's own
     /// host: `https://app.example.com`. Default: none.
@@ -31,6 +33,14 @@ pub struct InCookie {
     /// Whether requests are refused that a page of another origin had the browser send, and those that
     /// would change something and do not tell their origin. Default: true.
     pub csrf: At<bool>,
+}
+
+/// The word `null` says that there is none.
+fn or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<At<String>>, D::Error> {
+    Part::deserialize(deserializer).map(|part| match part {
+        Part::Removed => None,
+        Part::Is(value) => Some(value),
+    })
 }
 
 impl Default for Cookie {

@@ -67,8 +67,8 @@ pub struct Override {
     pub mode: Option<At<Part<Mode>>>,
 }
 
-/// A part of a policy, or `null` to remove it. Only the word removes: a line that lost its end
-/// shall not.
+/// A value, or `null` for none, as a part of a policy is removed. Only the word does that: a line that
+/// lost its end shall not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part<T> {
     Removed,
@@ -159,7 +159,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
             type Value = Part<T>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a part of a policy, or `null` to remove the service's")
+                formatter.write_str("a value, or `null` for none")
             }
 
             fn visit_unit<E>(self) -> Result<Part<T>, E> {

@@ -34,6 +34,16 @@ pub struct Loaded {
     pub(super) tree: Node,
 }
 
+impl Loaded {
+    /// Whether there is no service, and nobody wrote that there shall be none.
+    pub fn has_lost_services(&self) -> bool {
+        self.config.services.is_empty() && self.tree.get(SERVICES).is_none()
+    }
+}
+
+/// The setting whose absence may be a mistake.
+const SERVICES: &str = "services";
+
 /// Reads the configuration: the file, under the variables `DOORWARD_…` of `env`, under `overlay`.
 ///
 /// `file` is the one that was asked for; without, `./doorward.yaml` is read where it exists. `env`
@@ -133,8 +143,13 @@ fn understand(
             format!("`keys.insecure_allow_weak` lets short keys pass; {} are in use", config.weak_keys());
         warnings.push(Fault::new(config.keys.insecure_allow_weak.place, message));
     }
-    let origins = show::origins(&tree, &source);
-    Ok(Loaded { config, warnings: source.report_all(warnings), file, origins, tree })
+    let loaded = Loaded { origins: show::origins(&tree, &source), warnings: Vec::new(), config, file, tree };
+    if loaded.has_lost_services() {
+        let message = "no service is declared: every check is `unknown_service`, but for the services that the store \
+                       holds; `services: []` says that this is meant";
+        warnings.push(Fault::new(Place::Default, message));
+    }
+    Ok(Loaded { warnings: source.report_all(warnings), ..loaded })
 }
 
 /// The file and its text; both empty where none was asked for and the usual one is not there.

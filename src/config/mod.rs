@@ -261,7 +261,7 @@ impl Default for Config {
 }
 
 /// What is an instance's own, and settled when it starts.
-const SETTLED: [&str; 14] = [
+pub const SETTLED: [&str; 14] = [
     "listen",
     "store",
     "secret_file",
@@ -301,10 +301,12 @@ impl Config {
         self.data_dir().join(path)
     }
 
-    /// The files that hold the texts of the keys that are declared.
+    /// The files that hold the texts of the keys that are declared, and the keys of issuers.
     pub fn key_files(&self) -> impl Iterator<Item = PathBuf> {
         let keys = self.consumers.iter().flat_map(|consumer| &consumer.keys);
-        keys.filter_map(|key| key.from_file.as_ref()).map(|file| self.resolved(file))
+        let texts = keys.filter_map(|key| key.from_file.as_ref());
+        let of_issuers = self.issuers.values().filter_map(|issuer| issuer.jwks_file.as_ref());
+        texts.chain(of_issuers).map(|file| self.resolved(file))
     }
 
     /// Keys of fewer than 16 bytes, which `keys.insecure_allow_weak` let pass.

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,7 +20,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 use crate::config::{Config, Faults, Remark, TlsFiles};
 use crate::domain::time::Timestamp;
-use crate::reload::{Stamp, stamp};
+use crate::reload::Watched;
 use crate::telemetry::Telemetry;
 
 /// For a handshake: three round trips around the earth, and time to think. Leaves 2 s to who has to
@@ -38,11 +37,7 @@ pub struct Tls {
 /// The TLS of every listener that has some, and the files that it is read from.
 pub struct Certificates {
     listeners: Vec<Tls>,
-    files: Vec<PathBuf>,
-    /// How the files were when they were last read or looked at.
-    seen: Vec<Option<Stamp>>,
-    /// Whether they were still changing then.
-    moving: bool,
+    files: Watched,
 }
 
 impl Certificates {
@@ -52,9 +47,7 @@ impl Certificates {
     ///
     /// Every file that cannot be used.
     pub fn read(config: &Config, telemetry: &Telemetry, now: Timestamp) -> Result<Self, Faults> {
-        let files = config.tls_files();
-        // Before they are read: what changes meanwhile is then read again.
-        let seen = stamps(&files);
+        let files = Watched::new(config.tls_files());
         let read = config.read_tls()?;
         for warning in config.expired(&read, now) {
             tracing::warn!(warning = %warning.line(), "the configuration is taken with a warning");
@@ -62,7 +55,7 @@ impl Certificates {
         for files in &read {
             telemetry.set_certificate_expires(files.listener, files.expires);
         }
-        Ok(Self { listeners: read.iter().map(Tls::new).collect(), files, seen, moving: false })
+        Ok(Self { listeners: read.iter().map(Tls::new).collect(), files })
     }
 
     /// Whether any listener has TLS.
@@ -70,15 +63,9 @@ impl Certificates {
         !self.listeners.is_empty()
     }
 
-    /// Whether files have changed since they were read, and are at rest since the last look: a
-    /// certificate and its key are replaced one after the other.
+    /// Whether files have changed since they were read, and rest.
     pub fn have_changed(&mut self) -> bool {
-        let now = stamps(&self.files);
-        if now == self.seen {
-            return std::mem::take(&mut self.moving);
-        }
-        (self.seen, self.moving) = (now, true);
-        false
+        self.files.have_changed()
     }
 
     /// Reads them anew, as `config` named them at the start, for the connections that come from now on.
@@ -92,7 +79,7 @@ impl Certificates {
         telemetry: &Telemetry,
         now: Timestamp,
     ) -> Result<(), Vec<String>> {
-        (self.seen, self.moving) = (stamps(&self.files), false);
+        self.files.are_read();
         let lines = |remarks: &[Remark]| remarks.iter().map(Remark::line).collect();
         let read = config.read_tls().map_err(|faults| lines(faults.remarks()))?;
         let expired = config.expired(&read, now);
@@ -116,10 +103,6 @@ impl Tls {
     fn new(files: &TlsFiles) -> Self {
         Self { listener: files.listener, handshakes: Arc::new(ArcSwap::new(handshakes(files))) }
     }
-}
-
-fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
-    files.iter().map(|file| stamp(file)).collect()
 }
 
 /// TLS 1.2 and 1.3 with the suites that rustls takes for safe.

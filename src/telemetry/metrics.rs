@@ -52,6 +52,7 @@ pub struct Telemetry {
     /// Unset while nobody takes connections.
     open_connections: OnceLock<Arc<AtomicUsize>>,
     insecure: IntGaugeVec,
+    restart_pending: IntGaugeVec,
     certificate_expires: IntGaugeVec,
     process: Process,
     spans: Fate,
@@ -109,6 +110,16 @@ impl Telemetry {
                 IntGaugeVec::new(
                     Opts::new("doorward_insecure", "1 for each option in use that weakens what is promised"),
                     &["option"],
+                ),
+            ),
+            restart_pending: registered(
+                add,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "doorward_config_restart_pending",
+                        "1 where this setting has changed and waits for a restart to take effect",
+                    ),
+                    &["setting"],
                 ),
             ),
             certificate_expires: registered(
@@ -301,13 +312,18 @@ impl Telemetry {
 
     /// The options in use that weaken what is promised, by their names in the configuration; those
     /// set before and not named are gone.
-    pub fn set_insecure(&self, options: &[&'static str]) {
+    pub fn set_insecure<S: AsRef<str>>(&self, options: impl IntoIterator<Item = S>) {
         // No scrape may see the moment between.
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
         self.insecure.reset();
         for option in options {
-            self.insecure.with_label_values(&[option]).set(1);
+            self.insecure.with_label_values(&[option.as_ref()]).set(1);
         }
+    }
+
+    /// Whether a setting that takes a restart was read with another value.
+    pub fn set_restart_pending(&self, setting: &'static str, pending: bool) {
+        self.restart_pending.with_label_values(&[setting]).set(i64::from(pending));
     }
 
     /// When the certificate ends that a listener shows from now on.
@@ -507,7 +523,7 @@ mod tests {
     #[test]
     fn every_metric_says_what_it_is_and_every_line_can_be_read() {
         let (telemetry, _) = telemetry();
-        telemetry.set_insecure(&["limits.insecure_allow_weak"]);
+        telemetry.set_insecure(["limits.insecure_allow_weak"]);
         let (mut helped, mut typed) = (String::new(), String::new());
         for line in telemetry.render().lines() {
             if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -589,8 +605,8 @@ mod tests {
     #[test]
     fn an_option_that_is_no_longer_in_use_is_no_longer_shown() {
         let (telemetry, _) = telemetry();
-        telemetry.set_insecure(&["one", "two"]);
-        telemetry.set_insecure(&["two"]);
+        telemetry.set_insecure(["one", "two"]);
+        telemetry.set_insecure(["two"]);
         assert_eq!(sample(&telemetry, "doorward_insecure{option=\"one\"}"), None);
         assert_eq!(sample(&telemetry, "doorward_insecure{option=\"two\"}"), Some(1.0));
     }

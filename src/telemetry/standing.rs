@@ -19,6 +19,8 @@ pub struct Standing {
     pub lease_renewed: Option<Duration>,
     pub keys: usize,
     pub consumers: usize,
+    /// What checks can be about, of the file and the store.
+    pub deployments: usize,
     /// Keys that are shorter than is safe.
     pub weak_keys: usize,
     /// Whether the store takes writes, as far as is known.
@@ -44,6 +46,7 @@ pub(super) struct Gauges {
     bound: Gauge,
     keys: IntGauge,
     consumers: IntGauge,
+    deployments: IntGauge,
     weak_keys: IntGauge,
     writable: IntGauge,
     went_back: IntCounter,
@@ -81,6 +84,11 @@ impl Gauges {
             ),
             keys: gauge(add, "doorward_keys", "API keys this instance knows"),
             consumers: gauge(add, "doorward_consumers", "Consumers this instance knows"),
+            deployments: gauge(
+                add,
+                "doorward_deployments",
+                "Deployments that checks are decided by, of the file and the store",
+            ),
             weak_keys: gauge(
                 add,
                 "doorward_weak_keys",
@@ -142,6 +150,7 @@ impl Gauges {
         self.lag.set(whole(lag));
         self.keys.set(whole(keys));
         self.consumers.set(whole(consumers));
+        self.deployments.set(whole(standing.deployments));
         self.weak_keys.set(whole(weak_keys));
         self.writable.set(i64::from(writable));
         self.went_back.inc_by(standing.went_back.saturating_sub(self.went_back.get()));

@@ -3,6 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
+use crate::rig::doorward::Doorward;
 use crate::rig::process::Signal;
 use crate::rig::wait::eventually;
 use crate::world::{ALICE, HOUSE, World, command, setup, started};
@@ -55,6 +60,64 @@ fn a_bad_file_keeps_the_old_catalog_and_raises_a_gauge_until_it_is_mended() {
         world.doorward.setup().write(HOUSE).unwrap();
         world.doorward.signal(Signal::HUP).unwrap();
         eventually(&format!("{case}: mended"), || (!reload_failed(&world)).then_some(()));
+    }
+}
+
+fn shows(doorward: &Doorward, line: &str) -> Option<()> {
+    doorward.status("/metrics").unwrap().text().lines().any(|found| found == line).then_some(())
+}
+
+/// As a full disk leaves it, or a copy that has just begun.
+#[test]
+fn a_file_without_services_is_not_taken_unless_it_says_so() {
+    let world = World::new();
+    for (case, lost) in [("emptied", ""), ("cut off", HOUSE.split("\nservices:").next().unwrap())] {
+        world.doorward.setup().write(lost).unwrap();
+        world.doorward.signal(Signal::HUP).unwrap();
+        eventually(&format!("{case}: the gauge is raised"), || reload_failed(&world).then_some(()));
+        assert_eq!(world.get("/orders", &[("apikey", ALICE)]).status, 200, "{case}");
+        eventually(&format!("{case}: the way out is told"), || {
+            world.doorward.output().contains("to protect nothing, write `services: []`").then_some(())
+        });
+        world.doorward.setup().write(HOUSE).unwrap();
+        world.doorward.signal(Signal::HUP).unwrap();
+        eventually(&format!("{case}: mended"), || (!reload_failed(&world)).then_some(()));
+    }
+    assert!(shows(&world.doorward, "doorward_deployments 0").is_none());
+    world.doorward.setup().write("services: []\n").unwrap();
+    eventually("what is said is done", || shows(&world.doorward, "doorward_deployments 0"));
+    assert_eq!(world.get("/orders", &[("apikey", ALICE)]).code(), "unknown_service");
+}
+
+#[test]
+fn what_weakens_a_promise_and_what_waits_for_a_restart_is_shown_after_a_reload_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    setup.write(HOUSE).unwrap();
+    let doorward = started(&setup);
+    let options = [
+        "issuers.elsewhere.insecure_plain_http",
+        "keys.insecure_allow_weak",
+        "services.sessions.cookie.csrf",
+    ]
+    .map(|option| format!("doorward_insecure{{option=\"{option}\"}} 1"));
+    let pending = ["drain_delay", "keys"]
+        .map(|name| format!("doorward_config_restart_pending{{setting=\"{name}\"}} 1"));
+    let all = options.iter().chain(&pending);
+    assert!(all.clone().all(|line| shows(&doorward, line).is_none()));
+    let weak = with_service("marker").replace(
+        "services:\n",
+        "keys: {insecure_allow_weak: true}\ndrain_delay: 7s\nissuers: {elsewhere: {issuer: a, audiences: [b], algorithms: [RS256], \
+         jwks_url: \"http://127.0.0.1:1/\", insecure_plain_http: true}}\nservices:\n  - {name: sessions, paths: [/sessions], \
+         authentication: {any: [cookie: {csrf: false}]}}\n",
+    );
+    setup.write(&weak).unwrap();
+    for line in all.clone() {
+        eventually(line, || shows(&doorward, line));
+    }
+    setup.write(HOUSE).unwrap();
+    for line in all {
+        eventually(&format!("no more: {line}"), || shows(&doorward, line).is_none().then_some(()));
     }
 }
 
@@ -117,6 +180,42 @@ fn a_key_that_changes_in_its_own_file_is_read_without_being_asked_to() {
     assert_eq!(verdict("carol-0123456789-two"), "allow");
     text("carol-0123456789-three");
     eventually("the last key opens", || (verdict("carol-0123456789-three") == "allow").then_some(()));
+}
+
+#[test]
+fn an_issuers_key_that_leaves_its_file_opens_nothing_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let secret = |kid: &str| format!("{kid}-of-the-issuer-with-32-bytes-at-least");
+    let publish = |kids: &[&str]| {
+        let jwk = |kid: &&str| serde_json::json!({"kty": "oct", "kid": kid, "alg": "HS256", "k": URL_SAFE_NO_PAD.encode(secret(kid))});
+        let keys: Vec<_> = kids.iter().map(jwk).collect();
+        std::fs::write(folder.path().join("keys.json"), serde_json::json!({ "keys": keys }).to_string())
+            .unwrap();
+    };
+    publish(&["leaked", "good"]);
+    let issuer = "issuers: {accounts: {issuer: accounts, audiences: [orders], algorithms: [HS256], jwks_file: keys.json}}\n\
+                  services:\n  - {name: signed, paths: [/signed], authentication: {any: [jwt: {issuer: accounts}]}}\n";
+    setup.write(&HOUSE.replace("services:\n", issuer)).unwrap();
+    let doorward = started(&setup);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let verdict = |kid: &str| {
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::HS256) };
+        let claims =
+            serde_json::json!({"iss": "accounts", "sub": "a", "aud": "orders", "iat": now, "exp": now + 600});
+        let token = jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret(kid).as_bytes()))
+            .unwrap();
+        let header = format!("Authorization: Bearer {token}");
+        command(&doorward, &["explain", "http://api.example/signed", "-H", &header])["verdict"].clone()
+    };
+    assert_eq!((verdict("leaked"), verdict("good")), ("allow".into(), "allow".into()));
+    publish(&["good"]);
+    eventually("the key that was taken out is known no more", || (verdict("leaked") == "deny").then_some(()));
+    assert_eq!(verdict("good"), "allow");
+    // A broken file ends nobody's access.
+    std::fs::write(folder.path().join("keys.json"), "{").unwrap();
+    eventually("it is told", || shows(&doorward, "doorward_config_last_reload_successful 0"));
+    assert_eq!(verdict("good"), "allow");
 }
 
 #[test]

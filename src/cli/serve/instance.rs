@@ -12,7 +12,7 @@ use crate::cli::backing::Backing;
 use crate::cli::door::{key_lives, lifetimes, most, object_limits, reach};
 use crate::clock::Clock;
 use crate::compile::Compiler;
-use crate::config::{Basis, Config, Faults, Loaded};
+use crate::config::{Basis, Config, Faults, Loaded, SETTLED};
 use crate::domain::catalog::{Catalog, OfStore};
 use crate::grpc::{Health, Limits, Wire};
 use crate::issue::{Attempts, Issuer, Tries, self_test};
@@ -186,8 +186,8 @@ fn telemetry(config: &Config, clock: &Clock, (readiness, log): (&Arc<Readiness>,
     telemetry.set_followers(config.limits.followers.value as usize);
     telemetry.set_revocation_bound(config.revocation.bound.value.0);
     telemetry.config_read(true, clock.now());
-    if config.keys.insecure_allow_weak.value {
-        telemetry.set_insecure(&["keys.insecure_allow_weak"]);
+    for setting in SETTLED {
+        telemetry.set_restart_pending(setting, false);
     }
     telemetry
 }

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 
 use super::instance::Instance;
 use super::watch::{
-    Ready, count_instances, finish_deletions, hear_of_sessions, retire_silent_chains, sweep, tell_uses,
-    tend_signing_keys, test_signatures, watch_replica,
+    Ready, count_instances, finish_deletions, hear_of_sessions, retire_silent_chains, sweep, tell_insecure,
+    tell_uses, tend_signing_keys, test_signatures, watch_replica,
 };
 use crate::cli::door::reach;
 use crate::grpc::Health;
@@ -34,6 +34,7 @@ pub(super) fn start(instance: &Instance, health: &Health) -> JoinSet<()> {
             compiler: Arc::clone(compiler),
         },
     ));
+    tasks.spawn(tell_insecure(config.clone(), Arc::clone(compiler), Arc::clone(telemetry)));
     let lately = config.lifetimes.session_idle.value.0 / 8;
     tasks.spawn(tell_uses(Arc::clone(usage), Arc::clone(store), lately.min(replica::PERIOD)));
     let period = lately.min(SESSIONS_HEARD_OF);

@@ -11,7 +11,9 @@ use tracing::{debug, error, info, warn};
 
 use crate::cli::Failure;
 use crate::clock::Clock;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Edition};
+use crate::config::Config;
+use crate::domain::authentication::Method;
 use crate::domain::jwt::Algorithm;
 use crate::grpc::Health;
 use crate::issue::{Issuer, Reach, self_test};
@@ -67,6 +69,7 @@ pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetr
             lease_renewed: replica.lease().renewed(),
             keys: holdings.keys,
             consumers: holdings.consumers,
+            deployments: edition.catalog().deployments().len(),
             weak_keys: holdings.weak_keys + ready.weak_in_file.load(Ordering::Relaxed),
             // What was not heard from for so long takes none either.
             writable: trusted && *ready.writable.borrow(),
@@ -77,6 +80,37 @@ pub(super) async fn watch_replica(replica: Arc<Replica>, telemetry: Arc<Telemetr
             objects_refused: edition.refused().len(),
         });
     }
+}
+
+/// Shows which options are in use that weaken what is promised, for as long as the process lives.
+pub(super) async fn tell_insecure(started: Config, compiler: Arc<Compiler>, telemetry: Arc<Telemetry>) {
+    let mut editions = compiler.editions();
+    loop {
+        let edition = Arc::clone(&editions.borrow_and_update());
+        telemetry.set_insecure(insecure(&started, &edition));
+        // The sender lives as long as the compiler, which is ours.
+        let _ = editions.changed().await;
+    }
+}
+
+/// By their names in the configuration.
+fn insecure(started: &Config, edition: &Edition) -> BTreeSet<String> {
+    let file = edition.basis().config();
+    let mut options: BTreeSet<String> =
+        started.store.accept.iter().map(|it| format!("store.accept.{}", it.name())).collect();
+    // Keys are made as was said at the start, and those of the file read as it says now.
+    if started.keys.insecure_allow_weak.value || file.keys.insecure_allow_weak.value {
+        options.insert("keys.insecure_allow_weak".to_owned());
+    }
+    let plain = file.issuers.iter().filter(|(_, issuer)| issuer.insecure_plain_http);
+    options.extend(plain.map(|(name, _)| format!("issuers.{name}.insecure_plain_http")));
+    for deployment in edition.catalog().deployments() {
+        let mut methods = deployment.policy.authentication.methods().iter();
+        if methods.any(|method| matches!(method, Method::Cookie(cookie) if !cookie.csrf)) {
+            options.insert(format!("services.{}.cookie.csrf", deployment.service_name));
+        }
+    }
+    options
 }
 
 /// Waits until somebody tells us to stop, or until a task that should live as long as the process

@@ -308,13 +308,13 @@ fn what_opens_or_shuts_a_deployment_for_all_is_a_warning() {
         ],
     );
     warnings(
-        "client_address: {trusted_proxies: [0.0.0.0/0]}\n",
+        "client_address: {trusted_proxies: [0.0.0.0/0]}\nservices: []\n",
         &[
             "1: `trusted_proxies` has `0.0.0.0/0`, all addresses of IPv4: every client may claim to have another one",
         ],
     );
     warnings(
-        "client_address:\n  trusted_proxies: [unix, 0.0.0.0/1,\n    128.0.0.0/1, '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']\n",
+        "client_address:\n  trusted_proxies: [unix, 0.0.0.0/1,\n    128.0.0.0/1, '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']\nservices: []\n",
         &[
             "2: `trusted_proxies` has all addresses of IPv4: every client may claim to have another one",
             "3: `trusted_proxies` has `::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff`, all addresses of IPv6: every \

@@ -128,6 +128,7 @@ fn wrong_settings_say_what_was_expected() {
     check("lifetimes: {grant: 2m}",                 "1:20: `lifetimes.grant` is 2m, expected 1s to 1m");
     check("lifetimes: {session: 5m, session_idle: 1h}", "1:22: `lifetimes.session` is 5m, expected at least `lifetimes.session_idle`, which is 1h");
     check("cookie: {name: __Host-s}",               "1:16: `cookie.name` is `__Host-s`, expected letters, digits, `_` and `-`, without the prefix");
+    check("cookie: {domain: }",                     "1:16: expected a value, or `null` for none, found nothing");
     check("cookie: {domain: example}",              "1:18: `cookie.domain` is `example`, expected a domain such as `example.com`, lower case, without a dot before it");
     check("cookie: {origins: [example.com]}",       "1:20: `example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it; each by itself, for there are no patterns");
     check("cookie: {origins: [\"https://*.example.com\"]}", "1:20: `https://*.example.com` is no origin, expected the form `https://app.example.com`, with a port where it is not the usual one, and nothing after it; each by itself, for there are no patterns");

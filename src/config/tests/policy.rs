@@ -144,6 +144,16 @@ pub(super) fn warnings(yaml: &str, expected: &[&str]) {
 
 #[test]
 fn what_is_accepted_but_dangerous_is_a_warning() {
+    for empty in ["", "# services:\n", "consumers: [{username: a}]\n"] {
+        warnings(
+            empty,
+            &[
+                "0: no service is declared: every check is `unknown_service`, but for the services that the store holds; \
+               `services: []` says that this is meant",
+            ],
+        );
+    }
+    warnings("services: []\n", &[]);
     warnings(
         "services: [{name: a, authentication: none}]\n",
         &["1: service `a` is public: `authentication` is `none`"],
@@ -157,7 +167,7 @@ fn what_is_accepted_but_dangerous_is_a_warning() {
     );
     warnings("services: [{name: a, authentication: {any: [api_key: {in: [body], hide: false}]}}]\n", &[]);
     warnings(
-        "keys: {insecure_allow_weak: true}\nconsumers: [{username: a, keys: [{from_file: short.key}]}]\n",
+        "keys: {insecure_allow_weak: true}\nconsumers: [{username: a, keys: [{from_file: short.key}]}]\nservices: []\n",
         &["1: `keys.insecure_allow_weak` lets short keys pass; 1 are in use"],
     );
     warnings(
@@ -169,9 +179,9 @@ fn what_is_accepted_but_dangerous_is_a_warning() {
     );
     let many: Vec<String> = (0..200).map(|number| format!("group-{number}")).collect();
     warnings(
-        &format!("consumers: [{{username: a, groups: [{}]}}]\n", many.join(", ")),
+        &format!("services: []\nconsumers: [{{username: a, groups: [{}]}}]\n", many.join(", ")),
         &[
-            "1: the `groups` of this consumer do not fit in a header of 1024 bytes: its requests are denied with \
+            "2: the `groups` of this consumer do not fit in a header of 1024 bytes: its requests are denied with \
            `internal`",
         ],
     );

@@ -162,7 +162,7 @@ fn wrong_deployments_say_what_was_expected() {
 
 #[test]
 fn only_the_word_null_removes_a_part() {
-    let part = "expected a part of a policy, or `null` to remove the service's, found nothing";
+    let part = "expected a value, or `null` for none, found nothing";
     let check = |parts: &str, place: &str| {
         let deployment = format!("- service: orders\n  infrastructure: staging\n  override:\n    {parts}");
         check_deployments(&deployment, &[&format!("{place}: {part}")]);

@@ -64,6 +64,22 @@ fn the_sample_is_good_and_its_settings_are_the_defaults() {
     assert_eq!(values(&sample), values(&Config::default()));
 }
 
+/// The settings that the description of the interface prints; with the address that it leaves out, and the
+/// guest whom it names.
+#[test]
+fn the_settings_of_the_interface_load_as_they_are_printed() {
+    let printed = include_str!("../../../tests/documents/interface.yaml");
+    let phc = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0$L2hhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo";
+    let env = [("ALICE_KEY", "alice-key-0123456789"), ("ALICE_PASSWORD_PHC", phc)];
+    let config = good_with(printed, &env);
+    assert!(config.cookie.domain.is_none(), "`null` says what leaving it out says");
+    let deployments = config.deployments.as_ref().map(|all| all.value.len());
+    let counted = (config.permissions.len(), config.roles.len(), config.services.len(), deployments);
+    assert_eq!(counted, (2, 3, 1, Some(2)));
+    let broken = printed.replace("domain: null", "domain: example");
+    assert!(Desk::with(broken).load(&env, &[]).is_err(), "it is read");
+}
+
 #[test]
 fn every_setting_stands_in_the_sample() {
     let written = Desk::with(SAMPLE).load(&[], &[]).ok().unwrap().origins;

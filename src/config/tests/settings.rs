@@ -113,3 +113,16 @@ fn store_file(config: &Config) -> std::path::PathBuf {
     let StoreUrl::Redb(path) = &config.store.url.value else { panic!("{}", config.store.url.value) };
     config.resolved(path)
 }
+
+#[test]
+fn the_settings_that_take_a_restart_stand_where_containers_are_described() {
+    let page = include_str!("../../../docs/kubernetes.md");
+    let told = page
+        .split("**What takes a restart.**")
+        .nth(1)
+        .and_then(|rest| rest.split("take a restart").next())
+        .unwrap();
+    for setting in SETTLED {
+        assert!(told.contains(&format!("`{setting}`")), "{setting}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Files that somebody else writes: whether they have changed, and rest.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Files, each as it was last seen; `None` where it was away.
+pub struct Watched {
+    files: Vec<(PathBuf, Option<Stamp>)>,
+    /// Whether they were still changing at the last look.
+    moving: bool,
+}
+
+impl Watched {
+    /// Made before they are read, so that what changes meanwhile is read again.
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        let seen = |file: PathBuf| {
+            let stamp = stamp(&file);
+            (file, stamp)
+        };
+        Self { files: files.into_iter().map(seen).collect(), moving: false }
+    }
+
+    /// Whether they have changed since they were read, and rest since the last look: half of a file may
+    /// be good by itself, and a certificate and its key are replaced one after the other.
+    pub fn have_changed(&mut self) -> bool {
+        let mut moved = false;
+        for (file, seen) in &mut self.files {
+            let now = stamp(file);
+            moved |= now != *seen;
+            *seen = now;
+        }
+        std::mem::replace(&mut self.moving, moved) && !moved
+    }
+
+    /// They are read now, whether they rest or not.
+    pub fn are_read(&mut self) {
+        self.have_changed();
+        self.moving = false;
+    }
+
+    /// Watches these instead; what was seen of those that stay counts.
+    pub fn turn_to(&mut self, files: Vec<PathBuf>) {
+        let before = std::mem::replace(self, Self::new(files));
+        for (file, seen) in &mut self.files {
+            if let Some((_, earlier)) = before.files.iter().find(|(other, _)| other == file) {
+                *seen = *earlier;
+            }
+        }
+    }
+}
+
+/// Inode, length and time.
+type Stamp = (u64, u64, i64, i64);
+
+/// Tells two states of a file apart, also where it was replaced by one of the same length and time.
+fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_counts_as_changed_once_it_rests() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&one, "whole\n").unwrap();
+        std::fs::write(&other, "whole\n").unwrap();
+        let mut watched = Watched::new(vec![one.clone(), other.clone()]);
+        assert!(!watched.have_changed());
+
+        // Truncated, and written piece by piece, with a look at each state.
+        let mut written = std::fs::File::create(&one).unwrap();
+        assert!(!watched.have_changed());
+        for piece in ["services:\n", "  - {name: open, authentication: none}\n"] {
+            written.write_all(piece.as_bytes()).unwrap();
+            assert!(!watched.have_changed(), "{piece}");
+        }
+        assert!(watched.have_changed());
+        assert!(!watched.have_changed(), "it was told");
+
+        // Two are waited for until both rest.
+        std::fs::write(&one, "new one\n").unwrap();
+        assert!(!watched.have_changed());
+        std::fs::write(&other, "the new other\n").unwrap();
+        assert!(!watched.have_changed());
+        assert!(watched.have_changed());
+
+        // What is read because somebody asked for it has not changed after that.
+        std::fs::write(&one, "another new one\n").unwrap();
+        assert!(!watched.have_changed());
+        watched.are_read();
+        assert!(!watched.have_changed());
+
+        // One that is replaced is away for a moment; one that stays away is a change.
+        std::fs::remove_file(&one).unwrap();
+        assert!(!watched.have_changed());
+        assert!(watched.have_changed());
+    }
+}
