@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use super::backing::{Backing, Closed, Make};
 use super::remote::Remote;
-use super::{Common, Failure};
+use super::{Common, Failure, remark};
 use crate::check::Checker;
 use crate::clock::Clock;
 use crate::compile::Compiler;
@@ -36,6 +36,10 @@ use crate::telemetry::{Readiness, Telemetry};
 pub struct Door {
     runtime: Runtime,
     way: Way,
+    /// Whether every write waits for all instances that live.
+    everywhere: bool,
+    /// Whether one was answered before those who decide knew of it.
+    is_late: bool,
 }
 
 enum Way {
@@ -63,9 +67,7 @@ impl Door {
         if let Some(url) = &common.url {
             return Self::remote(common, url);
         }
-        Self::open_with(&common.load()?, |config, clock, runtime| {
-            in_process(config, clock, runtime, Make::Never)
-        })
+        Self::open_with(common, |config, clock, runtime| in_process(config, clock, runtime, Make::Never))
     }
 
     /// The same for a command that makes something: where there is no store, it makes one.
@@ -77,9 +79,7 @@ impl Door {
         if let Some(url) = &common.url {
             return Self::remote(common, url);
         }
-        Self::open_with(&common.load()?, |config, clock, runtime| {
-            in_process(config, clock, runtime, Make::IfMissing)
-        })
+        Self::open_with(common, |config, clock, runtime| in_process(config, clock, runtime, Make::IfMissing))
     }
 
     /// A door that `POST /explain` goes through. Without a server that takes the keys that the file
@@ -92,7 +92,7 @@ impl Door {
         if let Some(url) = &common.url {
             return Self::remote(common, url);
         }
-        Self::open_with(&common.load()?, |_, clock, runtime| {
+        Self::open_with(common, |_, clock, runtime| {
             let whole = common.read(&[]).map_err(|faults| Failure::Usage(faults.to_string()));
             deciding(&whole.map_err(Closed::Failed)?.config, clock, runtime)
         })
@@ -110,7 +110,7 @@ impl Door {
         let socket = common.load()?.admin_socket();
         let runtime = super::runtime()?;
         match runtime.block_on(UnixStream::connect(&socket)) {
-            Ok(_) => Ok(Self { runtime, way: Way::Socket(socket) }),
+            Ok(_) => Ok(Self::new(runtime, Way::Socket(socket), common)),
             Err(error) => Err(Failure::Unreachable(format!(
                 "no server answers at {} ({error}), and only a running one knows; name its file with `--config`, or \
                  its admin listener with `--url`",
@@ -120,26 +120,31 @@ impl Door {
     }
 
     fn remote(common: &Common, url: &str) -> Result<Self, Failure> {
-        Ok(Self {
-            runtime: super::runtime()?,
-            way: Way::Remote(Remote::new(url, common.ca.as_deref(), common.identity.as_deref())?),
-        })
+        let way = Way::Remote(Remote::new(url, common.ca.as_deref(), common.identity.as_deref())?);
+        Ok(Self::new(super::runtime()?, way, common))
+    }
+
+    fn new(runtime: Runtime, way: Way, common: &Common) -> Self {
+        // A command that has the store to itself decides nothing: what counts is what the others know.
+        let everywhere = common.everywhere || matches!(way, Way::InProcess(_));
+        Self { runtime, way, everywhere, is_late: false }
     }
 
     fn open_with(
-        config: &Config,
+        common: &Common,
         open: impl Fn(&Config, &Clock, &Runtime) -> Result<Router, Closed>,
     ) -> Result<Self, Failure> {
+        let config = &common.load()?;
         let runtime = super::runtime()?;
         let socket = config.admin_socket();
         let clock = Clock::system();
         let started = clock.monotonic();
         loop {
             if runtime.block_on(UnixStream::connect(&socket)).is_ok() {
-                return Ok(Self { runtime, way: Way::Socket(socket) });
+                return Ok(Self::new(runtime, Way::Socket(socket), common));
             }
             match open(config, &clock, &runtime) {
-                Ok(router) => return Ok(Self { runtime, way: Way::InProcess(router) }),
+                Ok(router) => return Ok(Self::new(runtime, Way::InProcess(router), common)),
                 Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
                     runtime.block_on(tokio::time::sleep(PAUSE));
                 }
@@ -159,29 +164,59 @@ impl Door {
     }
 
     pub fn post(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::POST, path, Some(body.to_string()), Some(ANSWER))
+        self.write(Method::POST, path, Some(body.to_string()), Some(ANSWER))
     }
 
     /// The same for what takes as long as the store is big, or as there is much of it.
     pub fn post_patiently(&mut self, path: &str, body: String) -> Result<Value, Failure> {
-        self.call(Method::POST, path, Some(body), None)
+        self.write(Method::POST, path, Some(body), None)
     }
 
     pub fn put(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::PUT, path, Some(body.to_string()), Some(ANSWER))
+        self.write(Method::PUT, path, Some(body.to_string()), Some(ANSWER))
     }
 
     pub fn patch(&mut self, path: &str, body: &Value) -> Result<Value, Failure> {
-        self.call(Method::PATCH, path, Some(body.to_string()), Some(ANSWER))
+        self.write(Method::PATCH, path, Some(body.to_string()), Some(ANSWER))
     }
 
     pub fn delete(&mut self, path: &str) -> Result<(), Failure> {
-        self.call(Method::DELETE, path, None, Some(ANSWER)).map(drop)
+        self.write(Method::DELETE, path, None, Some(ANSWER))?;
+        self.has_ended()
     }
 
     /// The same for what takes as long as it has credentials.
     pub fn delete_patiently(&mut self, path: &str) -> Result<(), Failure> {
-        self.call(Method::DELETE, path, None, None).map(drop)
+        self.write(Method::DELETE, path, None, None)?;
+        self.has_ended()
+    }
+
+    /// For what ends something: whether it has ended, for those who decide.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Refused`] where they do not know of it yet.
+    pub fn has_ended(&self) -> Result<(), Failure> {
+        match self.is_late {
+            true => Err(Failure::Refused("it is written, and may open something until then".into())),
+            false => Ok(()),
+        }
+    }
+
+    /// With `everywhere`, waits until every instance has applied it.
+    fn write(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        limit: Option<Duration>,
+    ) -> Result<Value, Failure> {
+        if !self.everywhere {
+            return self.call(method, path, body, limit);
+        }
+        let mark = if path.contains('?') { '&' } else { '?' };
+        // The server bounds it, by its own `revocation.bound`.
+        self.call(method, &format!("{path}{mark}wait=all"), body, None)
     }
 
     /// Every row of a list, page by page.
@@ -243,6 +278,10 @@ impl Door {
             Way::InProcess(router) => self.runtime.block_on(in_memory(router.clone(), request)),
         }?;
         let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if status == StatusCode::ACCEPTED {
+            self.is_late = true;
+            remark(if self.everywhere { LATE_SOMEWHERE } else { LATE_HERE });
+        }
         if status.is_success() { Ok(answer) } else { Err(refused(status, &answer)) }
     }
 
@@ -259,9 +298,19 @@ impl Door {
     }
 }
 
+/// What an answer of 202 means.
+const LATE_HERE: &str = "written, but the checks of this server do not know of it yet: within `revocation.bound` \
+                         they do, or allow nothing; `doorward status` shows where each instance stands";
+const LATE_SOMEWHERE: &str = "written, but not every instance has applied it yet: within `revocation.bound` each \
+                              has, or allows nothing; `doorward status` shows where each stands";
+
 fn refused(status: StatusCode, answer: &Value) -> Failure {
     let message = answer["message"].as_str().unwrap_or_else(|| status.as_str()).to_owned();
     match status {
+        // It is done, so whoever repeats it is told that there is nothing, or makes a second one.
+        StatusCode::SERVICE_UNAVAILABLE if answer["code"] == "unconfirmed" => {
+            Failure::Refused(format!("{message}; do not repeat it, look whether it is there"))
+        }
         StatusCode::SERVICE_UNAVAILABLE => Failure::Unreachable(message),
         _ => Failure::Refused(message),
     }
@@ -427,6 +476,44 @@ pub(super) fn reach(config: &Config) -> Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On a store of its own, whose writes nobody's checks hear of.
+    fn door(folder: &Path, everywhere: bool) -> Door {
+        let file = folder.join("doorward.yaml");
+        std::fs::write(&file, "services: []\n").expect("the folder is ours");
+        let loaded = crate::config::load(Some(&file), std::iter::empty(), &[]);
+        let Ok(loaded) = loaded else { panic!("the file is good") };
+        let runtime = super::super::runtime().expect("a runtime");
+        let Ok(router) = in_process(&loaded.config, &Clock::system(), &runtime, Make::IfMissing) else {
+            panic!("a store is made")
+        };
+        Door { runtime, way: Way::InProcess(router), everywhere, is_late: false }
+    }
+
+    #[test]
+    fn what_is_not_known_to_those_who_decide_has_not_ended() {
+        for (everywhere, ended) in [(false, false), (true, true)] {
+            let folder = tempfile::tempdir().expect("a folder for the test");
+            let mut door = door(folder.path(), everywhere);
+            for name in ["alice", "bob"] {
+                let made = door.post("/consumers", &serde_json::json!({ "username": name }));
+                assert!(made.is_ok_and(|made| made["id"].is_string()), "what is made is told either way");
+            }
+            assert_eq!(door.delete("/consumers/alice").is_ok(), ended);
+            assert_eq!(door.delete_patiently("/consumers/bob").is_ok(), ended);
+            assert_eq!(door.has_ended().is_ok(), ended);
+            assert_eq!(door.list("/consumers").expect("a list").len(), 0, "it is written");
+        }
+    }
+
+    #[test]
+    fn what_was_written_and_not_confirmed_is_no_missing_server() {
+        let answer = serde_json::json!({ "code": "unconfirmed", "message": "written", "epoch": "1-7" });
+        let failure = refused(StatusCode::SERVICE_UNAVAILABLE, &answer);
+        assert!(matches!(failure, Failure::Refused(why) if why.contains("do not repeat it")));
+        let answer = serde_json::json!({ "code": "unavailable", "message": "no store" });
+        assert!(matches!(refused(StatusCode::SERVICE_UNAVAILABLE, &answer), Failure::Unreachable(_)));
+    }
 
     #[tokio::test]
     async fn a_server_that_never_answers_is_not_waited_for_longer_than_the_limit() {

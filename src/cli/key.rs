@@ -20,7 +20,7 @@ pub enum Command {
     /// Show one key, without its text
     #[command(after_help = "Example: doorward key show dw_key_4fZk2Qp9LmXa")]
     Show {
-        /// Its id or public name
+        /// Its id, public name or text; `-` reads it from standard input, where no list of processes shows it
         key: String,
     },
     /// Change a key; what is not named stays as it is
@@ -39,9 +39,10 @@ pub enum Command {
         grace: u32,
     },
     /// End a key for good
-    #[command(after_help = "Example: doorward key revoke dw_key_4fZk2Qp9LmXa")]
+    #[command(after_help = "Example: doorward key revoke --everywhere dw_key_4fZk2Qp9LmXa\n\
+                            Example: doorward key revoke - < leaked.txt")]
     Revoke {
-        /// Its id or public name
+        /// Its id, public name or text; `-` reads it from standard input, where no list of processes shows it
         key: String,
     },
 }
@@ -116,20 +117,26 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             common.print(&rows, |rows| keys(rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Command::Show { key } => {
+            let key = read_secret(&key, "the key")?;
             let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)))?;
             common.print(&found, |found| keys(std::slice::from_ref(found)))
         }
         Command::Update(update) => {
             let path = format!("/key-auths/{}", segment(&update.key));
-            let changed = Door::open(common)?.patch(&path, &update.body()?)?;
-            common.print(&changed, |changed| keys(std::slice::from_ref(changed)))
+            let (mut door, ends) = (Door::open(common)?, update.disable);
+            let changed = door.patch(&path, &update.body()?)?;
+            common.print(&changed, |changed| keys(std::slice::from_ref(changed)))?;
+            if ends { door.has_ended() } else { Ok(()) }
         }
         Command::Rotate { key, grace } => {
             let path = format!("/key-auths/{}/rotate", segment(&key));
-            let made = Door::open(common)?.post(&path, &json!({ "grace": grace }))?;
-            shown_once(common, &made)
+            let mut door = Door::open(common)?;
+            let made = door.post(&path, &json!({ "grace": grace }))?;
+            shown_once(common, &made)?;
+            if grace == 0 { door.has_ended() } else { Ok(()) }
         }
         Command::Revoke { key } => {
+            let key = read_secret(&key, "the key")?;
             let mut door = Door::open(common)?;
             let path = format!("/key-auths/{}", segment(&key));
             let found = door.get(&path)?;

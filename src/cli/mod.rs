@@ -23,6 +23,7 @@ mod remote;
 mod serve;
 mod service;
 mod signing_key;
+mod status;
 mod store;
 mod tail;
 mod test;
@@ -96,6 +97,9 @@ pub struct Common {
     /// A certificate and its key, in PEM, for an `https` server that asks for one
     #[arg(long, global = true, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+    /// Of a command that changes something: wait until every instance that lives has applied it
+    #[arg(long, global = true)]
+    pub everywhere: bool,
     /// How answers are printed
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -225,6 +229,9 @@ enum Command {
     /// Look for mistakes around Doorward
     #[command(subcommand)]
     Doctor(doctor::Command),
+    /// Print where the running instances stand, and what of the stored policy cannot be used
+    #[command(after_help = "Example: doorward status")]
+    Status,
     /// Ask a running server whether it is ready
     #[command(after_help = "Example: doorward health --url http://127.0.0.1:8100")]
     Health(health::Arguments),
@@ -303,6 +310,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "doorward", &mut script);
             say(&String::from_utf8_lossy(&script))?;
         }
+        Command::Status => status::run(common)?,
         Command::Health(arguments) => return ask_health(common, &arguments),
         Command::Version => {
             common.print(&json!(version::VERSION), |_| format!("{}\n", version::VERSION))?;

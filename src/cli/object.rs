@@ -121,8 +121,10 @@ pub fn update(common: &Common, kind: &Kind, name: &str, body: Map<String, Value>
         return Err(Failure::Usage("nothing to change; name a setting".to_owned()));
     }
     let path = format!("/{}/{}", kind.list, segment(name));
-    let changed = Door::open(common)?.patch(&path, &Value::Object(body))?;
-    common.print(&changed, |changed| format!("changed {} {}\n", kind.name, cell(&changed["name"])))
+    let (mut door, ends) = (Door::open(common)?, body.get("enabled") == Some(&Value::Bool(false)));
+    let changed = door.patch(&path, &Value::Object(body))?;
+    common.print(&changed, |changed| format!("changed {} {}\n", kind.name, cell(&changed["name"])))?;
+    if ends { door.has_ended() } else { Ok(()) }
 }
 
 fn rows_of(kind: &Kind, rows: &[Value]) -> String {

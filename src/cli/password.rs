@@ -38,7 +38,9 @@ fn set(common: &Common, consumer: &str) -> Result<(), Failure> {
     let password = read()?;
     let path = format!("/consumers/{}/password", segment(consumer));
     let set = door.put(&path, &json!({ "password": *password }))?;
-    common.print(&set, |set| format!("set the password of {}\n", cell(&set["username"])))
+    common.print(&set, |set| format!("set the password of {}\n", cell(&set["username"])))?;
+    // The one before has ended, and all that was had by it.
+    door.has_ended()
 }
 
 fn hash(common: &Common) -> Result<(), Failure> {

@@ -13,7 +13,11 @@ use crate::store::Epoch;
 
 /// Where a write stands in the store's history: beside the answer, for whoever wraps it.
 #[derive(Clone, Copy)]
-pub(super) struct WrittenAt(pub(super) Epoch);
+pub(super) struct WrittenAt {
+    pub(super) epoch: Epoch,
+    /// Of the answer where nobody lags.
+    pub(super) done: StatusCode,
+}
 
 /// Around every route, so that each that writes can be asked. 202 where an instance lags.
 pub(super) async fn wait(State(issuer): State<Arc<Issuer>>, request: Request, next: Next) -> Response {
@@ -22,11 +26,11 @@ pub(super) async fn wait(State(issuer): State<Arc<Issuer>>, request: Request, ne
         Err(problem) => return problem.into_response(),
     };
     let mut response = next.run(request).await;
-    let Some(WrittenAt(epoch)) = response.extensions().get().copied().filter(|_| asked) else {
+    let Some(WrittenAt { epoch, done }) = response.extensions().get().copied().filter(|_| asked) else {
         return response;
     };
     match issuer.everywhere(epoch).await {
-        Ok(true) => {}
+        Ok(true) => *response.status_mut() = done,
         Ok(false) => *response.status_mut() = StatusCode::ACCEPTED,
         // It is written; only who knows of it cannot be told.
         Err(refusal) => {

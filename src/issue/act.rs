@@ -1,8 +1,10 @@
 //! Who does what: what every write says of itself.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use uuid::Uuid;
 
-use super::Condition;
+use super::{Condition, Done};
 use crate::domain::rights::Caller;
 
 /// Who asks, and in which request.
@@ -15,6 +17,8 @@ pub struct By {
     pub operation: Option<Uuid>,
     /// What must be true of the object that it changes.
     pub condition: Option<Condition>,
+    /// The last that was written for the request; all clones know of it.
+    written: Arc<Mutex<Option<Done<()>>>>,
 }
 
 /// Under which named requests become operations. Never change it: a name that is used again would make
@@ -37,7 +41,18 @@ pub(super) struct Act<'b> {
 
 impl By {
     pub fn new(caller: Caller, request_id: Option<&str>) -> Self {
-        Self { caller, request_id: self::request_id(request_id), operation: None, condition: None }
+        let request_id = self::request_id(request_id);
+        Self { caller, request_id, operation: None, condition: None, written: Arc::default() }
+    }
+
+    /// Where the last stands that was written for the request, if anything was: whoever knows of that knows
+    /// of all of it.
+    pub fn written(&self) -> Option<Done<()>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn wrote(&self, done: Done<()>) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
     }
 
     /// The same, of a request that its caller has given a name: `what` is its method and path.

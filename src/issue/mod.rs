@@ -112,7 +112,7 @@ pub struct Issuer {
 pub type Set<T> = Option<Option<T>>;
 
 /// What was done, and since when it is so.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Done<T> {
     pub value: T,
     pub epoch: Epoch,
@@ -295,6 +295,7 @@ impl Issuer {
                 matches!(timeout(OWN_APPLIER, known).await, Ok(Ok(_)))
             }
         };
+        act.by.wrote(Done { value: (), epoch, applied });
         Ok(Done { value, epoch, applied })
     }
 

@@ -1,5 +1,6 @@
 //! Commands: exit codes, the socket, and the store when no server runs.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::rig::process::Signal;
 use crate::rig::redis::free_port;
 use crate::rig::wait::eventually;
-use crate::world::{BOB, HOUSE, command, key, setup, start_doorward, started};
+use crate::world::{BOB, HOUSE, command, key, said, setup, start_doorward, started};
 
 #[test]
 fn exit_codes_tell_refused_from_misused_from_unreachable() {
@@ -321,4 +322,39 @@ services:
     command(&doorward, &["key", "revoke", &made.1]);
     std::fs::rename(folder.path().join("kept"), folder.path().join("keys.jwks")).unwrap();
     command(&doorward, &["explain", "https://api.example/public"]);
+}
+
+#[test]
+fn a_key_is_revoked_everywhere_by_its_text_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    command(&doorward, &["consumer", "create", "carol"]);
+    let foreign = "a-foreign-key-0123456789";
+    command(&doorward, &["key", "create", "carol", "--key", foreign]);
+    let with_text = |arguments: &[&str]| {
+        let mut command = doorward.setup().command(arguments);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(format!("{foreign}\n").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(!said(&output).contains(foreign), "{}", said(&output));
+        (output.status.code(), said(&output))
+    };
+    let (code, shown) = with_text(&["key", "show", "-"]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("true"), "{shown}");
+    let (code, revoked) = with_text(&["key", "revoke", "--everywhere", "-"]);
+    assert_eq!(code, Some(0), "{revoked}");
+    assert!(revoked.starts_with("revoked key "), "{revoked}");
+    assert_eq!(with_text(&["key", "revoke", "-"]).0, Some(1), "once only");
+
+    let status = command(&doorward, &["status"]);
+    assert!(status["lease"] == true && status["instances"].is_array(), "{status}");
+    let shown = doorward.setup().run(&["status"]).unwrap();
+    assert_eq!(shown.status.code(), Some(0));
+    assert!(
+        said(&shown).starts_with(&format!("epoch {}, lag 0, lease true", status["epoch"].as_str().unwrap())),
+        "{}",
+        said(&shown)
+    );
 }

@@ -28,18 +28,26 @@ pub(super) fn tagged(revision: Option<u64>, body: impl Serialize) -> Response {
 /// The answer to a write, with the object as it was written, if there is one: 202 where this instance's
 /// checks do not know of it yet.
 pub(super) fn written<T>(status: StatusCode, done: &Done<T>, body: Option<Value>) -> Response {
-    let status = if done.applied { status } else { StatusCode::ACCEPTED };
-    let mut response = match body {
+    let response = match body {
         // A record's revision is the number of the write.
         Some(body) => {
             (status, etag(done.epoch.number).map(|tag| [(ETAG, tag)]), axum::Json(body)).into_response()
         }
         None => status.into_response(),
     };
+    placed(response, done)
+}
+
+/// An answer that says where the write stands that it is about.
+pub(super) fn placed<T>(mut response: Response, done: &Done<T>) -> Response {
+    let written = WrittenAt { epoch: done.epoch, done: response.status() };
+    if !done.applied {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
     if let Ok(epoch) = HeaderValue::try_from(format!("{}-{}", done.epoch.term, done.epoch.number)) {
         response.headers_mut().insert(EPOCH, epoch);
     }
-    response.extensions_mut().insert(WrittenAt(done.epoch));
+    response.extensions_mut().insert(written);
     response
 }
 

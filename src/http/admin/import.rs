@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::acls::AclBody;
+use super::answer::placed;
 use super::basics::BasicBody;
 use super::call::Call;
 use super::consumers::ConsumerBody;
@@ -85,15 +86,19 @@ pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<R
     for plugin in body.plugins {
         policies.push(plugins::import(issuer, &call.by, plugin, (run, &body.announced)).await?);
     }
-    Ok(axum::Json(json!({
+    let told = axum::Json(json!({
         "consumers": rows(&consumers),
         "acls": rows(&acls),
         "keys": rows(&keys),
         "basics": rows(&basics),
         "jwts": rows(&jwts),
         "plugins": rows(&policies),
-    }))
-    .into_response())
+    }));
+    let told = told.into_response();
+    Ok(match call.by.written() {
+        Some(done) => placed(told, &done),
+        None => told,
+    })
 }
 
 async fn import_consumers(call: &Call, bodies: Vec<ConsumerBody>, run: Run) -> Result<Vec<Outcome>, Problem> {

@@ -159,3 +159,30 @@ async fn a_key_that_cannot_be_known_at_this_moment_is_counted_as_such() {
     let counted = telemetry.render();
     assert!(counted.contains("doorward_logins_total{by=\"admin\",outcome=\"unavailable\"} 1\n"), "{counted}");
 }
+
+/// An issuer whose checks, if it has any, do not hear of what is written.
+#[tokio::test]
+async fn a_write_says_where_it_stands_and_is_waited_for_where_that_is_asked_also_an_import() {
+    let admin = admin();
+    let issuer = Some(Arc::clone(&admin.issuer));
+    let (router, _) = desk().with_state(admin).finish(issuer, 1 << 20);
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request.extensions_mut().insert(By::new(Caller::Socket, None));
+        let response = router.clone().oneshot(request).await.unwrap();
+        let epoch = response.headers().get("doorward-epoch").map(|epoch| epoch.to_str().unwrap().to_owned());
+        (response.status().as_u16(), epoch)
+    };
+    let at = |number: u64| Some(format!("1-{number}"));
+    let import = |name: &str| format!(r#"{{"consumers": [{{"username": "{name}"}}]}}"#);
+    assert_eq!(ask("POST", "/consumers", r#"{"username": "alice"}"#).await, (202, at(1)));
+    assert_eq!(ask("POST", "/import", &import("bob")).await, (202, at(2)));
+    // No instance lives, so none lags.
+    assert_eq!(ask("POST", "/import?wait=all", &import("carol")).await, (200, at(3)));
+    assert_eq!(ask("DELETE", "/consumers/carol?wait=all", "").await.0, 204);
+    // Nothing is written.
+    assert_eq!(ask("POST", "/import?wait=all", &import("alice")).await, (200, None));
+    let dry = r#"{"dry_run": true, "consumers": [{"username": "dave"}]}"#;
+    assert_eq!(ask("POST", "/import", dry).await, (200, None));
+}
