@@ -64,9 +64,12 @@ pub(super) fn run(shared: &Shared, rounds: usize) -> Outcome<(String, Vec<Aim>)>
     Ok(told(&rounds))
 }
 
+/// Of a round, those that were asked in quiet or in the storm.
+type Times = fn(&Round) -> &[Duration];
+
 fn told(rounds: &[Round]) -> (String, Vec<Aim>) {
     let us = |took: &[Duration], part| share(took, part).as_secs_f64() * 1e6;
-    let times: [(&str, fn(&Round) -> &[Duration]); 2] =
+    let times: [(&str, Times); 2] =
         [("in quiet", |round| &round.quiet), ("in the storm", |round| &round.stormed)];
     let rows = times.map(|(when, took)| {
         let waits = [0.5, 0.99, 0.999]
