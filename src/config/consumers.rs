@@ -187,7 +187,11 @@ impl At<Consumer> {
             username: self.username.as_ref().map(|name| name.value.as_str().into()),
             custom_id: self.custom_id.as_ref().map(|name| name.value.as_str().into()),
             given: Arc::new(Given {
-                groups: self.groups.iter().map(|group| group.value.clone()).collect(),
+                groups: self
+                    .groups
+                    .iter()
+                    .map(|group| names.groups.name_of(group).unwrap_or(group).to_owned())
+                    .collect(),
                 permissions: granted,
                 roles: roles::grants(&self.roles, names, faults),
                 networks: networks

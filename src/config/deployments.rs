@@ -119,7 +119,8 @@ impl Override {
             policy.networks = networks.into();
         }
         if let Some(At { value, place }) = &self.groups {
-            policy.groups = value.or_default(|groups| groups.resolve(*place, around.faults)).into();
+            policy.groups =
+                value.or_default(|groups| groups.resolve(*place, around.names, around.faults)).into();
         }
         if let Some(At { value, .. }) = &self.rules {
             policy.rules = value.or_default(|rules| rules::resolve(rules, around));

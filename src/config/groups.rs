@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::check_name;
 use super::fault::{Fault, quoted};
+use super::names::Names;
 use super::place::{At, Place};
 use crate::domain::deployment;
 
@@ -21,7 +22,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub(super) fn resolve(&self, place: Place, faults: &mut Vec<Fault>) -> deployment::Groups {
+    pub(super) fn resolve(&self, place: Place, names: &Names, faults: &mut Vec<Fault>) -> deployment::Groups {
         let (word, list): (_, fn(Vec<String>) -> deployment::Groups) = match (&self.allow, &self.deny) {
             (Some(_), None) => ("allow", deployment::Groups::Allow),
             (None, Some(_)) => ("deny", deployment::Groups::Deny),
@@ -36,16 +37,21 @@ impl Groups {
             }
         };
         let groups = self.allow.iter().chain(&self.deny);
-        for group in groups.clone().flat_map(|groups| &groups.value) {
-            check_group(group, faults);
-        }
+        let named = groups.clone().flat_map(|groups| &groups.value);
+        let named = named.map(|group| named_group(group, names, faults)).collect();
         for empty in groups.clone().filter(|groups| groups.is_empty()) {
             let message =
                 format!("`{word}` is empty, expected a group; for no restriction leave `groups` out");
             faults.push(Fault::new(empty.place, message));
         }
-        list(groups.flat_map(|groups| &groups.value).map(|group| group.value.clone()).collect())
+        list(named)
     }
+}
+
+/// The name of a group that is named by it, or by its id. A group need not be declared.
+pub(super) fn named_group(group: &At<String>, names: &Names, faults: &mut Vec<Fault>) -> String {
+    check_group(group, faults);
+    names.groups.name_of(group).unwrap_or(group).to_owned()
 }
 
 /// A group's name: it is sent as one of a list with commas between them.

@@ -7,7 +7,7 @@ use super::authentication::Surroundings;
 use super::compiled::by_id;
 use super::directory::Directory;
 use super::fault::{Fault, quoted};
-use super::groups::check_group;
+use super::groups::named_group;
 use super::lists::{find_all, read_all};
 use super::names::Names;
 use super::place::At;
@@ -69,10 +69,7 @@ impl At<Rule> {
                 "a rule asks for nothing, expected at least one of `permissions`, `groups` and `roles`";
             faults.push(Fault::new(self.place, message));
         }
-        let group = |group: &At<String>, faults: &mut Vec<Fault>| {
-            check_group(group, faults);
-            Some(group.value.clone())
-        };
+        let group = |group: &At<String>, faults: &mut Vec<Fault>| Some(named_group(group, names, faults));
         deployment::Rule {
             methods: read_all(self.methods.as_ref(), ("methods", "all methods"), method, faults),
             paths: read_all(self.paths.as_ref(), ("paths", "every path"), path, faults),

@@ -110,7 +110,7 @@ impl Service {
                 .unwrap_or_default()
                 .into(),
             groups: groups
-                .map(|groups| groups.resolve(groups.place, around.faults))
+                .map(|groups| groups.resolve(groups.place, around.names, around.faults))
                 .unwrap_or_default()
                 .into(),
             rules: rules::resolve(&self.rules, around),

@@ -9,6 +9,7 @@ use super::memberships::{Indexed, joined};
 use super::{
     By, Done, Issuer, Refusal, Seen, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique,
 };
+use crate::config::Kind;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::headers::{LONGEST_VALUE, list_length};
 use crate::domain::network::Networks;
@@ -241,7 +242,7 @@ impl Issuer {
     fn members(&self, it: &ConsumerRecord, groups: &[String]) -> Result<Vec<Membership>, Refusal> {
         let mut members: Vec<Membership> = Vec::with_capacity(groups.len());
         for group in groups {
-            check_label("groups", group)?;
+            let group = &self.named_group("groups", group)?;
             if members.iter().all(|member| member.group != *group) {
                 let known = it.groups.iter().find(|member| member.group == *group).cloned();
                 members.push(
@@ -250,6 +251,15 @@ impl Issuer {
             }
         }
         Ok(members)
+    }
+
+    /// The name of a group that is named by it, or by its id. A group need not be declared.
+    pub(super) fn named_group(&self, field: &'static str, named: &str) -> Result<String, Refusal> {
+        check_label(field, named)?;
+        let edition = self.compiler.edition();
+        let known = edition.compiled().find(Kind::Group, named);
+        let name = known.and_then(|id| edition.compiled().name(Kind::Group, &id).map(str::to_owned));
+        Ok(name.unwrap_or_else(|| named.to_owned()))
     }
 
     pub(super) fn check_consumer(&self, it: &ConsumerRecord) -> Result<(), Refusal> {

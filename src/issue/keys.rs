@@ -265,7 +265,7 @@ impl Issuer {
             });
             match &before {
                 Some(ended) => steps.extend(changing(&old, revision, ended)),
-                None => steps.extend(super::owned::ending(&old)),
+                None => steps.extend(super::owned::ending(&old, Some(revision))),
             }
             let rotated = Rotated { made: MadeKey { record, text: text.secret }, before };
             match self.write(by.makes("key.rotate", old.id), steps, rotated).await {

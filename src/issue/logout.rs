@@ -121,12 +121,12 @@ impl Issuer {
             let known = self.replica.as_ref().and_then(|replica| replica.session(&session.id));
             let holds = session.holds(known.map_or(session.created_at, |(_, last)| last), now);
             let Session { id, consumer, password, .. } = session;
-            given.push(Given { id, consumer, password, holds, ending: ending(&session) });
+            given.push(Given { id, consumer, password, holds, ending: ending(&session, None) });
         }
         for token in self.credentials_named::<Token>(tokens).await? {
             let Scope::Dynamic { password, .. } = token.scope else { continue };
             let (id, consumer, holds) = (token.id, token.consumer, now < token.expires_at);
-            given.push(Given { id, consumer, password, holds, ending: ending(&token) });
+            given.push(Given { id, consumer, password, holds, ending: ending(&token, None) });
         }
         Ok(given)
     }
@@ -185,7 +185,7 @@ impl Issuer {
         loop {
             let page: Vec<C> = self.credentials_of(consumer, after, at_once).await?;
             let Some(last) = page.last().map(Credential::id) else { return Ok(done) };
-            let steps: Vec<Step> = page.iter().filter(|it| is(it)).flat_map(ending).collect();
+            let steps: Vec<Step> = page.iter().filter(|it| is(it)).flat_map(|it| ending(it, None)).collect();
             // What others have ended meanwhile is looked at again.
             if !steps.is_empty() {
                 match self.end_given(act(), steps).await? {

@@ -76,12 +76,12 @@ impl Issuer {
     ) -> Result<Done<Member>, Refusal> {
         by.expects_nothing()?;
         let tags = check_membership(&new)?;
-        let group = new.group.clone();
+        let group = self.named_group("group", &new.group)?;
         let done = self.alter_consumer((by, "acl.create"), consumer, |issuer, mut it| {
-            if it.groups.iter().any(|member| member.group == new.group) {
-                return Err(Refusal::Taken { what: "group", name: new.group.clone() });
+            if it.groups.iter().any(|member| member.group == group) {
+                return Err(Refusal::Taken { what: "group", name: group.clone() });
             }
-            let plain = Membership::plain(&it.id, new.group.clone(), issuer.clock.now());
+            let plain = Membership::plain(&it.id, group.clone(), issuer.clock.now());
             let id = new.id.unwrap_or(plain.id);
             it.groups.push(Membership { id, tags: tags.clone(), ..plain });
             issuer.check_consumer(&it)?;
@@ -159,18 +159,18 @@ impl Issuer {
         change: &MembershipChange,
     ) -> Result<Done<Member>, Refusal> {
         let id = member.membership.id;
-        change.group.iter().try_for_each(|group| check_label("group", group))?;
+        let group = change.group.as_deref().map(|group| self.named_group("group", group)).transpose()?;
         let tags = change.tags.as_deref().map(check_tags).transpose()?;
         let consumer = member.consumer.to_string();
         let done = self.alter_consumer((by, "acl.change"), &consumer, |issuer, mut it| {
-            if let Some(group) = &change.group
+            if let Some(group) = &group
                 && it.groups.iter().any(|other| other.group == *group && other.id != id)
             {
                 return Err(Refusal::Taken { what: "group", name: group.clone() });
             }
             let found = it.groups.iter_mut().find(|other| other.id == id);
             let found = found.ok_or_else(|| Refusal::NotFound { what: "acl", name: id.to_string() })?;
-            if let Some(group) = &change.group {
+            if let Some(group) = &group {
                 found.group.clone_from(group);
             }
             if let Some(tags) = &tags {

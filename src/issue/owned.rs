@@ -92,13 +92,14 @@ impl Owned {
 
     /// What ends a stored one.
     pub(super) fn ending(self, stored: &Record) -> Result<Vec<Step>, StoreError> {
+        let Record { payload, revision, .. } = stored;
         Ok(match self {
-            Self::Key => ending(&KeyRecord::decode(&stored.payload)?),
-            Self::Basic => ending(&BasicRecord::decode(&stored.payload)?),
-            Self::Jwt => ending(&JwtRecord::decode(&stored.payload)?),
-            Self::AccessKey => ending(&AccessKey::decode(&stored.payload)?),
-            Self::Token => ending(&Token::decode(&stored.payload)?),
-            Self::Session => ending(&Session::decode(&stored.payload)?),
+            Self::Key => ending(&KeyRecord::decode(payload)?, Some(*revision)),
+            Self::Basic => ending(&BasicRecord::decode(payload)?, Some(*revision)),
+            Self::Jwt => ending(&JwtRecord::decode(payload)?, Some(*revision)),
+            Self::AccessKey => ending(&AccessKey::decode(payload)?, Some(*revision)),
+            Self::Token => ending(&Token::decode(payload)?, Some(*revision)),
+            Self::Session => ending(&Session::decode(payload)?, Some(*revision)),
         })
     }
 }
@@ -137,16 +138,13 @@ pub(super) fn changing<C: Credential>(before: &C, revision: u64, after: &C) -> V
     steps
 }
 
-/// What ends a credential and all that points to it.
-pub(super) fn ending<C: Credential>(it: &C) -> Vec<Step> {
+/// What ends a credential, as the change of this number has left it, and all that points to it. `None`: of
+/// one that claims nothing, or never changes what it claims.
+pub(super) fn ending<C: Credential>(it: &C, revision: Option<u64>) -> Vec<Step> {
+    // Once, and only what was read: what it no longer claims may be another's by now.
+    let expect = revision.map_or(Expect::Present, Expect::Revision);
     let mut steps = vec![
-        // Only once: a second one could take away what has been claimed anew since.
-        Step {
-            table: C::KIND.table(),
-            name: Name::of(&it.id()),
-            expect: Expect::Present,
-            effect: Effect::Delete,
-        },
+        Step { table: C::KIND.table(), name: Name::of(&it.id()), expect, effect: Effect::Delete },
         delete(Table::Owned, C::KIND.name(&it.consumer(), &it.id())),
     ];
     steps.extend(it.claims().iter().map(|(kind, text)| delete(Table::Unique, unique(kind, text))));
@@ -159,7 +157,8 @@ pub(super) fn replacing<C: Credential>(before: &C, after: &C) -> Vec<Step> {
     let handed_on = has.iter().filter(|it| had.contains(it)).map(|(kind, text)| unique(kind, text));
     let handed_on: Vec<Name> = handed_on.collect();
     let is_apart = |step: &Step| step.table != Table::Unique || !handed_on.contains(&step.name);
-    let mut steps: Vec<Step> = ending(before).into_iter().chain(making(after)).filter(is_apart).collect();
+    let mut steps: Vec<Step> =
+        ending(before, None).into_iter().chain(making(after)).filter(is_apart).collect();
     steps.extend(handed_on.into_iter().map(|name| Step {
         table: Table::Unique,
         name,
@@ -282,7 +281,7 @@ impl Issuer {
         Err(Refusal::Raced)
     }
 
-    /// Ends a credential. When this returns, no check of this instance takes it any more (or
+    /// Ends a credential, also one that others change at the same moment. When this returns, no check of this instance takes it any more (or
     /// [`Done::applied`] is false), and it will not come back.
     pub async fn end_credential<C: Credential>(&self, by: &By, it: C) -> Result<Done<C>, Refusal> {
         self.end_credential_in(&self.changes, by, it).await
@@ -295,10 +294,67 @@ impl Issuer {
         by: &By,
         it: C,
     ) -> Result<Done<C>, Refusal> {
-        let (id, name) = (it.id(), it.id().to_string());
-        self.write_to(chain, by.does(C::END, id), ending(&it), it).await.map_err(|refusal| match refusal {
-            Refusal::Store(StoreError::Conflict { .. }) => Refusal::NotFound { what: C::WHAT, name },
-            other => other,
-        })
+        let id = it.id();
+        let absent = || Refusal::NotFound { what: C::WHAT, name: id.to_string() };
+        for _ in 0..TRIES {
+            let found = self.credential::<C>(&id).await?;
+            let Some((now, revision)) = found.filter(|(now, _)| now.consumer() == it.consumer()) else {
+                by.expects_nothing()?;
+                return Err(absent());
+            };
+            by.still_takes(revision)?;
+            let steps = ending(&now, Some(revision));
+            match self.write_to(chain, by.does(C::END, id), steps, now).await {
+                Err(Refusal::Store(StoreError::Conflict { table, .. })) if table == C::KIND.table() => {}
+                done => return done,
+            }
+        }
+        Err(Refusal::Raced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::domain::time::Timestamp;
+    use crate::issue::tests::issuer;
+
+    fn account(number: u128, username: &str) -> BasicRecord {
+        BasicRecord {
+            id: Uuid::from_u128(number),
+            consumer: Uuid::from_u128(100 + number),
+            username: username.into(),
+            password: "$argon2id$v=19$m=8,t=1,p=1$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFhYQ".into(),
+            tags: Vec::new(),
+            enabled: true,
+            created_at: Timestamp::from_unix(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_ends_what_was_changed_meanwhile_takes_nobody_elses_name_away() {
+        let (issuer, by) = (issuer(), By::doorward());
+        let (first, second) = (account(1, "alice"), account(2, "alice"));
+        let make = async |it: &BasicRecord| {
+            issuer.make_credential(&by, Owner::Declared(it.consumer), it.clone()).await.unwrap();
+        };
+        make(&first).await;
+        let read = issuer.store.read(Table::Basic, &Name::of(&first.id)).await.unwrap().unwrap();
+        let renamed = |it| Ok(BasicRecord { username: "bob".into(), ..it });
+        issuer.alter_credential(&by, &first.id, renamed).await.unwrap();
+        make(&second).await;
+        // With its consumer, by what was read before.
+        let steps = Owned::Basic.ending(&read).unwrap();
+        let refused = issuer.write(by.does("consumer.delete", first.consumer), steps, ()).await;
+        assert!(matches!(refused, Err(Refusal::Store(StoreError::Conflict { .. }))));
+        // By itself it is looked at again.
+        issuer.end_credential(&by, first.clone()).await.unwrap();
+        let (kind, _) = first.claims().remove(0);
+        assert_eq!(issuer.owner_of(kind, b"alice").await.unwrap(), Some(second.id));
+        assert_eq!(issuer.owner_of(kind, b"bob").await.unwrap(), None);
+        let again = issuer.end_credential(&by, first).await;
+        assert!(matches!(again, Err(Refusal::NotFound { .. })));
     }
 }

@@ -83,7 +83,7 @@ impl Issuer {
         let Some((it, revision)) = known.filter(|(it, _)| it.consumer == before.id) else {
             return Ok(Vec::new());
         };
-        let Some(new) = new else { return Ok(ending(&it)) };
+        let Some(new) = new else { return Ok(ending(&it, Some(revision))) };
         self.may_be_a_username(new)?;
         match self.owner_of(USERNAME, new.as_bytes()).await? {
             None => {
@@ -91,7 +91,7 @@ impl Issuer {
                 Ok(changing(&it, revision, &moved))
             }
             Some(id) => match self.credential::<BasicRecord>(&id).await? {
-                Some((other, _)) if other.consumer == before.id => Ok(ending(&it)),
+                Some((other, _)) if other.consumer == before.id => Ok(ending(&it, Some(revision))),
                 Some(_) | None => Err(Refusal::Taken { what: "username", name: new.to_owned() }),
             },
         }

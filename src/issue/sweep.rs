@@ -44,7 +44,7 @@ impl Issuer {
         let by = By::doorward();
         for spent in spent.chunks(AT_ONCE) {
             let Some(first) = spent.first().map(|it| it.id()) else { continue };
-            let steps = spent.iter().flat_map(|it| ending(&**it)).collect();
+            let steps = spent.iter().flat_map(|it| ending(&**it, None)).collect();
             match self.write_to(&self.handed_out, by.does(action, first), steps, ()).await {
                 Ok(_) => {}
                 // Another instance does the same; what it leaves is for the next time.
@@ -66,7 +66,7 @@ impl Issuer {
                 replica.session(&it.id).is_some_and(|(session, last)| !session.holds(last, now))
             });
             let Some(first) = spent.first().map(|session| session.id) else { return Ok(()) };
-            let steps = spent.iter().flat_map(|session| ending(&**session)).collect();
+            let steps = spent.iter().flat_map(|session| ending(&**session, None)).collect();
             let done = self.write_to(&self.handed_out, by.does("session.expire", first), steps, ()).await;
             match done {
                 Ok(done) if done.applied => {}

@@ -218,7 +218,7 @@ fn an_admin_key_makes_a_static_token_of_a_service_that_is_shown_once() {
     assert_eq!(reply.json()["access_token"]["expires_at"], "2099-01-01T00:00:00Z");
     for (path, key, body, status, code) in [
         ("/auth/partners/token", admin.as_str(), json!({}), 400, "invalid_field"),
-        ("/auth/partners/token", &admin, json!({"consumer": "nobody"}), 404, "not_found"),
+        ("/auth/partners/token", &admin, json!({"consumer": "nobody"}), 400, "unknown_reference"),
         (
             "/auth/partners/token",
             &admin,

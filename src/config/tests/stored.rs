@@ -272,3 +272,17 @@ fn a_header_that_the_file_takes_for_claims_costs_one_stored_object_and_no_other(
         ],
     );
 }
+
+#[test]
+fn a_group_that_is_named_by_its_id_is_the_one_of_that_name() {
+    let mut shelf = Shelf::new();
+    let devs = crate::config::derived("group", "devs");
+    let service = json!({ "name": "shop", "paths": ["/shop"], "authentication": {"any": ["api_key"]},
+        "groups": { "deny": [devs, "other"] }, "rules": [{ "groups": [devs] }] });
+    shelf.put(1, Kind::Service, service);
+    shelf.put(2, Kind::Deployment, json!({ "service": id(1), "infrastructure": "production" }));
+    let catalog = shelf.check(&["own", "shop/production"], &[]);
+    let policy = &catalog.deployments()[1].policy;
+    assert_eq!(*policy.groups, crate::domain::deployment::Groups::Deny(vec!["devs".into(), "other".into()]));
+    assert_eq!(policy.rules[0].groups, ["devs"]);
+}

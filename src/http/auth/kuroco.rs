@@ -175,7 +175,10 @@ async fn static_token(
         ..NewKey::default()
     };
     let by = By::new(Caller::AdminKey(admin), Some(&visitor.request_id));
-    let made = auth.issuer.create_key(&by, &consumer, new).await.map_err(outward)?;
+    let made = auth.issuer.create_key(&by, &consumer, new).await.map_err(|refusal| match refusal {
+        Refusal::NotFound { what: "consumer", name } => Problem::Refused(Refusal::NoConsumer { name }),
+        other => outward(other),
+    })?;
     Ok(access_token(&made, &made.value.text, made.value.record.expires_at))
 }
 
