@@ -9,13 +9,15 @@ pub enum Behind {
     Store = 5,
     /// Gets a tenth. What it does not come to is dropped and counted.
     Log = 10,
-    /// Gets a seventieth. Who waits for it too long is told to come back. The last of all, since Linux lets a
-    /// thread that has begun go on for up to a tick (4 ms with most kernels) now and then, though another
-    /// waits that comes before it (EEVDF's protected slice), and does so less often the less it has a right to.
-    /// To rest between two hashes makes that worse: whoever has slept has a right to begin. Not SCHED_IDLE,
-    /// which would stand behind every other process of the machine too: nobody could log in while Envoy is
-    /// busy, and a check could wait for a lock that such a thread holds.
-    Passwords = 19,
+    /// Gets less than a tenth. Who waits for it too long is told to come back. Not SCHED_IDLE, which would
+    /// stand behind every other process of the machine too: nobody could log in while Envoy is busy, and
+    /// a check could wait for a lock that such a thread holds.
+    Passwords = 11,
+    /// Gets a seventieth: passwords while more arrive than can be hashed, so that most are turned away anyway.
+    /// Linux lets a thread that has begun go on for up to a tick (4 ms with most kernels) now and then, though
+    /// another waits that comes before it (EEVDF's protected slice), the less often the less it has a right to.
+    /// To rest between two hashes makes that worse: whoever has slept has a right to begin.
+    Storm = 19,
 }
 
 impl Behind {

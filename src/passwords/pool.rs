@@ -52,6 +52,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const KEPT: usize = super::COST.0 as usize * 1024;
 const IDLE: Duration = Duration::from_secs(10);
 
+/// A thread behind whose job so many wait is in a storm. It steps back, which Linux lets it do but not undo, and
+/// ends once nobody waits; whoever comes then starts another.
+const STORM: usize = 8;
+
 impl Pool {
     pub(super) fn new(threads: usize, waiting: usize, clock: Clock) -> Self {
         let shared = Shared { queue: Mutex::default(), arrived: Condvar::new(), most: waiting, clock };
@@ -131,8 +135,12 @@ impl Drop for Pool {
 impl Shared {
     fn work(&self) {
         Behind::Passwords.checks();
-        let mut memory = Memory::default();
-        while let Some(job) = self.next(&mut memory) {
+        let (mut memory, mut in_storm) = (Memory::default(), false);
+        while let Some((job, waiting)) = self.next(&mut memory, in_storm) {
+            if waiting >= STORM && !in_storm {
+                Behind::Storm.checks();
+                in_storm = true;
+            }
             // A panic is one password that was not hashed: whoever waits for it is told by the end of its
             // channel.
             let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
@@ -142,9 +150,9 @@ impl Shared {
         }
     }
 
-    /// Waits for the next one that somebody waits for; `None` where there will be no more. Whoever waits for
-    /// long needs no memory.
-    fn next(&self, memory: &mut Memory) -> Option<Job> {
+    /// Waits for the next one that somebody waits for, and says how many wait behind it; `None` where there
+    /// will be no more, or none for this thread. Whoever waits for long needs no memory.
+    fn next(&self, memory: &mut Memory, in_storm: bool) -> Option<(Job, usize)> {
         let mut queue = self.lock();
         loop {
             let forsaken = queue.forsaken(self.clock.boottime());
@@ -154,8 +162,13 @@ impl Shared {
                 queue = self.lock();
             }
             match queue.jobs.pop_front() {
-                Some((_, job)) => return Some(job),
+                Some((_, job)) => return Some((job, queue.jobs.len())),
                 None if queue.closed => return None,
+                // Nobody has a place who counts on this one.
+                None if in_storm && queue.taken == 0 => {
+                    queue.started -= 1;
+                    return None;
+                }
                 None if memory.bytes() == 0 => {
                     queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -212,6 +225,35 @@ mod tests {
         assert!(pool.submit(Box::new(|_| ())).is_err(), "two wait already");
         release.send(()).unwrap();
         assert_eq!(is_done.recv().unwrap(), 7);
+    }
+
+    #[test]
+    fn in_a_storm_hashing_steps_back_and_after_it_is_where_it_was() {
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let (clock, _hand) = Clock::stopped(crate::domain::time::Timestamp::from_unix(0));
+        let pool = Pool::new(1, 2 * STORM, clock);
+        let (tell, told) = mpsc::channel();
+        let ask = || {
+            let tell = tell.clone();
+            pool.submit(Box::new(move |_| tell.send(nice()).unwrap())).unwrap();
+        };
+        ask();
+        let calm = told.recv().unwrap();
+        let release = occupied(&pool);
+        (0..=STORM).for_each(|_| ask());
+        release.send(()).unwrap();
+        let stormed: Vec<i32> = (0..=STORM).map(|_| told.recv().unwrap()).collect();
+        // Whoever runs all of this as the last of the machine has nowhere to step back to.
+        assert!(stormed.iter().all(|it| *it > calm || nice() >= 19), "{calm}, {stormed:?}");
+        let mut left = 1_000_000;
+        while {
+            ask();
+            told.recv().unwrap()
+        } != calm
+        {
+            left -= 1;
+            assert!(left > 0, "it has stepped back for good");
+        }
     }
 
     #[test]
