@@ -119,10 +119,13 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Update(update) => {
             let path = format!("/consumers/{}", segment(&update.consumer));
-            let changed = door.patch(&path, &Value::Object(update.body()?))?;
+            let body = update.body()?;
+            let ends = body.get("enabled") == Some(&json!(false));
+            let changed = door.patch(&path, &Value::Object(body))?;
             common.print(&changed, |changed| {
                 format!("changed consumer {} ({})\n", cell(&changed["username"]), cell(&changed["id"]))
-            })
+            })?;
+            if ends { door.has_ended() } else { Ok(()) }
         }
         Command::Delete { consumer } => {
             door.delete_patiently(&format!("/consumers/{}", segment(&consumer)))?;

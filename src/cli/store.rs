@@ -98,8 +98,8 @@ fn check_shared(common: &Common, config: &Config, command: Command) -> Result<()
         })?;
     if !damaged.is_empty() {
         return Err(Failure::Refused(format!(
-            "{}\nput a backup in its place; or take each out with `HDEL` and what is named, so that it is gone and can \
-             be made anew",
+            "{}\nput a backup in its place; or disable whose they are, stop every instance, take each out with `HDEL` and what \
+             is named, `DEL doorward:{{doorward}}:pack`, and start again: a running instance hears nothing of `HDEL`",
             damaged.join("\n")
         )));
     }

@@ -37,21 +37,28 @@ impl Groups {
             }
         };
         let groups = self.allow.iter().chain(&self.deny);
-        let named = groups.clone().flat_map(|groups| &groups.value);
-        let named = named.map(|group| named_group(group, names, faults)).collect();
+        let written = groups.clone().flat_map(|groups| &groups.value);
+        let written = written.map(|group| {
+            check_group(group, faults);
+            group.value.clone()
+        });
+        let written = written.collect();
         for empty in groups.clone().filter(|groups| groups.is_empty()) {
             let message =
                 format!("`{word}` is empty, expected a group; for no restriction leave `groups` out");
             faults.push(Fault::new(empty.place, message));
         }
-        list(named)
+        list(also_by_name(written, names))
     }
 }
 
-/// The name of a group that is named by it, or by its id. A group need not be declared.
-pub(super) fn named_group(group: &At<String>, names: &Names, faults: &mut Vec<Fault>) -> String {
-    check_group(group, faults);
-    names.groups.name_of(group).unwrap_or(group).to_owned()
+/// Groups as they are written, and the names of those that are written by their ids: consumers have them by
+/// name, and a token may claim either. A group need not be declared.
+pub(super) fn also_by_name(mut groups: Vec<String>, names: &Names) -> Vec<String> {
+    let named = groups.iter().filter_map(|group| names.groups.name_of(group).filter(|name| name != group));
+    let named: Vec<String> = named.map(str::to_owned).collect();
+    groups.extend(named);
+    groups
 }
 
 /// A group's name: it is sent as one of a list with commas between them.

@@ -7,7 +7,7 @@ use super::authentication::Surroundings;
 use super::compiled::by_id;
 use super::directory::Directory;
 use super::fault::{Fault, quoted};
-use super::groups::named_group;
+use super::groups::{also_by_name, check_group};
 use super::lists::{find_all, read_all};
 use super::names::Names;
 use super::place::At;
@@ -69,7 +69,10 @@ impl At<Rule> {
                 "a rule asks for nothing, expected at least one of `permissions`, `groups` and `roles`";
             faults.push(Fault::new(self.place, message));
         }
-        let group = |group: &At<String>, faults: &mut Vec<Fault>| Some(named_group(group, names, faults));
+        let group = |group: &At<String>, faults: &mut Vec<Fault>| {
+            check_group(group, faults);
+            Some(group.value.clone())
+        };
         deployment::Rule {
             methods: read_all(self.methods.as_ref(), ("methods", "all methods"), method, faults),
             paths: read_all(self.paths.as_ref(), ("paths", "every path"), path, faults),
@@ -79,7 +82,7 @@ impl At<Rule> {
                 faults,
                 |name, faults| names.permissions.find(name, faults),
             ),
-            groups: find_all(self.groups.as_ref(), ("groups", NONE), faults, group),
+            groups: also_by_name(find_all(self.groups.as_ref(), ("groups", NONE), faults, group), names),
             roles: find_all(self.roles.as_ref(), ("roles", NONE), faults, |name, faults| {
                 demand(name, names, faults)
             }),

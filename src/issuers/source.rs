@@ -38,7 +38,7 @@ impl Source {
         let fetched = heir_of.map_or(0, |before| before.fetched.load(Ordering::Acquire));
         let source = Arc::new(Self {
             issuer: Arc::clone(issuer),
-            loaded: ArcSwapOption::new(heir_of.and_then(|before| before.loaded.load_full())),
+            loaded: ArcSwapOption::new(heir_of.and_then(|before| before.bequeathed(issuer, &with))),
             fetched: AtomicU64::new(fetched),
             // What is loaded tells of unknown keys there.
             wanted: heir_of.map_or_else(Arc::default, |before| Arc::clone(&before.wanted)),
@@ -63,6 +63,15 @@ impl Source {
             }
         }
         source
+    }
+
+    /// What is known of the keys. Under other algorithms no token counts that was verified before.
+    fn bequeathed(&self, to: &Issuer, with: &Means) -> Option<Arc<Loaded>> {
+        let loaded = self.loaded.load_full()?;
+        if self.issuer.rules.algorithms == to.rules.algorithms {
+            return Some(loaded);
+        }
+        Some(Arc::new(Loaded::new(Arc::clone(&loaded.keys), with.remembered, loaded.wanted.clone())))
     }
 
     /// Whether the keys of `issuer` are those that are here already.

@@ -7,7 +7,7 @@ use super::Stored;
 use crate::domain::catalog::OfStore;
 
 /// How often objects had been written when the store was last seen with deployments; 0: it never was, or
-/// they have been ended since.
+/// they have been ended since; the largest number: they were lost.
 #[derive(Debug, Default)]
 pub(super) struct Deployed(AtomicU64);
 
@@ -26,8 +26,9 @@ impl Deployed {
         let writes = stored.guard.map_or(0, |guard| guard.writes);
         let (of_store, remembered) = match self.writes() {
             _ if stored.objects.values().any(|it| it.is_deployment()) => (OfStore::Some, writes.max(1)),
-            // Whoever ends the last one writes once more.
-            before if writes < before => (OfStore::Lost, before),
+            // Whoever ends the last one writes once more. Lost ends with a deployment alone: whoever makes things
+            // anew writes as often before the first of them.
+            before if writes < before => (OfStore::Lost, u64::MAX),
             _ => (OfStore::None, 0),
         };
         self.remember(remembered);
@@ -72,8 +73,9 @@ mod tests {
         assert_eq!(deployed.see(&stored(6, "deployment")), OfStore::Some);
         for writes in [0, 5] {
             assert_eq!(deployed.see(&stored(writes, "service")), OfStore::Lost);
-            assert_eq!(deployed.writes(), 6, "still remembered");
+            assert_eq!(deployed.writes(), u64::MAX, "still remembered");
         }
+        assert_eq!(deployed.see(&stored(7, "service")), OfStore::Lost, "nobody has deployed anything yet");
         assert_eq!(deployed.see(&stored(1, "deployment")), OfStore::Some, "made anew");
         assert_eq!(deployed.see(&stored(2, "service")), OfStore::None);
     }

@@ -274,7 +274,7 @@ fn a_header_that_the_file_takes_for_claims_costs_one_stored_object_and_no_other(
 }
 
 #[test]
-fn a_group_that_is_named_by_its_id_is_the_one_of_that_name() {
+fn a_group_that_is_named_by_its_id_is_the_one_of_that_name_too() {
     let mut shelf = Shelf::new();
     let devs = crate::config::derived("group", "devs");
     let service = json!({ "name": "shop", "paths": ["/shop"], "authentication": {"any": ["api_key"]},
@@ -283,6 +283,9 @@ fn a_group_that_is_named_by_its_id_is_the_one_of_that_name() {
     shelf.put(2, Kind::Deployment, json!({ "service": id(1), "infrastructure": "production" }));
     let catalog = shelf.check(&["own", "shop/production"], &[]);
     let policy = &catalog.deployments()[1].policy;
-    assert_eq!(*policy.groups, crate::domain::deployment::Groups::Deny(vec!["devs".into(), "other".into()]));
-    assert_eq!(policy.rules[0].groups, ["devs"]);
+    assert_eq!(
+        *policy.groups,
+        crate::domain::deployment::Groups::Deny(vec![devs.to_string(), "other".into(), "devs".into()])
+    );
+    assert_eq!(policy.rules[0].groups, [devs.to_string(), "devs".into()], "a token may claim either");
 }

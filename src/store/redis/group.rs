@@ -103,7 +103,9 @@ pub(super) fn only_ends(batch: &Batch) -> bool {
         Effect::Delete | Effect::Keep => true,
         Effect::Put(_) => step.table == Table::Audit,
     };
-    batch.steps.iter().any(|step| step.effect == Effect::Delete) && batch.steps.iter().all(ends)
+    // A term that begins has no steps, and lets lost revocations be made again.
+    let takes_away = batch.steps.is_empty() || batch.steps.iter().any(|step| step.effect == Effect::Delete);
+    takes_away && batch.steps.iter().all(ends)
 }
 
 impl Outcome {
