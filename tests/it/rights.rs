@@ -479,16 +479,6 @@ fn whoever_may_not_deploy_a_service_takes_none_of_its_places() {
     api.expect(200, mallory, ("PATCH", "/services/m"), json!({ "tags": ["a"] }));
     api.expect(200, mallory, ("PUT", "/services/m/grants/s-read"), json!({ "privileges": ["read"] }));
 
-    // Nor may a deployment of one service take what is another's of the same.
-    api.make("/services", json!({ "name": "two", "authentication": { "any": ["api_key"] }, "grants": { "i-deploy": ["deploy"] } }));
-    api.make(
-        "/deployments",
-        json!({ "service": "two", "infrastructure": "secretive", "hosts": ["two.example"] }),
-    );
-    let staged = json!({ "service": "two", "infrastructure": "here", "hosts": ["two.example"], "paths": ["/admin"],
-        "override": { "authentication": "none" } });
-    api.expect(403, mallory, ("POST", "/deployments"), staged);
-
     // The way out.
     api.make(
         "/services",

@@ -165,7 +165,7 @@ fn check_inherited(
     })
 }
 
-/// Whether a caller may have its deployments where a plan puts them: within a place of another one, or
+/// Whether a caller may have its deployments where a plan puts them: within a place of another service, or
 /// around it, they take requests from that one.
 ///
 /// # Errors
@@ -186,7 +186,7 @@ pub(super) fn check_places(
     let moved = is.deployments().iter().filter(written);
     for moved in moved.filter(|it| stayed.get(&it.id) != Some(&place(it))) {
         let meets = |hosts: &[String], paths: &[String]| meet((&moved.hosts, &moved.paths), (hosts, paths));
-        let others = is.deployments().iter().filter(|other| other.id != moved.id);
+        let others = is.deployments().iter().filter(|other| other.service != moved.service);
         let mut taken = others.filter(|other| meets(&other.hosts, &other.paths));
         let kept = taken.find(|other| of_deployment(caller, before, other, Need::Change) != Access::Allowed);
         let left_out = is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
