@@ -94,8 +94,9 @@ impl Writer {
             return self.came_late(waiting, from).await;
         }
         let group = Group::seal(&self.ring, standing.head, &batches(waiting));
+        let mut open = Vec::with_capacity(group.len());
         for ask in waiting.iter_mut().take(group.len()) {
-            ask.open = true;
+            open.push(std::mem::replace(&mut ask.open, true));
         }
         let written = match self.send(&live, &standing, &group).await {
             Ok(written) => written,
@@ -105,7 +106,7 @@ impl Writer {
                 }
                 // Only a lost answer leaves anything open that was not before.
                 if !matches!(refusal, Refusal::Lost { .. }) {
-                    waiting.iter_mut().take(group.len()).for_each(|ask| ask.open = false);
+                    waiting.iter_mut().zip(open).for_each(|(ask, open)| ask.open = open);
                 }
                 let Refusal::Refused(why) = refusal else { return Err(refusal) };
                 // Only these: what ends something may be taken where what makes something is not.

@@ -50,6 +50,26 @@ async fn write_whose_answer_is_garbage_is_written_once() {
 }
 
 #[tokio::test]
+async fn write_that_may_still_arrive_is_open_though_it_is_refused_when_it_is_sent_again() {
+    let server = Server::start(&[]);
+    let proxy = Proxy::before(&server).await;
+    let store = Arc::new(RedisStore::new(impatient(proxy.settings()), ring(1)));
+    let start = until(async || store.heartbeat(beat()).await).await;
+    store.write(put(Table::Key, 1, b"a")).await.unwrap();
+    server.tell("CONFIG SET maxmemory 1");
+    proxy.strike(Next::RequestHeld);
+    let writer = store.clone();
+    let write = tokio::spawn(async move { writer.write(put(Table::Key, 2, b"b")).await });
+    proxy.struck().await;
+    let error = write.await.unwrap().unwrap_err();
+    let is_open = |why: &str| why.contains("OOM") && why.contains("is open");
+    assert!(matches!(&error, StoreError::Unavailable(why) if is_open(why)), "{error}");
+    server.tell("CONFIG SET maxmemory 0");
+    proxy.release().await;
+    assert_eq!(next(&*store, start, 10).await.len(), 2, "it was written");
+}
+
+#[tokio::test]
 async fn write_that_nobody_answers_is_said_to_be_open() {
     let server = Server::start(&[]);
     let mut settings = impatient(server.settings());
