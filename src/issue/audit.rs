@@ -102,7 +102,7 @@ impl Chain {
                     return Ok(Appended::Now(epoch));
                 }
                 // Somebody wrote to this chain whom we do not know of: look again.
-                Err(StoreError::Conflict { table: Table::Audit, .. }) => {}
+                Err(StoreError::Conflict { table: Table::Audit, name }) if self.has_name(&name) => {}
                 Err(error @ StoreError::Conflict { .. }) => {
                     *head = Some(standing);
                     return Err(error);
@@ -115,6 +115,11 @@ impl Chain {
             }
         }
         Err(StoreError::Unavailable("somebody else writes to this instance's audit chain".into()))
+    }
+
+    /// Whether it is this chain's head, or one of its entries.
+    fn has_name(&self, name: &Name) -> bool {
+        name.0.starts_with(&Name::of(&self.id).0)
     }
 
     async fn has(&self, store: &dyn Store, number: u64) -> Result<bool, StoreError> {

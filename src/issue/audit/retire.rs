@@ -58,18 +58,20 @@ impl Issuer {
     /// The store's; what is left then is for the next time.
     pub async fn retire_silent_chains(&self, silence: Duration) -> Result<(), Refusal> {
         for chain in self.chains().await? {
-            let silent = self.clock.now().unix().saturating_sub(chain.at.unix());
-            if chain.own || u64::try_from(silent).unwrap_or(0) < silence.as_secs() {
+            if chain.own || self.silence_since(chain.at) < silence {
                 continue;
             }
             match self.retire_chain(&By::doorward(), chain.id).await {
-                Ok(_) | Err(Refusal::InUse { .. }) => {}
-                // Another instance does the same.
-                Err(Refusal::NotFound { .. } | Refusal::Store(StoreError::Conflict { .. })) => {}
+                // What is gone, another instance has ended.
+                Ok(_) | Err(Refusal::InUse { .. } | Refusal::NotFound { .. }) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
         Ok(())
+    }
+
+    fn silence_since(&self, at: Timestamp) -> Duration {
+        Duration::from_secs(u64::try_from(self.clock.now().unix().saturating_sub(at.unix())).unwrap_or(0))
     }
 
     /// Ends a chain that is whole and that nobody has written to for a day. Its oldest entries go first, so
@@ -89,15 +91,14 @@ impl Issuer {
             let absent = || Refusal::NotFound { what: "audit chain", name: chain.to_string() };
             let record = record.ok_or_else(absent)?;
             let head = AuditHead::decode(&record.payload)?;
+            if self.silence_since(head.at) < SILENT {
+                return in_use("its instance", "something was written to it within the last day");
+            }
             if !is_whole && let Some(finding) = self.flaw(chain, head).await? {
                 let why = format!("entry {}: {}; it is kept as it is", finding.number, finding.why);
                 return in_use("whoever looks into what was done to it", &why);
             }
             is_whole = true;
-            let silent = self.clock.now().unix().saturating_sub(head.at.unix());
-            if u64::try_from(silent).unwrap_or(0) < SILENT.as_secs() {
-                return in_use("its instance", "something was written to it within the last day");
-            }
             let next = head.number.min(head.first + RUN - 1) + 1;
             let is_last = next > head.number;
             let left = AuditHead { first: next, ..head };
@@ -107,9 +108,12 @@ impl Issuer {
             steps.extend(
                 (head.first..next).map(|number| delete(Table::Audit, AuditEntry::name(&chain, number))),
             );
-            let done = self.write(by.does("audit.retire", chain), steps, chain).await?;
-            if is_last {
-                return Ok(done);
+            match self.write(by.does("audit.retire", chain), steps, chain).await {
+                Ok(done) if is_last => return Ok(done),
+                Ok(_) => {}
+                // Another instance does the same, or the chain's own has written: look again.
+                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
+                Err(refusal) => return Err(refusal),
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::issue::{AuditFilter, By, Issuer, NewConsumer, Refusal};
 use crate::store::memory::Memory;
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::ring::Ring;
-use crate::store::{Batch, Effect, Expect, Name, Step, Store, Table};
+use crate::store::{Batch, Effect, Expect, Name, Step, Store, StoreError, Table};
 
 const INSTANCE: Uuid = Uuid::from_u128(7);
 
@@ -229,6 +229,19 @@ async fn the_chain_of_an_instance_that_is_gone_is_ended_and_that_is_in_the_log()
     bench.makes("again").await;
     let verdict = other.verify_audit().await.unwrap();
     assert_eq!((verdict.findings.len(), verdict.chains), (0, 2));
+}
+
+#[tokio::test]
+async fn what_another_instance_does_to_a_chain_is_not_taken_for_writes_to_its_own() {
+    let (_, other) = left_behind(3, 25).await;
+    let head = Name::of(&INSTANCE);
+    let late = Step { table: Table::Audit, name: head, expect: Expect::Revision(1), effect: Effect::Delete };
+    let refusal = other.write(socket().does("audit.retire", INSTANCE), vec![late], ()).await.map(|_| ());
+    assert!(
+        matches!(refusal, Err(Refusal::Store(StoreError::Conflict { table: Table::Audit, .. }))),
+        "{refusal:?}"
+    );
+    assert_eq!(other.chains().await.unwrap().len(), 1, "it stays, and nothing is in the log");
 }
 
 #[tokio::test]
