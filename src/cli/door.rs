@@ -219,20 +219,9 @@ impl Door {
         self.call(method, &format!("{path}{mark}wait=all"), body, None)
     }
 
-    /// Every row of a list, page by page.
+    /// Every row of a list.
     pub fn list(&mut self, path: &str) -> Result<Vec<Value>, Failure> {
-        let mut rows = Vec::new();
-        let mut next = format!("{path}?size=1000");
-        loop {
-            let mut page = self.get(&next)?;
-            if let Value::Array(data) = page["data"].take() {
-                rows.extend(data);
-            }
-            match page["next"].as_str() {
-                Some(path) => next = path.to_owned(),
-                None => return Ok(rows),
-            }
-        }
+        self.first_rows(&format!("{path}?size=1000"), usize::MAX)
     }
 
     /// The first rows of a list, page by page; `path` has a query.
