@@ -4,7 +4,8 @@
 //! acknowledged are gone, and others may have taken their numbers. Whoever had applied the lost ones
 //! appends again what took something away, and denies where two histories contradict each other.
 //! What was merely made is only reported: to be without a new credential is a nuisance, to have an
-//! old one back is a hole.
+//! old one back is a hole. But a service or a deployment comes back, switched off: without it, what it
+//! guarded may be that of a wider and a public one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -107,10 +108,24 @@ impl Restoration {
     /// A consumer or a credential.
     async fn give_back(&mut self, store: &dyn Store, last: &Last<'_>, fork: Fork) -> Result<(), StoreError> {
         let Changed { table, name, payload } = last.changed;
-        let Some(stored) = store.read(*table, name).await? else {
-            if payload.is_some() {
-                warn!(?table, ?name, "the store lost a record; it is not made again");
-                self.lost += 1;
+        let stored = match store.read(*table, name).await {
+            Err(StoreError::Damaged { why, .. }) => {
+                self.give_back_damaged(last, &why);
+                return Ok(());
+            }
+            read => read?,
+        };
+        let Some(stored) = stored else {
+            match payload.as_deref().map(|payload| switched_off(*table, payload)) {
+                Some(Some(off)) if fork != Fork::Unknown => {
+                    warn!(?table, ?name, "the store lost a record; it is made again, switched off");
+                    self.plan_step(last, Effect::Put(off), None);
+                }
+                Some(_) => {
+                    warn!(?table, ?name, "the store lost a record; it is not made again");
+                    self.lost += 1;
+                }
+                None => {}
             }
             return Ok(());
         };
@@ -135,6 +150,24 @@ impl Restoration {
         Ok(())
     }
 
+    /// What cannot be read allows nothing; but what was ended is not to be there when it is mended.
+    fn give_back_damaged(&mut self, last: &Last<'_>, why: &str) {
+        let Changed { table, name, payload } = last.changed;
+        if payload.is_some() {
+            warn!(
+                ?table,
+                ?name,
+                why,
+                "the store lost a change of a record that cannot be read; it is left so"
+            );
+            self.lost += 1;
+            return;
+        }
+        let (name, expect) = (name.clone(), Expect::Anything);
+        let step = Step { table: *table, name, expect, effect: Effect::Delete };
+        self.push(last, step, None);
+    }
+
     /// Whose a text is, or whose a key is. Goes with the record that it is about.
     async fn give_back_claim(
         &mut self,
@@ -143,7 +176,13 @@ impl Restoration {
         fork: Fork,
     ) -> Result<(), StoreError> {
         let Changed { table, name, payload } = last.changed;
-        let stored = store.read(*table, name).await?;
+        let stored = match store.read(*table, name).await {
+            Err(StoreError::Damaged { why, .. }) => {
+                self.give_back_damaged(last, &why);
+                return Ok(());
+            }
+            read => read?,
+        };
         match (payload, stored) {
             (None, Some(stored)) => {
                 let gone = match (fork, table) {
@@ -169,6 +208,10 @@ impl Restoration {
     fn plan_step(&mut self, last: &Last<'_>, effect: Effect, stored: Option<Record>) {
         let expect = stored.as_ref().map_or(Expect::Absent, |stored| Expect::Revision(stored.revision));
         let step = Step { table: last.changed.table, name: last.changed.name.clone(), expect, effect };
+        self.push(last, step, stored);
+    }
+
+    fn push(&mut self, last: &Last<'_>, step: Step, stored: Option<Record>) {
         self.touched.insert(last.change);
         if step.effect == Effect::Delete {
             self.ended.insert(step.name.clone());
@@ -222,6 +265,12 @@ fn contradicted(stored: &Record) {
         "a lost change and what the store has now contradict each other; the record is disabled until \
          somebody has looked at it"
     );
+}
+
+/// A lost record that takes requests from wider ones, so that it goes on doing so and lets none of them pass.
+fn switched_off(table: Table, payload: &[u8]) -> Option<Vec<u8>> {
+    let record = ObjectRecord::decode(payload).ok().filter(|_| table == Table::Object)?;
+    record.can_be_off().then(|| record.disabled().encode())
 }
 
 /// Whether nothing is allowed by what the step writes.

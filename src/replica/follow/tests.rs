@@ -30,12 +30,19 @@ pub(super) struct Fickle {
     read_only: AtomicBool,
     /// In milliseconds; 0 for none.
     time: AtomicI64,
+    /// What cannot be read.
+    damaged: Mutex<Vec<Name>>,
 }
 
 impl Fickle {
     pub(super) fn new(inner: Memory) -> Arc<Self> {
-        let (meanwhile, read_only) = (Mutex::default(), AtomicBool::new(false));
-        Arc::new(Self { inner: ArcSwap::from_pointee(inner), meanwhile, read_only, time: AtomicI64::new(0) })
+        Arc::new(Self {
+            inner: ArcSwap::from_pointee(inner),
+            meanwhile: Mutex::default(),
+            read_only: AtomicBool::new(false),
+            time: AtomicI64::new(0),
+            damaged: Mutex::default(),
+        })
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
@@ -54,6 +61,9 @@ impl Store for Fickle {
     }
 
     async fn read(&self, table: Table, name: &Name) -> Result<Option<Record>, StoreError> {
+        if self.damaged.lock().unwrap().contains(name) {
+            return Err(StoreError::Damaged { table, why: "as the test has it".into() });
+        }
         self.inner.load_full().read(table, name).await
     }
 

@@ -95,15 +95,18 @@ impl ObjectRecord {
         })
     }
 
+    pub fn can_be_off(&self) -> bool {
+        matches!(&self.kind[..], "service" | "deployment")
+    }
+
     /// The same switched off, where that is a thing to do with it.
     pub fn disabled(self) -> Self {
-        let mut settings: serde_json::Value = serde_json::from_str(&self.settings).unwrap_or_default();
-        match (&self.kind[..], &mut settings) {
-            ("service" | "deployment", serde_json::Value::Object(map)) => {
+        match serde_json::from_str(&self.settings) {
+            Ok(serde_json::Value::Object(mut map)) if self.can_be_off() => {
                 map.insert("enabled".to_owned(), serde_json::Value::Bool(false));
-                Self { settings: settings.to_string(), ..self }
+                Self { settings: serde_json::Value::Object(map).to_string(), ..self }
             }
-            _ => self,
+            Ok(_) | Err(_) => self,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::password::Mark;
 use crate::domain::session::Session;
 use crate::domain::token::{Scope, Token};
-use crate::store::record::{GrantRecord, OwnerRecord};
+use crate::store::record::{GrantRecord, GuardRecord, ObjectRecord, OwnerRecord};
 
 fn text(number: u8) -> Name {
     Name(vec![number; 32])
@@ -76,6 +76,63 @@ async fn a_lost_creation_is_not_made_again() {
     let (bench, follower) = mended(vec![vec![put(&key(9, true, "")), claim(9, 9)]], vec![]).await;
     assert_eq!((bench.stored(9).await, known(&follower, 9)), (None, None));
     assert!(bench.store.read(Table::Unique, &text(9)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_lost_deployment_keeps_its_place_and_lets_nobody_pass() {
+    let object = |kind: &str, settings: &str| ObjectRecord {
+        id: id(9),
+        kind: kind.into(),
+        settings: settings.into(),
+        service: None,
+        owner: None,
+        tags: Vec::new(),
+        created_at: Timestamp::from_unix(0),
+        updated_at: Timestamp::from_unix(0),
+        sequence: 1,
+    };
+    let off = r#"{"enabled":false,"paths":["/a"]}"#;
+    for (kind, settings, expected) in [
+        ("deployment", r#"{"paths":["/a"]}"#, Some(off)),
+        ("deployment", off, Some(off)),
+        ("service", r#"{"paths":["/a"]}"#, Some(off)),
+        ("group", "{}", None),
+    ] {
+        let guard = GuardRecord { token: id(1), writes: 1 };
+        let made = vec![
+            step(Table::Object, Name::of(&id(9)), Effect::Put(object(kind, settings).encode())),
+            step(Table::Object, GuardRecord::name(), Effect::Put(guard.encode())),
+        ];
+        let (bench, _) = mended(vec![made], vec![]).await;
+        let stored = bench.store.read(Table::Object, &Name::of(&id(9))).await.unwrap();
+        let stored = stored.map(|it| ObjectRecord::decode(&it.payload).unwrap().settings);
+        assert_eq!(stored.as_deref(), expected, "{kind} {settings}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_keeps_no_other_from_being_given_back() {
+    for (lost, expected) in
+        [(vec![delete(2), unclaim(2)], None), (vec![put(&key(2, true, "changed"))], Some(true))]
+    {
+        let bench = Bench::new();
+        bench.write([1, 2].map(|number| put(&key(number, true, "first")))).await;
+        bench.write([claim(1, 1), claim(2, 2)]).await;
+        let mut follower = bench.follower();
+        follower.beat().await.unwrap();
+        bench.write(lost).await;
+        bench.write([delete(1), unclaim(1)]).await;
+        follower.beat().await.unwrap();
+        bench.wind_back(2);
+        bench.store.damaged.lock().unwrap().extend([Name::of(&id(2)), text(2)]);
+        follower.beat().await.unwrap();
+        follower.beat().await.unwrap();
+        assert!(trusted(&follower));
+        bench.store.damaged.lock().unwrap().clear();
+        assert_eq!((bench.stored(1).await, bench.stored(2).await), (None, expected));
+        let claimed = bench.store.read(Table::Unique, &text(2)).await.unwrap();
+        assert_eq!(claimed.is_some(), expected.is_some());
+    }
 }
 
 #[tokio::test]
