@@ -142,13 +142,30 @@ pub fn longest_cover(prefixes: &[String], path: &[u8]) -> Option<usize> {
 /// Whether one of these hosts and paths lies within one of those, or around it: then a request may be for
 /// either.
 pub fn meet((hosts, paths): (&[String], &[String]), (others, other_paths): (&[String], &[String])) -> bool {
-    let within = |name: &str, host: &str| host.strip_prefix('*').is_some_and(|suffix| name.ends_with(suffix));
-    let common = |one: &String, other: &String| one == other || within(one, other) || within(other, one);
-    let covers = |one: &String, other: &String| {
-        longest_cover(std::slice::from_ref(one), other.as_bytes()).is_some()
-            || longest_cover(std::slice::from_ref(other), one.as_bytes()).is_some()
-    };
-    any_pair(hosts, others, common) && any_pair(paths, other_paths, covers)
+    let common = |one: &String, other: &String| one == other || narrows(one, other) || narrows(other, one);
+    let either = |one: &String, other: &String| covers(one, other) || covers(other, one);
+    any_pair(hosts, others, common) && any_pair(paths, other_paths, either)
+}
+
+/// Whether requests for those hosts and paths go to these instead, as a catalog orders them: a host below a
+/// suffix goes whole, whatever its paths; on the same hosts, a path within a path does.
+///
+/// A host that is named beside those that are not is no-one's before.
+pub fn takes((hosts, paths): (&[String], &[String]), (others, other_paths): (&[String], &[String])) -> bool {
+    let any =
+        |is: &dyn Fn(&String, &String) -> bool| hosts.iter().any(|host| others.iter().any(|it| is(host, it)));
+    let same = hosts.is_empty() && others.is_empty() || any(&|host, other| host == other);
+    let within =
+        other_paths.is_empty() || paths.iter().any(|path| other_paths.iter().any(|it| covers(it, path)));
+    any(&|host, other| narrows(host, other)) || same && within
+}
+
+fn narrows(host: &str, suffix: &str) -> bool {
+    host != suffix && suffix.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix))
+}
+
+fn covers(prefix: &String, path: &str) -> bool {
+    longest_cover(std::slice::from_ref(prefix), path.as_bytes()).is_some()
 }
 
 /// Whether there is such a pair; an empty list stands for everything.
@@ -198,5 +215,31 @@ mod tests {
         check("b",         "/a",      "*.b",         "/a",     false);
         check("*.a.b",     "/a",      "*.b",         "/a",     true);
         check("*.ab",      "/a",      "*.b",         "/a",     false);
+    }
+
+    #[test]
+    #[rustfmt::skip] // A table is read by its columns.
+    fn a_narrower_host_or_a_path_within_takes_requests_and_a_wider_one_does_not() {
+        let list = |text: &str| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let check = |hosts: &str, paths: &str, others: &str, other_paths: &str, expected: bool| {
+            let found = takes((&list(hosts), &list(paths)), (&list(others), &list(other_paths)));
+            assert_eq!(found, expected, "{hosts} {paths} from {others} {other_paths}");
+        };
+        check("",          "/a",      "",            "",       true);
+        check("",          "",        "",            "/a",     false);
+        check("",          "/a/b",    "",            "/a",     true);
+        check("",          "/a",      "",            "/a/b",   false);
+        check("a.b",       "/a/b",    "a.b",         "/c /a",  true);
+        check("a.b",       "/d /a/b", "c.b a.b",     "/a",     true);
+        check("a.b",       "/a",      "a.b",         "/ab",    false);
+        check("a.b",       "/a/b",    "c.b",         "/a",     false);
+        check("a.b",       "/c",      "*.b",         "/a",     true);
+        check("*.a.b",     "",        "*.b",         "",       true);
+        check("*.b",       "/a/b",    "*.b",         "/a",     true);
+        check("*.b",       "/c",      "*.b",         "/a",     false);
+        check("*.b",       "/a/b",    "a.b",         "/a",     false);
+        check("*.b",       "/a/b",    "*.a.b",       "/a",     false);
+        check("",          "/a/b",    "a.b",         "/a",     false);
+        check("a.b",       "/a/b",    "",            "/a",     false);
     }
 }

@@ -479,6 +479,24 @@ fn whoever_may_not_deploy_a_service_takes_none_of_its_places() {
     api.expect(200, mallory, ("PATCH", "/services/m"), json!({ "tags": ["a"] }));
     api.expect(200, mallory, ("PUT", "/services/m/grants/s-read"), json!({ "privileges": ["read"] }));
 
+    // Of deployments of one service, one takes nothing of what another one names.
+    let two = json!({ "name": "two", "authentication": { "any": ["api_key"] }, "grants": { "i-deploy": ["deploy"] } });
+    api.make("/services", two);
+    let hosts = json!(["two.example", "*.two.example"]);
+    api.make(
+        "/deployments",
+        json!({ "service": "two", "infrastructure": "secretive", "hosts": hosts, "paths": ["/a"] }),
+    );
+    let two = |hosts: &str, path: &str| {
+        json!({ "service": "two", "infrastructure": "here", "hosts": [hosts], "paths": [path],
+            "override": { "authentication": "none" } })
+    };
+    for (host, path) in [("two.example", "/a/admin"), ("*.two.example", "/a/b"), ("b.two.example", "/b")] {
+        refused(("POST", "/deployments"), &two(host, path));
+    }
+    api.expect(201, mallory, ("POST", "/deployments"), two("two.example", "/b"));
+    refused(("PATCH", "/deployments/two%2Fhere"), &json!({ "paths": ["/a/admin"] }));
+
     // The way out.
     api.make(
         "/services",

@@ -10,7 +10,7 @@ use super::write::Plan;
 use super::{Sides, creators};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::deployment::{Deployment, meet};
+use crate::domain::deployment::{Deployment, meet, takes};
 use crate::domain::rights::{Access, Asked, Caller, InfrastructurePrivilege, ServicePrivilege, decide};
 use crate::issue::Refusal;
 use crate::store::record::ObjectRecord;
@@ -166,7 +166,8 @@ fn check_inherited(
 }
 
 /// Whether a caller may have its deployments where a plan puts them: within a place of another service, or
-/// around it, they take requests from that one.
+/// around it, they take requests from that one. Of deployments of one service, who may deploy it has the
+/// word, but for what another one of them names or is asked for now.
 ///
 /// # Errors
 ///
@@ -185,9 +186,14 @@ pub(super) fn check_places(
     let written = |it: &&Deployment| plan.put.iter().any(|put| [it.id, it.service].contains(&put.id));
     let moved = is.deployments().iter().filter(written);
     for moved in moved.filter(|it| stayed.get(&it.id) != Some(&place(it))) {
-        let meets = |hosts: &[String], paths: &[String]| meet((&moved.hosts, &moved.paths), (hosts, paths));
-        let others = is.deployments().iter().filter(|other| other.service != moved.service);
-        let mut taken = others.filter(|other| meets(&other.hosts, &other.paths));
+        let here = (&moved.hosts[..], &moved.paths[..]);
+        let meets =
+            |hosts: &[String], paths: &[String]| meet(here, (hosts, paths)) || takes(here, (hosts, paths));
+        let others = is.deployments().iter().filter(|other| other.id != moved.id);
+        let mut taken = others.filter(|other| match other.service == moved.service {
+            true => takes(here, (&other.hosts, &other.paths)),
+            false => meets(&other.hosts, &other.paths),
+        });
         let kept = taken.find(|other| of_deployment(caller, before, other, Need::Change) != Access::Allowed);
         let left_out = is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
         if kept.is_none() && !left_out {
