@@ -216,7 +216,7 @@ async fn keys_that_never_came_are_a_fault_and_come_when_the_issuer_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_kept_while_the_issuer_is_away_hostile_or_huge() {
+async fn r16_keys_are_kept_while_the_issuer_is_away_hostile_or_huge() {
     let server = Server::start().await;
     let (good, other) = (key("a"), key("b"));
     server.publishes(&[&good]);
@@ -347,7 +347,7 @@ async fn an_issuer_is_not_verified_with_the_keys_of_another_that_takes_its_name(
 }
 
 #[test]
-fn what_was_verified_with_one_key_set_says_nothing_about_another_of_the_same_name() {
+fn r6_what_was_verified_with_one_key_set_says_nothing_about_another_of_the_same_name() {
     let of_consumer = |secret: &[u8]| {
         let keys = KeySet::of_one(Algorithm::Hs256, secret);
         Arc::new(Issuer::of_consumer("robot", vec![Algorithm::Hs256], keys))

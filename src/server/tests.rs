@@ -575,7 +575,7 @@ async fn a_connection_too_many_is_closed_and_its_place_is_given_back() {
 
 /// Envoy's time-out during a stall of ours.
 #[tokio::test]
-async fn calls_reset_in_bulk_do_not_cost_the_connection() {
+async fn r28_calls_reset_in_bulk_do_not_cost_the_connection() {
     let server = start().await;
     let mut raw = server.raw().await;
     let whole = |path: &str| {

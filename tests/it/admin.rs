@@ -25,6 +25,58 @@ pub(crate) fn admin_key(doorward: &Doorward) -> (String, String) {
 }
 
 #[test]
+fn r14_no_spelling_of_a_path_gets_around_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (key, _) = admin_key(&doorward);
+    let to = doorward.admin_address();
+    let reply = ask(to, &key, "GET", "/consumers", b"");
+    assert!(reply.status == 200 && reply.text().contains("alice"), "{}", reply.text());
+    for path in [
+        "//consumers",
+        "/./consumers",
+        "/consumers/",
+        "/consumers//",
+        "/consumers/.",
+        "/consumers/..;/consumers",
+        "/consumers;x",
+        "/consumers?key=x",
+        "/consumers%3f",
+        "/%63onsumers",
+        "/%2fconsumers",
+        "/CONSUMERS",
+        "/openapi.json/../consumers",
+        "/openapi.json/..%2fconsumers",
+        "/readyz/../consumers",
+        "/.well-known/../consumers",
+        "/consumers/alice/../../consumers",
+        "http://127.0.0.1/consumers",
+        "http://doorward/consumers",
+        "consumers",
+        "*",
+    ] {
+        for method in ["GET", "HEAD", "OPTIONS", "get", "POST", "PATCH", "DELETE", "TRACE"] {
+            let hints = [
+                ("Connection", "close"),
+                ("X-Original-URL", "/consumers"),
+                ("X-HTTP-Method-Override", "GET"),
+                ("X-Forwarded-For", "127.0.0.1"),
+                ("Content-Type", "application/json"),
+            ];
+            // A connection that is closed without an answer tells nothing either.
+            let Ok(reply) = send(to, &request(method, path, &hints, b"{}")) else { continue };
+            assert!(
+                (400..=405).contains(&reply.status),
+                "{method} {path}: {} {}",
+                reply.status,
+                reply.text()
+            );
+            assert!(!reply.text().contains("alice"), "{method} {path}: {}", reply.text());
+        }
+    }
+}
+
+#[test]
 fn nobody_is_let_in_until_there_is_an_admin_key_and_then_only_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);

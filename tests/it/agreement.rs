@@ -365,7 +365,7 @@ fn is_always_enforced(code: &str) -> bool {
 const LAST: [&str; 2] = ["overloaded", "deadline"];
 
 #[test]
-fn whatever_is_told_of_a_decision_agrees_for_every_code_enforced_and_watched() {
+fn r32_whatever_is_told_of_a_decision_agrees_for_every_code_enforced_and_watched() {
     let mut scene = Scene::start("limits: {login_failures: 2, passwords_waiting: 1, check_bytes: 64KiB}");
     let codes = CODES.iter().filter(|code| !LAST.contains(code)).chain(&LAST);
     for code in [""].iter().chain(codes) {

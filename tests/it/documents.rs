@@ -118,7 +118,7 @@ const IN_PASSING: [&str; 23] = [
 ];
 
 #[test]
-fn every_command_in_the_documents_runs() {
+fn r31_every_command_in_the_documents_runs() {
     let commands = shown("doorward");
     assert!(commands.len() >= 15, "documents lost their commands: {commands:?}");
     let folder = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ fn a14_the_oldest_envoys_that_should_be_run_are_named() {
 }
 
 #[test]
-fn the_rights_of_the_redis_user_stand_in_its_page_as_they_are() {
+fn r27_the_rights_of_the_redis_user_stand_in_its_page_as_they_are() {
     let page = std::fs::read_to_string(root().join("docs/redis.md")).unwrap();
     let line = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER doorward on >PASSWORD "));
     assert_eq!(line, Some(doorward::store::redis::acl::RULES));

@@ -56,7 +56,7 @@ fn answered(limits: Limits, target: &str) -> Reply {
 }
 
 #[test]
-fn a_panic_or_an_overload_opens_no_envoy_that_fails_open() {
+fn r20_a_panic_or_an_overload_opens_no_envoy_that_fails_open() {
     let nothing_more = || Limits { checks_in_flight: 0, ..Limits::default() };
     let check = |reply: Reply, status: u16, code: &str| {
         assert_eq!((reply.status, reply.code().as_str()), (status, code));

@@ -61,7 +61,7 @@ async fn whoever_watches_is_told_of_the_drain_at_once() {
 }
 
 #[test]
-fn the_status_listener_serves_three_pages_and_nothing_else() {
+fn r24_the_status_listener_serves_three_pages_and_nothing_else() {
     let world = World::new();
     let status = |path: &str| world.doorward.status(path).unwrap().status;
     assert_eq!((status("/livez"), status("/readyz"), status("/metrics")), (200, 200, 200));

@@ -578,7 +578,7 @@ services:
 ";
 
 #[test]
-fn a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
+fn r25_a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
     let world = World::new();
     let file = world.doorward.setup().folder.join("kong.yaml");
     std::fs::write(&file, DECLARED).unwrap();

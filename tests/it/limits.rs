@@ -85,7 +85,7 @@ fn hold(instances: [&Doorward; 2]) {
 }
 
 #[test]
-fn limits_hold_for_many_who_ask_at_once() {
+fn r19_limits_hold_for_many_who_ask_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), &format!("{CONFIG}{CLOUD}"));
     hold([&doorward, &doorward]);

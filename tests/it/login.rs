@@ -328,6 +328,28 @@ fn kalas_document_is_walked_through_over_two_instances() {
 }
 
 #[test]
+fn r3_what_a_token_claims_is_never_what_its_asker_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), KALA);
+    doorward.command(&["consumer", "create", "alice"]).unwrap();
+    doorward.set_password("alice", PASSWORD).unwrap();
+    let auth = doorward.auth_address();
+    let login = json!({"username": "alice", "password": PASSWORD});
+    eventually("there are signing keys, and she logs in", || {
+        (post(auth, "/api/auth/access-token", &[], &login).status == 200).then_some(())
+    });
+    let reserved =
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "typ", "pwd", "permissions", "roles", "groups"];
+    for claim in reserved {
+        let mut asked = login.clone();
+        asked[claim] = json!("carol");
+        let reply = post(auth, "/api/auth/access-token", &[], &asked);
+        assert_eq!(reply.status, 400, "{claim}: {}", reply.text());
+        assert!(reply.text().contains(claim), "{claim}: {}", reply.text());
+    }
+}
+
+#[test]
 fn whoever_is_refused_hears_the_same_and_too_many_tries_are_not_looked_at() {
     let folder = tempfile::tempdir().unwrap();
     let config = format!("limits: {{login_failures: 3, login_failures_of_address: 8}}\n{KALA}");

@@ -75,7 +75,7 @@ fn a_second_evaluator_agrees_on_a_hundred_thousand_policies_and_requests() {
 }
 
 #[test]
-fn a_warm_replica_and_a_cold_one_give_the_same_verdicts() {
+fn r5_a_warm_replica_and_a_cold_one_give_the_same_verdicts() {
     let mut random = Random(1);
     let universe = random::policy(&mut random);
     // Half of what is known is in the store, half in each file.

@@ -90,7 +90,7 @@ fn a_file_without_services_is_not_taken_unless_it_says_so() {
 }
 
 #[test]
-fn what_weakens_a_promise_and_what_waits_for_a_restart_is_shown_after_a_reload_too() {
+fn r30_what_weakens_a_promise_and_what_waits_for_a_restart_is_shown_after_a_reload_too() {
     let folder = tempfile::tempdir().unwrap();
     let setup = setup(folder.path());
     setup.write(HOUSE).unwrap();

@@ -55,7 +55,7 @@ fn the_demos_envoy_asks_doorward() {
 }
 
 #[test]
-fn the_hardened_envoy_refuses_what_it_says_it_refuses() {
+fn r17_the_hardened_envoy_refuses_what_it_says_it_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let echo = Echo::start(0).unwrap();
     let doorward = start_doorward(&folder.path().join("doorward"), HOUSE);

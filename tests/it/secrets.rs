@@ -39,7 +39,7 @@ services: [{name: cloud, paths: [/cloud], authentication: {any: [token]}}]
 "#;
 
 #[test]
-fn no_secret_is_logged_or_counted_at_any_level() {
+fn r29_no_secret_is_logged_or_counted_at_any_level() {
     let world = World::with(&format!("log: {{level: trace, allows: 1}}\n{HOUSE}"), |wiring| {
         wiring.raw_headers = true;
         wiring.body =
@@ -190,7 +190,7 @@ fn no_password_token_or_secret_of_an_access_key_is_logged_at_any_level() {
 }
 
 #[test]
-fn what_a_client_writes_cannot_forge_a_line_of_the_log() {
+fn r18_what_a_client_writes_cannot_forge_a_line_of_the_log() {
     let world = World::new();
     world.get("/orders/%0a%0dlevel=ERROR", &[("user-agent", "x\tforged")]);
     world.send(b"GET /orders HTTP/1.1\r\nHost: api.example\r\nx-request-id: a\x09b\r\n\r\n");
@@ -200,7 +200,7 @@ fn what_a_client_writes_cannot_forge_a_line_of_the_log() {
 }
 
 #[test]
-fn neither_the_store_nor_its_folder_holds_a_key_in_clear() {
+fn r26_neither_the_store_nor_its_folder_holds_a_key_in_clear() {
     let world = World::new();
     world.command(&["consumer", "create", "carol"]);
     let (made, _) = world.key("carol", &[]);

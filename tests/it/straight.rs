@@ -47,7 +47,7 @@ fn denied(response: &CheckResponse) -> i32 {
 }
 
 #[tokio::test]
-async fn what_holds_no_http_request_is_denied() {
+async fn r15_what_holds_no_http_request_is_denied() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);
     let mut client = client(&doorward).await;
@@ -67,7 +67,7 @@ async fn what_holds_no_http_request_is_denied() {
 }
 
 #[tokio::test]
-async fn every_allow_overwrites_and_sets_apart_from_what_it_removes() {
+async fn r4_every_allow_overwrites_and_sets_apart_from_what_it_removes() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);
     let mut client = client(&doorward).await;

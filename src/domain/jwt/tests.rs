@@ -118,7 +118,7 @@ fn a_good_token_of_every_algorithm_is_believed() {
 }
 
 #[test]
-fn j1_the_algorithm_is_the_issuers_and_a_token_only_agrees() {
+fn j1_r2_the_algorithm_is_the_issuers_and_a_token_only_agrees() {
     let bench = Bench::new(Algorithm::Rs256);
     for alg in ["none", "None", "nOnE", "", "HS256", "PS256", "RS512", "ES256", "rs256"] {
         bench.header(&json!({"alg": alg}), Err(Refused::Algorithm));
@@ -351,7 +351,7 @@ fn j7_a_member_twice_refuses() {
 
 #[test]
 #[rustfmt::skip] // A table is read by its columns.
-fn j8_times_are_numbers_and_hold_within_the_leeway() {
+fn j8_r1_times_are_numbers_and_hold_within_the_leeway() {
     let bench = Bench::new(Algorithm::EdDsa);
     let check = |name: &str, value: Value, expected| bench.claims(&with(name, value), expected);
     check("exp", json!(null),               Err(Refused::Times));

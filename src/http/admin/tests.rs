@@ -81,7 +81,7 @@ fn consumer() -> Caller {
 }
 
 #[tokio::test]
-async fn no_route_answers_without_a_caller_or_with_too_small_a_right() {
+async fn r22_no_route_answers_without_a_caller_or_with_too_small_a_right() {
     let whole = openapi::with_its_own(desk().with_state(admin()));
     let operations = operations(&whole);
     assert!(operations.len() >= 15, "{operations:?}");

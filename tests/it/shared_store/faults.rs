@@ -118,7 +118,7 @@ fn a_killed_redis_ends_the_lease_and_its_return_renews_it() {
 }
 
 #[test]
-fn a_redis_that_hangs_ends_the_lease_and_its_return_renews_it() {
+fn r33_a_redis_that_hangs_ends_the_lease_and_its_return_renews_it() {
     let mut fleet = Fleet::new(1);
     outage(
         &mut fleet,
@@ -142,7 +142,7 @@ fn a_line_that_is_cut_ends_the_lease() {
 }
 
 #[test]
-fn answers_that_are_no_protocol_end_the_lease_and_panic_nobody() {
+fn r21_answers_that_are_no_protocol_end_the_lease_and_panic_nobody() {
     let mut fleet = Fleet::new(1);
     let set = |weather| move |fleet: &mut Fleet| fleet.instances[0].proxy.set(weather);
     outage(&mut fleet, set(Weather::Garbage), set(Weather::Fair));
