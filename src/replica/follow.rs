@@ -142,7 +142,11 @@ impl Follower {
         loop {
             let followed = tokio::select! {
                 _ = beats.tick() => self.live().await,
-                Ok(()) = pushed.changed() => self.catch_up().await,
+                Ok(()) = pushed.changed() => match self.catch_up().await {
+                    // That there is no trouble any more a heartbeat says, which asks for more.
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
                 Ok(()) = decided.changed() => {
                     self.settle();
                     continue;
