@@ -1,7 +1,9 @@
 //! The shell of one decision: pins time and catalog, decides, records.
 
 pub mod account;
+mod conclusion;
 mod kept;
+mod known;
 mod problem;
 
 use std::cell::Cell;
@@ -12,36 +14,29 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
+use self::conclusion::{Conclusion, Told, Used, challenges, metadata, request_id, used};
+use self::known::{Inquiry, Known};
+pub use self::problem::Problem;
 use crate::clock::Clock;
-use crate::domain::authentication::{Authentication, ConsumerBy};
-use crate::domain::catalog::{Catalog, OfStore};
+use crate::domain::catalog::Catalog;
 use crate::domain::client::Client;
-use crate::domain::consumer::{Consumer, ConsumerId};
+use crate::domain::consumer::ConsumerId;
 use crate::domain::credential::Challenges;
-use crate::domain::decide::{Decided, Directory, Owned, Token, Trail, World, decide_before};
+use crate::domain::decide::{Decided, Trail, World, decide_before};
 use crate::domain::denial::{Denial, Notice};
-use crate::domain::deployment::Mode;
 use crate::domain::headers::{Mutations, mutate, unvouched};
-use crate::domain::issuer::{Issuer, Keys, Signer};
-use crate::domain::jwt::{self, KeySet, Refused};
-use crate::domain::key::{KeyFacts, KeyId};
-use crate::domain::password::{self, Account, Login, Mark};
-use crate::domain::principal::{CredentialName, Principal};
+use crate::domain::principal::CredentialName;
 use crate::domain::request::Request;
-use crate::domain::session::Session;
 use crate::domain::step::{Unwatched, Witness};
 use crate::domain::time::Timestamp;
-use crate::domain::token::{AccessKey, Token as OpaqueToken};
 use crate::domain::traced::Traced;
-use crate::domain::verdict::{Fault, Grant, OnFault, Verdict};
-use crate::domain::verifier::{Peppers, Verifier};
-use crate::issuers::{self, Answer, Issuers, Pool};
+use crate::domain::verdict::{OnFault, Verdict};
+use crate::domain::verifier::Peppers;
+use crate::issuers::{self, Issuers, Pool};
 use crate::passwords::{self, Passwords};
 use crate::replica::{Replica, Usage};
-use crate::telemetry::{DecisionLine, Telemetry, VerdictLabel};
-pub use problem::Problem;
+use crate::telemetry::{DecisionLine, Telemetry};
 
 /// What was decided, with all that a wire needs to say it.
 #[derive(Debug)]
@@ -383,28 +378,6 @@ struct Pinned<'k> {
     catalog: &'k Catalog,
 }
 
-/// What else there is to tell of a decision.
-struct Told<'k> {
-    pinned: Pinned<'k>,
-    /// The credentials by which the request passed, of those whose uses are counted.
-    used: SmallVec<[Used; 1]>,
-}
-
-#[derive(Clone, Copy)]
-enum Used {
-    Key(KeyId),
-    Session(Uuid),
-}
-
-fn used(grant: &Grant<'_>) -> SmallVec<[Used; 1]> {
-    let used = |principal: &Principal| match principal {
-        Principal::Proven { credential: CredentialName::Id(id), token: None, .. } => Some(Used::Key(*id)),
-        Principal::Proven { credential: CredentialName::Session(id), .. } => Some(Used::Session(*id)),
-        Principal::Proven { .. } | Principal::Nobody | Principal::Anonymous(_) => None,
-    };
-    std::iter::once(&grant.principal).chain(&grant.besides).filter_map(used).collect()
-}
-
 /// A request about which something was concluded.
 struct Concluded<'a, 'r> {
     began: Began,
@@ -413,302 +386,12 @@ struct Concluded<'a, 'r> {
     catalog: &'a Catalog,
 }
 
-/// A decision that still has its reasons.
-#[allow(clippy::large_enum_variant, reason = "as the outcome's")]
-enum Conclusion<'a> {
-    Allow(&'a Grant<'a>, Mutations<'a>),
-    Deny(Denial),
-    Fault(Fault),
-}
-
-impl<'a> Conclusion<'a> {
-    fn face(&self) -> (VerdictLabel, Option<&'static str>, Option<&'static str>) {
-        match self {
-            Self::Allow(..) => (VerdictLabel::Allow, None, None),
-            Self::Deny(denial) => (VerdictLabel::Deny, Some(denial.notice().code), denial.why()),
-            Self::Fault(fault) => (VerdictLabel::Fault, Some(fault.notice().code), Some(fault.why())),
-        }
-    }
-
-    /// Whether the deployment is in shadow mode, so that a refusal is told and not carried out.
-    fn is_only_told(&self, trail: &Trail<'_, '_>) -> bool {
-        let shadow = trail.deployment.is_some_and(|deployment| deployment.policy.mode == Mode::Shadow);
-        match self {
-            Self::Allow(..) => false,
-            Self::Deny(denial) => shadow && !denial.is_always_enforced(),
-            Self::Fault(_) => shadow,
-        }
-    }
-
-    fn is_a_mistake(&self) -> bool {
-        match self {
-            Self::Allow(..) => false,
-            Self::Deny(denial) => denial.is_a_mistake(),
-            Self::Fault(_) => true,
-        }
-    }
-
-    fn grant(&self) -> Option<&'a Grant<'a>> {
-        match self {
-            Self::Allow(grant, _) => Some(grant),
-            Self::Deny(_) | Self::Fault(_) => None,
-        }
-    }
-}
-
-/// How the caller may prove itself, where that is what it lacked: each way once.
-fn challenges<'a>(trail: &Trail<'a, '_>, denial: &Denial) -> Challenges<'a> {
-    let mut challenges = Challenges::new();
-    let Some(deployment) = trail.deployment.filter(|_| denial.challenges()) else { return challenges };
-    let Authentication::Required { methods, .. } = &*deployment.policy.authentication else {
-        return challenges;
-    };
-    for challenge in methods.iter().flat_map(|method| method.challenges(denial)) {
-        if !challenges.contains(&challenge) {
-            challenges.push(challenge);
-        }
-    }
-    challenges
-}
-
-fn metadata<'a>(
-    trail: &Trail<'a, '_>,
-    consumer: Option<&'a Arc<Consumer>>,
-    credential: Option<&'a CredentialName>,
-    (label, code): (VerdictLabel, Option<&'static str>),
-) -> Metadata<'a> {
-    let deployment = trail.deployment;
-    Metadata {
-        service: deployment.map(|deployment| deployment.service_name.as_str()),
-        infrastructure: deployment
-            .and_then(|deployment| deployment.infrastructure.as_ref().map(|(_, name)| name.as_str())),
-        mode: deployment.map_or(Mode::Enforce, |deployment| deployment.policy.mode).name(),
-        consumer: consumer.map(|consumer| consumer.id),
-        username: consumer.and_then(|consumer| consumer.username.as_deref()),
-        groups: consumer.map_or(&[], |consumer| &consumer.given.groups),
-        credential,
-        client: trail.client,
-        method: trail.method,
-        verdict: label.name(),
-        code,
-    }
-}
-
-/// What the caller, or else the asker, calls the request.
-fn request_id<'a>(request: &Request<'a>) -> &'a str {
-    let usable = |id: &'a [u8]| {
-        let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len())
-            && id.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
-        plain.then(|| std::str::from_utf8(id).ok()).flatten()
-    };
-    request.header(b"x-request-id").one().and_then(usable).or_else(|| usable(request.id)).unwrap_or_default()
-}
-
-/// Characters.
-const LONGEST_REQUEST_ID: usize = 128;
-
 const NOTHING_LEFT: &str = "a signature that is verified at once is not left to be verified";
 
 const PANICKED: Denial = Denial::Internal { why: "a panic while deciding" };
 
 fn panicked<'w, 'r>() -> Decided<'w, 'r> {
     Decided { verdict: Ok(Verdict::Deny(PANICKED)), trail: Trail::default() }
-}
-
-/// What this instance knows at the moment of a check: the file's objects always, the store's under
-/// the lease.
-struct Known<'k> {
-    catalog: &'k Catalog,
-    replica: &'k Replica,
-    issuers: &'k Issuers,
-    passwords: &'k Passwords,
-    /// CLOCK_BOOTTIME, pinned for the whole check.
-    boottime: Duration,
-    inquiry: Inquiry<'k>,
-    /// The first signature or password that was asked about and is not verified.
-    undone: Cell<Option<Work>>,
-}
-
-impl Known<'_> {
-    /// What a decision comes to, with what was known while it was made.
-    fn settle<'w, 'r>(
-        &self,
-        decided: Decided<'w, 'r>,
-        request: &Request<'_>,
-    ) -> Result<Decided<'w, 'r>, Work> {
-        let Decided { verdict, mut trail } = decided;
-        // Whatever came out: it was decided without knowing what was presented.
-        let verdict = match (self.undone.take(), self.inquiry.given_up()) {
-            (None, _) => verdict,
-            (Some(_), Some(denial)) => Ok(Verdict::Deny(denial)),
-            (Some(work), None) => return Err(work),
-        };
-        // What the store has a part in is only as good as what is known of the store. Where it has
-        // deployments, that is also which one a host and path belongs to; the route's words need no store.
-        let Some(deployment) = trail.deployment else { return Ok(Decided { verdict, trail }) };
-        let by_place = request.route.service.is_none() && self.catalog.of_store() != OfStore::None;
-        if !by_place && !deployment.stored {
-            return Ok(Decided { verdict, trail });
-        }
-        let trusted = self.replica.trust(self.boottime);
-        if by_place && trusted.is_err() {
-            // It may be another's, so this one's shadow mode says nothing.
-            trail.deployment = None;
-        }
-        Ok(Decided { verdict: trusted.and(verdict), trail })
-    }
-
-    fn leave_undone(&self, work: Work) {
-        let first = self.undone.take().unwrap_or(work);
-        self.undone.set(Some(first));
-    }
-}
-
-/// What to do about signatures and passwords that are not verified yet.
-#[derive(Clone, Copy)]
-struct Inquiry<'k> {
-    /// What was verified for this very check.
-    done: &'k [Done],
-    /// Whether the rest is verified here and now, for whoever can wait.
-    at_once: bool,
-}
-
-impl Inquiry<'_> {
-    fn given_up(&self) -> Option<Denial> {
-        self.done.iter().find_map(|done| match done {
-            Done::GivenUp(denial) => Some(denial.clone()),
-            Done::Signature(_) | Done::Password(_) => None,
-        })
-    }
-}
-
-impl Directory for Known<'_> {
-    fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault> {
-        if let Some(key) = self.catalog.key(verifier) {
-            return Ok(Some(key.clone()));
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.key(verifier))
-    }
-
-    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
-        if let Some(key) = self.catalog.key(verifier) {
-            return Ok(Some((key.clone(), self.consumer(key.consumer)?)));
-        }
-        self.replica.trust(self.boottime)?;
-        let Some((key, consumer)) = self.replica.key_and_consumer(verifier) else { return Ok(None) };
-        // The file wins.
-        let of_file = self.catalog.consumers().get(&key.consumer).map(Arc::clone);
-        Ok(Some((key, of_file.or(consumer))))
-    }
-
-    fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault> {
-        if let Some(consumer) = self.catalog.consumers().get(&id) {
-            return Ok(Some(Arc::clone(consumer)));
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.consumer(id))
-    }
-
-    fn consumer_by(&self, by: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault> {
-        if let Some(consumer) = self.catalog.consumer_by(by, text) {
-            return Ok(Some(Arc::clone(consumer)));
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.consumer_by(by, text))
-    }
-
-    fn signer(&self, key: &str) -> Result<Option<Arc<Signer>>, Fault> {
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.signer(key))
-    }
-
-    fn account(&self, username: &str) -> Result<Option<Arc<Account>>, Fault> {
-        if let Some(account) = self.catalog.account(username) {
-            return Ok(Some(Arc::clone(account)));
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.account(username))
-    }
-
-    fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> password::Known {
-        let done = self.inquiry.done.iter().filter_map(|done| match done {
-            Done::Password(done) => Some(done),
-            Done::Signature(_) | Done::GivenUp(_) => None,
-        });
-        match self.passwords.ask(account, presented, done) {
-            Ok(known) => known,
-            Err(work) if self.inquiry.at_once => {
-                let done = self.passwords.described(&work);
-                self.passwords.ask(account, presented, [&done]).unwrap_or(password::Known::Wrong)
-            }
-            Err(work) => {
-                self.leave_undone(Work::Password(work));
-                password::Known::Unhashed
-            }
-        }
-    }
-
-    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
-        if self.catalog.password_stands(consumer, mark) {
-            return Ok(true);
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.password_stands(consumer, mark))
-    }
-
-    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.opaque_token(&id))
-    }
-
-    fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault> {
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.access_key(&id))
-    }
-
-    fn session(&self, id: Uuid) -> Result<Option<(Arc<Session>, Timestamp)>, Fault> {
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.session(&id))
-    }
-
-    fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {
-        let loaded = match &issuer.keys {
-            Keys::Read(_) | Keys::Published(_) => match self.issuers.loaded(issuer) {
-                Ok(loaded) => loaded,
-                // What could be no token of this issuer, whatever its keys, is the caller's to mend.
-                Err(fault) => match jwt::screen(token, &issuer.rules, &KeySet::NONE) {
-                    Err(refused) => return Ok(Token::Refused(refused)),
-                    Ok(_) => return Err(fault),
-                },
-            },
-            Keys::OfConsumer(keys) => self.issuers.of_consumer(keys),
-            Keys::Ours => {
-                self.replica.trust(self.boottime)?;
-                match self.replica.signing_keys() {
-                    Some(keys) => self.issuers.ours(&keys.set),
-                    None => return Ok(Token::Refused(Refused::UnknownKey)),
-                }
-            }
-        };
-        let done = self.inquiry.done.iter().filter_map(|done| match done {
-            Done::Signature(done) => Some(done),
-            Done::Password(_) | Done::GivenUp(_) => None,
-        });
-        let done = match loaded.ask(issuer, token, done) {
-            Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),
-            Answer::Refused(refused) => return Ok(Token::Refused(refused)),
-            Answer::Unverified(work) if self.inquiry.at_once => work.run(),
-            Answer::Unverified(work) => {
-                self.leave_undone(Work::Signature(work));
-                return Ok(Token::Unverified);
-            }
-        };
-        Ok(match done.found() {
-            Ok(claims) => Token::Genuine(Arc::clone(claims)),
-            Err(refused) => Token::Refused(refused),
-        })
-    }
 }
 
 #[cfg(test)]
