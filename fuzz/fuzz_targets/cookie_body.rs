@@ -65,7 +65,6 @@ fn authorization_holds(text: &[u8]) {
 
 fn body_holds(content_type: &[u8], text: &[u8]) {
     let found = body::find(content_type, text, "apikey");
-    assert_ne!(found, Found::Disguised, "a body cannot be rewritten, so nothing in it is disguised");
     if let Found::Text(value) = found {
         assert!(value.len() <= text.len());
     }

@@ -34,7 +34,6 @@ pub fn find<'a>(request: &Request<'a>, name: &str) -> Found<'a> {
             Found::Absent => Found::Absent,
             Found::Unusable => Found::Unusable,
             Found::Many => Found::Many,
-            Found::Disguised => Found::Disguised,
         },
     }
 }

@@ -26,8 +26,6 @@ pub enum Found<'a> {
     Text(Cow<'a, [u8]>),
     /// More than one, equal or not.
     Many,
-    /// The name is spelled with percent escapes, so that the asker could not remove it.
-    Disguised,
 }
 
 impl<'a> Found<'a> {
@@ -39,7 +37,6 @@ impl<'a> Found<'a> {
             Self::Text(text) if text.is_empty() => "empty",
             Self::Text(_) => "present",
             Self::Many => "duplicate",
-            Self::Disguised => "disguised",
         }
     }
 
@@ -57,8 +54,6 @@ impl<'a> Found<'a> {
 pub enum Presented<'a> {
     Nothing,
     Duplicate,
-    /// Under a name spelled with percent escapes.
-    Disguised,
     Key(Cow<'a, [u8]>),
 }
 
@@ -70,7 +65,6 @@ impl<'a> From<Found<'a>> for Presented<'a> {
             Found::Text(text) if text.is_empty() => Self::Nothing,
             Found::Text(text) => Self::Key(text),
             Found::Many => Self::Duplicate,
-            Found::Disguised => Self::Disguised,
         }
     }
 }
@@ -80,7 +74,6 @@ impl Presented<'_> {
         match self {
             Self::Nothing => "absent",
             Self::Duplicate => "duplicate",
-            Self::Disguised => "disguised",
             Self::Key(_) => "present",
         }
     }
@@ -103,6 +96,19 @@ impl Method {
             Self::Cookie(cookie) => cookie.present(request, witness),
             Self::Jwt(jwt) => jwt.present(request, query, witness),
             Self::Basic(_) => present_basic(request, witness),
+        }
+    }
+
+    /// Whether a credential of this method is spelled in the query so that the upstream could read it,
+    /// and the asker could not remove it.
+    pub fn is_disguised_in(&self, query: &[u8]) -> bool {
+        let disguised = |name: &str| query::disguises(query, name);
+        match self {
+            Self::ApiKey(ApiKey { names, .. }) => {
+                names.iter().any(|name| name.places.contains(&Place::Query) && disguised(&name.name))
+            }
+            Self::Jwt(jwt) => jwt.query.iter().any(|name| disguised(name)),
+            Self::StaticToken(_) | Self::Token(_) | Self::Cookie(_) | Self::Basic(_) => false,
         }
     }
 
@@ -183,10 +189,6 @@ impl Jwt {
         witness: &mut impl Witness,
     ) -> Presented<'a> {
         let in_query = |name: &String| query.map_or(Found::Absent, |query| query::find(query, name));
-        // Wherever the deciding token stands: a disguised one would reach the upstream unremoved.
-        if self.query.iter().any(|name| in_query(name) == Found::Disguised) {
-            return Presented::Disguised;
-        }
         let mut saw = |name: &str, place: Place, presented: Presented<'a>| {
             let found = presented.name();
             witness.saw(|| Step::Looked { method: "jwt", name: name.to_owned(), place: place.name(), found });
@@ -223,14 +225,6 @@ impl ApiKey {
         let query = |name: &KeyName| {
             query.filter(|_| may_be_in_query.is_some_and(|names| names.may_have(&name.name)))
         };
-        let disguised = |name: &KeyName| {
-            name.places.contains(&Place::Query)
-                && query(name).is_some_and(|query| query::find(query, &name.name) == Found::Disguised)
-        };
-        // Wherever the deciding key stands: a disguised one would reach the upstream unremoved.
-        if self.names.iter().any(disguised) {
-            return Presented::Disguised;
-        }
         for name in &self.names {
             for place in &name.places {
                 let found = find(request, query(name), name, *place);
@@ -246,7 +240,6 @@ impl ApiKey {
                     Found::Text(text) if text.is_empty() => return Presented::Nothing,
                     Found::Text(text) => return Presented::Key(text),
                     Found::Many => return Presented::Duplicate,
-                    Found::Disguised => return Presented::Disguised,
                 }
             }
         }

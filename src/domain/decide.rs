@@ -12,7 +12,7 @@ use std::sync::Arc;
 use smallvec::{SmallVec, smallvec};
 use uuid::Uuid;
 
-use super::authentication::{Authentication, Combine, ConsumerBy};
+use super::authentication::{Authentication, Combine, ConsumerBy, Method};
 use super::catalog::Catalog;
 use super::client::{self, Client};
 use super::consumer::{Consumer, ConsumerId};
@@ -22,6 +22,7 @@ use super::issuer::{Issuer, Signer};
 use super::key::KeyFacts;
 use super::password::{Account, Known, Login, Mark};
 use super::principal::{CredentialName, Principal};
+use super::query;
 use super::request::Request;
 use super::session::Session;
 use super::step::{Outcome, Step, Unwatched, Witness};
@@ -203,6 +204,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             self.witness.saw(|| Step::Authentication { demands, methods, anonymous: None });
             return Ok(Proofs::new());
         };
+        self.refuse_disguises(methods)?;
         let methods: SmallVec<[_; 4]> = methods.iter().filter(|method| self.applies(method)).collect();
         self.witness.saw(|| Step::Authentication {
             demands: combine.name(),
@@ -220,6 +222,17 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             // None at all: no method applies to this preflight.
             (proofs, _) => proofs,
         }
+    }
+
+    /// Wherever the credential stands that decides, and though nobody asks its method: one whose name is
+    /// spelled with escapes would reach the upstream unremoved.
+    fn refuse_disguises(&self, methods: &[Method]) -> Result<(), Denial> {
+        let query = self.trail.query().filter(|query| query::is_encoded(query));
+        if query.is_some_and(|query| methods.iter().any(|method| method.is_disguised_in(query))) {
+            let why = "a credential's name is spelled with percent escapes in the query";
+            return Err(Denial::MalformedRequest { why });
+        }
+        Ok(())
     }
 
     fn fall_back(&mut self, anonymous: ConsumerId, denial: Denial) -> Result<Proof, Refusal> {

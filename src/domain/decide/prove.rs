@@ -109,10 +109,6 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         let text = match presented {
             Presented::Nothing => return Err(Denial::MissingCredential.into()),
             Presented::Duplicate => return Err(Denial::DuplicateCredential.into()),
-            Presented::Disguised => {
-                let why = "a credential's name is spelled with percent escapes in the query";
-                return Err(Denial::MalformedRequest { why }.into());
-            }
             Presented::Key(text) => text,
         };
         self.trail.method = Some(name);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::authentication::{ApiKey, ConsumerBy, KeyName, Method, Place};
+use crate::domain::authentication::{ApiKey, Claims, ConsumerBy, Jwt, KeyName, Method, Place};
 use crate::domain::catalog::Parts;
 use crate::domain::consumer::Given;
 use crate::domain::credential::Challenge;
@@ -298,6 +298,33 @@ fn a_name_in_percent_escapes_is_refused_wherever_the_good_key_stands() {
         |target, lines: &[&str]| check(any(vec![api_key()], None), target, lines, "malformed_request");
     check("/orders?api%6bey=alice-key-0000001", &[]);
     check("/orders?api%6bey=alice-key-0000001", &["apikey: alice-key-0000001"]);
+}
+
+#[test]
+#[rustfmt::skip] // A table is read by its columns.
+fn no_method_of_a_deployment_lets_another_ones_disguised_credential_through() {
+    let header = || ApiKey { names: vec![name("apikey", &[Place::Header])], preflight: false, ..api_key() };
+    let jwt = || Jwt {
+        issuer: "accounts".into(),
+        bearer: true,
+        cookies: Vec::new(),
+        query: vec!["token".into(), "jwt".into()],
+        hide: true,
+        claims: Claims::default(),
+    };
+    let check = |combine, anonymous, target, line: &str, expected| {
+        let methods = vec![Method::ApiKey(header()), Method::Jwt(jwt())];
+        check(Authentication::Required { combine, methods, anonymous }, target, &[line], expected);
+    };
+    let (good, bad) = ("apikey: alice-key-0000001", "apikey: nobodys-key-0001");
+    check(Combine::Any, None,        "/orders?jwt=a.b.c",       good, "alice");
+    check(Combine::Any, None,        "/orders?x=j%77t&y=a+b",   good, "alice");
+    check(Combine::Any, None,        "/orders?api%6bey=x",      good, "alice");
+    check(Combine::Any, None,        "/orders?j%77t=a.b.c",     good, "malformed_request");
+    check(Combine::Any, None,        "/orders?x=1&tok%65n",     good, "malformed_request");
+    check(Combine::Any, Some(GUEST), "/orders?j%77t=a.b.c",     bad,  "malformed_request");
+    check(Combine::Any, None,        "/orders?j%77t=a.b.c",     bad,  "malformed_request");
+    check(Combine::All, None,        "/orders?j%77t=a.b.c",     good, "malformed_request");
 }
 
 #[test]

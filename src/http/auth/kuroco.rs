@@ -248,7 +248,7 @@ fn tokens<'r>(
             Presented::Key(text) if bought(&text)? => {}
             Presented::Key(text) => shown.push(text),
             Presented::Nothing => {}
-            Presented::Duplicate | Presented::Disguised => return Err(Problem::NotLoggedIn),
+            Presented::Duplicate => return Err(Problem::NotLoggedIn),
         }
     }
     Ok(shown)
