@@ -294,6 +294,11 @@ impl Catalog {
         self.emails.get(email).copied()
     }
 
+    /// The addresses that the file declares, each with whose it is.
+    pub fn emails(&self) -> impl Iterator<Item = (&str, ConsumerId)> {
+        self.emails.iter().map(|(email, consumer)| (email.as_str(), *consumer))
+    }
+
     /// Whether a header is none of ours, and some upstreams take it for one.
     pub fn impersonates(&self, header: &[u8]) -> bool {
         self.header_shapes.may_have(header)

@@ -1,6 +1,6 @@
 //! Consumers: whom credentials belong to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -386,11 +386,19 @@ impl Issuer {
         }
     }
 
-    /// The consumers that the configuration file declares, by username.
-    pub fn declared_consumers(&self) -> Vec<Arc<Consumer>> {
-        let mut declared: Vec<_> = self.catalog.load().consumers().values().cloned().collect();
-        declared.sort_by(|a, b| a.username.cmp(&b.username));
+    /// The consumers that the configuration file declares, by username, each with its address.
+    pub fn declared_consumers(&self) -> Vec<(Arc<Consumer>, Option<String>)> {
+        let catalog = self.catalog.load();
+        let emails: HashMap<_, _> = catalog.emails().map(|(email, of)| (of, email)).collect();
+        let with_email = |it: &Arc<Consumer>| (Arc::clone(it), emails.get(&it.id).map(ToString::to_string));
+        let mut declared: Vec<_> = catalog.consumers().values().map(with_email).collect();
+        declared.sort_by(|(a, _), (b, _)| a.username.cmp(&b.username));
         declared
+    }
+
+    /// The address of one that the configuration file declares.
+    pub fn declared_email(&self, consumer: ConsumerId) -> Option<String> {
+        self.catalog.load().emails().find(|(_, of)| *of == consumer).map(|(email, _)| email.to_owned())
     }
 
     /// Stored consumers in order of their ids, after `after`.

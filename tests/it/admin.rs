@@ -229,6 +229,43 @@ fn bad_bodies_are_refused_by_their_field_and_nothing_is_stored() {
 }
 
 #[test]
+fn a_row_of_the_file_has_every_field_of_a_stored_one() {
+    let project = "ca7f6c73-1a00-4091-a32d-4eb97ec17271";
+    let config = HOUSE.replace(
+        "consumers:\n",
+        &format!(
+            "roles: [{{name: member}}]\nprojects: [{{id: {project}, name: red}}]\nconsumers:\n  \
+             - {{username: carol, email: carol@example.com, roles: {{red: [member]}}}}\n"
+        ),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), &config);
+    let (key, _) = admin_key(&doorward);
+    let call = |method, path: &str, body: &Value| {
+        ask(doorward.admin_address(), &key, method, path, body.to_string().as_bytes()).json()
+    };
+    call("POST", "/consumers", &json!({"username": "dave", "roles": {project: ["member"]}}));
+    call("POST", "/consumers/dave/key-auth", &json!({}));
+    for list in ["/consumers", "/key-auths"] {
+        let listed = call("GET", list, &json!({}));
+        let rows = listed["data"].as_array().unwrap();
+        let (declared, stored): (Vec<_>, Vec<_>) =
+            rows.iter().partition(|row| row["declared_in_file"] == true);
+        assert!(declared.len() > 1 && stored.len() == 1, "{list}: {listed:#}");
+        for mut row in declared.into_iter().map(|row| row.as_object().unwrap().clone()) {
+            row.remove("declared_in_file");
+            let fields: Vec<_> = row.keys().collect();
+            assert_eq!(fields, stored[0].as_object().unwrap().keys().collect::<Vec<_>>(), "{list}");
+        }
+    }
+    let [carol, dave] = ["carol", "dave"].map(|name| call("GET", &format!("/consumers/{name}"), &json!({})));
+    assert_eq!(carol["declared_in_file"], true, "{carol:#}");
+    assert_eq!(carol["roles"], json!({project: ["member"]}), "{carol:#}");
+    assert_eq!((&carol["roles"], &carol["email"]), (&dave["roles"], &json!("carol@example.com")));
+    assert!(carol["created_at"].is_null() && dave["created_at"].is_i64(), "{carol:#}");
+}
+
+#[test]
 fn refusals_have_kongs_shape_on_kongs_paths_and_are_problems_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);

@@ -16,6 +16,7 @@ use super::given::set;
 use super::networks::{NetworksBody, networks, networks_row};
 use super::page::{Asked, Page, Paging, Row};
 use crate::domain::consumer::Consumer;
+use crate::domain::role::RoleGrant;
 use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::{ConsumerChange, NewConsumer, Refusal, Set, id_of};
@@ -97,7 +98,8 @@ pub(super) async fn list_consumers(call: Call, asked: Paging) -> Result<Response
     let mut rows: Vec<Value> = found.iter().map(consumer_row).collect();
     if last.is_none() && !page.is_filtered() {
         // What the file declares stands at the end of the last page.
-        rows.extend(call.issuer.declared_consumers().iter().map(|consumer| declared_row(consumer)));
+        let declared = call.issuer.declared_consumers();
+        rows.extend(declared.iter().map(|(consumer, email)| declared_row(consumer, email.as_deref())));
     }
     Ok(page.answer("/consumers", rows, last))
 }
@@ -110,8 +112,8 @@ async fn list_by_custom_id(call: &Call, custom_id: &str) -> Result<Response, Pro
     let mut rows: Vec<Value> =
         call.issuer.consumer_with_custom_id(custom_id).await?.iter().map(consumer_row).collect();
     let declared = call.issuer.declared_consumers();
-    let declared = declared.iter().filter(|consumer| consumer.custom_id.as_deref() == Some(custom_id));
-    rows.extend(declared.map(|consumer| declared_row(consumer)));
+    let declared = declared.iter().filter(|(it, _)| it.custom_id.as_deref() == Some(custom_id));
+    rows.extend(declared.map(|(consumer, email)| declared_row(consumer, email.as_deref())));
     Ok(axum::Json(json!({ "data": rows, "next": null })).into_response())
 }
 
@@ -160,7 +162,8 @@ pub(super) async fn patch_consumer(
 
 pub(super) async fn show(call: &Call, named: &str) -> Result<Response, Problem> {
     if let Some(declared) = call.issuer.declared_consumer(named) {
-        return Ok(axum::Json(declared_row(&declared)).into_response());
+        let email = call.issuer.declared_email(declared.id);
+        return Ok(axum::Json(declared_row(&declared, email.as_deref())).into_response());
     }
     let seen = call.issuer.consumer(named).await?;
     Ok(shown(&seen, consumer_row(&seen)))
@@ -187,11 +190,16 @@ pub(super) async fn delete_consumer(call: Call, Path(named): Path<String>) -> Re
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
-fn consumer_row(record: &ConsumerRecord) -> Value {
-    let mut roles = BTreeMap::<String, Vec<&str>>::new();
-    for grant in &record.roles {
-        roles.entry(grant.project.to_string()).or_default().push(&grant.role);
+/// By project.
+fn roles_row(grants: &[RoleGrant]) -> BTreeMap<String, Vec<&str>> {
+    let mut roles = BTreeMap::<_, Vec<_>>::new();
+    for grant in grants {
+        roles.entry(grant.project.to_string()).or_default().push(&*grant.role);
     }
+    roles
+}
+
+fn consumer_row(record: &ConsumerRecord) -> Value {
     json!({
         "id": record.id,
         "username": record.username,
@@ -200,7 +208,7 @@ fn consumer_row(record: &ConsumerRecord) -> Value {
         "tags": nothing_if_empty(&record.tags),
         "groups": record.groups.iter().map(|membership| &membership.group).collect::<Vec<_>>(),
         "permissions": record.permissions,
-        "roles": roles,
+        "roles": roles_row(&record.roles),
         "networks": networks_row(&record.networks),
         "enabled": record.enabled,
         "created_at": record.created_at.unix(),
@@ -208,16 +216,21 @@ fn consumer_row(record: &ConsumerRecord) -> Value {
     })
 }
 
-fn declared_row(consumer: &Consumer) -> Value {
+/// A consumer of the file: every field of a stored one, null where the file has no word for it.
+fn declared_row(consumer: &Consumer, email: Option<&str>) -> Value {
     json!({
         "id": consumer.id,
         "username": consumer.username,
         "custom_id": consumer.custom_id,
+        "email": email,
         "tags": null,
         "groups": consumer.given.groups,
         "permissions": consumer.given.permissions,
+        "roles": roles_row(&consumer.given.roles),
         "networks": networks_row(&consumer.given.networks),
         "enabled": consumer.enabled,
+        "created_at": null,
+        "updated_at": null,
         "declared_in_file": true,
     })
 }

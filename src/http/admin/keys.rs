@@ -404,7 +404,7 @@ fn ttl(expires_at: Option<Timestamp>, call: &Call) -> Option<i64> {
     expires_at.map(|until| until.unix().saturating_sub(call.clock.now().unix()).max(0))
 }
 
-/// A key of the file: what its record would say, but for what only a record has.
+/// A key of the file: every field of a stored one, null where only a record has it.
 fn declared_row(key: &KeyFacts, call: &Call) -> Value {
     json!({
         "id": key.id,
@@ -418,6 +418,9 @@ fn declared_row(key: &KeyFacts, call: &Call) -> Value {
         "networks": key.networks.as_ref().map_or(Value::Null, |networks| networks_row(networks)),
         "enabled": key.enabled,
         "consumer": { "id": key.consumer },
+        "created_at": null,
+        "uses": null,
+        "last_used_at": null,
         "declared_in_file": true,
     })
 }
