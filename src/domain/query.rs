@@ -2,7 +2,7 @@
 //!
 //! Parameters are parted by `&` alone and compared by case, which is how Envoy finds the one that
 //! it is told to remove. Envoy does not decode names, so one that is spelled with escapes
-//! [disguises](disguises) another: it could be read by the upstream, but not be removed.
+//! [disguises] another: it could be read by the upstream, but not be removed.
 
 use std::borrow::Cow;
 
