@@ -10,6 +10,7 @@ mod guests;
 mod http1;
 mod listener;
 mod owners_only;
+mod places;
 mod tls;
 mod worker;
 
