@@ -39,6 +39,10 @@ pub struct Settings {
     pub workers: usize,
     /// Connections at once; 10,000. One more is closed at once.
     pub connections: usize,
+    /// Of them from one address, or one IPv6 network of 64 bits; 1,000. Unix sockets have no address.
+    pub connections_of_peer: usize,
+    /// How long one is used, give or take a tenth; 30 minutes. Then whoever asks is told to open another.
+    pub connection_age: Duration,
     /// How many there are at this moment: counted here, shown by whoever wants to.
     pub open: Arc<AtomicUsize>,
     /// Calls at once on a connection (SETTINGS_MAX_CONCURRENT_STREAMS); 1,024, as many as Envoy's
@@ -59,6 +63,8 @@ impl Default for Settings {
         Self {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             connections: 10_000,
+            connections_of_peer: 1_000,
+            connection_age: Duration::from_secs(30 * 60),
             open: Arc::default(),
             streams: 1024,
             header_bytes: 96 << 10,

@@ -262,6 +262,8 @@ fn settings(config: &Config) -> Settings {
     Settings {
         workers: config.workers.as_ref().map_or(defaults.workers, |workers| workers.value.into()),
         connections: config.limits.connections.value as usize,
+        connections_of_peer: config.limits.connections_of_peer.value as usize,
+        connection_age: config.limits.connection_age.value.0,
         streams: config.limits.streams.value,
         header_bytes: u32::try_from(config.limits.header_bytes.value.0).unwrap_or(defaults.header_bytes),
         drain_delay: config.drain_delay.value.0,

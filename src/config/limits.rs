@@ -25,6 +25,13 @@ pub struct Limits {
     pub bytes_in_flight: At<Size>,
     /// Connections open at once, on each listener. Default: 10000.
     pub connections: At<u32>,
+    /// Connections to `listen.grpc` open at once from one address, or one IPv6 network of 64 bits. 1 to 1000000.
+    /// Default: 1000.
+    pub connections_of_peer: At<u32>,
+    /// How long a connection to `listen.grpc` is used, give or take a tenth: then Envoy is told to open another,
+    /// which is how a replica that is new gets its share. What is under way has 30 s more. `1s` to `24h`.
+    /// Default: `30m`.
+    pub connection_age: At<Span>,
     /// Checks under way at once on one connection (HTTP/2 streams). Default: 1024.
     pub streams: At<u32>,
     /// The headers of one call to `listen.grpc` together. More is an RPC error, which an Envoy that
@@ -98,6 +105,8 @@ impl Default for Limits {
             checks_in_flight: At::assumed(10_000),
             bytes_in_flight: At::assumed(Size::mib(256)),
             connections: At::assumed(10_000),
+            connections_of_peer: At::assumed(1_000),
+            connection_age: At::assumed(Span::seconds(30 * 60)),
             streams: At::assumed(1_024),
             header_bytes: At::assumed(Size::kib(96)),
             jwt_bytes: At::assumed(Size::kib(8)),
@@ -133,6 +142,8 @@ impl Limits {
         within("limits.checks_in_flight", &self.checks_in_flight, 1..=1_000_000, faults);
         within("limits.bytes_in_flight", &self.bytes_in_flight, from_kib(Size::mib(64 * 1024)), faults);
         within("limits.connections", &self.connections, 1..=1_000_000, faults);
+        within("limits.connections_of_peer", &self.connections_of_peer, 1..=1_000_000, faults);
+        within("limits.connection_age", &self.connection_age, Span::seconds(1)..=Span::seconds(DAY), faults);
         within("limits.streams", &self.streams, 1..=100_000, faults);
         within("limits.header_bytes", &self.header_bytes, from_kib(Size::mib(1)), faults);
         within("limits.jwt_bytes", &self.jwt_bytes, Size(256)..=Size::kib(64), faults);

@@ -26,6 +26,9 @@ pub(super) struct Connections<D> {
     wire: Arc<Wire<D>>,
     http: http2::Builder<Local>,
     draining: watch::Receiver<bool>,
+    /// How long one is used, and how long it has then for what is under way.
+    age: Duration,
+    grace: Duration,
 }
 
 impl<D: Decide> Connections<D> {
@@ -42,7 +45,7 @@ impl<D: Decide> Connections<D> {
             .max_header_list_size(settings.header_bytes)
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        Self { wire, http, draining }
+        Self { wire, http, draining, age: settings.connection_age, grace: GRACE }
     }
 
     /// Serves to the end. A handshake of TLS is the connection's own business, on the worker's thread.
@@ -75,11 +78,26 @@ impl<D: Decide> Connections<D> {
             ended = connection.as_mut() => return Ok(ended?),
             // An error says that `serve` was dropped: no reason to be less polite.
             _ = draining.wait_for(|draining| *draining) => connection.as_mut().graceful_shutdown(),
+            () = tokio::time::sleep(around(self.age)) => {
+                connection.as_mut().graceful_shutdown();
+                let ended = tokio::time::timeout(self.grace, connection.as_mut()).await;
+                return Ok(ended.map_err(|_| "it was old, and calls on it did not end")??);
+            }
         }
         Ok(connection.await?)
     }
 }
 
+/// Give or take a tenth, so that those who came at once do not all go at once.
+fn around(age: Duration) -> Duration {
+    let mut random = [0];
+    // Without randomness they do, which is no harm.
+    let _ = getrandom::fill(&mut random);
+    age * 9 / 10 + age / 5 * random[0].into() / 255
+}
+
+/// For what is under way on a connection that is old, though a check takes no time.
+const GRACE: Duration = Duration::from_secs(30);
 /// A check of 1 MiB can be sent without waiting for us; Envoy's are mostly one or two KiB.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Sixteen such checks at once.
@@ -204,6 +222,56 @@ mod tests {
         greeted.read_exact(&mut [0; PREFACE]).await.unwrap();
         let read = tokio::time::timeout(2 * SHORT, greeted.read_u8()).await;
         assert!(read.is_err(), "{read:?}");
+    }
+
+    #[test]
+    fn a_connection_lives_as_long_as_it_may_give_or_take_a_tenth() {
+        let hour = Duration::from_secs(3600);
+        let lives: Vec<_> = (0..100).map(|_| around(hour)).collect();
+        assert!(lives.iter().all(|life| (hour * 9 / 10..=hour * 11 / 10).contains(life)), "{lives:?}");
+        assert!(lives.iter().any(|life| *life < hour) && lives.iter().any(|life| *life > hour));
+    }
+
+    /// A body of which nothing comes.
+    struct Silent;
+
+    impl http_body::Body for Silent {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn an_old_connection_ends_though_a_call_on_it_does_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (here, there) = tokio::io::duplex(1 << 20);
+            let wire = Arc::new(Wire::new(Long(1), Limits::default(), Health::default()));
+            let (_drain, draining) = watch::channel(false);
+            let settings = Settings { connection_age: 10 * SHORT, ..Settings::default() };
+            let connections =
+                Connections { grace: 10 * SHORT, ..Connections::new(wire, &settings, draining) };
+            let served = tokio::task::spawn_local(async move { connections.http(there).await });
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(Local, TokioIo::new(here)).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let call = Request::post(format!("http://doorward{CHECK}"))
+                .header("content-type", "application/grpc")
+                .body(Silent)
+                .unwrap();
+            let began = tokio::time::Instant::now();
+            let answer = tokio::task::spawn_local(async move { sender.send_request(call).await.map(drop) });
+            let ended = served.await.unwrap().unwrap_err().to_string();
+            assert!(ended.contains("it was old"), "{ended}");
+            assert!(began.elapsed() >= 18 * SHORT, "{:?}", began.elapsed());
+            answer.await.unwrap().unwrap_err();
+        });
     }
 
     /// Allows, with a header of so many bytes.

@@ -84,15 +84,17 @@ impl Guests {
         Ok((stream, address))
     }
 
+    /// A trusted proxy may have every place: many others stand behind it.
     fn admit(&self, address: IpAddr) -> Option<Guest> {
         let address = address.to_canonical();
         let trusted = self.catalog.load().trusted().networks().contains(address);
         let kept = self.kept_for.iter().any(|networks| networks.contains(address));
         let place = if kept {
-            Places::take(&self.kept, None)?
+            Places::take(&self.kept, None)
         } else {
-            Places::take(&self.places, (!trusted).then_some(address))?
+            Places::take(&self.places, (!trusted).then_some(address))
         };
+        let place = place.ok()?;
         Some(Guest { peer: Peer::new(address, trusted).kept(kept), stay: self.stay, _place: place })
     }
 }
@@ -134,8 +136,9 @@ impl Guest {
     }
 }
 
+/// A quarter of them at most for one stranger.
 fn places(all: usize) -> Arc<Places> {
-    Arc::new(Places::new(all))
+    Arc::new(Places::new(all, all.div_ceil(4)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,16 @@ pub(super) enum Socket {
     /// With the TLS that its port asks for.
     Tcp(std::net::TcpStream, Option<Tls>),
     Unix(std::os::unix::net::UnixStream),
+}
+
+impl Socket {
+    /// `None` on a Unix socket, and of one that has gone already.
+    pub(super) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream, _) => stream.peer_addr().ok().map(|address| address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl Listener {

@@ -5,8 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many connections there are. One peer has a quarter of them at most, so that no stranger keeps
-/// everybody out; behind a trusted proxy there are many.
+/// How many connections there are, and of one peer at most, so that nobody keeps everybody out.
 pub(super) struct Places {
     all: usize,
     of_one: usize,
@@ -20,31 +19,43 @@ struct Taken {
 }
 
 impl Places {
-    pub(super) fn new(all: usize) -> Self {
-        Self { all, of_one: all.div_ceil(4), taken: Mutex::default() }
+    pub(super) fn new(all: usize, of_one: usize) -> Self {
+        Self { all, of_one, taken: Mutex::default() }
     }
 
-    /// For a stranger with this address, or for a proxy that is trusted.
-    pub(super) fn take(places: &Arc<Self>, stranger: Option<IpAddr>) -> Option<Place> {
-        let stranger = stranger.map(network);
+    /// For a peer with this address, or for one that may have all of them.
+    ///
+    /// # Errors
+    ///
+    /// Which of both is reached.
+    pub(super) fn take(places: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, Full> {
+        let peer = peer.map(|address| network(address.to_canonical()));
         let mut taken = places.taken();
-        if taken.all == places.all {
-            return None;
+        if taken.all >= places.all {
+            return Err(Full::All);
         }
-        if let Some(network) = stranger {
+        if let Some(network) = peer {
             let by = taken.by.entry(network).or_default();
-            if *by == places.of_one {
-                return None;
+            if *by >= places.of_one {
+                return Err(Full::OfOne);
             }
             *by += 1;
         }
         taken.all += 1;
-        Some(Place { places: Arc::clone(places), stranger })
+        Ok(Place { places: Arc::clone(places), peer })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// No place is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    All,
+    /// Of this peer.
+    OfOne,
 }
 
 /// Whoever has an IPv6 address has a network of 64 bits to choose from.
@@ -58,14 +69,14 @@ fn network(address: IpAddr) -> IpAddr {
 /// Free again when dropped.
 pub(super) struct Place {
     places: Arc<Places>,
-    stranger: Option<IpAddr>,
+    peer: Option<IpAddr>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         taken.all -= 1;
-        if let Some(Entry::Occupied(mut by)) = self.stranger.map(|network| taken.by.entry(network)) {
+        if let Some(Entry::Occupied(mut by)) = self.peer.map(|network| taken.by.entry(network)) {
             *by.get_mut() -= 1;
             if *by.get() == 0 {
                 by.remove();
@@ -85,16 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn no_stranger_has_more_than_a_quarter_of_the_places() {
-        let places = Arc::new(Places::new(8));
-        let take = |stranger| Places::take(&places, stranger);
+    fn no_peer_has_more_than_its_share_of_the_places() {
+        let places = Arc::new(Places::new(8, 2));
+        let take = |peer| Places::take(&places, peer);
         let first: Vec<_> = (0..2).map(|_| take(address("192.0.2.1")).unwrap()).collect();
-        assert!(take(address("192.0.2.1")).is_none());
+        assert_eq!(take(address("::ffff:192.0.2.1")).err(), Some(Full::OfOne));
         let second = [take(address("2001:db8::1")).unwrap(), take(address("2001:db8::2:1")).unwrap()];
-        assert!(take(address("2001:db8::3")).is_none(), "a network of 64 bits is one stranger");
+        assert!(take(address("2001:db8::3")).is_err(), "a network of 64 bits is one stranger");
         let third = take(address("2001:db8:0:1::1")).unwrap();
         drop(first);
-        assert!(take(address("192.0.2.1")).is_some(), "free again");
+        assert!(take(address("192.0.2.1")).is_ok(), "free again");
         drop((second, third));
         let taken = places.taken();
         assert_eq!((taken.all, taken.by.len()), (0, 0), "nothing is left of who is gone");
@@ -102,21 +113,21 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_may_have_all_places_and_nobody_more() {
-        let places = Arc::new(Places::new(8));
+        let places = Arc::new(Places::new(8, 2));
         let mut proxy: Vec<_> = (0..8).map(|_| Places::take(&places, None).unwrap()).collect();
-        assert!(Places::take(&places, None).is_none());
-        assert!(Places::take(&places, address("192.0.2.1")).is_none());
+        assert!(Places::take(&places, None).is_err());
+        assert!(Places::take(&places, address("192.0.2.1")).is_err());
         assert!(places.taken().by.is_empty(), "who is turned away leaves nothing behind");
         proxy.pop();
-        assert!(Places::take(&places, address("192.0.2.1")).is_some());
+        assert!(Places::take(&places, address("192.0.2.1")).is_ok());
     }
 
     #[test]
     fn where_there_is_one_place_it_is_anybodys() {
-        let places = Arc::new(Places::new(1));
+        let places = Arc::new(Places::new(1, 1));
         let stranger = Places::take(&places, address("192.0.2.1")).unwrap();
-        assert!(Places::take(&places, None).is_none());
+        assert!(Places::take(&places, None).is_err());
         drop(stranger);
-        assert!(Places::take(&places, None).is_some());
+        assert!(Places::take(&places, None).is_ok());
     }
 }

@@ -1,8 +1,9 @@
 //! Threads that check, and who of them gets the next connection.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -12,40 +13,44 @@ use tokio::task::{JoinSet, LocalSet};
 use super::Settings;
 use super::connection::Connections;
 use super::listener::Socket;
+use super::places::{Full, Place, Places};
 use crate::grpc::{Decide, Wire};
 
 /// The workers, as the acceptors see them.
 pub(super) struct Pool {
     workers: Vec<Worker>,
-    limit: usize,
+    places: Arc<Places>,
     /// All that are open, for whoever shows it.
     open: Arc<AtomicUsize>,
-    /// Whether the limit was reached when a connection last came, so that the log says so once.
-    full: AtomicBool,
+    /// Which limit was reached when a connection last came, so that the log says so once.
+    full: Mutex<Option<Full>>,
 }
 
 struct Worker {
-    sockets: mpsc::UnboundedSender<(Socket, Place)>,
+    sockets: mpsc::UnboundedSender<(Socket, Held)>,
     live: Arc<AtomicUsize>,
     /// Dropped, or sent to, by the thread when it ends.
     ended: oneshot::Receiver<()>,
 }
 
 /// A connection's place at its worker and among all, free again when dropped.
-struct Place([Arc<AtomicUsize>; 2]);
+struct Held {
+    counts: [Arc<AtomicUsize>; 2],
+    _place: Place,
+}
 
-impl Place {
-    fn take(counts: [Arc<AtomicUsize>; 2]) -> Self {
+impl Held {
+    fn new(counts: [Arc<AtomicUsize>; 2], place: Place) -> Self {
         for count in &counts {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        Self(counts)
+        Self { counts, _place: place }
     }
 }
 
-impl Drop for Place {
+impl Drop for Held {
     fn drop(&mut self) {
-        for count in &self.0 {
+        for count in &self.counts {
             count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -64,7 +69,8 @@ impl Pool {
             })
             .collect::<io::Result<_>>()?;
         let open = settings.open.clone();
-        Ok(Self { workers, limit: settings.connections, open, full: AtomicBool::new(false) })
+        let places = Arc::new(Places::new(settings.connections, settings.connections_of_peer));
+        Ok(Self { workers, places, open, full: Mutex::default() })
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -77,15 +83,26 @@ impl Pool {
     ///
     /// Where that worker died.
     pub(super) fn place(&self, socket: Socket) -> io::Result<()> {
-        let full = self.connections() >= self.limit;
-        if full != self.full.swap(full, Ordering::Relaxed) && full {
-            tracing::error!(limit = self.limit, "limits.connections is reached: new ones are closed");
-        }
-        if full {
-            return Ok(());
-        }
+        let peer = socket.peer();
+        let place = Places::take(&self.places, peer);
+        self.tell(place.as_ref().err().copied(), peer);
+        let Ok(place) = place else { return Ok(()) };
         let worker = self.workers.iter().min_by_key(|worker| worker.connections());
-        worker.expect("a pool has a worker").take(socket, &self.open)
+        worker.expect("a pool has a worker").take(socket, &self.open, place)
+    }
+
+    fn tell(&self, full: Option<Full>, peer: Option<IpAddr>) {
+        let before = std::mem::replace(&mut *self.full.lock().unwrap_or_else(PoisonError::into_inner), full);
+        match full.filter(|_| before != full) {
+            Some(Full::All) => tracing::error!("limits.connections is reached: new ones are closed"),
+            Some(Full::OfOne) => {
+                tracing::error!(
+                    ?peer,
+                    "limits.connections_of_peer is reached: new ones of this peer are closed"
+                );
+            }
+            None => {}
+        }
     }
 
     /// Waits for the workers to finish what they have; no more connections come.
@@ -115,9 +132,9 @@ impl Worker {
         self.live.load(Ordering::Relaxed)
     }
 
-    fn take(&self, socket: Socket, open: &Arc<AtomicUsize>) -> io::Result<()> {
-        let place = Place::take([self.live.clone(), open.clone()]);
-        self.sockets.send((socket, place)).map_err(|_| died())
+    fn take(&self, socket: Socket, open: &Arc<AtomicUsize>, place: Place) -> io::Result<()> {
+        let held = Held::new([self.live.clone(), open.clone()], place);
+        self.sockets.send((socket, held)).map_err(|_| died())
     }
 }
 
@@ -127,7 +144,7 @@ fn died() -> io::Error {
 
 /// A worker's life: serves what it is handed until no more can come, then lets it finish.
 async fn work<D: Decide>(
-    mut placed: mpsc::UnboundedReceiver<(Socket, Place)>,
+    mut placed: mpsc::UnboundedReceiver<(Socket, Held)>,
     connections: Connections<D>,
     limit: Duration,
 ) {
@@ -136,11 +153,11 @@ async fn work<D: Decide>(
     loop {
         tokio::select! {
             next = placed.recv() => {
-                let Some((socket, place)) = next else { break };
+                let Some((socket, held)) = next else { break };
                 let connections = connections.clone();
                 live.spawn_local(async move {
                     connections.serve(socket).await;
-                    drop(place);
+                    drop(held);
                 });
             }
             Some(_) = live.join_next() => {}

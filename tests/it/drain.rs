@@ -102,6 +102,22 @@ fn a_replica_that_leaves_under_load_fails_no_request() {
 }
 
 #[test]
+fn a10_a_connection_that_is_old_is_replaced_under_load_and_fails_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(0).unwrap();
+    let doorward =
+        start_doorward(&folder.path().join("doorward"), &format!("limits: {{connection_age: 1s}}\n{HOUSE}"));
+    let envoy = start_envoy(folder.path(), &Wiring::new(echo.address(), &[doorward.grpc()]));
+    let load = Load::start(envoy.listener("main"));
+    eventually("connections have come and gone", || {
+        (envoy.stat("cluster.doorward.upstream_cx_total") >= 4).then_some(())
+    });
+    let (done, failed) = load.end();
+    assert!(failed.is_empty(), "{} of {done} failed, the first: {}", failed.len(), failed[0]);
+    assert!(done > 100, "{done}");
+}
+
+#[test]
 fn a_second_signal_ends_the_drain_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut doorward = start_doorward(folder.path(), &format!("drain_delay: 60s\n{HOUSE}"));

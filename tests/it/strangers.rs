@@ -131,3 +131,27 @@ fn strangers_who_come_through_a_peer_of_forward_auth_leave_it_places_to_ask_with
         eventually("a place", || beginning(ask(b"GET /check/nginx HTTP/1.1\r\nhost: a\r\n\r\n")).ok());
     assert_eq!(&asked, b"HTTP/1.1 403");
 }
+
+#[test]
+fn a10_no_peer_of_the_check_listener_has_more_connections_than_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), &format!("limits: {{connections_of_peer: 2}}\n{HOUSE}"));
+    let open = || {
+        let stream = TcpStream::connect(doorward.grpc()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        stream
+    };
+    // What is served greets with SETTINGS, what is not is closed.
+    let is_served = |mut stream: &TcpStream| {
+        let _ = stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+        matches!(stream.read(&mut [0; 9]), Ok(9))
+    };
+    let two = [open(), open()];
+    assert!(two.iter().all(is_served));
+    assert!(!is_served(&open()));
+    eventually("the log says why", || {
+        doorward.output().contains("limits.connections_of_peer is reached").then_some(())
+    });
+    drop(two);
+    eventually("the places are free again", || is_served(&open()).then_some(()));
+}
