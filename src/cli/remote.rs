@@ -1,5 +1,6 @@
 //! A server elsewhere: its admin listener, and the admin key that opens it.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use axum::body::Body;
@@ -21,6 +22,11 @@ pub(super) struct Remote {
 
 const KEY: &str = "DOORWARD_ADMIN_KEY";
 
+fn is_of_this_machine(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
+}
+
 impl Remote {
     /// # Errors
     ///
@@ -40,7 +46,15 @@ impl Remote {
             .map_err(|_| Failure::Usage(format!("{KEY} holds no key: it has bytes that no key has")))?;
         bearer.set_sensitive(true);
         let tls = match (place.tls, ca) {
-            (false, _) => None,
+            (false, _) => {
+                if !is_of_this_machine(&place.host) {
+                    eprintln!(
+                        "warning: {KEY} goes to {} in plain text; anybody on the way can read it. Use https",
+                        place.host
+                    );
+                }
+                None
+            }
             (true, Some(ca)) => {
                 // One file has both.
                 let pair = identity.map(|file| (file, file));

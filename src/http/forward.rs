@@ -61,7 +61,10 @@ async fn check(
         return as_problem(Problem::NotFound.into_response(), None);
     };
     if !peers.contains(peer.address.to_canonical()) {
-        warn!(kind = kind.name(), peer = %peer.address, "somebody asked at /check who is no peer of this kind");
+        if forward.askers.is_news(peer.address) {
+            let peer = peer.address;
+            warn!(kind = kind.name(), %peer, "somebody asked at /check who is no peer of this kind; told once");
+        }
         return not_a_peer(kind);
     }
     peer.is_known();

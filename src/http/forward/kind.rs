@@ -1,5 +1,9 @@
 //! The kinds of proxies, and from where each may ask.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
 use crate::domain::network::NetworkSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +43,45 @@ impl Kind {
 
 /// From where each kind may ask; a kind that is not here may not.
 #[derive(Debug, Default)]
-pub struct Askers(Vec<(Kind, NetworkSet)>);
+pub struct Askers {
+    peers: Vec<(Kind, NetworkSet)>,
+    /// Who asked and may not, and was told of.
+    strangers: Mutex<HashSet<IpAddr>>,
+}
+
+/// Whoever reaches the port asks as often as he likes, and from as many addresses as he has: the log is for
+/// whoever set up a proxy with an address that is not listed.
+const MOST_STRANGERS: usize = 64;
 
 impl Askers {
     /// By the kinds' names; none but known ones.
     pub fn new(peers: Vec<(&'static str, NetworkSet)>) -> Self {
-        Self(peers.into_iter().filter_map(|(name, peers)| Some((Kind::parse(name)?, peers))).collect())
+        let known = peers.into_iter().filter_map(|(name, peers)| Some((Kind::parse(name)?, peers)));
+        Self { peers: known.collect(), strangers: Mutex::default() }
     }
 
     pub(super) fn of(&self, kind: Kind) -> Option<&NetworkSet> {
-        self.0.iter().find(|(known, _)| *known == kind).map(|(_, peers)| peers)
+        self.peers.iter().find(|(known, _)| *known == kind).map(|(_, peers)| peers)
+    }
+
+    /// Whether the log is to tell of somebody who may not ask: of each once.
+    pub(super) fn is_news(&self, stranger: IpAddr) -> bool {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        strangers.len() < MOST_STRANGERS && strangers.insert(stranger)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_told_of_once_and_a_crowd_fills_no_log() {
+        let askers = Askers::default();
+        let told = |number: u32| askers.is_news(Ipv4Addr::from_bits(number).into());
+        assert!(told(1) && !told(1));
+        assert_eq!((0..1000).filter(|number| told(*number)).count(), MOST_STRANGERS - 1);
     }
 }
