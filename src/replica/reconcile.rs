@@ -4,8 +4,8 @@
 //! acknowledged are gone, and others may have taken their numbers. Whoever had applied the lost ones
 //! appends again what took something away, and denies where two histories contradict each other.
 //! What was merely made is only reported: to be without a new credential is a nuisance, to have an
-//! old one back is a hole. But a service or a deployment comes back, switched off: without it, what it
-//! guarded may be that of a wider and a public one.
+//! old one back is a hole. But a service or a deployment comes back, switched off, with the versions that it
+//! may need to be understood: without it, what it guarded may be that of a wider and a public one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -116,10 +116,10 @@ impl Restoration {
             read => read?,
         };
         let Some(stored) = stored else {
-            match payload.as_deref().map(|payload| switched_off(*table, payload)) {
-                Some(Some(off)) if fork != Fork::Unknown => {
-                    warn!(?table, ?name, "the store lost a record; it is made again, switched off");
-                    self.plan_step(last, Effect::Put(off), None);
+            match payload.as_deref().map(|payload| made_again(*table, payload)) {
+                Some(Some(again)) if fork != Fork::Unknown => {
+                    warn!(?table, ?name, "the store lost a record; it is made again and opens nothing");
+                    self.plan_step(last, Effect::Put(again), None);
                 }
                 Some(_) => {
                     warn!(?table, ?name, "the store lost a record; it is not made again");
@@ -267,10 +267,16 @@ fn contradicted(stored: &Record) {
     );
 }
 
-/// A lost record that takes requests from wider ones, so that it goes on doing so and lets none of them pass.
-fn switched_off(table: Table, payload: &[u8]) -> Option<Vec<u8>> {
+/// A lost record that takes requests from wider ones, so that it goes on doing so and lets none of them pass; or
+/// a version, which by itself is nothing.
+fn made_again(table: Table, payload: &[u8]) -> Option<Vec<u8>> {
     let record = ObjectRecord::decode(payload).ok().filter(|_| table == Table::Object)?;
-    record.can_be_off().then(|| record.disabled().encode())
+    match &record.kind[..] {
+        // Behind what was made since, which has its name or its place if it wants them.
+        "service" | "deployment" => Some(ObjectRecord { sequence: u64::MAX, ..record.disabled() }.encode()),
+        "version" => Some(payload.to_vec()),
+        _ => None,
+    }
 }
 
 /// Whether nothing is allowed by what the step writes.

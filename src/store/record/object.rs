@@ -95,7 +95,7 @@ impl ObjectRecord {
         })
     }
 
-    pub fn can_be_off(&self) -> bool {
+    fn can_be_off(&self) -> bool {
         matches!(&self.kind[..], "service" | "deployment")
     }
 

@@ -92,10 +92,13 @@ async fn a_lost_deployment_keeps_its_place_and_lets_nobody_pass() {
         sequence: 1,
     };
     let off = r#"{"enabled":false,"paths":["/a"]}"#;
+    let behind = u64::MAX;
     for (kind, settings, expected) in [
-        ("deployment", r#"{"paths":["/a"]}"#, Some(off)),
-        ("deployment", off, Some(off)),
-        ("service", r#"{"paths":["/a"]}"#, Some(off)),
+        ("deployment", r#"{"paths":["/a"]}"#, Some((off, behind))),
+        ("deployment", off, Some((off, behind))),
+        ("service", r#"{"paths":["/a"]}"#, Some((off, behind))),
+        // Without it, the deployment that needs it could not be understood.
+        ("version", r#"{"name":"2"}"#, Some((r#"{"name":"2"}"#, 1))),
         ("group", "{}", None),
     ] {
         let guard = GuardRecord { token: id(1), writes: 1 };
@@ -105,8 +108,9 @@ async fn a_lost_deployment_keeps_its_place_and_lets_nobody_pass() {
         ];
         let (bench, _) = mended(vec![made], vec![]).await;
         let stored = bench.store.read(Table::Object, &Name::of(&id(9))).await.unwrap();
-        let stored = stored.map(|it| ObjectRecord::decode(&it.payload).unwrap().settings);
-        assert_eq!(stored.as_deref(), expected, "{kind} {settings}");
+        let stored = stored.map(|it| ObjectRecord::decode(&it.payload).unwrap());
+        let stored = stored.as_ref().map(|it| (&it.settings[..], it.sequence));
+        assert_eq!(stored, expected, "{kind} {settings}");
     }
 }
 
