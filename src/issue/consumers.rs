@@ -94,16 +94,10 @@ impl Issuer {
         by.expects_nothing()?;
         let chosen = new.id;
         let record = self.changed(self.blank(chosen), &new.into())?;
-        if let Some(id) = chosen
-            && self.store.read(Table::Consumer, &Name::of(&id)).await?.is_none()
-        {
-            // Where a deletion was cut short, credentials of an earlier consumer of that id are still
-            // there: they must not open for this one.
-            self.end_all_owned_by(by, &id).await?;
+        if let Some(id) = chosen {
+            self.end_what_is_left_of(by, &id).await?;
         }
-        let mut steps = steps_to(None, &record);
-        // Whoever has this id from now on is not deleted.
-        steps.push(delete(Table::Owned, Name::pair(&super::deletion::DELETED, &record.id)));
+        let steps = steps_to_make(&record);
         let blame = record.clone();
         self.write(by.makes("consumer.create", blame.id), steps, record).await.map_err(
             |refusal| match refusal {
@@ -428,7 +422,14 @@ impl ConsumerChange {
 }
 
 /// What brings a consumer from what it was, and the change that wrote that, to what it is to be.
-pub(super) fn steps_to(before: Option<(&ConsumerRecord, u64)>, after: &ConsumerRecord) -> Vec<Step> {
+/// What makes a consumer. Whoever has this id from now on is not deleted.
+pub(super) fn steps_to_make(it: &ConsumerRecord) -> Vec<Step> {
+    let mut steps = steps_to(None, it);
+    steps.push(delete(Table::Owned, Name::pair(&super::deletion::DELETED, &it.id)));
+    steps
+}
+
+fn steps_to(before: Option<(&ConsumerRecord, u64)>, after: &ConsumerRecord) -> Vec<Step> {
     let mut steps = vec![Step {
         table: Table::Consumer,
         name: Name::of(&after.id),
@@ -494,8 +495,8 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::catalog::{Catalog, Parts};
-    use crate::issue::NewKey;
     use crate::issue::tests::failing::{Failing, TOGETHER};
+    use crate::issue::{NewKey, Outcome, Run};
     use crate::store::memory::Memory;
     use crate::store::ring::Ring;
     use crate::store::{Batch, Store};
@@ -565,6 +566,54 @@ mod tests {
         let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
         issuer.finish_deletions().await.unwrap();
         assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_is_imported_anew_is_not_taken_for_the_deleted_one() {
+        let store = Arc::new(Failing::new());
+        let issuer = issuer(store.clone());
+        let id = Uuid::from_u128(7);
+        issuer.create_consumer(&by(), alice(id)).await.unwrap();
+        for number in 0..=TOGETHER {
+            issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
+        }
+        store.left.store(1, Ordering::SeqCst);
+        assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
+        store.left.store(usize::MAX, Ordering::SeqCst);
+        // With more beside it than one write takes.
+        let others = (0..TOGETHER).map(|number| NewConsumer {
+            username: Some(format!("other-{number}")),
+            custom_id: Some(format!("custom-{number}")),
+            email: Some(format!("other-{number}@example.com")),
+            ..NewConsumer::default()
+        });
+        let all: Vec<_> = std::iter::once(alice(id)).chain(others).collect();
+        assert!(all.len() * 4 > store.most_steps());
+        let outcomes = issuer.import_consumers(&by(), all, Run::Earnest).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Made)), "{outcomes:?}");
+        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
+        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+        issuer.finish_deletions().await.unwrap();
+        assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
+    }
+
+    #[tokio::test]
+    async fn of_two_that_are_imported_as_the_same_one_is_made_and_one_refused() {
+        let issuer = issuer(Arc::new(Memory::new()));
+        let [one, other] =
+            [1, 2].map(|id| NewConsumer { custom_id: Some(id.to_string()), ..alice(Uuid::from_u128(id)) });
+        let outcomes = issuer.import_consumers(&by(), vec![one, other], Run::Earnest).await.unwrap();
+        assert!(
+            matches!(outcomes[..], [Outcome::Made, Outcome::Refused(Refusal::Taken { .. })]),
+            "{outcomes:?}"
+        );
+        let owner = Owner::Stored(Uuid::from_u128(1));
+        let keys = vec![(owner, brought_along(1)), (owner, brought_along(1))];
+        let outcomes = issuer.import_keys(&by(), keys, Run::Earnest).await.unwrap();
+        assert!(matches!(outcomes[..], [Outcome::Made, Outcome::Unchanged]), "{outcomes:?}");
+        let [key] = &issuer.keys_of(&owner.id(), None, 10).await.unwrap()[..] else { panic!("two keys") };
+        issuer.revoke_key(&by(), &key.id.to_string()).await.unwrap();
+        assert!(issuer.key("a-key-of-their-own-0001").await.is_err());
     }
 
     #[tokio::test]

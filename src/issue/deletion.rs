@@ -67,6 +67,15 @@ impl Issuer {
         }
     }
 
+    /// Ends what is left of an earlier consumer of this id, whose deletion was cut short: it must not open for
+    /// the one that is to have the id now.
+    pub(super) async fn end_what_is_left_of(&self, by: &By, id: &ConsumerId) -> Result<(), Refusal> {
+        if self.store.read(Table::Consumer, &Name::of(id)).await?.is_none() {
+            self.end_all_owned_by(by, id).await?;
+        }
+        Ok(())
+    }
+
     /// Ends every credential of a consumer that is gone; the last of the writes, if there was any.
     pub(super) async fn end_all_owned_by(
         &self,

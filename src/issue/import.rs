@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::consumers::{Owner, steps_to};
-use super::keys::VERIFIER;
+use super::consumers::{Owner, steps_to_make};
+use super::keys::{VERIFIER, warn_if_weak};
 use super::memberships::check_membership;
 use super::owned::{Credential, not_without};
 use super::{
@@ -49,36 +49,45 @@ impl Issuer {
         let mut outcomes = Vec::with_capacity(new.len());
         let mut made = Vec::new();
         for new in new {
+            let chosen = new.id;
             let outcome = match self.consumer_there(&new).await {
                 Ok(Some(found)) => self.add_groups(by, found, new.groups, run).await,
-                Ok(None) => self.changed(self.blank(new.id), &new.into()).map(|record| {
-                    made.push((outcomes.len(), record));
+                Ok(None) => self.changed(self.blank(chosen), &new.into()).map(|record| {
+                    made.push(PreparedConsumer { at: outcomes.len(), chosen, record });
                     Outcome::Made
                 }),
                 Err(refusal) => Err(refusal),
             };
             outcomes.push(outcome_of(outcome)?);
         }
-        if run == Run::Dry || made.is_empty() {
+        if run == Run::Dry {
             return Ok(outcomes);
         }
-        let steps = made.iter().flat_map(|(_, record)| steps_to(None, record)).collect();
-        match self.write(import(by, "consumer.import"), steps, ()).await {
-            Ok(_) => {}
-            Err(Refusal::Store(StoreError::Conflict { .. })) => {
-                for (at, record) in made {
-                    let steps = steps_to(None, &record);
-                    let written = self.write(by.does("consumer.create", record.id), steps, ()).await;
-                    outcomes[at] = match written {
-                        Err(Refusal::Store(StoreError::Conflict { .. })) => {
-                            let name = record.username.or(record.custom_id).unwrap_or_default();
-                            Outcome::Refused(Refusal::Taken { what: "consumer", name })
-                        }
-                        written => outcome_of(written.map(|_| Outcome::Made))?,
-                    };
-                }
+        for id in made.iter().filter_map(|it| it.chosen) {
+            self.end_what_is_left_of(by, &id).await?;
+        }
+        while !made.is_empty() {
+            let some =
+                together(made.iter().map(|it| steps_to_make(&it.record).len()), self.store.most_steps());
+            let rest = made.split_off(some);
+            let some = std::mem::replace(&mut made, rest);
+            let steps = some.iter().flat_map(|it| steps_to_make(&it.record)).collect();
+            match self.write(import(by, "consumer.import"), steps, ()).await {
+                Ok(_) => continue,
+                Err(Refusal::Store(StoreError::Conflict { .. })) => {}
+                Err(refusal) => return Err(refusal),
             }
-            Err(refusal) => return Err(refusal),
+            for PreparedConsumer { at, record, .. } in some {
+                let steps = steps_to_make(&record);
+                let written = self.write(by.does("consumer.create", record.id), steps, ()).await;
+                outcomes[at] = match written {
+                    Err(Refusal::Store(StoreError::Conflict { .. })) => {
+                        let name = record.username.or(record.custom_id).unwrap_or_default();
+                        Outcome::Refused(Refusal::Taken { what: "consumer", name })
+                    }
+                    written => outcome_of(written.map(|_| Outcome::Made))?,
+                };
+            }
         }
         Ok(outcomes)
     }
@@ -144,7 +153,7 @@ impl Issuer {
             outcomes.push(outcome_of(outcome)?);
         }
         while !made.is_empty() {
-            let some = together(&made, self.store.most_steps());
+            let some = together(made.iter().map(|it| it.steps.len()), self.store.most_steps());
             let rest = made.split_off(some);
             let some = std::mem::replace(&mut made, rest);
             if run == Run::Earnest && self.import_together(by, &some).await? {
@@ -165,7 +174,10 @@ impl Issuer {
         let mut steps: Vec<Step> = made.iter().flat_map(|it| it.steps.iter().cloned()).collect();
         steps.extend(owners.into_values().filter_map(not_without));
         match self.write(import(by, "key.import"), steps, ()).await {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                made.iter().for_each(|it| warn_if_weak(&it.key.record));
+                Ok(true)
+            }
             Err(Refusal::Store(StoreError::Conflict { .. })) => Ok(false),
             Err(refusal) => Err(refusal),
         }
@@ -191,7 +203,11 @@ impl Issuer {
         let steps = it.steps.into_iter().chain(not_without(it.owner)).collect();
         match self.write(act, steps, ()).await {
             Err(Refusal::Store(StoreError::Conflict { .. })) => Err(Refusal::KeyInUse),
-            written => written.map(|_| Outcome::Made),
+            written => {
+                written?;
+                warn_if_weak(&it.key.record);
+                Ok(Outcome::Made)
+            }
         }
     }
 
@@ -267,14 +283,13 @@ impl Issuer {
     }
 }
 
-/// How many of these one write takes.
-fn together(made: &[Prepared], most_steps: usize) -> usize {
-    let mut steps = 0;
-    let fits = |it: &&Prepared| {
-        steps += it.steps.len();
-        steps <= most_steps
+/// How many of these, which take so many steps each, one write takes.
+fn together(steps: impl Iterator<Item = usize>, most_steps: usize) -> usize {
+    let fits = |sum: &mut usize, steps: usize| {
+        *sum += steps;
+        (*sum <= most_steps).then_some(())
     };
-    made.iter().take_while(fits).count().max(1)
+    steps.scan(0, fits).count().max(1)
 }
 
 /// An id of version 7. Of a million keys each goes behind the one before, in the store's trees too: random
@@ -287,6 +302,14 @@ fn in_order_of_time(clock: &Clock) -> Uuid {
     rest[..6].copy_from_slice(&random[..6]);
     rest[6..].copy_from_slice(&random[9..13]);
     uuid::Builder::from_unix_timestamp_millis(millis, &rest).into_uuid()
+}
+
+/// A consumer that is ready to be written.
+struct PreparedConsumer {
+    at: usize,
+    /// The id that it was to have.
+    chosen: Option<Uuid>,
+    record: ConsumerRecord,
 }
 
 /// A key that is ready to be written.

@@ -479,7 +479,7 @@ struct Text {
     handle: Option<String>,
 }
 
-fn warn_if_weak(record: &KeyRecord) {
+pub(super) fn warn_if_weak(record: &KeyRecord) {
     if record.weak {
         tracing::warn!(key = %record.id, "a key of fewer than 16 bytes was taken; it can be guessed");
     }

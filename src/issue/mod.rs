@@ -281,6 +281,9 @@ impl Issuer {
     ) -> Result<Done<T>, Refusal> {
         let held = condition::hold(&act, &mut steps)?;
         let batch = Batch { operation: act.operation.unwrap_or_else(Uuid::new_v4), steps };
+        if let Some((table, name)) = batch.made_twice() {
+            return Err(StoreError::Conflict { table, name: name.clone() }.into());
+        }
         let appended = chain.write(&*self.store, batch, &Event::of(&act), self.clock.now()).await;
         let appended = appended.map_err(|error| match error {
             StoreError::Conflict { table, name } if held == Some((table, name.clone())) => Refusal::Stale,

@@ -21,6 +21,7 @@ pub mod seal;
 #[cfg(test)]
 mod contract;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -110,6 +111,17 @@ pub struct Batch {
     /// A batch whose operation is in the log already answers with that epoch and writes nothing.
     pub operation: Uuid,
     pub steps: Vec<Step>,
+}
+
+impl Batch {
+    /// A record that two of the steps would make. Neither finds it there, and the later one would stand, with
+    /// what else the other made beside it.
+    pub fn made_twice(&self) -> Option<(Table, &Name)> {
+        let mut made = HashSet::new();
+        let makes = |step: &&Step| matches!((step.expect, &step.effect), (Expect::Absent, Effect::Put(_)));
+        let named = self.steps.iter().filter(makes).map(|step| (step.table, &step.name));
+        named.into_iter().find(|named| !made.insert(*named))
+    }
 }
 
 /// One record of a batch.
