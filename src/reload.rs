@@ -132,7 +132,7 @@ impl Reloader {
                 for fault in faults {
                     error!(cause, fault, "the certificates are not taken");
                 }
-                error!(cause, "the certificates before stay in force");
+                error!(cause, "the certificates before stay in force for the listeners of these files");
                 false
             }
         }

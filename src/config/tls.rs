@@ -84,16 +84,24 @@ impl Config {
         Faults::gather(&self.source, faults).map_or(Ok(read), Err)
     }
 
+    /// Reads the files of each listener by itself: those of use, and what is wrong with the others.
+    pub fn read_usable_tls(&self, now: Timestamp) -> (Vec<TlsFiles>, Vec<Remark>) {
+        let folder = self.data_dir();
+        let (mut usable, mut faults) = (Vec::new(), Vec::new());
+        for (listener, tls) in self.listen.tls.each() {
+            match tls.read(listener, &folder) {
+                Ok(files) if files.expires <= now => faults.push(ended(tls, &files)),
+                Ok(files) => usable.push(files),
+                Err(more) => faults.extend(more),
+            }
+        }
+        (usable, self.source.report_all(faults))
+    }
+
     /// Certificates that nobody takes any more, though they are read.
     pub fn expired(&self, read: &[TlsFiles], now: Timestamp) -> Vec<Remark> {
         let expired = self.listen.tls.each().zip(read).filter(|(_, files)| files.expires <= now);
-        let told = expired.map(|((_, tls), files)| {
-            let (path, end) = (tls.certificate.display().to_string(), Moment(files.expires));
-            let message =
-                format!("{} has ended at {end}; clients refuse it, have it issued anew", quoted(&path));
-            Fault::new(tls.certificate.place, message)
-        });
-        self.source.report_all(told.collect())
+        self.source.report_all(expired.map(|((_, tls), files)| ended(tls, files)).collect())
     }
 
     /// Every file that [`Self::read_tls`] reads.
@@ -101,6 +109,12 @@ impl Config {
         let folder = self.data_dir();
         self.listen.tls.each().flat_map(|(_, tls)| tls.paths()).map(|path| folder.join(&path.value)).collect()
     }
+}
+
+fn ended(tls: &Tls, files: &TlsFiles) -> Fault {
+    let (path, end) = (tls.certificate.display().to_string(), Moment(files.expires));
+    let message = format!("{} has ended at {end}; clients refuse it, have it issued anew", quoted(&path));
+    Fault::new(tls.certificate.place, message)
 }
 
 impl ListenTls {

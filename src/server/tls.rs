@@ -68,11 +68,12 @@ impl Certificates {
         self.files.have_changed()
     }
 
-    /// Reads them anew, as `config` named them at the start, for the connections that come from now on.
+    /// Reads them anew, as `config` named them at the start, for the connections that come from now on: each
+    /// listener's, whatever is wrong with those of others.
     ///
     /// # Errors
     ///
-    /// What cannot be used, or has ended already; those before stay in force then, all of them.
+    /// What cannot be used, or has ended already; those before stay in force there.
     pub fn renew(
         &mut self,
         config: &Config,
@@ -80,17 +81,14 @@ impl Certificates {
         now: Timestamp,
     ) -> Result<(), Vec<String>> {
         self.files.are_read();
-        let lines = |remarks: &[Remark]| remarks.iter().map(Remark::line).collect();
-        let read = config.read_tls().map_err(|faults| lines(faults.remarks()))?;
-        let expired = config.expired(&read, now);
-        if !expired.is_empty() {
-            return Err(lines(&expired));
+        let (usable, wrong) = config.read_usable_tls(now);
+        for files in &usable {
+            if let Some(tls) = self.listeners.iter().find(|tls| tls.listener == files.listener) {
+                tls.handshakes.store(handshakes(files));
+                telemetry.set_certificate_expires(files.listener, files.expires);
+            }
         }
-        for (tls, files) in self.listeners.iter().zip(&read) {
-            tls.handshakes.store(handshakes(files));
-            telemetry.set_certificate_expires(files.listener, files.expires);
-        }
-        Ok(())
+        if wrong.is_empty() { Ok(()) } else { Err(wrong.iter().map(Remark::line).collect()) }
     }
 
     /// Of the listener `grpc`, `auth`, `admin` or `status`; `None` where it speaks plain text.

@@ -331,6 +331,25 @@ async fn a_bad_certificate_keeps_the_one_before_and_says_why() {
 }
 
 #[test]
+fn what_is_wrong_with_one_listeners_certificate_keeps_no_other_from_being_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(&folder.path().join("tls"));
+    let (grpc, auth) = (authority.issue("grpc"), authority.issue("auth"));
+    let config = house(&format!("grpc: {}, auth: {}", grpc.setting(""), auth.setting("")));
+    let doorward = start_doorward(&folder.path().join("doorward"), &config);
+    let expires = || metric(&doorward, r#"doorward_certificate_expires_timestamp_seconds{listener="auth"}"#);
+    let before = expires().unwrap();
+    let (certificate, key) = authority.made(2090);
+    replace(&grpc.key, "nothing\n");
+    replace(&auth.certificate, &certificate);
+    replace(&auth.key, &key);
+    eventually("the other one's is taken", || expires().filter(|now| *now != before));
+    let said = doorward.output();
+    assert!(said.contains("holds no private key in PEM"), "{said}");
+    assert_eq!(metric(&doorward, "doorward_config_last_reload_successful"), Some(0.0));
+}
+
+#[test]
 fn the_status_listener_speaks_tls_and_the_health_command_asks_it() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(&folder.path().join("tls"));
