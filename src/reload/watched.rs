@@ -49,13 +49,15 @@ impl Watched {
     }
 }
 
-/// Inode, length and time.
-type Stamp = (u64, u64, i64, i64);
+/// Inode, length, and when it was written and when anything of it changed.
+type Stamp = (u64, u64, [i64; 4]);
 
-/// Tells two states of a file apart, also where it was replaced by one of the same length and time.
+/// Tells two states of a file apart, also where it was written with the length and the time that it had, or
+/// where only who may read it is another.
 fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+    let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+    Some((metadata.ino(), metadata.len(), times))
 }
 
 #[cfg(test)]
@@ -63,6 +65,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -97,6 +100,17 @@ mod tests {
         assert!(!watched.have_changed());
         watched.are_read();
         assert!(!watched.have_changed());
+
+        // Written with the length and the time that it had; then only who may read it changes.
+        let (had, written) =
+            (std::fs::metadata(&one).unwrap(), std::fs::File::options().write(true).open(&one).unwrap());
+        (&written).write_all(b"ANOTHER").unwrap();
+        written.set_times(std::fs::FileTimes::new().set_modified(had.modified().unwrap())).unwrap();
+        assert!(!watched.have_changed());
+        assert!(watched.have_changed());
+        std::fs::set_permissions(&one, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(!watched.have_changed());
+        assert!(watched.have_changed());
 
         // One that is replaced is away for a moment; one that stays away is a change.
         std::fs::remove_file(&one).unwrap();
