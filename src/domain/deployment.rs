@@ -63,7 +63,7 @@ pub enum Reading {
 ///
 /// Where thousands of deployments demand the same, it stands once for all of them: then it is in the
 /// processor's cache whichever of them is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub authentication: Arc<Authentication>,
     pub networks: Arc<Networks>,
@@ -150,7 +150,7 @@ pub fn meet((hosts, paths): (&[String], &[String]), (others, other_paths): (&[St
 /// Whether requests for those hosts and paths go to these instead, as a catalog orders them: a host below a
 /// suffix goes whole, whatever its paths; on the same hosts, a path within a path does.
 ///
-/// A host that is named beside those that are not is no-one's before.
+/// Of a host that is named beside those that are not, [`names_beside`] tells.
 pub fn takes((hosts, paths): (&[String], &[String]), (others, other_paths): (&[String], &[String])) -> bool {
     let any =
         |is: &dyn Fn(&String, &String) -> bool| hosts.iter().any(|host| others.iter().any(|it| is(host, it)));
@@ -158,6 +158,11 @@ pub fn takes((hosts, paths): (&[String], &[String]), (others, other_paths): (&[S
     let within =
         other_paths.is_empty() || paths.iter().any(|path| other_paths.iter().any(|it| covers(it, path)));
     any(&|host, other| narrows(host, other)) || same && within
+}
+
+/// Whether these hosts are named where the others take any: then requests for them are no longer the others'.
+pub fn names_beside(hosts: &[String], others: &[String]) -> bool {
+    !hosts.is_empty() && others.is_empty()
 }
 
 fn narrows(host: &str, suffix: &str) -> bool {

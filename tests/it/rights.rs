@@ -497,6 +497,19 @@ fn whoever_may_not_deploy_a_service_takes_none_of_its_places() {
     api.expect(201, mallory, ("POST", "/deployments"), two("two.example", "/b"));
     refused(("PATCH", "/deployments/two%2Fhere"), &json!({ "paths": ["/a/admin"] }));
 
+    // Where that one takes any host, a host is named only with what that one asks for, now and later.
+    let three = json!({ "name": "three", "paths": ["/three"], "authentication": { "any": ["api_key"] },
+        "grants": { "i-deploy": ["deploy"] } });
+    api.make("/services", three);
+    api.make("/deployments", json!({ "service": "three", "infrastructure": "secretive" }));
+    let three = |policy: Value| json!({ "service": "three", "infrastructure": "here", "hosts": ["three.example"], "override": policy });
+    let open = json!({ "authentication": "none" });
+    refused(("POST", "/deployments"), &three(open.clone()));
+    refused(("POST", "/deployments"), &three(json!({ "mode": "shadow" })));
+    api.expect(201, mallory, ("POST", "/deployments"), three(json!({})));
+    refused(("PATCH", "/deployments/three%2Fhere"), &json!({ "override": open }));
+    api.expect(200, mallory, ("PATCH", "/deployments/three%2Fhere"), json!({ "hosts": ["3.example"] }));
+
     // The way out.
     api.make(
         "/services",

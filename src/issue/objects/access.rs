@@ -10,7 +10,7 @@ use super::write::Plan;
 use super::{Sides, creators};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::deployment::{Deployment, meet, takes};
+use crate::domain::deployment::{Deployment, meet, names_beside, takes};
 use crate::domain::rights::{Access, Asked, Caller, InfrastructurePrivilege, ServicePrivilege, decide};
 use crate::issue::Refusal;
 use crate::store::record::ObjectRecord;
@@ -167,7 +167,8 @@ fn check_inherited(
 
 /// Whether a caller may have its deployments where a plan puts them: within a place of another service, or
 /// around it, they take requests from that one. Of deployments of one service, who may deploy it has the
-/// word, but for what another one of them names or is asked for now.
+/// word, but for what another one of them names or is asked for now: a host may be named where that one takes
+/// any, and be asked for the same there.
 ///
 /// # Errors
 ///
@@ -181,21 +182,25 @@ pub(super) fn check_places(
         return Ok(());
     }
     let (was, is) = (before.catalog(), after.catalog());
-    let place = |it: &Deployment| (it.hosts.clone(), it.paths.clone());
-    let stayed: HashMap<Uuid, _> = was.deployments().iter().map(|it| (it.id, place(it))).collect();
+    let stood: HashMap<Uuid, &Deployment> = was.deployments().iter().map(|it| (it.id, it)).collect();
     let written = |it: &&Deployment| plan.put.iter().any(|put| [it.id, it.service].contains(&put.id));
-    let moved = is.deployments().iter().filter(written);
-    for moved in moved.filter(|it| stayed.get(&it.id) != Some(&place(it))) {
-        let here = (&moved.hosts[..], &moved.paths[..]);
+    for written in is.deployments().iter().filter(written) {
+        let earlier = stood.get(&written.id);
+        let stays = earlier.is_some_and(|it| it.hosts == written.hosts && it.paths == written.paths);
+        if stays && earlier.is_some_and(|it| asks_the_same(it, written)) {
+            continue;
+        }
+        let here = (&written.hosts[..], &written.paths[..]);
         let meets =
             |hosts: &[String], paths: &[String]| meet(here, (hosts, paths)) || takes(here, (hosts, paths));
-        let others = is.deployments().iter().filter(|other| other.id != moved.id);
-        let mut taken = others.filter(|other| match other.service == moved.service {
-            true => takes(here, (&other.hosts, &other.paths)),
-            false => meets(&other.hosts, &other.paths),
+        let others = is.deployments().iter().filter(|other| other.id != written.id);
+        let mut taken = others.filter(|other| match other.service == written.service {
+            true if names_beside(&written.hosts, &other.hosts) => !asks_the_same(written, other),
+            true => !stays && takes(here, (&other.hosts, &other.paths)),
+            false => !stays && meets(&other.hosts, &other.paths),
         });
         let kept = taken.find(|other| of_deployment(caller, before, other, Need::Change) != Access::Allowed);
-        let left_out = is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
+        let left_out = !stays && is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
         if kept.is_none() && !left_out {
             continue;
         }
@@ -207,11 +212,16 @@ pub(super) fn check_places(
         let why = format!(
             "`{}` would be within a place of {whose}, or around it; take other `hosts` or `paths`, or have \
              `deploy` granted on that service and its infrastructure",
-            moved.name()
+            written.name()
         );
         return Err(Refusal::Exceeds { field: "paths", why });
     }
     Ok(())
+}
+
+/// Whether whoever may pass one of them may pass the other.
+fn asks_the_same(one: &Deployment, other: &Deployment) -> bool {
+    (&one.policy, one.reading) == (&other.policy, other.reading)
 }
 
 /// What a caller may do with a deployment that is in use, be it the file's or the store's.
