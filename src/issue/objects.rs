@@ -214,6 +214,7 @@ impl Issuer {
             let found = find(edition, &named)?;
             stored(&found)?;
             grants::check_ungranted(edition, &found)?;
+            grants::check_unnamed(edition, &found)?;
             let mut gone = vec![found.id];
             gone.extend(
                 edition.objects().filter(|it| it.record.service == Some(found.id)).map(|it| it.record.id),
@@ -338,7 +339,13 @@ fn changed(
 ) -> Result<ObjectRecord, Refusal> {
     let kind = Kind::of(&before.kind).ok_or_else(|| absent(Kind::Service, &before.id.to_string()))?;
     let settings = understood(edition, kind, before.id, settings)?.to_string();
-    Ok(ObjectRecord { settings, ..before.clone() })
+    let after = ObjectRecord { settings, ..before.clone() };
+    if let Some(shown) = edition.show(Kind::Group, &before.id)
+        && shown.name != edition.name_of(&after)
+    {
+        grants::check_unnamed(edition, &shown)?;
+    }
+    Ok(after)
 }
 
 /// What was written, understood, with ids for all that it refers to.

@@ -235,6 +235,22 @@ fn what_the_file_owns_is_409_and_what_is_needed_stays() {
     }
     call(&world, "DELETE", "/services/shop/grants/devs", Value::Null, 204);
     call(&world, "DELETE", "/services/shop/grants/devs", Value::Null, 404);
+    // Whom a policy means that names a group by its id is known by the group's name.
+    let devs = call(&world, "GET", "/groups/devs", Value::Null, 200)["id"].clone();
+    for (setting, value) in [
+        ("groups", json!({"allow": [devs]})),
+        ("groups", json!({"deny": ["others", devs]})),
+        ("rules", json!([{"paths": ["/admin"], "groups": [devs]}])),
+    ] {
+        call(&world, "PATCH", "/services/shop", json!({setting: value}), 200);
+        needed("/groups/devs", "service `shop`");
+        for (method, settings) in [("PATCH", json!({"name": "ops"})), ("PUT", json!({"name": "ops"}))] {
+            let path = format!("/groups/{}", devs.as_str().unwrap());
+            assert_eq!(call(&world, method, &path, settings, 409)["code"], "in_use", "{method} {setting}");
+        }
+        call(&world, "PATCH", "/groups/devs", json!({"privileges": ["create_service"]}), 200);
+        call(&world, "PATCH", "/services/shop", json!({setting: null}), 200);
+    }
     call(&world, "DELETE", "/groups/devs", Value::Null, 204);
     call(&world, "DELETE", "/groups/devs", Value::Null, 404);
 }

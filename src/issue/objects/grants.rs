@@ -188,3 +188,35 @@ pub(super) fn check_ungranted(edition: &Edition, group: &Shown) -> Result<(), Re
     }
     Ok(())
 }
+
+/// A group that a policy names by its id stays, and keeps its name: whom the policy means is known by that.
+pub(super) fn check_unnamed(edition: &Edition, group: &Shown) -> Result<(), Refusal> {
+    if group.kind != Kind::Group {
+        return Ok(());
+    }
+    let id = Value::String(group.id.to_string());
+    for kind in [Kind::Service, Kind::Version, Kind::Deployment] {
+        for by in edition.list(kind) {
+            if by.settings.iter().any(|(key, value)| names_group(key, value, &id)) {
+                let by = format!("{} `{}`", kind.name(), by.name);
+                return Err(Refusal::InUse { by, why: "names it by its id".to_owned() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `groups` below this setting has the text.
+fn names_group(key: &str, value: &Value, id: &Value) -> bool {
+    match value {
+        Value::Object(settings) if key == "groups" => settings.values().any(|list| has(list, id)),
+        Value::Object(settings) => settings.iter().any(|(key, value)| names_group(key, value, id)),
+        Value::Array(_) if key == "groups" => has(value, id),
+        Value::Array(items) => items.iter().any(|item| names_group(key, item, id)),
+        _ => false,
+    }
+}
+
+fn has(list: &Value, id: &Value) -> bool {
+    list.as_array().is_some_and(|list| list.contains(id))
+}
