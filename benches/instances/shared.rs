@@ -91,7 +91,7 @@ pub(super) fn setup(folder: &Path, store: &str) -> Outcome<Setup> {
     let policy = house::policy(Services::Whole);
     setup.write(&format!(
         "listen: {{grpc: 127.0.0.1:0, status: 127.0.0.1:0}}\ndrain_delay: 0s\n\
-         secret_file: doorward.secret\nstore: {{url: \"{store}\"}}\n{policy}"
+         secret_file: doorward.secret\nlimits: {{connections_of_peer: 10000}}\nstore: {{url: \"{store}\"}}\n{policy}"
     ))?;
     Ok(setup)
 }
