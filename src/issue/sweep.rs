@@ -22,6 +22,9 @@ const GRACE_OF_GRANTS: i64 = 60;
 /// any more finds the key that was over meanwhile, its name and when it was.
 const GRACE_OF_ACCESS_KEYS: i64 = 7 * 24 * 3_600;
 
+/// Milliseconds. Whose clock is further from the store's takes nothing away: it cannot know what has ended.
+const SKEW: i64 = 60_000;
+
 /// Credentials that are taken away with one write: of each a record, its place among its owner's, and its name.
 const AT_ONCE: usize = 500;
 
@@ -33,11 +36,19 @@ impl Issuer {
     /// The store's; what is left then is for the next time.
     pub async fn sweep(&self) -> Result<(), Refusal> {
         let Some(replica) = &self.replica else { return Ok(()) };
+        if !self.clock_agrees() {
+            return Ok(());
+        }
         let before = |grace| Timestamp::from_unix(self.clock.now().unix().saturating_sub(grace));
         self.sweep_grants(before(GRACE_OF_GRANTS)).await?;
         self.sweep_sessions(replica, before(GRACE)).await?;
         self.take_away("access_key.expire", &replica.spent_access_keys(before(GRACE_OF_ACCESS_KEYS))).await?;
         self.take_away("token.expire", &replica.spent_tokens(before(GRACE))).await
+    }
+
+    /// Whether what has ended by this instance's clock has ended by the store's, give or take a minute.
+    pub(super) fn clock_agrees(&self) -> bool {
+        self.replica.as_ref().is_none_or(|replica| replica.clock_ahead().abs() <= SKEW)
     }
 
     async fn take_away<C: Credential>(&self, action: &'static str, spent: &[Arc<C>]) -> Result<(), Refusal> {
@@ -82,9 +93,11 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::path::Path;
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
 
     use arc_swap::ArcSwap;
+    use tokio::task::JoinHandle;
 
     use super::super::owned::making;
     use super::*;
@@ -93,11 +106,12 @@ mod tests {
     use crate::domain::password::Mark;
     use crate::domain::session::Session;
     use crate::domain::token::{AccessKey, Scope, Token};
+    use crate::issue::tests::failing::Failing;
     use crate::replica::{Follower, Pace, Replica, Settings};
     use crate::store::memory::Memory;
     use crate::store::record::GrantRecord;
     use crate::store::ring::Ring;
-    use crate::store::{Batch, Effect, Expect, Name, Step, Store as _, Uses};
+    use crate::store::{Batch, Effect, Expect, Name, Step, Store, Uses};
 
     const NOW: i64 = 1_000_000;
     const KEY: Uuid = Uuid::from_u128(7);
@@ -135,6 +149,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whose_clock_is_far_from_the_stores_takes_nothing_away() {
+        for (ahead, left) in [(-61_000, 1), (-60_000, 0), (60_000, 0), (61_000, 1)] {
+            let store = Arc::new(Failing::new());
+            store.time.store(NOW * 1_000 - ahead, Ordering::Relaxed);
+            let steps = making(&token(1, KEY, NOW - 86_400));
+            store.write(Batch { operation: Uuid::nil(), steps }).await.unwrap();
+            let (issuer, following) = following(store.clone()).await;
+            issuer.sweep().await.unwrap();
+            following.abort();
+            let stored = store.scan(Table::Token, &[], None, 10).await.unwrap();
+            assert_eq!(stored.len(), left, "{ahead} ms");
+        }
+    }
+
+    /// Whoever sweeps this store at the moment, and what keeps him up to date.
+    async fn following(store: Arc<dyn Store>) -> (Issuer, JoinHandle<()>) {
+        let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
+        let replica = Arc::new(Replica::new(Duration::from_secs(10)));
+        let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
+        let settings = Settings::new(pace, Box::new(|| 0));
+        let follower = Follower::new(Arc::clone(&replica), store.clone(), clock.clone(), settings);
+        let following = tokio::spawn(follower.run());
+        replica.applied().wait_for(Option::is_some).await.unwrap();
+        let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
+        (Issuer::new(store, ring, clock, catalog).with_replica(replica), following)
+    }
+
+    #[tokio::test]
     async fn what_has_ended_is_taken_away_in_its_time_and_nothing_that_may_count_for_another_clock() {
         const A_DAY_AGO: i64 = NOW - 86_400;
         const A_WEEK_AGO: i64 = NOW - 7 * 86_400;
@@ -159,16 +202,7 @@ mod tests {
         let store = Arc::new(Memory::new());
         store.write(Batch { operation: Uuid::nil(), steps: steps.collect() }).await.unwrap();
         store.note_uses(&[Uses { id: sessions[2].id, count: 1, last: NOW - 86_430 }]).await.unwrap();
-        let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
-        let replica = Arc::new(Replica::new(Duration::from_secs(10)));
-        let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
-        let settings = Settings::new(pace, Box::new(|| 0));
-        let follower = Follower::new(Arc::clone(&replica), store.clone(), clock.clone(), settings);
-        let following = tokio::spawn(follower.run());
-        replica.applied().wait_for(Option::is_some).await.unwrap();
-        let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
-        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        let issuer = Issuer::new(store.clone(), ring, clock, catalog).with_replica(replica);
+        let (issuer, following) = following(store.clone()).await;
         issuer.sweep().await.unwrap();
         following.abort();
 

@@ -57,6 +57,9 @@ impl Issuer {
     ///
     /// The store's; what is left then is for the next time.
     pub async fn retire_silent_chains(&self, silence: Duration) -> Result<(), Refusal> {
+        if !self.clock_agrees() {
+            return Ok(());
+        }
         for chain in self.chains().await? {
             if chain.own || self.silence_since(chain.at) < silence {
                 continue;

@@ -1,6 +1,6 @@
 //! A store that fails when a test says so.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ pub(in crate::issue) struct Failing {
     pub(in crate::issue) unconfirmed: AtomicBool,
     /// How often records were asked for by name.
     pub(in crate::issue) reads: AtomicUsize,
+    /// What time it is by its own clock, in milliseconds; 0: it has none.
+    pub(in crate::issue) time: AtomicI64,
 }
 
 impl Failing {
@@ -32,6 +34,7 @@ impl Failing {
             left: AtomicUsize::new(usize::MAX),
             unconfirmed: AtomicBool::new(false),
             reads: AtomicUsize::new(0),
+            time: AtomicI64::new(0),
         }
     }
 }
@@ -87,6 +90,10 @@ impl Store for Failing {
 
     async fn heartbeat(&self, beat: Beat) -> Result<Head, StoreError> {
         self.store.heartbeat(beat).await
+    }
+
+    fn time(&self) -> Option<i64> {
+        Some(self.time.load(Ordering::Relaxed)).filter(|time| *time != 0)
     }
 
     async fn instances(&self) -> Result<Vec<Instance>, StoreError> {
