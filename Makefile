@@ -34,7 +34,7 @@ bench: ## The figures beside those of other servers, into docs/benchmarks.md; RO
 	$(CARGO) build --locked --release --example peer
 	$(CARGO) bench --locked --bench bench -- $(or $(ARGS),all --rounds $(ROUNDS))
 
-TOOLS = envoy redis schemathesis authlib openstack issuer browser promtool helm kubernetes hadolint nginx caddy traefik rotel cargo-deny cyclonedx
+TOOLS = envoy redis schemathesis authlib openstack issuer browser promtool systemd helm kubernetes hadolint nginx caddy traefik rotel cargo-deny cyclonedx
 
 tools: ## Finds what the tests drive (Envoy, Redis and so on), or installs it into target/tools
 	@for tool in $(TOOLS); do found=$$(tests/tools.sh "$$tool"); echo "$$tool: $$found"; done

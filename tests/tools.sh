@@ -10,6 +10,7 @@
 #   tests/tools.sh browser prints the path of a Chromium with what drives it: a play of tests/browser, by its name
 #   tests/tools.sh issuer  prints the path of an OpenID provider (tests/issuer) that signs JWTs
 #   tests/tools.sh promtool    prints the path of Prometheus' promtool, which checks rules and metrics
+#   tests/tools.sh systemd     prints the path of systemd-analyze, which reads units
 #   tests/tools.sh helm        prints the path of what renders a Helm chart (tests/kubernetes/render.py)
 #   tests/tools.sh kubernetes  prints the path of what holds objects against their schemas (tests/kubernetes/check.mjs)
 #   tests/tools.sh cargo-deny  prints the path of cargo-deny, which looks at what we depend on
@@ -222,6 +223,19 @@ find_promtool() {
         "$found" --version >/dev/null 2>&1 || from_debian promtool bin/promtool prometheus
         "$found" --version >/dev/null 2>&1 ||
             fail "Debian's promtool does not run on this machine" "install prometheus, so that promtool is on PATH"
+    fi
+    echo "$found"
+}
+
+# As it is since systemd 250, which looks at a unit without a systemd that runs.
+find_systemd() {
+    local found
+    found=$(command -v systemd-analyze || true)
+    if ! says offline "${found:-false}" --help; then
+        found="$TOOLS/systemd/systemd-analyze"
+        says offline "$found" --help || from_debian systemd bin/systemd-analyze systemd libsystemd-shared
+        says offline "$found" --help ||
+            fail "Debian's systemd-analyze does not run on this machine" "install systemd, 250 or later"
     fi
     echo "$found"
 }
@@ -442,6 +456,7 @@ case "${1:-}" in
     browser) find_browser ;;
     openstack) find_openstack ;;
     promtool) find_promtool ;;
+    systemd) find_systemd ;;
     helm) find_helm ;;
     kubernetes) find_kubernetes ;;
     hadolint) find_hadolint ;;

@@ -42,6 +42,7 @@ const DOCUMENTS: [&str; 40] = [
     "docs/monitoring.md",
     "docs/oauth.md",
     "docs/redis.md",
+    "docs/systemd.md",
     "docs/tokens.md",
     "doorward.yaml",
     "examples/cases.yaml",

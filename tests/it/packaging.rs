@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -192,6 +193,28 @@ fn the_settings_in_the_manifests_are_valid() {
     setup.write(&settings).unwrap();
     let output = setup.run(&["validate"]).unwrap();
     assert!(output.status.success(), "{}", said(&output));
+}
+
+/// Systemd's own tool reads it; that it runs under systemd is not tried.
+#[test]
+fn the_unit_is_one_and_shuts_in_what_it_starts() {
+    let analyze = tools::program("systemd").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("doorward.service");
+    let text = fs::read_to_string(root().join("deploy/systemd/doorward.service")).unwrap();
+    let started = "/usr/local/bin/doorward serve\n";
+    assert!(text.contains(started));
+    fs::write(&unit, text.replace(started, concat!(env!("CARGO_BIN_EXE_doorward"), " serve\n"))).unwrap();
+    for arguments in [&["verify"][..], &["security", "--offline=true", "--no-pager", "--threshold=15"]] {
+        let output = Command::new(&analyze).args(arguments).arg(&unit).output().unwrap();
+        // What it does not know it says, and goes on.
+        let faultless = output.status.success() && output.stderr.is_empty();
+        assert!(faultless, "{arguments:?}: {}", said(&output));
+    }
+    let stop = text.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+    let settings = doorward::server::Settings::default();
+    let longest = settings.drain_delay + settings.drain_limit;
+    assert!(Duration::from_secs(stop.parse().unwrap()) >= longest, "{stop} s is less than {longest:?}");
 }
 
 #[test]
