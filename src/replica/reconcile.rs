@@ -4,8 +4,8 @@
 //! acknowledged are gone, and others may have taken their numbers. Whoever had applied the lost ones
 //! appends again what took something away, and denies where two histories contradict each other.
 //! What was merely made is only reported: to be without a new credential is a nuisance, to have an
-//! old one back is a hole. But a service or a deployment comes back, switched off, with the versions that it
-//! may need to be understood: without it, what it guarded may be that of a wider and a public one.
+//! old one back is a hole. But a service or a deployment comes back, switched off: without it, what it
+//! guarded may be that of a wider and a public one.
 
 use std::collections::{HashMap, HashSet};
 
@@ -267,16 +267,13 @@ fn contradicted(stored: &Record) {
     );
 }
 
-/// A lost record that takes requests from wider ones, so that it goes on doing so and lets none of them pass; or
-/// a version, which by itself is nothing.
+/// A lost record that takes requests from wider ones, so that it goes on doing so and lets none of them pass. A
+/// version does not: the latest is in force where a deployment names none, so a lost one could open again what
+/// was closed since. What cannot be understood without it is left out, and keeps its place.
 fn made_again(table: Table, payload: &[u8]) -> Option<Vec<u8>> {
     let record = ObjectRecord::decode(payload).ok().filter(|_| table == Table::Object)?;
-    match &record.kind[..] {
-        // Behind what was made since, which has its name or its place if it wants them.
-        "service" | "deployment" => Some(ObjectRecord { sequence: u64::MAX, ..record.disabled() }.encode()),
-        "version" => Some(payload.to_vec()),
-        _ => None,
-    }
+    // Behind what was made since, which has its name or its place if it wants them.
+    record.can_be_off().then(|| ObjectRecord { sequence: u64::MAX, ..record.disabled() }.encode())
 }
 
 /// Whether nothing is allowed by what the step writes.
@@ -296,9 +293,7 @@ fn enabled(table: Table, payload: &[u8]) -> bool {
         Table::AdminKey => AdminKeyRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Basic => BasicRecord::decode(payload).is_ok_and(|record| record.enabled),
         Table::Jwt => JwtRecord::decode(payload).is_ok_and(|record| record.enabled),
-        Table::Object => {
-            ObjectRecord::decode(payload).is_ok_and(|record| record.clone().disabled() != record)
-        }
+        Table::Object => ObjectRecord::decode(payload).is_ok_and(|record| record.is_on()),
         Table::AccessKey => AccessKey::decode(payload).is_ok_and(|record| record.enabled),
         // What is in them never changes.
         Table::Token | Table::Session | Table::Grant => true,

@@ -1,6 +1,7 @@
 //! Objects of policy as they are stored, and what has their writes come one after the other.
 
 use prost::Message;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Field, bytes_of};
@@ -95,19 +96,33 @@ impl ObjectRecord {
         })
     }
 
-    fn can_be_off(&self) -> bool {
+    pub fn can_be_off(&self) -> bool {
         matches!(&self.kind[..], "service" | "deployment")
     }
 
-    /// The same switched off, where that is a thing to do with it.
+    /// Whether it is in force: what cannot be switched off opens nothing by itself.
+    pub fn is_on(&self) -> bool {
+        let settings: Value = serde_json::from_str(&self.settings).unwrap_or_default();
+        self.can_be_off() && settings.get("enabled") != Some(&Value::Bool(false))
+    }
+
+    /// The same so that it lets nobody pass, where that is a thing to do with it: switched off, and enforced,
+    /// for in shadow mode even that would be told and not done.
     pub fn disabled(self) -> Self {
-        match serde_json::from_str(&self.settings) {
-            Ok(serde_json::Value::Object(mut map)) if self.can_be_off() => {
-                map.insert("enabled".to_owned(), serde_json::Value::Bool(false));
-                Self { settings: serde_json::Value::Object(map).to_string(), ..self }
-            }
-            Ok(_) | Err(_) => self,
+        let Ok(Value::Object(mut map)) = serde_json::from_str(&self.settings) else { return self };
+        if !self.can_be_off() {
+            return self;
         }
+        map.insert("enabled".to_owned(), Value::Bool(false));
+        if self.is_deployment() {
+            let parts = map.entry("override").or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(parts) = parts {
+                parts.insert("mode".to_owned(), "enforce".into());
+            }
+        } else {
+            map.remove("mode");
+        }
+        Self { settings: Value::Object(map).to_string(), ..self }
     }
 }
 
@@ -131,7 +146,13 @@ mod tests {
             sequence: 7,
         };
         assert_eq!(ObjectRecord::decode(&record.encode()).unwrap(), record);
-        assert_eq!(record.clone().disabled().settings, r#"{"enabled":false,"service":"a"}"#);
+        assert!(record.is_on());
+        let off = record.clone().disabled();
+        assert_eq!(off.settings, r#"{"enabled":false,"override":{"mode":"enforce"},"service":"a"}"#);
+        assert!(!off.is_on());
+        let settings = r#"{"mode":"shadow","name":"a"}"#.into();
+        let service = ObjectRecord { kind: "service".into(), settings, ..record.clone() };
+        assert_eq!(service.disabled().settings, r#"{"enabled":false,"name":"a"}"#);
         let role = ObjectRecord { kind: "role".into(), service: None, owner: None, ..record };
         assert_eq!(ObjectRecord::decode(&role.encode()).unwrap(), role);
         assert_eq!(role.clone().disabled(), role);

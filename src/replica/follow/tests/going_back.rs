@@ -92,13 +92,16 @@ async fn a_lost_deployment_keeps_its_place_and_lets_nobody_pass() {
         sequence: 1,
     };
     let off = r#"{"enabled":false,"paths":["/a"]}"#;
+    // In shadow mode what is off would let everybody pass.
+    let enforced = r#"{"enabled":false,"override":{"mode":"enforce"},"paths":["/a"]}"#;
     let behind = u64::MAX;
     for (kind, settings, expected) in [
-        ("deployment", r#"{"paths":["/a"]}"#, Some((off, behind))),
-        ("deployment", off, Some((off, behind))),
-        ("service", r#"{"paths":["/a"]}"#, Some((off, behind))),
-        // Without it, the deployment that needs it could not be understood.
-        ("version", r#"{"name":"2"}"#, Some((r#"{"name":"2"}"#, 1))),
+        ("deployment", r#"{"paths":["/a"]}"#, Some((enforced, behind))),
+        ("deployment", r#"{"override":{"mode":"shadow"},"paths":["/a"]}"#, Some((enforced, behind))),
+        ("deployment", off, Some((enforced, behind))),
+        ("service", r#"{"mode":"shadow","paths":["/a"]}"#, Some((off, behind))),
+        // It would be in force wherever none is named.
+        ("version", r#"{"name":"2"}"#, None),
         ("group", "{}", None),
     ] {
         let guard = GuardRecord { token: id(1), writes: 1 };
