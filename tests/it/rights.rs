@@ -498,17 +498,38 @@ fn whoever_may_not_deploy_a_service_takes_none_of_its_places() {
     refused(("PATCH", "/deployments/two%2Fhere"), &json!({ "paths": ["/a/admin"] }));
 
     // Where that one takes any host, a host is named only with what that one asks for, now and later.
+    let four = json!({ "name": "four", "paths": ["/three"], "authentication": "none" });
+    api.expect(201, mallory, ("POST", "/services"), four);
     let three = json!({ "name": "three", "paths": ["/three"], "authentication": { "any": ["api_key"] },
         "grants": { "i-deploy": ["deploy"] } });
     api.make("/services", three);
     api.make("/deployments", json!({ "service": "three", "infrastructure": "secretive" }));
     let three = |policy: Value| json!({ "service": "three", "infrastructure": "here", "hosts": ["three.example"], "override": policy });
+    let with = |key: &str, value: Value| {
+        let mut deployment = three(json!({}));
+        deployment[key] = value;
+        deployment
+    };
     let open = json!({ "authentication": "none" });
     refused(("POST", "/deployments"), &three(open.clone()));
     refused(("POST", "/deployments"), &three(json!({ "mode": "shadow" })));
+    // Or nobody there has an answer any more.
+    refused(("POST", "/deployments"), &with("paths", json!(["/other"])));
+    refused(("POST", "/deployments"), &with("enabled", json!(false)));
     api.expect(201, mallory, ("POST", "/deployments"), three(json!({})));
     refused(("PATCH", "/deployments/three%2Fhere"), &json!({ "override": open }));
     api.expect(200, mallory, ("PATCH", "/deployments/three%2Fhere"), json!({ "hosts": ["3.example"] }));
+    // Nor by being another service's, whatever that one asks for.
+    refused(("PATCH", "/deployments/three%2Fhere"), &json!({ "service": "four" }));
+    // Nor by a version that only this one would take.
+    api.make("/services/three/versions", json!({ "name": "v1", "policy": {} }));
+    api.expect(200, "key", ("PATCH", "/deployments/three%2Fsecretive"), json!({ "version": "v1" }));
+    let privileges = json!({ "privileges": ["write", "deploy"] });
+    api.expect(200, "key", ("PUT", "/services/three/grants/i-deploy"), privileges);
+    let v2 = json!({ "name": "v2", "policy": open });
+    let told = api.expect(403, mallory, ("POST", "/services/three/versions"), v2).text();
+    assert!(told.contains("asks for the same"), "{told}");
+    api.expect(200, mallory, ("PATCH", "/deployments/three%2Fhere"), json!({ "enabled": false }));
 
     // The way out.
     api.make(

@@ -10,7 +10,7 @@ use super::write::Plan;
 use super::{Sides, creators};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
-use crate::domain::deployment::{Deployment, meet, names_beside, takes};
+use crate::domain::deployment::{Deployment, longest_cover, meet, names_beside, takes};
 use crate::domain::rights::{Access, Asked, Caller, InfrastructurePrivilege, ServicePrivilege, decide};
 use crate::issue::Refusal;
 use crate::store::record::ObjectRecord;
@@ -165,63 +165,79 @@ fn check_inherited(
     })
 }
 
-/// Whether a caller may have its deployments where a plan puts them: within a place of another service, or
-/// around it, they take requests from that one. Of deployments of one service, who may deploy it has the
-/// word, but for what another one of them names or is asked for now: a host may be named where that one takes
-/// any, and be asked for the same there.
+/// Whether a caller may have deployments be where a change puts them, and ask for what it has them ask for,
+/// be it a change of theirs, of their service or of one of its versions.
+///
+/// Within a place of another service, or around it, they take requests from that one. Of deployments of one
+/// service, who may deploy it has the word, but for what another one of them names or is asked for now: a host
+/// may be named where that one takes any, and be asked for the same there.
 ///
 /// # Errors
 ///
 /// [`Refusal::Exceeds`].
-pub(super) fn check_places(
-    caller: &Caller,
-    (before, after): (&Edition, &Edition),
-    plan: &Plan,
-) -> Result<(), Refusal> {
+pub(super) fn check_places(caller: &Caller, before: &Edition, after: &Edition) -> Result<(), Refusal> {
     if decide(caller, Asked::Everything) == Access::Allowed {
         return Ok(());
     }
     let (was, is) = (before.catalog(), after.catalog());
     let stood: HashMap<Uuid, &Deployment> = was.deployments().iter().map(|it| (it.id, it)).collect();
-    let written = |it: &&Deployment| plan.put.iter().any(|put| [it.id, it.service].contains(&put.id));
-    for written in is.deployments().iter().filter(written) {
-        let earlier = stood.get(&written.id);
-        let stays = earlier.is_some_and(|it| it.hosts == written.hosts && it.paths == written.paths);
-        if stays && earlier.is_some_and(|it| asks_the_same(it, written)) {
+    for changed in is.deployments() {
+        let earlier = stood.get(&changed.id);
+        let stays = earlier.is_some_and(|it| {
+            (it.service, &it.hosts, &it.paths) == (changed.service, &changed.hosts, &changed.paths)
+        });
+        if stays && earlier.is_some_and(|it| asks_the_same(it, changed)) {
             continue;
         }
-        let here = (&written.hosts[..], &written.paths[..]);
+        let here = (&changed.hosts[..], &changed.paths[..]);
         let meets =
             |hosts: &[String], paths: &[String]| meet(here, (hosts, paths)) || takes(here, (hosts, paths));
-        let others = is.deployments().iter().filter(|other| other.id != written.id);
-        let mut taken = others.filter(|other| match other.service == written.service {
-            true if names_beside(&written.hosts, &other.hosts) => !asks_the_same(written, other),
+        let beside = |other: &Deployment| {
+            other.service == changed.service && names_beside(&changed.hosts, &other.hosts)
+        };
+        let takes_from = |other: &&Deployment| match other.service == changed.service {
+            _ if beside(other) => !(asks_the_same(changed, other) && (stays || answers_for(changed, other))),
             true => !stays && takes(here, (&other.hosts, &other.paths)),
             false => !stays && meets(&other.hosts, &other.paths),
-        });
+        };
+        let mut taken = is.deployments().iter().filter(|other| other.id != changed.id).filter(takes_from);
         let kept = taken.find(|other| of_deployment(caller, before, other, Need::Change) != Access::Allowed);
         let left_out = !stays && is.shut().iter().any(|shut| meets(&shut.hosts, &shut.paths));
         if kept.is_none() && !left_out {
             continue;
         }
+        let name = changed.name();
         let whose =
             match kept.filter(|other| of_deployment(caller, before, other, Need::See) == Access::Allowed) {
                 Some(other) => format!("`{}`", other.name()),
                 None => "something that you may not see".to_owned(),
             };
+        if kept.is_some_and(|other| beside(other)) {
+            let why = format!(
+                "`{name}` names a host where {whose} takes any, so it is enabled, has that one's paths and asks \
+                 for the same; leave its policy as it is there, or have `deploy` granted on that infrastructure"
+            );
+            return Err(Refusal::Exceeds { field: "hosts", why });
+        }
         let why = format!(
-            "`{}` would be within a place of {whose}, or around it; take other `hosts` or `paths`, or have \
-             `deploy` granted on that service and its infrastructure",
-            written.name()
+            "`{name}` would be within a place of {whose}, or around it; take other `hosts` or `paths`, or have \
+             `deploy` granted on that service and its infrastructure"
         );
         return Err(Refusal::Exceeds { field: "paths", why });
     }
     Ok(())
 }
 
-/// Whether whoever may pass one of them may pass the other.
+/// Whether whoever may pass one of them may pass the other, but for keys that name one of them.
 fn asks_the_same(one: &Deployment, other: &Deployment) -> bool {
     (&one.policy, one.reading) == (&other.policy, other.reading)
+}
+
+/// Whether one that names a host has an answer to all that the other one had there: hosts go whole.
+fn answers_for(one: &Deployment, other: &Deployment) -> bool {
+    let has = |path: &String| longest_cover(&one.paths, path.as_bytes()).is_some();
+    let all = if other.paths.is_empty() { one.paths.is_empty() } else { other.paths.iter().all(has) };
+    all && (one.enabled || !other.enabled)
 }
 
 /// What a caller may do with a deployment that is in use, be it the file's or the store's.

@@ -280,6 +280,6 @@ fn judge(
         let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });
     }
-    access::check_places(caller, (before, &after), plan)?;
+    access::check_places(caller, before, &after)?;
     Ok(Judged { subject: plan.subject, edition: after })
 }
