@@ -237,7 +237,9 @@ fn what_the_file_owns_is_409_and_what_is_needed_stays() {
     call(&world, "DELETE", "/services/shop/grants/devs", Value::Null, 404);
     // Whom a policy means that names a group by its id is known by the group's name.
     let devs = call(&world, "GET", "/groups/devs", Value::Null, 200)["id"].clone();
+    let spelled = devs.as_str().unwrap().to_uppercase();
     for (setting, value) in [
+        ("groups", json!({"deny": [spelled]})),
         ("groups", json!({"allow": [devs]})),
         ("groups", json!({"deny": ["others", devs]})),
         ("rules", json!([{"paths": ["/admin"], "groups": [devs]}])),

@@ -194,10 +194,9 @@ pub(super) fn check_unnamed(edition: &Edition, group: &Shown) -> Result<(), Refu
     if group.kind != Kind::Group {
         return Ok(());
     }
-    let id = Value::String(group.id.to_string());
     for kind in [Kind::Service, Kind::Version, Kind::Deployment] {
         for by in edition.list(kind) {
-            if by.settings.iter().any(|(key, value)| names_group(key, value, &id)) {
+            if by.settings.iter().any(|(key, value)| names_group(key, value, &group.id)) {
                 let by = format!("{} `{}`", kind.name(), by.name);
                 return Err(Refusal::InUse { by, why: "names it by its id".to_owned() });
             }
@@ -206,8 +205,8 @@ pub(super) fn check_unnamed(edition: &Edition, group: &Shown) -> Result<(), Refu
     Ok(())
 }
 
-/// Whether `groups` below this setting has the text.
-fn names_group(key: &str, value: &Value, id: &Value) -> bool {
+/// Whether `groups` in this setting has the id, however it is spelled.
+fn names_group(key: &str, value: &Value, id: &Uuid) -> bool {
     match value {
         Value::Object(settings) if key == "groups" => settings.values().any(|list| has(list, id)),
         Value::Object(settings) => settings.iter().any(|(key, value)| names_group(key, value, id)),
@@ -217,6 +216,7 @@ fn names_group(key: &str, value: &Value, id: &Value) -> bool {
     }
 }
 
-fn has(list: &Value, id: &Value) -> bool {
-    list.as_array().is_some_and(|list| list.contains(id))
+fn has(list: &Value, id: &Uuid) -> bool {
+    let is = |text: &Value| text.as_str().and_then(|text| Uuid::try_parse(text).ok()).as_ref() == Some(id);
+    list.as_array().is_some_and(|list| list.iter().any(is))
 }
