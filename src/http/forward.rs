@@ -61,7 +61,7 @@ async fn check(
         return as_problem(Problem::NotFound.into_response(), None);
     };
     if !peers.contains(peer.address.to_canonical()) {
-        if forward.askers.is_news(peer.address) {
+        if forward.askers.is_news(kind, peer.address.to_canonical()) {
             let peer = peer.address;
             warn!(kind = kind.name(), %peer, "somebody asked at /check who is no peer of this kind; told once");
         }

@@ -421,7 +421,6 @@ impl ConsumerChange {
     }
 }
 
-/// What brings a consumer from what it was, and the change that wrote that, to what it is to be.
 /// What makes a consumer. Whoever has this id from now on is not deleted.
 pub(super) fn steps_to_make(it: &ConsumerRecord) -> Vec<Step> {
     let mut steps = steps_to(None, it);
@@ -429,6 +428,7 @@ pub(super) fn steps_to_make(it: &ConsumerRecord) -> Vec<Step> {
     steps
 }
 
+/// What brings a consumer from what it was, and the change that wrote that, to what it is to be.
 fn steps_to(before: Option<(&ConsumerRecord, u64)>, after: &ConsumerRecord) -> Vec<Step> {
     let mut steps = vec![Step {
         table: Table::Consumer,

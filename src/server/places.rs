@@ -15,7 +15,15 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by: HashMap<IpAddr, usize>,
+    by: HashMap<IpAddr, Of>,
+}
+
+/// What one peer has.
+#[derive(Default)]
+struct Of {
+    taken: usize,
+    /// Whether it was told that it may have no more.
+    told: bool,
 }
 
 impl Places {
@@ -36,10 +44,10 @@ impl Places {
         }
         if let Some(network) = peer {
             let by = taken.by.entry(network).or_default();
-            if *by >= places.of_one {
-                return Err(Full::OfOne);
+            if by.taken >= places.of_one {
+                return Err(Full::OfOne { news: !std::mem::replace(&mut by.told, true) });
             }
-            *by += 1;
+            by.taken += 1;
         }
         taken.all += 1;
         Ok(Place { places: Arc::clone(places), peer })
@@ -54,8 +62,10 @@ impl Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     All,
-    /// Of this peer.
-    OfOne,
+    /// Of this peer; news, where it is the first time since it had none.
+    OfOne {
+        news: bool,
+    },
 }
 
 /// Whoever has an IPv6 address has a network of 64 bits to choose from.
@@ -77,8 +87,8 @@ impl Drop for Place {
         let mut taken = self.places.taken();
         taken.all -= 1;
         if let Some(Entry::Occupied(mut by)) = self.peer.map(|network| taken.by.entry(network)) {
-            *by.get_mut() -= 1;
-            if *by.get() == 0 {
+            by.get_mut().taken -= 1;
+            if by.get().taken == 0 {
                 by.remove();
             }
         }
@@ -100,7 +110,9 @@ mod tests {
         let places = Arc::new(Places::new(8, 2));
         let take = |peer| Places::take(&places, peer);
         let first: Vec<_> = (0..2).map(|_| take(address("192.0.2.1")).unwrap()).collect();
-        assert_eq!(take(address("::ffff:192.0.2.1")).err(), Some(Full::OfOne));
+        for news in [true, false] {
+            assert_eq!(take(address("::ffff:192.0.2.1")).err(), Some(Full::OfOne { news }));
+        }
         let second = [take(address("2001:db8::1")).unwrap(), take(address("2001:db8::2:1")).unwrap()];
         assert!(take(address("2001:db8::3")).is_err(), "a network of 64 bits is one stranger");
         let third = take(address("2001:db8:0:1::1")).unwrap();

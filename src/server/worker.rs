@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ pub(super) struct Pool {
     places: Arc<Places>,
     /// All that are open, for whoever shows it.
     open: Arc<AtomicUsize>,
-    /// Which limit was reached when a connection last came, so that the log says so once.
-    full: Mutex<Option<Full>>,
+    /// Whether all were taken when a connection last came, so that the log says so once.
+    full: AtomicBool,
 }
 
 struct Worker {
@@ -70,7 +70,7 @@ impl Pool {
             .collect::<io::Result<_>>()?;
         let open = settings.open.clone();
         let places = Arc::new(Places::new(settings.connections, settings.connections_of_peer));
-        Ok(Self { workers, places, open, full: Mutex::default() })
+        Ok(Self { workers, places, open, full: AtomicBool::new(false) })
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -92,16 +92,13 @@ impl Pool {
     }
 
     fn tell(&self, full: Option<Full>, peer: Option<IpAddr>) {
-        let before = std::mem::replace(&mut *self.full.lock().unwrap_or_else(PoisonError::into_inner), full);
-        match full.filter(|_| before != full) {
-            Some(Full::All) => tracing::error!("limits.connections is reached: new ones are closed"),
-            Some(Full::OfOne) => {
-                tracing::error!(
-                    ?peer,
-                    "limits.connections_of_peer is reached: new ones of this peer are closed"
-                );
-            }
-            None => {}
+        let all = full == Some(Full::All);
+        if all && !self.full.load(Ordering::Relaxed) {
+            tracing::error!("limits.connections is reached: new ones are closed");
+        }
+        self.full.store(all, Ordering::Relaxed);
+        if full == Some(Full::OfOne { news: true }) {
+            tracing::error!(?peer, "limits.connections_of_peer is reached: new ones of this peer are closed");
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::domain::network::NetworkSet;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Nginx,
     Caddy,
@@ -46,7 +46,7 @@ impl Kind {
 pub struct Askers {
     peers: Vec<(Kind, NetworkSet)>,
     /// Who asked and may not, and was told of.
-    strangers: Mutex<HashSet<IpAddr>>,
+    strangers: Mutex<HashSet<(Kind, IpAddr)>>,
 }
 
 /// Whoever reaches the port asks as often as he likes, and from as many addresses as he has: the log is for
@@ -64,10 +64,10 @@ impl Askers {
         self.peers.iter().find(|(known, _)| *known == kind).map(|(_, peers)| peers)
     }
 
-    /// Whether the log is to tell of somebody who may not ask: of each once.
-    pub(super) fn is_news(&self, stranger: IpAddr) -> bool {
+    /// Whether the log is to tell of somebody who may not ask: of each once, until there were too many.
+    pub(super) fn is_news(&self, kind: Kind, stranger: IpAddr) -> bool {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        strangers.len() < MOST_STRANGERS && strangers.insert(stranger)
+        strangers.len() < MOST_STRANGERS && strangers.insert((kind, stranger))
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_stranger_is_told_of_once_and_a_crowd_fills_no_log() {
         let askers = Askers::default();
-        let told = |number: u32| askers.is_news(Ipv4Addr::from_bits(number).into());
+        let told = |number: u32| askers.is_news(Kind::Nginx, Ipv4Addr::from_bits(number).into());
         assert!(told(1) && !told(1));
         assert_eq!((0..1000).filter(|number| told(*number)).count(), MOST_STRANGERS - 1);
     }
