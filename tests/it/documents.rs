@@ -9,7 +9,7 @@ use std::process::Command;
 
 use crate::world::{key, setup, started};
 
-const DOCUMENTS: [&str; 40] = [
+const DOCUMENTS: [&str; 41] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",

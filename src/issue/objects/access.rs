@@ -212,7 +212,7 @@ pub(super) fn check_places(caller: &Caller, before: &Edition, after: &Edition) -
                 Some(other) => format!("`{}`", other.name()),
                 None => "something that you may not see".to_owned(),
             };
-        if kept.is_some_and(|other| beside(other)) {
+        if kept.is_some_and(beside) {
             let why = format!(
                 "`{name}` names a host where {whose} takes any, so it is enabled, has that one's paths and asks \
                  for the same; leave its policy as it is there, or have `deploy` granted on that infrastructure"
