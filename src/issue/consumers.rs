@@ -550,51 +550,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_consumer_made_anew_is_not_taken_for_the_deleted_one() {
-        let store = Arc::new(Failing::new());
-        let issuer = issuer(store.clone());
-        let id = Uuid::from_u128(7);
-        issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        for number in 0..=TOGETHER {
-            issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
+    async fn a_consumer_made_or_imported_anew_is_not_taken_for_the_deleted_one() {
+        for imported in [false, true] {
+            let store = Arc::new(Failing::new());
+            let issuer = issuer(store.clone());
+            let id = Uuid::from_u128(7);
+            issuer.create_consumer(&by(), alice(id)).await.unwrap();
+            for number in 0..=TOGETHER {
+                issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
+            }
+            store.left.store(1, Ordering::SeqCst);
+            assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
+            store.left.store(usize::MAX, Ordering::SeqCst);
+            if imported {
+                let all: Vec<_> = std::iter::once(alice(id)).chain((0..TOGETHER).map(other)).collect();
+                assert!(all.len() * 4 > store.most_steps(), "more than one write takes");
+                let outcomes = issuer.import_consumers(&by(), all, Run::Earnest).await.unwrap();
+                assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Made)), "{outcomes:?}");
+            } else {
+                issuer.create_consumer(&by(), alice(id)).await.unwrap();
+            }
+            assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
+            let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+            issuer.finish_deletions().await.unwrap();
+            assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
         }
-        store.left.store(1, Ordering::SeqCst);
-        assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
-        store.left.store(usize::MAX, Ordering::SeqCst);
-        issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
-        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
-        issuer.finish_deletions().await.unwrap();
-        assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
     }
 
-    #[tokio::test]
-    async fn a_consumer_that_is_imported_anew_is_not_taken_for_the_deleted_one() {
-        let store = Arc::new(Failing::new());
-        let issuer = issuer(store.clone());
-        let id = Uuid::from_u128(7);
-        issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        for number in 0..=TOGETHER {
-            issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
-        }
-        store.left.store(1, Ordering::SeqCst);
-        assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
-        store.left.store(usize::MAX, Ordering::SeqCst);
-        // With more beside it than one write takes.
-        let others = (0..TOGETHER).map(|number| NewConsumer {
+    fn other(number: usize) -> NewConsumer {
+        NewConsumer {
             username: Some(format!("other-{number}")),
             custom_id: Some(format!("custom-{number}")),
             email: Some(format!("other-{number}@example.com")),
             ..NewConsumer::default()
-        });
-        let all: Vec<_> = std::iter::once(alice(id)).chain(others).collect();
-        assert!(all.len() * 4 > store.most_steps());
-        let outcomes = issuer.import_consumers(&by(), all, Run::Earnest).await.unwrap();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Made)), "{outcomes:?}");
-        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
-        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
-        issuer.finish_deletions().await.unwrap();
-        assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
+        }
     }
 
     #[tokio::test]
