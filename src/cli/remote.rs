@@ -1,6 +1,5 @@
 //! A server elsewhere: its admin listener, and the admin key that opens it.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use axum::body::Body;
@@ -11,6 +10,7 @@ use tokio::net::TcpStream;
 use super::Failure;
 use super::door::exchange;
 use super::health::{self, Place, Tls};
+use crate::domain::origin::is_on_this_machine;
 use crate::domain::secret::Secret;
 
 /// Where it is, and how it is asked.
@@ -21,11 +21,6 @@ pub(super) struct Remote {
 }
 
 const KEY: &str = "DOORWARD_ADMIN_KEY";
-
-fn is_of_this_machine(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
-}
 
 impl Remote {
     /// # Errors
@@ -47,7 +42,7 @@ impl Remote {
         bearer.set_sensitive(true);
         let tls = match (place.tls, ca) {
             (false, _) => {
-                if !is_of_this_machine(&place.host) {
+                if !is_on_this_machine(place.host.as_bytes()) {
                     eprintln!(
                         "warning: {KEY} goes to {} in plain text; anybody on the way can read it. Use https",
                         place.host

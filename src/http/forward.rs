@@ -60,10 +60,10 @@ async fn check(
     let Some((kind, peers)) = kind.and_then(|kind| Some((kind, forward.askers.of(kind)?))) else {
         return as_problem(Problem::NotFound.into_response(), None);
     };
-    if !peers.contains(peer.address.to_canonical()) {
-        if forward.askers.is_news(kind, peer.address.to_canonical()) {
-            let peer = peer.address;
-            warn!(kind = kind.name(), %peer, "somebody asked at /check who is no peer of this kind; told once");
+    let address = peer.address.to_canonical();
+    if !peers.contains(address) {
+        if forward.askers.is_news(kind, address) {
+            warn!(kind = kind.name(), peer = %address, "somebody asked at /check who is no peer of this kind; told once");
         }
         return not_a_peer(kind);
     }

@@ -53,7 +53,8 @@ impl Issuer {
             let outcome = match self.consumer_there(&new).await {
                 Ok(Some(found)) => self.add_groups(by, found, new.groups, run).await,
                 Ok(None) => self.changed(self.blank(chosen), &new.into()).map(|record| {
-                    made.push(PreparedConsumer { at: outcomes.len(), chosen, record });
+                    let steps = steps_to_make(&record);
+                    made.push(PreparedConsumer { at: outcomes.len(), chosen, record, steps });
                     Outcome::Made
                 }),
                 Err(refusal) => Err(refusal),
@@ -67,18 +68,15 @@ impl Issuer {
             self.end_what_is_left_of(by, &id).await?;
         }
         while !made.is_empty() {
-            let some =
-                together(made.iter().map(|it| steps_to_make(&it.record).len()), self.store.most_steps());
-            let rest = made.split_off(some);
-            let some = std::mem::replace(&mut made, rest);
-            let steps = some.iter().flat_map(|it| steps_to_make(&it.record)).collect();
+            let some = together(made.iter().map(|it| it.steps.len()), self.store.most_steps());
+            let some: Vec<_> = made.drain(..some).collect();
+            let steps = some.iter().flat_map(|it| it.steps.iter().cloned()).collect();
             match self.write(import(by, "consumer.import"), steps, ()).await {
                 Ok(_) => continue,
                 Err(Refusal::Store(StoreError::Conflict { .. })) => {}
                 Err(refusal) => return Err(refusal),
             }
-            for PreparedConsumer { at, record, .. } in some {
-                let steps = steps_to_make(&record);
+            for PreparedConsumer { at, record, steps, .. } in some {
                 let written = self.write(by.does("consumer.create", record.id), steps, ()).await;
                 outcomes[at] = match written {
                     Err(Refusal::Store(StoreError::Conflict { .. })) => {
@@ -154,8 +152,7 @@ impl Issuer {
         }
         while !made.is_empty() {
             let some = together(made.iter().map(|it| it.steps.len()), self.store.most_steps());
-            let rest = made.split_off(some);
-            let some = std::mem::replace(&mut made, rest);
+            let some: Vec<_> = made.drain(..some).collect();
             if run == Run::Earnest && self.import_together(by, &some).await? {
                 continue;
             }
@@ -310,6 +307,7 @@ struct PreparedConsumer {
     /// The id that it was to have.
     chosen: Option<Uuid>,
     record: ConsumerRecord,
+    steps: Vec<Step>,
 }
 
 /// A key that is ready to be written.
