@@ -14,12 +14,16 @@ use doorward::replica::Replica;
 use doorward::telemetry::{Readiness, Telemetry};
 use serde_json::Value;
 
+use crate::fleet::{SECRET, secret};
 use crate::headers::OURS;
 use crate::metadata::line;
-use crate::rig::http1::{Reply, request, send};
+use crate::rig::echo::Echo;
+use crate::rig::http1::{request, send};
 use crate::rig::process::Signal;
-use crate::rig::wait::{eventually, until};
-use crate::world::{ALICE, World};
+use crate::rig::redis::Redis;
+use crate::rig::wait::eventually;
+use crate::rig::wiring::Wiring;
+use crate::world::{ALICE, command, key, setup, start_envoy, started};
 
 /// The same service, enforced and only watched.
 const BOTH: &str = r#"
@@ -98,70 +102,50 @@ fn on_fault_says_whether_an_enforced_fault_is_an_error_or_a_denial() {
     assert_eq!(account.verdict, "allow");
 }
 
-/// Has Doorward sleep beyond its lease, and asks both deployments meanwhile: woken, it finds the
-/// questions before the store has answered a heartbeat. What each was answered.
-fn asked_past_the_lease(world: &World, key: &str, round: usize) -> [Reply; 2] {
-    let forged = [("apikey", key), ("x-consumer-username", "evil"), ("x_consumer_id", "evil")];
-    world.doorward.signal(Signal::STOP).unwrap();
-    // The bound, by the clock that goes on while a process stands still.
-    std::thread::sleep(Duration::from_millis(1_200));
-    std::thread::scope(|scope| {
-        let asked = ["production.example", "staging.example"].map(|host| {
-            let headers = [&[("Host", host)], &forged[..]].concat();
-            let bytes = request("GET", &format!("/{host}/{round}"), &headers, b"");
-            let envoy = world.envoy.listener("main");
-            scope.spawn(move || send(envoy, &bytes).unwrap())
-        });
-        eventually("Envoy has asked twice", || {
-            (world.envoy.stat("cluster.doorward.upstream_rq_active") == 2).then_some(())
-        });
-        world.doorward.signal(Signal::CONT).unwrap();
-        asked.map(|reply| reply.join().unwrap())
-    })
-}
-
 /// `security-rules.md` 3.2 A1: a store that is out of reach.
 #[test]
 fn a1_past_the_lease_enforce_answers_with_an_error_and_shadow_passes_until_the_store_is_heard_again() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("access.log");
-    let world = World::with(BOTH, |wiring| wiring.access_log = Some(log.clone()));
-    world.command(&["consumer", "create", "carol"]);
-    let (key, _) = world.key("carol", &[]);
-    let mut round = 0;
-    let verdict = |host: &str, round: usize| line(&log, &format!("/{host}/{round}"))["doorward"].clone();
-    // The store may be heard before the questions are: then it is as if nothing had been.
-    let [enforced, watched] = until("a lease is over", Duration::from_secs(60), || {
-        round += 1;
-        let replies = asked_past_the_lease(&world, &key, round);
-        let both =
-            ["production.example", "staging.example"].map(|host| verdict(host, round)["verdict"].clone());
-        (both == ["fault", "fault"]).then_some(replies)
-    })
-    .unwrap();
+    let redis = Redis::start(&folder.path().join("redis"), &[]).unwrap();
+    let setup = setup(&folder.path().join("doorward"));
+    setup.write(&format!("{BOTH}store: {{url: \"{}\"}}\n", redis.url())).unwrap();
+    secret(&setup, SECRET);
+    let (doorward, echo) = (started(&setup), Echo::start(0).unwrap());
+    let mut wiring = Wiring::new(echo.address(), &[doorward.grpc()]);
+    wiring.access_log = Some(log.clone());
+    let envoy = start_envoy(folder.path(), &wiring);
+    let get = |path: &str, headers: &[(&str, &str)]| {
+        send(envoy.listener("main"), &request("GET", path, headers, b"")).unwrap()
+    };
+    command(&doorward, &["consumer", "create", "carol"]);
+    let (key, _) = key(&doorward, "carol", &[]);
+    let opens = |path: &str| get(path, &[("Host", "production.example"), ("apikey", &key)]).status == 200;
+    redis.signal(Signal::STOP).unwrap();
+    eventually("the lease is over", || (!opens("/before")).then_some(()));
+    let forged = [("apikey", key.as_str()), ("x-consumer-username", "evil"), ("x_consumer_id", "evil")];
+    let [enforced, watched] = ["production.example", "staging.example"]
+        .map(|host| get(&format!("/{host}"), &[&[("Host", host)], &forged[..]].concat()));
     assert_eq!((enforced.status, enforced.code().as_str()), (503, "unavailable"));
     assert_eq!(enforced.header("retry-after"), Some("1"));
-    assert!(world.envoy.stat("http.main.ext_authz.error") > 0, "an error, and no denial");
+    assert!(envoy.stat("http.main.ext_authz.error") > 0, "an error, and no denial");
 
     let seen = watched.seen().expect("it passes in shadow");
     assert_eq!(seen.all("apikey"), [key.as_str()], "the credential is left");
     assert!(seen.headers.iter().all(|(_, value)| value != "evil"), "{:?}", seen.headers);
     assert!(OURS.iter().all(|name| seen.all(name).is_empty()), "{:?}", seen.headers);
 
-    let told = verdict("staging.example", round);
-    let path = format!("/staging.example/{round}");
+    let told = line(&log, "/staging.example")["doorward"].clone();
     let own = eventually("the log has it", || {
-        let output = world.doorward.output();
+        let output = doorward.output();
         let mut lines = output.lines().filter_map(|line| serde_json::from_str(line).ok());
-        lines.find(|line: &Value| line["path"] == path)
+        lines.find(|line: &Value| line["path"] == "/staging.example")
     });
     for told in [&told, &own] {
         let found = ["verdict", "mode", "code"].map(|field| &told[field]);
         assert_eq!(found, ["fault", "shadow", "unavailable"], "{told}");
     }
     assert_eq!(own["why"], "lease_expired", "{own}");
-    // The next heartbeat, and all is as before.
-    eventually("the key opens again", || {
-        (world.get("/", &[("Host", "production.example"), ("apikey", &key)]).status == 200).then_some(())
-    });
+    redis.signal(Signal::CONT).unwrap();
+    eventually("the key opens again", || opens("/after").then_some(()));
 }
