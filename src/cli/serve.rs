@@ -20,7 +20,7 @@ use self::instance::{Again, Instance};
 pub(super) use self::listeners::addresses_file;
 use self::listeners::{announce, bind};
 use self::process::{keep_memory_private, raise_file_limit, start_log};
-use self::signals::Ends;
+use self::signals::Signals;
 use self::watch::told_or_broken;
 use super::backing::{Backing, Closed, Make, Refused};
 use super::door::{PATIENCE, PAUSE};
@@ -100,8 +100,9 @@ pub fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Unreachable(format!("no runtime: {error}")))?;
+    let signals = runtime.block_on(async { Signals::listen() }).map_err(cannot_listen)?;
     let backing = open_store(&loaded.config, &clock, &runtime)?;
-    let parts = Parts { loaded, backing, clock, sent, log: &log };
+    let parts = Parts { loaded, backing, clock, sent, log: &log, signals };
     let served = serve_until_told(&runtime, common, overlays, parts);
     if let Err(failure) = &served {
         error!(error = %failure, "the server ends");
@@ -116,6 +117,7 @@ struct Parts<'l> {
     clock: Clock,
     sent: otlp::Asked,
     log: &'l Log,
+    signals: Signals,
 }
 
 fn open_store(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<Backing, Failure> {
@@ -145,7 +147,7 @@ fn serve_until_told(
     overlays: Vec<config::Overlay>,
     parts: Parts<'_>,
 ) -> Result<(), Failure> {
-    let Parts { loaded: Loaded { config, file, .. }, backing, clock, sent, log } = parts;
+    let Parts { loaded: Loaded { config, file, .. }, backing, clock, sent, log, signals } = parts;
     let examined = examine_once(runtime, &backing, &config)?;
     let instance = Instance::new(config, backing, clock, (runtime, log))?;
     let sending = Sending::start(&sent, &instance.telemetry, runtime)?;
@@ -156,18 +158,22 @@ fn serve_until_told(
         move || common.read(&overlays)
     };
     let again = Again { load: Box::new(read), file, levels: log.levels().clone() };
-    runtime.block_on(answer(&instance, again, sending, examined))?;
+    runtime.block_on(answer(&instance, again, sending, (examined, signals)))?;
     info!("the server has ended");
     Ok(())
 }
 
 /// Answers until it is told to end, and ends in order. `examined`: whether the store was.
-async fn answer(instance: &Instance, again: Again, sending: Sending, examined: bool) -> Result<(), Failure> {
+async fn answer(
+    instance: &Instance,
+    again: Again,
+    sending: Sending,
+    (examined, signals): (bool, Signals),
+) -> Result<(), Failure> {
     let Instance { config, clock, telemetry, readiness, .. } = instance;
     let certificates = Certificates::read(config, telemetry, clock.now())
         .map_err(|faults| Failure::Usage(faults.to_string()))?;
-    let ends = Ends::listen().map_err(cannot_listen)?;
-    let hangups = signal(SignalKind::hangup()).map_err(cannot_listen)?;
+    let (ends, hangups) = signals.started();
     let listeners = bind(config, &certificates, &instance.compiler.catalog()).await?;
     // A file at the limit of its size (RLIMIT_FSIZE) is then an error like a full disk's; nobody
     // handling the signal, it would end the process.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::rig::echo::Echo;
 use crate::rig::http1::{Connection, request};
-use crate::rig::process::Signal;
+use crate::rig::process::{Process, Signal};
 use crate::rig::wait::{eventually, until};
 use crate::rig::wiring::Wiring;
 use crate::world::{ALICE, HOUSE, start_doorward, start_envoy};
@@ -127,4 +127,26 @@ fn a_second_signal_ends_the_drain_at_once() {
     });
     doorward.signal(Signal::TERM).unwrap();
     doorward.process().wait(Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn a_signal_in_the_midst_of_a_start_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    // Whoever finds the store in use waits for it for 3 seconds.
+    let first = start_doorward(folder.path(), HOUSE);
+    let setup = first.setup();
+    let log = folder.path().join("second.log");
+    let mut second = Process::start("the second one", setup.command(&["serve"]), &log).unwrap();
+    let status = format!("/proc/{}/status", second.id());
+    eventually("the second one hears signals", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        (caught >> (Signal::TERM.as_raw() - 1) & 1 == 1).then_some(())
+    });
+    // Not reread yet, and nothing ended by it.
+    second.signal(Signal::HUP).unwrap();
+    second.signal(Signal::TERM).unwrap();
+    let ended = second.wait(Duration::from_secs(20)).unwrap();
+    assert_eq!(ended.code(), Some(0), "{ended}");
 }

@@ -1,18 +1,43 @@
-//! The signals that end the server.
+//! The signals that end the server, and the one that has it read its configuration again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
-/// SIGTERM and Ctrl-C, heard from the moment that this is made: before that one of them ends the
-/// process without a word, so it is made before anybody can know that there is a server.
+/// What the process is told from the moment that this is made, within a runtime: before anything that may take its
+/// time. Unheard, SIGHUP ends a process, and SIGTERM ends none that is the first of its container (kill(2)).
+pub(super) struct Signals {
+    ends: Ends,
+    hangups: Signal,
+    starting: JoinHandle<()>,
+}
+
+impl Signals {
+    /// Until [`Signals::started`] there is nothing to take apart, and the first of [`Ends`] ends the process at once.
+    pub(super) fn listen() -> io::Result<Self> {
+        let (ends, mut first) = (Ends::listen()?, Ends::listen()?);
+        let starting = tokio::spawn(async move {
+            first.next().await;
+            std::process::exit(0);
+        });
+        Ok(Self { ends, hangups: signal(SignalKind::hangup())?, starting })
+    }
+
+    pub(super) fn started(self) -> (Ends, Signal) {
+        self.starting.abort();
+        (self.ends, self.hangups)
+    }
+}
+
+/// SIGTERM and Ctrl-C.
 pub(super) struct Ends {
     terms: Signal,
     interrupts: Signal,
 }
 
 impl Ends {
-    pub(super) fn listen() -> io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Self { terms: signal(SignalKind::terminate())?, interrupts: signal(SignalKind::interrupt())? })
     }
 
