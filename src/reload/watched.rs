@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 /// Files, each as it was last seen; `None` where it was away.
 pub struct Watched {
     files: Vec<(PathBuf, Option<Stamp>)>,
-    /// Whether they were still changing at the last look.
-    moving: bool,
+    /// At how many looks in a row they were still changing, up to the last one.
+    moving: u8,
 }
+
+/// After so many looks they are read though they never rest: a file that somebody touches all the time must not keep a
+/// revoked key in another one in force.
+const RESTLESS: u8 = 10;
 
 impl Watched {
     /// Made before they are read, so that what changes meanwhile is read again.
@@ -17,11 +21,12 @@ impl Watched {
             let stamp = stamp(&file);
             (file, stamp)
         };
-        Self { files: files.into_iter().map(seen).collect(), moving: false }
+        Self { files: files.into_iter().map(seen).collect(), moving: 0 }
     }
 
     /// Whether they have changed since they were read, and rest since the last look: half of a file may
-    /// be good by itself, and a certificate and its key are replaced one after the other.
+    /// be good by itself, and a certificate and its key are replaced one after the other. Those that do not
+    /// rest for 10 looks have changed too, and will have again.
     pub fn have_changed(&mut self) -> bool {
         let mut moved = false;
         for (file, seen) in &mut self.files {
@@ -29,13 +34,21 @@ impl Watched {
             moved |= now != *seen;
             *seen = now;
         }
-        std::mem::replace(&mut self.moving, moved) && !moved
+        if !moved {
+            return std::mem::take(&mut self.moving) > 0;
+        }
+        self.moving += 1;
+        let restless = self.moving >= RESTLESS;
+        if restless {
+            self.moving = 1;
+        }
+        restless
     }
 
     /// They are read now, whether they rest or not.
     pub fn are_read(&mut self) {
         self.have_changed();
-        self.moving = false;
+        self.moving = 0;
     }
 
     /// Watches these instead; what was seen of those that stay counts.
@@ -116,5 +129,24 @@ mod tests {
         std::fs::remove_file(&one).unwrap();
         assert!(!watched.have_changed());
         assert!(watched.have_changed());
+    }
+
+    #[test]
+    fn files_that_never_rest_are_read_at_last_and_once_more_when_they_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let mut written = std::fs::File::options().append(true).open(&file).unwrap();
+        let mut watched = Watched::new(vec![file]);
+        let looks: Vec<bool> = (0..20)
+            .map(|_| {
+                written.write_all(b"x").unwrap();
+                watched.have_changed()
+            })
+            .collect();
+        let told: Vec<usize> = (0..20).filter(|look| looks[*look]).collect();
+        assert_eq!(told, [9, 18]);
+        assert!(watched.have_changed(), "what was written after that");
+        assert!(!watched.have_changed());
     }
 }
