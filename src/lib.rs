@@ -13,6 +13,8 @@
 //! * [`issue`] — making and ending consumers and credentials.
 //! * [`grpc`], [`http`] — the wires; [`server`] — starts and drains them.
 //! * [`reload`], [`telemetry`], [`clock`] — a new catalog, what is counted, what time it is.
+//! * [`compile`] — one catalog of what the file declares and what is stored.
+//! * [`priority`] — which threads come behind those that check.
 //! * [`trust`] — whom we believe where we connect.
 //! * [`cli`] — one file a command.
 

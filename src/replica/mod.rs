@@ -61,7 +61,7 @@ pub struct Replica {
     tables: ArcSwap<Tables>,
     loaded: AtomicBool,
     lease: Lease,
-    /// How far changes have been applied; writers wait for theirs here.
+    /// How far changes have been applied.
     applied: watch::Sender<Option<Epoch>>,
     compiling: Compiling,
     lag: AtomicU64,

@@ -375,13 +375,13 @@ pub(super) fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     registered(registry, IntGauge::new(name, help))
 }
 
-/// Names are constants of this file, so a refusal of the crate is seen by the first test.
+/// Names are constants of this room, so a refusal of the crate is seen by the first test.
 pub(super) fn registered<C: Collector + Clone + 'static>(
     registry: &Registry,
     made: prometheus::Result<C>,
 ) -> C {
-    let collector = made.expect("the metric names of this file are well formed");
-    registry.register(Box::new(collector.clone())).expect("the metric names of this file are distinct");
+    let collector = made.expect("the names of metrics are well formed");
+    registry.register(Box::new(collector.clone())).expect("the names of metrics are distinct");
     collector
 }
 

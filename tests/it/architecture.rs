@@ -15,8 +15,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "domain", "priority", "trust"]),
     ("trust", &[]),
     ("store", &["domain", "trust"]),
-    ("trust", &[]),
-    ("store", &["domain", "trust"]),
     ("replica", &["clock", "domain", "store"]),
     ("compile", &["config", "domain", "replica", "store"]),
     ("cases", &["check", "clock", "config", "domain", "explain", "replica", "telemetry"]),
