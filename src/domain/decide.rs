@@ -25,7 +25,7 @@ use super::principal::{CredentialName, Principal};
 use super::query;
 use super::request::Request;
 use super::session::Session;
-use super::step::{Outcome, Step, Unwatched, Witness};
+use super::step::{Step, Unwatched, Witness};
 use super::time::Timestamp;
 use super::token::{AccessKey, Token as OpaqueToken};
 use super::verdict::{Fault, Grant, Verdict};
@@ -185,15 +185,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     /// The door that asks from where.
     fn admit(&mut self, deployment: &Deployment, client: Client) -> Result<(), Refusal> {
         self.witness.saw(|| Step::Client { address: client.address, hop: client.hop.to_string() });
-        let networks = &deployment.policy.networks;
-        let admitted = networks.admits(client.address);
-        if networks.in_force() {
-            self.witness.saw(|| Step::Networks {
-                of: "deployment",
-                outcome: admitted.map_or_else(|why| Outcome::Shut(why.name()), |()| Outcome::Open),
-            });
-        }
-        admitted.map_err(|why| Denial::NetworkDenied { why: why.name() }.into())
+        Ok(self.admit_from("deployment", &deployment.policy.networks)?)
     }
 
     /// Every proof that was asked for, the one that names the caller last; none where nobody was

@@ -31,7 +31,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         of_key.map_or(Ok(()), |networks| self.admit_from("key", networks))
     }
 
-    fn admit_from(&mut self, of: &'static str, networks: &Networks) -> Result<(), Denial> {
+    pub(super) fn admit_from(&mut self, of: &'static str, networks: &Networks) -> Result<(), Denial> {
         let admitted = networks.admits(self.trail.client.and_then(|client| client.address));
         if networks.in_force() {
             self.witness.saw(|| Step::Networks {

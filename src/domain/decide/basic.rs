@@ -12,9 +12,6 @@ use crate::domain::step::Witness;
 impl<W: Witness> Case<'_, '_, '_, W> {
     /// Whoever shows a name that nobody has pays for a hash like everybody.
     pub(super) fn prove_basic(&mut self, text: &[u8]) -> Result<Proof, Refusal> {
-        // What an earlier method learned says nothing of this one's name.
-        self.trail.credential = None;
-        self.trail.consumer = None;
         let from = self.trail.client.and_then(|client| client.address);
         let login = Login::read(text, from).ok_or(invalid(Unproven::Malformed))?;
         let account = self.world.directory.account(login.username)?;

@@ -111,7 +111,10 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Presented::Duplicate => return Err(Denial::DuplicateCredential.into()),
             Presented::Key(text) => text,
         };
+        // What an earlier method learned says nothing of this one's credential.
         self.trail.method = Some(name);
+        self.trail.credential = None;
+        self.trail.consumer = None;
         let proof = match method {
             Method::Jwt(jwt) => self.prove_token(jwt, &text),
             Method::Basic(_) => self.prove_basic(&text),
@@ -136,9 +139,6 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     fn prove_key(&mut self, method: &Method, text: &[u8]) -> Result<Proof, Refusal> {
-        // What an earlier method learned says nothing of this one's key.
-        self.trail.credential = None;
-        self.trail.consumer = None;
         screen(text)?;
         let (key, consumer) = self.look_up_key(text)?.ok_or(invalid(Unproven::Unknown))?;
         self.trail.credential = Some(CredentialName::Id(key.id));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::prove::Proof;
+use super::prove::{Proof, invalid};
 use super::{Case, Refusal};
 use crate::domain::authentication::Jwt;
 use crate::domain::catalog::Catalog;
@@ -29,9 +29,6 @@ pub enum Token {
 
 impl<W: Witness> Case<'_, '_, '_, W> {
     pub(super) fn prove_token(&mut self, jwt: &Jwt, text: &[u8]) -> Result<Proof, Refusal> {
-        // What an earlier method learned says nothing of this one's token.
-        self.trail.credential = None;
-        self.trail.consumer = None;
         let Some(issuer) = self.world.catalog.issuer(&jwt.issuer) else {
             return Err(Denial::Internal { why: "a method without its issuer" }.into());
         };
@@ -214,8 +211,4 @@ fn grants(value: &Value, catalog: &Catalog) -> Vec<RoleGrant> {
 
 fn refused(why: Refused) -> Denial {
     invalid(Unproven::Token(why))
-}
-
-fn invalid(why: Unproven) -> Denial {
-    Denial::InvalidCredential { why }
 }
