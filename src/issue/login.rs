@@ -55,7 +55,7 @@ pub enum Declined {
     /// A wrong name, a wrong password, a consumer or password that is switched off, or one that may not be
     /// used from there: nobody is told which.
     Wrong,
-    /// Tried too often, by the name or from the address: not before so long.
+    /// Tried too often, by the name or from the address, whether or not somebody has that name: not before so long.
     Throttled(Duration),
     /// Too many passwords wait to be hashed.
     Busy,
@@ -79,7 +79,7 @@ impl Declined {
 /// How many failures are let pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Tries {
-    /// Of an account, within 15 minutes.
+    /// Of a name, and of an account by all its names, within 15 minutes.
     pub of_account: u64,
     /// The same within a day: NIST SP 800-63B allows 100.
     pub of_account_a_day: u64,
@@ -91,6 +91,20 @@ impl Default for Tries {
     fn default() -> Self {
         Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
     }
+}
+
+/// One counter of a login.
+struct Counter {
+    count: Count,
+    of_address: bool,
+}
+
+/// What counters came to.
+#[derive(Default)]
+struct Tally {
+    counters: Vec<(Counter, Counted)>,
+    /// Until one of them begins anew, where one is over; none was counted then.
+    over: Option<Duration>,
 }
 
 impl Issuer {
@@ -115,17 +129,27 @@ impl Issuer {
         let Ok(place) = self.passwords.place() else { return Err(Declined::Busy) };
         // Whoever is turned away has guessed nothing, and is not counted: else a hundred requests would shut
         // somebody out for a day.
-        let counts = self.counts(&login, account.as_deref());
-        let counted = self.count(&counts).await?;
-        let over = counted.iter().zip(counts).filter(|(counted, count)| counted.total > count.most);
-        if let Some(left) = over.map(|(counted, _)| counted.left).max() {
+        let sent = self.count(self.as_sent(&login)).await?;
+        let owned = match sent.over {
+            None => self.count(self.of_account(&login, account.as_deref())).await?,
+            Some(_) => Tally::default(),
+        };
+        let known_already = matches!(login.name, LoginName::Again(..));
+        if let Some(left) = sent.over.or(owned.over.filter(|_| known_already)) {
             attempts.note("login.throttled", login.from);
             return Err(Declined::Throttled(left));
         }
+        // Guessed at by another name that it has: whoever is told that learns that the names are of one account.
+        // It is a wrong password, after the same time.
+        let shut = owned.over.is_some();
+        if shut {
+            attempts.note("login.throttled", login.from);
+        }
+        let account = account.filter(|_| !shut);
         let Login { password, from, request_id, .. } = login;
         let Ok(right) = self.passwords.verify(place, account.clone(), password).await else {
             // Nothing was guessed.
-            self.count(&counts.map(|count| less(count, 1))).await?;
+            self.uncount(&[&sent, &owned], |_, _| 1).await?;
             return Err(Declined::Busy);
         };
         let known = account.as_ref().and_then(|account| self.known(account.consumer));
@@ -145,7 +169,10 @@ impl Issuer {
         let chain = if let_in.is_some() { &self.handed_out } else { &self.attempts };
         self.record(chain, &event).await?;
         let (account, consumer) = let_in.ok_or(Declined::Wrong)?;
-        self.forgive(counts, &counted).await?;
+        // The right password ends what was wrong before it. Of the address it is one less, no more: else
+        // whoever has one account would have as many guesses at others as he likes.
+        let forgiven = |counter: &Counter, total| if counter.of_address { 1 } else { total };
+        self.uncount(&[&sent, &owned], forgiven).await?;
         Ok(LoggedIn { consumer, account })
     }
 
@@ -174,37 +201,52 @@ impl Issuer {
         declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.consumer(id)))
     }
 
-    /// What a login is counted under.
-    fn counts(&self, login: &Login<'_>, account: Option<&Account>) -> [Count; 3] {
+    /// What a login is counted under as it was sent: of names that are there and of those that nobody has
+    /// alike, or the difference could be told. They share 2^18 counters, for there are as many names as somebody
+    /// cares to send, and whoever sends them does not know which of them go together.
+    fn as_sent(&self, login: &Login<'_>) -> Vec<Counter> {
         let network = Network::of(login.from);
-        let who: (&[u8], Vec<u8>) = match (account, login.name) {
-            // One account, whatever it goes by.
-            (Some(account), _) => (b"account", account.id.as_bytes().to_vec()),
-            (None, LoginName::Username(name)) => self.crowd(b"username", name.as_bytes()),
-            (None, LoginName::Email(email)) => self.crowd(b"email", email.as_bytes()),
-            (None, LoginName::Again(consumer, _)) => self.crowd(b"consumer", consumer.as_bytes()),
+        let name = match login.name {
+            LoginName::Username(name) | LoginName::Email(name) => Some(name.as_bytes()),
+            LoginName::Again(..) => None,
         };
-        let name = |what, kind, of| self.counter([what, kind, of]);
-        let count = |name, lives, most| Count { name, add: 1, lives, most };
-        let Tries { of_account, of_account_a_day, of_address } = self.tries;
-        [
-            count(name(b"quarter", who.0, &who.1), WINDOW, of_account),
-            count(name(b"day", who.0, &who.1), DAY, of_account_a_day),
-            count(name(b"quarter", b"address", network.bytes()), WINDOW, of_address),
-        ]
+        let of_key = |key| {
+            let shared = name.map(|name| {
+                let [first, second, third, ..] = self.counter(key, [b"shared", b"name", name]);
+                [first, second, third & 0b11]
+            });
+            let names = shared.into_iter().flat_map(move |name| self.of_name(key, b"name", &name));
+            let address = self.counter(key, [b"quarter", b"address", network.bytes()]);
+            let address = Count { name: address, add: 1, lives: WINDOW, most: self.tries.of_address };
+            names.chain([Counter { count: address, of_address: true }])
+        };
+        self.ring.ids().flat_map(of_key).collect()
     }
 
-    /// What nobody's name is counted under: one of 65536, each for many. There are as many of those names
-    /// as somebody cares to send, and whoever sends them does not know which of them go together.
-    fn crowd(&self, kind: &[u8], name: &[u8]) -> (&'static [u8], Vec<u8>) {
-        let [first, second, ..] = self.counter([b"crowd", kind, name]);
-        (b"nobody", vec![first, second])
+    /// What it is counted under besides: one account, whatever it goes by.
+    fn of_account(&self, login: &Login<'_>, account: Option<&Account>) -> Vec<Counter> {
+        let (kind, id, add): (&[u8], _, _) = match (account, login.name) {
+            (Some(account), _) => (b"account", account.id, 1),
+            (None, LoginName::Again(consumer, _)) => (b"consumer", consumer, 1),
+            // As much work as for an account.
+            (None, LoginName::Username(_) | LoginName::Email(_)) => (b"nobody", Uuid::nil(), 0),
+        };
+        let counters = self.ring.ids().flat_map(|key| self.of_name(key, kind, id.as_bytes()));
+        counters.map(|counter| Counter { count: Count { add, ..counter.count }, ..counter }).collect()
     }
 
-    /// The name of a counter, which says nothing of what is counted.
-    fn counter(&self, parts: [&[u8]; 3]) -> [u8; 16] {
-        let key = self.ring.derive(self.ring.primary_id(), Use::Counter);
-        let key = key.expect("the ring has its primary");
+    fn of_name(&self, key: u32, kind: &[u8], name: &[u8]) -> [Counter; 2] {
+        let Tries { of_account, of_account_a_day, .. } = self.tries;
+        [(&b"quarter"[..], WINDOW, of_account), (b"day", DAY, of_account_a_day)].map(|(what, lives, most)| {
+            let count = Count { name: self.counter(key, [what, kind, name]), add: 1, lives, most };
+            Counter { count, of_address: false }
+        })
+    }
+
+    /// The name of a counter, which says nothing of what is counted. One for each key of the ring: while that is
+    /// rotated instances differ in which is the first, and nobody has guesses under each of them.
+    fn counter(&self, key: u32, parts: [&[u8]; 3]) -> [u8; 16] {
+        let key = self.ring.derive(key, Use::Counter).expect("a key of the ring");
         let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes a key of any length");
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
@@ -215,17 +257,28 @@ impl Issuer {
         name
     }
 
-    async fn count(&self, counts: &[Count]) -> Result<Vec<Counted>, Declined> {
-        self.store.count(counts, self.clock.now()).await.map_err(Declined::Store)
+    /// Nothing is counted where one of them is over.
+    async fn count(&self, counters: Vec<Counter>) -> Result<Tally, Declined> {
+        let counted = self.counted(&counters.iter().map(|counter| counter.count).collect::<Vec<_>>()).await?;
+        let over =
+            counters.iter().zip(&counted).filter(|(counter, counted)| counted.total > counter.count.most);
+        let over = over.map(|(_, counted)| counted.left).max();
+        Ok(Tally { counters: counters.into_iter().zip(counted).collect(), over })
     }
 
-    /// The right password ends what was wrong before it. Of the address it is one less, no more: else
-    /// whoever has one account would have as many guesses at others as he likes.
-    async fn forgive(&self, counts: [Count; 3], counted: &[Counted]) -> Result<(), Declined> {
-        let [quarter, day, address] = counts;
-        let total = |at: usize| counted.get(at).map_or(1, |counted| counted.total);
-        let counts = [less(quarter, total(0)), less(day, total(1)), less(address, 1)];
-        self.count(&counts).await.map(drop)
+    /// Takes so much of each counter away, by what it had come to; of what was not counted nothing.
+    async fn uncount(&self, tallies: &[&Tally], by: impl Fn(&Counter, u64) -> u64) -> Result<(), Declined> {
+        let counted = tallies.iter().filter(|tally| tally.over.is_none());
+        let counters = counted.flat_map(|tally| &tally.counters);
+        let less = counters.map(|(counter, counted)| {
+            let by = i64::try_from(by(counter, counted.total)).unwrap_or(i64::MAX);
+            Count { add: -by, most: u64::MAX, ..counter.count }
+        });
+        self.counted(&less.collect::<Vec<_>>()).await.map(drop)
+    }
+
+    async fn counted(&self, counts: &[Count]) -> Result<Vec<Counted>, Declined> {
+        self.store.count(counts, self.clock.now()).await.map_err(Declined::Store)
     }
 
     /// Durably.
@@ -239,12 +292,6 @@ impl Issuer {
 /// Whether a consumer is let in at all, and from there.
 pub(super) fn may_be(consumer: &Consumer, from: IpAddr) -> bool {
     consumer.enabled && consumer.given.networks.admits(Some(from)).is_ok()
-}
-
-/// Takes so much away.
-fn less(count: Count, by: u64) -> Count {
-    let by = i64::try_from(by).unwrap_or(i64::MAX);
-    Count { add: -by, most: u64::MAX, ..count }
 }
 
 #[cfg(test)]
