@@ -161,11 +161,11 @@ impl Directory for Known<'_> {
     }
 
     fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
-        if self.catalog.password_stands(consumer, mark) {
+        if self.catalog.account_by_mark(consumer, mark).is_some() {
             return Ok(true);
         }
         self.replica.trust(self.boottime)?;
-        Ok(self.replica.password_stands(consumer, mark))
+        Ok(self.replica.account_by_mark(self.catalog, consumer, mark).is_some())
     }
 
     fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {

@@ -284,11 +284,6 @@ impl Catalog {
         account.filter(|account| account.consumer == consumer && account.hash.mark() == mark)
     }
 
-    /// Whether the file's password of a consumer is the one with this mark.
-    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
-        self.account_by_mark(consumer, mark).is_some()
-    }
-
     /// Whose this address is, of those whom the file declares.
     pub fn consumer_with_email(&self, email: &str) -> Option<ConsumerId> {
         self.emails.get(email).copied()

@@ -1,8 +1,11 @@
 //! Admin keys: they open the admin API, all of it.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use super::keys::generate;
+use super::login::may_be;
 use super::{By, Done, Issuer, NotProven, Refusal, Seen, check_label, claim, delete, unique};
 use crate::domain::jwt::ADMIN_AUDIENCE;
 use crate::domain::rights::Caller;
@@ -72,13 +75,13 @@ impl Issuer {
     /// # Errors
     ///
     /// [`Unknowing`] past the lease, and where nothing follows the store.
-    pub async fn known_consumer(&self, text: &[u8]) -> Result<Option<Caller>, Unknowing> {
+    pub async fn known_consumer(&self, text: &[u8], from: IpAddr) -> Result<Option<Caller>, Unknowing> {
         let id = match self.whose(text, ADMIN_AUDIENCE).await {
             Ok(id) => id,
             Err(NotProven::Refused(_) | NotProven::Ended | NotProven::Unread(_)) => return Ok(None),
             Err(NotProven::Unknown(_)) => return Err(Unknowing),
         };
-        let consumer = self.known(id).filter(|consumer| consumer.enabled);
+        let consumer = self.known(id).filter(|consumer| may_be(consumer, from));
         Ok(consumer.map(|consumer| Caller::Consumer { id, groups: consumer.given.groups.clone() }))
     }
 

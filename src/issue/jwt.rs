@@ -44,8 +44,8 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Invalid`] without `public_url`, [`Refusal::NotFound`] while there are no signing
-    /// keys; the store's.
+    /// [`Refusal::Invalid`] without `public_url`, or where the audiences make it longer than a check takes;
+    /// [`Refusal::NotFound`] while there are no signing keys; the store's.
     pub async fn mint(
         &self,
         consumer: ConsumerId,
@@ -99,7 +99,17 @@ impl Issuer {
             let why = "the system gives no random bytes; nothing is signed without them";
             Refusal::Store(crate::store::StoreError::Unavailable(why.into()))
         };
-        Ok(Minted { token: key.sign(&claims).map_err(unavailable)?, id, expires_at })
+        let token = key.sign(&claims).map_err(unavailable)?;
+        let longest = Rules::ours(issuer).longest;
+        if token.len() > longest {
+            let why = format!(
+                "names so many services that the token has {} bytes, and no check takes more than {longest}; name fewer, \
+                 or leave it out for every service",
+                token.len()
+            );
+            return Err(Refusal::Invalid { field: "audience", why });
+        }
+        Ok(Minted { token, id, expires_at })
     }
 
     /// Whose a token of ours is, if it is genuine, good now and meant for exactly this audience.
@@ -160,8 +170,7 @@ impl Issuer {
     }
 
     pub(super) fn password_stands(&self, id: ConsumerId, mark: Mark) -> bool {
-        let stored = || self.replica.as_ref().is_some_and(|replica| replica.password_stands(id, mark));
-        self.catalog.load().password_stands(id, mark) || stored()
+        self.account_by_mark(id, mark).is_some()
     }
 
     /// The JWK Set (RFC 7517) that anyone verifies our tokens with.

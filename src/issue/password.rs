@@ -12,8 +12,8 @@ use crate::passwords::{Password, hash_refusal, rules};
 use crate::store::Step;
 use crate::store::record::{BasicRecord, ConsumerRecord};
 
-/// Names with passwords of one consumer that are looked at.
-const FEW: usize = 100;
+/// Names with passwords of one consumer that are read in one go.
+const PAGE: usize = 100;
 
 impl Issuer {
     /// Gives a consumer a password: a name with a password that is the consumer's own name.
@@ -112,8 +112,11 @@ impl Issuer {
 
     /// The account of this consumer whose password has this mark, by what this instance knows.
     pub(super) fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
-        let declared = self.catalog.load().account_by_mark(consumer, mark).map(Arc::clone);
-        declared.or_else(|| self.replica.as_ref().and_then(|replica| replica.account_by_mark(consumer, mark)))
+        let catalog = self.catalog.load();
+        match &self.replica {
+            Some(replica) => replica.account_by_mark(&catalog, consumer, mark),
+            None => catalog.account_by_mark(consumer, mark).map(Arc::clone),
+        }
     }
 
     /// The passwords that a consumer's programs end with, if one of them does: all that let it in, by whatever
@@ -124,9 +127,18 @@ impl Issuer {
             let own = consumer.username.as_deref().and_then(|name| catalog.account(name));
             own.filter(|own| own.consumer == consumer.id && own.enabled).map(|own| own.hash.mark())
         };
-        let stored = self.credentials_of::<BasicRecord>(&consumer.id, None, FEW).await?;
-        let stored = stored.iter().filter(|it| it.enabled).map(|it| Hash::new(&it.password).mark());
-        Ok(declared.into_iter().chain(stored).collect())
+        let mut all: Vec<Mark> = declared.into_iter().collect();
+        let mut after = None;
+        loop {
+            let page = self.credentials_of::<BasicRecord>(&consumer.id, after, PAGE).await?;
+            let catalog = self.catalog.load();
+            let counts = |it: &&BasicRecord| it.enabled && catalog.account(&it.username).is_none();
+            all.extend(page.iter().filter(counts).map(|it| Hash::new(&it.password).mark()));
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.id),
+                Some(_) | None => return Ok(all),
+            }
+        }
     }
 
     /// The account of this name, by what this instance knows: the file's goes first.

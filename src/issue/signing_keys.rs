@@ -53,6 +53,10 @@ impl Issuer {
     /// The store's.
     pub async fn tend_signing_keys(&self) -> Result<(), Refusal> {
         let stored = self.stored_signing_keys().await?;
+        // A clock that is ahead would take away keys whose tokens others still believe.
+        if stored.is_some() && !self.clock_agrees() {
+            return Ok(());
+        }
         let (now, lives) = (self.clock.now(), self.key_lives);
         let tended = match &stored {
             None => Some(self.first_signing_keys(now)?),

@@ -163,6 +163,22 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn whose_clock_is_far_from_the_stores_rotates_no_signing_keys() {
+        for (ahead, rotates) in [(-61_000, false), (60_000, true), (61_000, false)] {
+            let store = Arc::new(Failing::new());
+            let (year_ago, _) = Clock::stopped(Timestamp::from_unix(NOW - 365 * 86_400));
+            issuer(store.clone(), year_ago).tend_signing_keys().await.unwrap();
+            store.time.store(NOW * 1_000 - ahead, Ordering::Relaxed);
+            let (issuer, following) = following(store.clone()).await;
+            let primary = async || issuer.signing_key_records().await.unwrap().unwrap().primary.id;
+            let before = primary().await;
+            issuer.tend_signing_keys().await.unwrap();
+            following.abort();
+            assert_eq!(primary().await != before, rotates, "{ahead} ms");
+        }
+    }
+
     /// Whoever sweeps this store at the moment, and what keeps him up to date.
     async fn following(store: Arc<dyn Store>) -> (Issuer, JoinHandle<()>) {
         let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
@@ -172,9 +188,13 @@ mod tests {
         let follower = Follower::new(Arc::clone(&replica), store.clone(), clock.clone(), settings);
         let following = tokio::spawn(follower.run());
         replica.applied().wait_for(Option::is_some).await.unwrap();
+        (issuer(store, clock).with_replica(replica), following)
+    }
+
+    fn issuer(store: Arc<dyn Store>, clock: Clock) -> Issuer {
         let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        (Issuer::new(store, ring, clock, catalog).with_replica(replica), following)
+        Issuer::new(store, ring, clock, catalog)
     }
 
     #[tokio::test]

@@ -42,6 +42,7 @@ use self::tables::Tables;
 pub use self::uses::{PERIOD, Usage, hear_of_sessions};
 use crate::clock::Clock;
 use crate::domain::authentication::ConsumerBy;
+use crate::domain::catalog::Catalog;
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::deployment::Opens;
 use crate::domain::issuer::Signer;
@@ -262,14 +263,17 @@ impl Replica {
         self.tables.load().account(username)
     }
 
-    /// The account of this consumer whose password has this mark, as of the lease.
-    pub fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
-        self.tables.load().account_by_mark(consumer, mark)
-    }
-
-    /// Whether the password with this mark is one of the consumer's, as of the lease.
-    pub fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
-        self.tables.load().password_stands(consumer, mark)
+    /// The account of this consumer whose password has this mark, as of the lease, by the file or the store. One that
+    /// is stored counts no longer once the file has a password of its name: nobody logs in with it either.
+    pub fn account_by_mark(
+        &self,
+        catalog: &Catalog,
+        consumer: ConsumerId,
+        mark: Mark,
+    ) -> Option<Arc<Account>> {
+        let declared = catalog.account_by_mark(consumer, mark).map(Arc::clone);
+        let counts = |stored: &Account| catalog.account(&stored.username).is_none();
+        declared.or_else(|| self.tables.load().account_by_mark(consumer, mark, counts))
     }
 
     /// Whether the admin key of this id opens, as of the lease.

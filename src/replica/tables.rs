@@ -169,12 +169,13 @@ impl Tables {
         self.accounts.get(username)
     }
 
-    pub(super) fn account_by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
-        self.accounts.by_mark(consumer, mark)
-    }
-
-    pub(super) fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
-        self.accounts.stands(consumer, mark)
+    pub(super) fn account_by_mark(
+        &self,
+        consumer: ConsumerId,
+        mark: Mark,
+        counts: impl Fn(&Account) -> bool,
+    ) -> Option<Arc<Account>> {
+        self.accounts.by_mark(consumer, mark, counts)
     }
 
     pub(super) fn put_account(&self, record: BasicRecord) {

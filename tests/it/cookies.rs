@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::fleet::{SECRET, secret};
 use crate::guides::blocks;
-use crate::login::{Both, Place};
+use crate::login::{Both, Place, hashed};
 use crate::rig::echo::Echo;
 use crate::rig::http1::{Reply, request, send};
 use crate::rig::process::Signal;
@@ -167,6 +167,26 @@ fn a_session_outlives_a_restart() {
     drop(place);
     let place = Place::new(started(&setup), &echo);
     assert_eq!(place.answer("/shop", &[("Cookie", &first)]), "allowed");
+}
+
+#[test]
+fn a_password_of_the_file_ends_what_was_given_for_the_stored_one_of_that_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(&folder.path().join("doorward")).with("ALICE_PHC", &hashed(folder.path(), OTHER));
+    let config = |password: &str| format!("{SERVICES}consumers:\n  - {{username: alice{password}}}\n");
+    setup.write(&config("")).unwrap();
+    let echo = Echo::start(0).unwrap();
+    let place = Place::new(started(&setup), &echo);
+    place.doorward.set_password("alice", PASSWORD).unwrap();
+    let before = cookie(&session(&log_in(&place, "shop", &[], PASSWORD)));
+    assert_eq!(place.answer("/shop", &[("Cookie", &before)]), "allowed");
+    drop(place);
+    setup.write(&config(", password_from_env: ALICE_PHC")).unwrap();
+    let place = Place::new(started(&setup), &echo);
+    assert_eq!(log_in(&place, "shop", &[], PASSWORD).status, 401);
+    let after = cookie(&session(&log_in(&place, "shop", &[], OTHER)));
+    assert_eq!(place.answer("/shop", &[("Cookie", &after)]), "allowed");
+    assert_eq!(place.answer("/shop", &[("Cookie", &before)]), "invalid_credential");
 }
 
 /// What a browser may be made to send, and what of it passes.

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -168,6 +169,16 @@ fn walk_through_kala(both: &Both<'_>) {
     both.answer("/api/resource", &authorization, "allowed");
     both.answer("/api/resource/users", &authorization, "allowed");
     both.answer("/api/resource/data", &authorization, "permission_denied");
+
+    // However often a service is named, and by what; more of them than a check takes are told at the login.
+    let kala = command(&here.doorward, &["service", "show", "kala"])["id"].clone();
+    let login = |audience: &[&str]| {
+        let asked = json!({"username": "alice", "password": PASSWORD, "audience": audience});
+        here.post("/api/auth/access-token", &[], &asked)
+    };
+    let twice = login(&["kala", kala.as_str().unwrap()].repeat(150));
+    let one = format!("Bearer {}", twice.json()["data"]["access_token"].as_str().unwrap());
+    both.answer("/api/resource", &[("Authorization", &one)], "allowed");
 
     let keys = make_keys(both, &bearer);
     let full = [("X-API-Key", keys.full.as_str())];
@@ -394,20 +405,25 @@ pub(crate) fn basic(name: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{name}:{password}")))
 }
 
-#[test]
-fn a_name_and_a_password_open_while_they_are_there_and_are_kept_from_the_upstream() {
-    let folder = tempfile::tempdir().unwrap();
-    // The file's own, as `password hash` makes it.
-    let hashing = setup(&folder.path().join("hash"));
+/// For the file, as `password hash` makes it.
+#[track_caller]
+pub(crate) fn hashed(folder: &Path, password: &str) -> String {
+    let hashing = setup(&folder.join("hash"));
     hashing.write("").unwrap();
     let mut command = hashing.command(&["password", "hash"]);
     let mut hash = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    hash.stdin.take().unwrap().write_all(b"a phrase of the file's own\n").unwrap();
-    let hash = String::from_utf8(hash.wait_with_output().unwrap().stdout).unwrap();
+    writeln!(hash.stdin.take().unwrap(), "{password}").unwrap();
+    String::from_utf8(hash.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_name_and_a_password_open_while_they_are_there_and_are_kept_from_the_upstream() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = hashed(folder.path(), "a phrase of the file's own");
     let config = format!(
         "{KALA}consumers: [{{username: filed, password_from_env: FILED_PHC, permissions: [user-management]}}]\n"
     );
-    let world = World::with_environment(&config, &[("FILED_PHC", hash.trim())]);
+    let world = World::with_environment(&config, &[("FILED_PHC", &hash)]);
     let ask = |credential: &str| world.get("/api/resource", &[("Authorization", credential)]);
 
     let filed = ask(&basic("filed", "a phrase of the file's own"));

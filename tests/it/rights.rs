@@ -55,6 +55,8 @@ fn id_of(caller: &str) -> Uuid {
 /// Consumers that the store holds, whose tokens are made before they are.
 const STORED: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_0101);
 const GONE: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_0102);
+/// Of the file, and let in from other addresses alone.
+const ELSEWHERE: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_0103);
 
 /// Signs with the keys of the store that the server is started on.
 pub(crate) struct Mint {
@@ -125,18 +127,22 @@ impl Api {
             ("for nobody", mint.token(boss, &[], HOUR)),
             ("of nobody that is known", mint.token(Uuid::from_u128(9), &for_admin, HOUR)),
             ("of a consumer that is gone", mint.token(GONE, &for_admin, HOUR)),
+            ("of a consumer that may not come from here", mint.token(ELSEWHERE, &for_admin, HOUR)),
             ("with another signature", format!("{signed}.{flipped}{}", &signature[1..])),
             ("without a signature", format!("{signed}.")),
         ]);
         let stored = mint.token(STORED, &for_admin, HOUR);
         drop(mint);
 
+        let networks = json!({ "allow": ["198.51.100.0/24"] });
+        let elsewhere = json!({ "username": "elsewhere", "id": ELSEWHERE, "networks": networks });
         let consumers: Vec<Value> = CALLERS
             .iter()
             .map(|caller| {
                 let groups: Vec<&str> = caller.split(' ').filter(|it| GROUPS.contains(it)).collect();
                 json!({ "username": caller.replace(' ', "_"), "id": id_of(caller), "groups": groups })
             })
+            .chain([elsewhere])
             .collect();
         let setup = setup(&home);
         let listen = json!({ "grpc": "127.0.0.1:0", "status": "127.0.0.1:0" });

@@ -42,7 +42,7 @@ impl Doorkeeper {
         Self { issuer, attempts, waiting: Arc::new(Semaphore::new(WAITING)) }
     }
 
-    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    async fn caller(&self, headers: &HeaderMap, from: IpAddr) -> Result<Caller, Problem> {
         let text = bearer(headers)?;
         let found = self.issuer.known_admin_key(text).map_err(|Unknowing| Problem::Blind)?;
         if let Some(key) = found {
@@ -52,7 +52,7 @@ impl Doorkeeper {
         if text.iter().filter(|byte| **byte == b'.').count() != 2 {
             return Err(Problem::Unauthorized);
         }
-        let known = self.issuer.known_consumer(text).await.map_err(|Unknowing| Problem::Blind)?;
+        let known = self.issuer.known_consumer(text, from).await.map_err(|Unknowing| Problem::Blind)?;
         known.ok_or(Problem::Unauthorized)
     }
 }
@@ -91,7 +91,7 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match doorkeeper.caller(request.headers()).await {
+    match doorkeeper.caller(request.headers(), peer.address).await {
         Ok(caller) => {
             peer.is_known();
             doorkeeper.attempts.count(LoginBy::Admin, LoginOutcome::Granted);

@@ -1,5 +1,7 @@
 //! `/api/auth`: Kala's login, and the keys that whoever is logged in makes.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -69,7 +71,9 @@ fn audiences(asked: Option<Vec<String>>, catalog: &Catalog) -> Result<Vec<String
             _ => Err(invalid("audience", "names no service")),
         },
     };
-    asked.into_iter().map(one).collect()
+    // Each once, whatever it goes by.
+    let audiences: BTreeSet<String> = asked.into_iter().map(one).collect::<Result<_, _>>()?;
+    Ok(audiences.into_iter().collect())
 }
 
 /// In Kala's spelling.

@@ -279,6 +279,22 @@ async fn tokens_of_a_consumer_end_with_any_password_that_lets_it_in() {
     let off = crate::issue::BasicChange { enabled: Some(false), ..Default::default() };
     issuer.change_basic(&by, &first.id, off).await.unwrap();
     assert_eq!(stored().await.len(), 1, "what lets nobody in ends nothing");
+    // Made elsewhere, more than are read in one go.
+    for number in 0..101 {
+        let phc = format!("$argon2id$v=19$m=19456,t=2,p=1${number:021}A${}", "A".repeat(43));
+        let new = NewBasic {
+            id: None,
+            username: format!("n{number}"),
+            password: Password::Hashed(phc),
+            tags: Vec::new(),
+        };
+        issuer.create_basic(&by, &machine.to_string(), new).await.unwrap();
+    }
+    assert_eq!(stored().await.len(), 102);
+    for number in 0..101 {
+        let one = issuer.named_credential::<BasicRecord>(&format!("n{number}")).await.unwrap().value;
+        issuer.end_credential(&by, one).await.unwrap();
+    }
     let here = house.instance().await;
     // Which of the two marks comes first is the salts' chance.
     let second = here.account("second").unwrap().hash.mark();

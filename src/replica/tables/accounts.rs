@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::domain::consumer::ConsumerId;
@@ -12,8 +13,9 @@ use crate::domain::password::{Account, Mark};
 pub(super) struct Accounts {
     by_id: DashMap<Uuid, Arc<Account>>,
     by_username: DashMap<Box<str>, Arc<Account>>,
-    /// Whose the passwords are that let somebody in at this moment.
-    standing: DashMap<Mark, (Uuid, ConsumerId)>,
+    /// Which accounts have the passwords that let somebody in at this moment: mostly one each. A hash that was
+    /// made elsewhere may have been given to several.
+    standing: DashMap<Mark, SmallVec<[Uuid; 1]>>,
 }
 
 impl Accounts {
@@ -21,15 +23,16 @@ impl Accounts {
         self.by_username.get(username).map(|account| Arc::clone(&account))
     }
 
-    /// Whose password this is.
-    pub(super) fn by_mark(&self, consumer: ConsumerId, mark: Mark) -> Option<Arc<Account>> {
-        let standing = *self.standing.get(&mark)?;
-        let account = self.by_id.get(&standing.0).map(|account| Arc::clone(&account))?;
-        (standing.1 == consumer && account.hash.mark() == mark).then_some(account)
-    }
-
-    pub(super) fn stands(&self, consumer: ConsumerId, mark: Mark) -> bool {
-        self.standing.get(&mark).is_some_and(|standing| standing.1 == consumer)
+    /// The consumer's account that has this password, of those that count.
+    pub(super) fn by_mark(
+        &self,
+        consumer: ConsumerId,
+        mark: Mark,
+        counts: impl Fn(&Account) -> bool,
+    ) -> Option<Arc<Account>> {
+        let ids = self.standing.get(&mark)?.clone();
+        let mut accounts = ids.iter().filter_map(|id| self.by_id.get(id).map(|account| Arc::clone(&account)));
+        accounts.find(|it| it.consumer == consumer && it.hash.mark() == mark && counts(it))
     }
 
     /// The password before is worth nothing before the new one is there.
@@ -43,7 +46,7 @@ impl Accounts {
             }
         }
         if account.enabled {
-            self.standing.insert(account.hash.mark(), (account.id, account.consumer));
+            self.standing.entry(account.hash.mark()).or_default().push(account.id);
         }
         self.by_username.insert(account.username.as_str().into(), account);
     }
@@ -65,7 +68,11 @@ impl Accounts {
     }
 
     fn forget_mark(&self, account: &Account) {
-        self.standing.remove_if(&account.hash.mark(), |_, known| known.0 == account.id);
+        let mark = account.hash.mark();
+        if let Some(mut ids) = self.standing.get_mut(&mark) {
+            ids.retain(|id| *id != account.id);
+        }
+        self.standing.remove_if(&mark, |_, ids| ids.is_empty());
     }
 }
 
@@ -87,13 +94,12 @@ mod tests {
     fn a_password_that_is_changed_or_gone_stands_no_more() {
         let accounts = Accounts::default();
         let (one, two) = (Hash::new("one").mark(), Hash::new("two").mark());
-        let by_mark = |mark| accounts.by_mark(ALICE, mark).map(|it| it.username.clone());
-        let stand = || (accounts.stands(ALICE, one), accounts.stands(ALICE, two));
+        let by_mark = |mark| accounts.by_mark(ALICE, mark, |_| true).map(|it| it.username.clone());
+        let stand = || (by_mark(one).is_some(), by_mark(two).is_some());
         accounts.put(account(1, "alice", "one", true));
         assert_eq!(stand(), (true, false));
-        assert!(!accounts.stands(Uuid::from_u128(8), one), "nobody else's");
         assert_eq!(by_mark(one).as_deref(), Some("alice"));
-        assert!(accounts.by_mark(Uuid::from_u128(8), one).is_none());
+        assert!(accounts.by_mark(Uuid::from_u128(8), one, |_| true).is_none(), "nobody else's");
         accounts.put(account(1, "alice", "two", true));
         assert_eq!((by_mark(one), by_mark(two).as_deref()), (None, Some("alice")));
         assert_eq!(stand(), (false, true));
@@ -106,5 +112,26 @@ mod tests {
         assert_eq!((stand(), accounts.get("bob").unwrap().id), ((true, false), Uuid::from_u128(2)));
         accounts.remove(&Uuid::from_u128(2));
         assert!(accounts.get("bob").is_none() && stand() == (false, false));
+    }
+
+    #[test]
+    fn a_hash_that_several_have_stands_for_each_of_them() {
+        let accounts = Accounts::default();
+        let (mark, bob) = (Hash::new("one").mark(), Uuid::from_u128(8));
+        let by_mark = |consumer, counts: fn(&Account) -> bool| {
+            accounts.by_mark(consumer, mark, counts).map(|it| it.username.clone())
+        };
+        accounts.put(account(1, "alice", "one", true));
+        accounts.put(account(2, "alice-too", "one", true));
+        accounts.put(Account { consumer: bob, ..account(3, "bob", "one", true) });
+        assert_eq!(by_mark(ALICE, |_| true).as_deref(), Some("alice"));
+        assert_eq!(by_mark(ALICE, |it| it.username != "alice").as_deref(), Some("alice-too"));
+        assert_eq!(by_mark(bob, |_| true).as_deref(), Some("bob"));
+        accounts.put(account(1, "alice", "two", true));
+        assert_eq!(by_mark(ALICE, |_| true).as_deref(), Some("alice-too"));
+        accounts.remove(&Uuid::from_u128(3));
+        assert!(by_mark(bob, |_| true).is_none());
+        accounts.remove(&Uuid::from_u128(2));
+        assert!(by_mark(ALICE, |_| true).is_none() && accounts.standing.len() == 1);
     }
 }
