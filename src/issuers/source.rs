@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::fetch::{Fetcher, NotFetched};
 use super::{Loaded, Means};
 use crate::domain::issuer::{Issuer, Keys, Published};
-use crate::domain::jwt::{Algorithm, KeySet};
+use crate::domain::jwt::{Algorithm, KeySet, NoKeySet};
 use crate::domain::verdict::Fault;
 
 /// Where the keys of one issuer come from, and the last good ones. A fetch that is under way ends
@@ -122,9 +122,14 @@ impl Source {
         self.loaded.store(Some(Arc::new(loaded)));
     }
 
-    /// Warns of the first failure of a row: the others are counted.
+    /// Warns of the first failure of a row: the others are counted. Whoever has keys, though none that we use, has
+    /// none of those before any more; one that has none at all may be broken, and keeps them.
     fn note(&self, error: &NotFetched, failed: u32) {
-        if failed == 1 {
+        let has_others = matches!(error, NotFetched::KeySet { error: NoKeySet::NothingUsable { found }, .. } if *found > 0);
+        if has_others && self.loaded.load().as_ref().is_some_and(|loaded| !loaded.keys.is_empty()) {
+            warn!(issuer = self.issuer.name, %error, "the issuer has other keys now; the ones before open nothing any more");
+            self.take(KeySet::NONE);
+        } else if failed == 1 {
             let issuer = &self.issuer.name;
             match self.loaded.load().is_some() {
                 true => {

@@ -232,6 +232,7 @@ async fn r16_keys_are_kept_while_the_issuer_is_away_hostile_or_huge() {
         ("200 OK", String::new()),
         ("200 OK", "<html>".into()),
         ("200 OK", "{\"keys\": []}".into()),
+        ("200 OK", "{\"keys\": [1, \"x\"]}".into()),
         ("200 OK", jwks(&many.iter().collect::<Vec<_>>())),
         ("200 OK", huge),
     ] {
@@ -249,6 +250,20 @@ async fn r16_keys_are_kept_while_the_issuer_is_away_hostile_or_huge() {
     server.publishes(&[&other]);
     until(|| bench.outcome(&token(&other)).is_ok()).await;
     assert_eq!(bench.outcome(&token(&good)), Err("jwt_unknown_key".into()), "what left the set is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_left_a_set_open_nothing_though_none_of_it_can_be_used() {
+    let server = Server::start().await;
+    let good = key("a");
+    server.publishes(&[&good]);
+    let bench = Bench::new(published(Address::KeySet(server.url.clone())));
+    bench.loaded().await;
+    assert_eq!(bench.outcome(&token(&good)), Ok("alice".into()));
+    server.answers("200 OK", &jwks(&[&good]).replace("\"sig\"", "\"enc\""));
+    until(|| bench.outcome(&token(&good)) == Err("jwt_unknown_key".into())).await;
+    server.publishes(&[&good]);
+    until(|| bench.outcome(&token(&good)).is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ pub enum NoKeySet {
     Malformed,
     #[error("it has {found} keys, and `limits.jwks_keys` is {most}")]
     TooMany { found: usize, most: usize },
+    /// `found`: those that are keys at all.
     #[error("none of its {found} keys can be used with the issuer's `algorithms`")]
     NothingUsable { found: usize },
 }
@@ -91,9 +92,11 @@ impl KeySet {
         if found > most {
             return Err(NoKeySet::TooMany { found, most });
         }
-        let usable = |jwk| Key::read(serde_json::from_value(jwk).ok()?, algorithms);
-        let set = Self::of(document.keys.into_iter().filter_map(usable).collect(), found);
-        if set.keys.is_empty() { Err(NoKeySet::NothingUsable { found }) } else { Ok(set) }
+        let jwks: Vec<Jwk> =
+            document.keys.into_iter().filter_map(|jwk| serde_json::from_value(jwk).ok()).collect();
+        let nothing = NoKeySet::NothingUsable { found: jwks.len() };
+        let set = Self::of(jwks.into_iter().filter_map(|jwk| Key::read(jwk, algorithms)).collect(), found);
+        if set.keys.is_empty() { Err(nothing) } else { Ok(set) }
     }
 
     /// The one public key of a SubjectPublicKeyInfo (RFC 5280), or the one secret; nothing where it is none
