@@ -46,35 +46,35 @@ impl Fact {
     /// `None` where checks do not need it. A record that cannot be read is as good as none, for
     /// absence denies, and whatever stood there before is outdated. It is an alarm all the same.
     pub(super) fn of(table: Table, name: &Name, payload: Option<&[u8]>) -> Option<Self> {
-        let read = match (table, name.id()) {
-            (Table::Unique | Table::Owned | Table::Audit | Table::Grant, _) => return None,
-            (_, None) => Err(StoreError::Damaged { table, why: "its name is no id".into() }),
-            (Table::Consumer, Some(id)) => Ok(consumer_fact(id, payload)),
-            (Table::Key, Some(id)) => Ok(key_fact(id, payload)),
-            (Table::SigningKeys, Some(id)) => Ok(signing_keys_fact(id, payload)),
-            (Table::AdminKey, Some(id)) => Ok(admin_key_fact(id, payload)),
-            (Table::Basic, Some(id)) => Ok(account_fact(id, payload)),
-            (Table::Object, Some(id)) if id.is_nil() => Ok(guard_fact(payload)),
-            (Table::Object, Some(id)) => Ok(object_fact(id, payload)),
-            (Table::Jwt, Some(id)) => Ok(jwt_fact(id, payload)),
-            (Table::AccessKey, Some(id)) => Ok(access_key_fact(id, payload)),
-            (Table::Token, Some(id)) => Ok(token_fact(id, payload)),
-            (Table::Session, Some(id)) => Ok(session_fact(id, payload)),
+        let stored = Stored { table, id: name.id(), payload };
+        let (fact, error) = match table {
+            Table::Unique | Table::Owned | Table::Audit | Table::Grant => return None,
+            Table::Consumer => {
+                let fact = |record: ConsumerRecord| Self::Consumer(record.into());
+                stored.read(ConsumerRecord::decode, |it| it.id, fact, Self::NoConsumer)
+            }
+            Table::Key => stored.read(KeyRecord::decode, |it| it.id, Self::Key, Self::NoKey),
+            Table::SigningKeys => {
+                let none = |_| Self::NoSigningKeys;
+                stored.read(SigningKeysRecord::decode, |_| SIGNING_KEYS, Self::SigningKeys, none)
+            }
+            Table::AdminKey => {
+                stored.read(AdminKeyRecord::decode, |it| it.id, Self::AdminKey, Self::NoAdminKey)
+            }
+            Table::Basic => stored.read(BasicRecord::decode, |it| it.id, Self::Account, Self::NoAccount),
+            Table::Object if stored.id.is_some_and(|id| id.is_nil()) => guard_fact(payload),
+            Table::Object => stored.read(ObjectRecord::decode, |it| it.id, Self::Object, Self::NoObject),
+            Table::Jwt => stored.read(JwtRecord::decode, |it| it.id, Self::Jwt, Self::NoJwt),
+            Table::AccessKey => {
+                stored.read(AccessKey::decode, |it| it.id, Self::AccessKey, Self::NoAccessKey)
+            }
+            Table::Token => stored.read(Token::decode, |it| it.id, Self::Token, Self::NoToken),
+            Table::Session => stored.read(Session::decode, |it| it.id, Self::Session, Self::NoSession),
         };
-        let left_out = |error: &StoreError| {
+        if let Some(error) = error {
             error!(%error, ?name, "a record is left out, so whatever it would allow is denied");
-        };
-        match read {
-            Ok((fact, None)) => Some(fact),
-            Ok((fact, Some(error))) => {
-                left_out(&error);
-                Some(fact)
-            }
-            Err(error) => {
-                left_out(&error);
-                None
-            }
         }
+        fact
     }
 
     /// Whether nothing is allowed by it.
@@ -98,105 +98,42 @@ impl Fact {
     }
 }
 
-fn consumer_fact(id: ConsumerId, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(ConsumerRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::Consumer(record.into()), None),
-        Some(Ok(_)) => (Fact::NoConsumer(id), Some(misplaced(Table::Consumer))),
-        Some(Err(error)) => (Fact::NoConsumer(id), Some(error)),
-        None => (Fact::NoConsumer(id), None),
+/// What a store has under a name.
+struct Stored<'p> {
+    table: Table,
+    /// `None`: the name is no id.
+    id: Option<Uuid>,
+    payload: Option<&'p [u8]>,
+}
+
+impl Stored<'_> {
+    /// `fact` of the record, and `none` where it is gone, cannot be read, or is another's.
+    fn read<R>(
+        &self,
+        decode: fn(&[u8]) -> Result<R, StoreError>,
+        id_of: fn(&R) -> Uuid,
+        fact: fn(R) -> Fact,
+        none: fn(Uuid) -> Fact,
+    ) -> (Option<Fact>, Option<StoreError>) {
+        let Some(id) = self.id else { return (None, Some(self.damaged("its name is no id"))) };
+        match self.payload.map(decode) {
+            Some(Ok(record)) if id_of(&record) == id => (Some(fact(record)), None),
+            Some(Ok(_)) => (Some(none(id)), Some(self.damaged("its `id` is not the one it is stored under"))),
+            Some(Err(error)) => (Some(none(id)), Some(error)),
+            None => (Some(none(id)), None),
+        }
+    }
+
+    fn damaged(&self, why: &'static str) -> StoreError {
+        StoreError::Damaged { table: self.table, why: why.into() }
     }
 }
 
-fn key_fact(id: KeyId, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(KeyRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::Key(record), None),
-        Some(Ok(_)) => (Fact::NoKey(id), Some(misplaced(Table::Key))),
-        Some(Err(error)) => (Fact::NoKey(id), Some(error)),
-        None => (Fact::NoKey(id), None),
-    }
-}
-
-fn signing_keys_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(SigningKeysRecord::decode) {
-        Some(Ok(record)) if id == SIGNING_KEYS => (Fact::SigningKeys(record), None),
-        Some(Ok(_)) => (Fact::NoSigningKeys, Some(misplaced(Table::SigningKeys))),
-        Some(Err(error)) => (Fact::NoSigningKeys, Some(error)),
-        None => (Fact::NoSigningKeys, None),
-    }
-}
-
-fn admin_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(AdminKeyRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::AdminKey(record), None),
-        Some(Ok(_)) => (Fact::NoAdminKey(id), Some(misplaced(Table::AdminKey))),
-        Some(Err(error)) => (Fact::NoAdminKey(id), Some(error)),
-        None => (Fact::NoAdminKey(id), None),
-    }
-}
-
-fn account_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(BasicRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::Account(record), None),
-        Some(Ok(_)) => (Fact::NoAccount(id), Some(misplaced(Table::Basic))),
-        Some(Err(error)) => (Fact::NoAccount(id), Some(error)),
-        None => (Fact::NoAccount(id), None),
-    }
-}
-
-fn object_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(ObjectRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::Object(record), None),
-        Some(Ok(_)) => (Fact::NoObject(id), Some(misplaced(Table::Object))),
-        Some(Err(error)) => (Fact::NoObject(id), Some(error)),
-        None => (Fact::NoObject(id), None),
-    }
-}
-
-fn jwt_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(JwtRecord::decode) {
-        Some(Ok(record)) if record.id == id => (Fact::Jwt(record), None),
-        Some(Ok(_)) => (Fact::NoJwt(id), Some(misplaced(Table::Jwt))),
-        Some(Err(error)) => (Fact::NoJwt(id), Some(error)),
-        None => (Fact::NoJwt(id), None),
-    }
-}
-
-fn access_key_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(AccessKey::decode) {
-        Some(Ok(key)) if key.id == id => (Fact::AccessKey(key), None),
-        Some(Ok(_)) => (Fact::NoAccessKey(id), Some(misplaced(Table::AccessKey))),
-        Some(Err(error)) => (Fact::NoAccessKey(id), Some(error)),
-        None => (Fact::NoAccessKey(id), None),
-    }
-}
-
-fn token_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(Token::decode) {
-        Some(Ok(token)) if token.id == id => (Fact::Token(token), None),
-        Some(Ok(_)) => (Fact::NoToken(id), Some(misplaced(Table::Token))),
-        Some(Err(error)) => (Fact::NoToken(id), Some(error)),
-        None => (Fact::NoToken(id), None),
-    }
-}
-
-fn session_fact(id: Uuid, payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
-    match payload.map(Session::decode) {
-        Some(Ok(session)) if session.id == id => (Fact::Session(session), None),
-        Some(Ok(_)) => (Fact::NoSession(id), Some(misplaced(Table::Session))),
-        Some(Err(error)) => (Fact::NoSession(id), Some(error)),
-        None => (Fact::NoSession(id), None),
-    }
-}
-
-fn guard_fact(payload: Option<&[u8]>) -> (Fact, Option<StoreError>) {
+fn guard_fact(payload: Option<&[u8]>) -> (Option<Fact>, Option<StoreError>) {
     match payload.map(GuardRecord::decode).transpose() {
-        Ok(guard) => (Fact::Guard(guard), None),
-        Err(error) => (Fact::Guard(None), Some(error)),
+        Ok(guard) => (Some(Fact::Guard(guard)), None),
+        Err(error) => (Some(Fact::Guard(None)), Some(error)),
     }
-}
-
-fn misplaced(table: Table) -> StoreError {
-    StoreError::Damaged { table, why: "its `id` is not the one it is stored under".into() }
 }
 
 /// Brings `tables` to where they stand after these changes.
