@@ -16,6 +16,7 @@ use crate::domain::consumer::{Consumer, Given};
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
 use crate::domain::token::{AccessKey, Token};
+use crate::store::StoreError;
 use crate::store::record::{
     AdminKeyRecord, BasicRecord, ConsumerRecord, GuardRecord, JwtRecord, KeyRecord, Membership, ObjectRecord,
     SigningKeysRecord,
@@ -59,72 +60,37 @@ const READERS: usize = 8;
 /// all, so whoever reads it has to apply the changes from before this began.
 pub(super) fn encode(tables: &Tables) -> Vec<Bytes> {
     let mut pieces = Vec::new();
-    let mut piece = Piece::new(CONSUMERS);
-    tables.for_each_consumer(|consumer| {
-        piece.record(&record_of(consumer).encode());
-        piece.finish_if_full(&mut pieces);
+    of_records(CONSUMERS, &mut pieces, |add| tables.for_each_consumer(|it| add(record_of(it).encode())));
+    of_records(ADMIN_KEYS, &mut pieces, |add| tables.for_each_admin_key(|it| add(it.encode())));
+    of_records(ACCOUNTS, &mut pieces, |add| {
+        tables.for_each_account(|it| add(BasicRecord::from(it).encode()))
     });
-    piece.finish(&mut pieces);
-    let mut piece = Piece::new(ADMIN_KEYS);
-    tables.for_each_admin_key(|key| {
-        piece.record(&key.encode());
-        piece.finish_if_full(&mut pieces);
-    });
-    piece.finish(&mut pieces);
-    let mut piece = Piece::new(ACCOUNTS);
-    tables.for_each_account(|account| {
-        piece.record(&BasicRecord::from(account).encode());
-        piece.finish_if_full(&mut pieces);
-    });
-    piece.finish(&mut pieces);
     let stored = tables.objects();
-    let mut piece = Piece::new(OBJECTS);
-    stored.objects.values().for_each(|object| {
-        piece.record(&object.encode());
-        piece.finish_if_full(&mut pieces);
-    });
-    piece.finish(&mut pieces);
-    let mut piece = Piece::new(GUARD);
-    stored.guard.iter().for_each(|guard| piece.record(&guard.encode()));
-    piece.finish(&mut pieces);
+    of_records(OBJECTS, &mut pieces, |add| stored.objects.values().for_each(|it| add(it.encode())));
+    of_records(GUARD, &mut pieces, |add| stored.guard.iter().for_each(|it| add(it.encode())));
     let mut piece = Piece::new(KEYS);
     tables.for_each_key(|key| {
         piece.key(&key);
         piece.finish_if_full(&mut pieces);
     });
     piece.finish(&mut pieces);
-    let mut piece = Piece::new(SIGNING_KEYS);
-    if let Some(keys) = tables.signing_keys() {
-        piece.record(&keys.record.encode());
-    }
-    piece.finish(&mut pieces);
-    let mut piece = Piece::new(JWTS);
-    tables.signers().for_each(|record| {
-        piece.record(&record.encode());
-        piece.finish_if_full(&mut pieces);
+    of_records(SIGNING_KEYS, &mut pieces, |add| {
+        tables.signing_keys().iter().for_each(|it| add(it.record.encode()))
     });
-    piece.finish(&mut pieces);
-    encode_issued(tables, &mut pieces);
+    of_records(JWTS, &mut pieces, |add| tables.signers().for_each(|it| add(it.encode())));
+    let issued = tables.issued();
+    of_records(ACCESS_KEYS, &mut pieces, |add| issued.for_each_access_key(|it| add(it.encode())));
+    of_records(TOKENS, &mut pieces, |add| issued.for_each_token(|it| add(it.encode())));
+    // When they were used is asked of the store.
+    of_records(SESSIONS, &mut pieces, |add| issued.for_each_session(|it, _| add(it.encode())));
     pieces
 }
 
-fn encode_issued(tables: &Tables, pieces: &mut Vec<Bytes>) {
-    let mut piece = Piece::new(ACCESS_KEYS);
-    tables.issued().for_each_access_key(|key| {
-        piece.record(&key.encode());
-        piece.finish_if_full(pieces);
-    });
-    piece.finish(pieces);
-    let mut piece = Piece::new(TOKENS);
-    tables.issued().for_each_token(|token| {
-        piece.record(&token.encode());
-        piece.finish_if_full(pieces);
-    });
-    piece.finish(pieces);
-    let mut piece = Piece::new(SESSIONS);
-    // When they were used is asked of the store.
-    tables.issued().for_each_session(|session, _| {
-        piece.record(&session.encode());
+/// Pieces of one kind, with what `each` adds to them.
+fn of_records(kind: u8, pieces: &mut Vec<Bytes>, each: impl FnOnce(&mut dyn FnMut(Vec<u8>))) {
+    let mut piece = Piece::new(kind);
+    each(&mut |record| {
+        piece.record(&record);
         piece.finish_if_full(pieces);
     });
     piece.finish(pieces);
@@ -170,33 +136,11 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
     }
     let (kind, count) = (rest.array::<1>()?, rest.number()?);
     match kind[0] {
-        CONSUMERS => {
-            for _ in 0..count {
-                let record = ConsumerRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.put_consumer(record.into());
-            }
-        }
-        ADMIN_KEYS => {
-            for _ in 0..count {
-                let record = AdminKeyRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.put_admin_key(record);
-            }
-        }
-        ACCOUNTS => {
-            for _ in 0..count {
-                tables.put_account(BasicRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
-            }
-        }
-        OBJECTS => {
-            for _ in 0..count {
-                tables.put_object(ObjectRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
-            }
-        }
-        GUARD => {
-            for _ in 0..count {
-                tables.put_guard(GuardRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
-            }
-        }
+        CONSUMERS => rest.each(count, ConsumerRecord::decode, |it| tables.put_consumer(it.into()))?,
+        ADMIN_KEYS => rest.each(count, AdminKeyRecord::decode, |it| tables.put_admin_key(it))?,
+        ACCOUNTS => rest.each(count, BasicRecord::decode, |it| tables.put_account(it))?,
+        OBJECTS => rest.each(count, ObjectRecord::decode, |it| tables.put_object(it))?,
+        GUARD => rest.each(count, GuardRecord::decode, |it| tables.put_guard(it))?,
         KEYS => {
             let mut limits = Vec::new();
             for _ in 0..count {
@@ -204,35 +148,11 @@ fn decode_piece(tables: &Tables, piece: &[u8]) -> Result<(), Unreadable> {
                 tables.put_key(key);
             }
         }
-        SIGNING_KEYS => {
-            for _ in 0..count {
-                let record = SigningKeysRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.put_signing_keys(record);
-            }
-        }
-        JWTS => {
-            for _ in 0..count {
-                tables.signers().put(JwtRecord::decode(rest.record()?).map_err(|_| Unreadable::Record)?);
-            }
-        }
-        ACCESS_KEYS => {
-            for _ in 0..count {
-                let key = AccessKey::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.issued().put_access_key(key);
-            }
-        }
-        TOKENS => {
-            for _ in 0..count {
-                let token = Token::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.issued().put_token(token);
-            }
-        }
-        SESSIONS => {
-            for _ in 0..count {
-                let session = Session::decode(rest.record()?).map_err(|_| Unreadable::Record)?;
-                tables.issued().put_session(session);
-            }
-        }
+        SIGNING_KEYS => rest.each(count, SigningKeysRecord::decode, |it| tables.put_signing_keys(it))?,
+        JWTS => rest.each(count, JwtRecord::decode, |it| tables.signers().put(it))?,
+        ACCESS_KEYS => rest.each(count, AccessKey::decode, |it| tables.issued().put_access_key(it))?,
+        TOKENS => rest.each(count, Token::decode, |it| tables.issued().put_token(it))?,
+        SESSIONS => rest.each(count, Session::decode, |it| tables.issued().put_session(it))?,
         _ => return Err(Unreadable::Foreign),
     }
     if rest.0.is_empty() { Ok(()) } else { Err(Unreadable::Length) }
@@ -323,6 +243,19 @@ impl<'p> Rest<'p> {
     fn record(&mut self) -> Result<&'p [u8], Unreadable> {
         let length = self.number()?;
         self.take(length as usize)
+    }
+
+    /// So many records, one after the other.
+    fn each<R>(
+        &mut self,
+        count: u32,
+        decode: fn(&[u8]) -> Result<R, StoreError>,
+        put: impl Fn(R),
+    ) -> Result<(), Unreadable> {
+        for _ in 0..count {
+            put(decode(self.record()?).map_err(|_| Unreadable::Record)?);
+        }
+        Ok(())
     }
 
     fn key(&mut self, tables: &Tables, known: &mut Vec<Arc<Limits>>) -> Result<Key, Unreadable> {
