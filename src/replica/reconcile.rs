@@ -306,27 +306,17 @@ fn disabled(stored: &Record) -> Option<Vec<u8>> {
     if !enabled(stored.table, &stored.payload) {
         return None;
     }
-    match stored.table {
-        Table::Consumer => ConsumerRecord::decode(&stored.payload)
-            .ok()
-            .map(|record| ConsumerRecord { enabled: false, ..record }.encode()),
-        Table::Key => KeyRecord::decode(&stored.payload)
-            .ok()
-            .map(|record| KeyRecord { enabled: false, ..record }.encode()),
-        Table::AdminKey => AdminKeyRecord::decode(&stored.payload)
-            .ok()
-            .map(|record| AdminKeyRecord { enabled: false, ..record }.encode()),
-        Table::Basic => BasicRecord::decode(&stored.payload)
-            .ok()
-            .map(|record| BasicRecord { enabled: false, ..record }.encode()),
-        Table::Jwt => JwtRecord::decode(&stored.payload)
-            .ok()
-            .map(|record| JwtRecord { enabled: false, ..record }.encode()),
-        Table::Object => ObjectRecord::decode(&stored.payload).ok().map(|record| record.disabled().encode()),
-        Table::AccessKey => AccessKey::decode(&stored.payload)
-            .ok()
-            .map(|record| AccessKey { enabled: false, ..record }.encode()),
-        Table::Token | Table::Session | Table::Grant => None,
-        Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => None,
-    }
+    let bytes = &stored.payload;
+    let disabled = match stored.table {
+        Table::Consumer => ConsumerRecord { enabled: false, ..ConsumerRecord::decode(bytes).ok()? }.encode(),
+        Table::Key => KeyRecord { enabled: false, ..KeyRecord::decode(bytes).ok()? }.encode(),
+        Table::AdminKey => AdminKeyRecord { enabled: false, ..AdminKeyRecord::decode(bytes).ok()? }.encode(),
+        Table::Basic => BasicRecord { enabled: false, ..BasicRecord::decode(bytes).ok()? }.encode(),
+        Table::Jwt => JwtRecord { enabled: false, ..JwtRecord::decode(bytes).ok()? }.encode(),
+        Table::Object => ObjectRecord::decode(bytes).ok()?.disabled().encode(),
+        Table::AccessKey => AccessKey { enabled: false, ..AccessKey::decode(bytes).ok()? }.encode(),
+        Table::Token | Table::Session | Table::Grant => return None,
+        Table::Unique | Table::Owned | Table::SigningKeys | Table::Audit => return None,
+    };
+    Some(disabled)
 }
