@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::Failure;
+use crate::telemetry::log::with_causes;
 pub use tls::Tls;
 
 mod tls;
@@ -131,7 +132,7 @@ async fn health_within(limit: Duration, url: &str, tls: &Tls, probe: Probe) -> H
     };
     match tokio::time::timeout(limit, ask(&place, tls, probe)).await {
         Ok(Ok(health)) => health,
-        Ok(Err(error)) => Health::Silent(format!("nothing answers at {url}: {}", causes(&*error))),
+        Ok(Err(error)) => Health::Silent(format!("nothing answers at {url}: {}", with_causes(&*error))),
         Err(_) => Health::Silent(format!("nothing answers at {url} within {limit:?}")),
     }
 }
@@ -194,12 +195,6 @@ where
             (health, _) => health,
         },
     }
-}
-
-/// An error with all that is behind it: hyper's own words stop at "connection error".
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn judge(status: StatusCode, body: &[u8]) -> Health {

@@ -32,6 +32,12 @@ impl Display for Hex<'_> {
     }
 }
 
+/// An error and all that is behind it: the last of its causes is most often the one that can be mended.
+pub fn with_causes(error: &dyn Error) -> String {
+    let errors = std::iter::successors(Some(error), |&error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Formats events. Spans are not shown: a line says all it has to say itself.
 pub(super) struct Lines {
     pub(super) format: Format,
@@ -179,16 +185,8 @@ impl<W: Write> Visit for Fields<'_, W> {
         self.text(field, value);
     }
 
-    /// With its causes: the last of them is most often the one that can be mended.
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            // Writing to a `String` does not fail.
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        self.text(field, &text);
+        self.text(field, &with_causes(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, filter, fmt, reload};
 
 pub use levels::{Levels, LevelsError};
-pub use line::{Bytes, Hex, Moment, as_one_word, on_one_line};
+pub use line::{Bytes, Hex, Moment, as_one_word, on_one_line, with_causes};
 pub(super) use line::{Object, without_secrets};
 
 use crate::clock::Clock;

@@ -1,7 +1,5 @@
 //! How the receiver is reached: one way of connecting for both protocols.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +13,7 @@ use opentelemetry_http::{HttpClient, HttpError};
 use rustls::ClientConfig;
 
 use super::settings::{Protocol, Receiver};
+use crate::telemetry::log::with_causes;
 use crate::trust;
 
 pub(super) type Connector = HttpsConnector<HttpConnector>;
@@ -89,15 +88,4 @@ impl Failures {
     fn note(&self, failure: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
-}
-
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a `String` does not fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
