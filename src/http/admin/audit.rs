@@ -15,6 +15,7 @@ use crate::domain::time::Timestamp;
 use crate::http::problem::Problem;
 use crate::issue::{AuditFilter, By, ChainStanding, Finding, Offset};
 use crate::store::record::AuditEntry;
+use crate::telemetry::log::Hex;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +215,6 @@ fn row(entry: AuditEntry) -> AuditRow {
         request_id: entry.request_id,
         count: entry.count,
         addresses: entry.addresses,
-        previous: entry.previous.iter().map(|byte| format!("{byte:02x}")).collect(),
+        previous: Hex(&entry.previous).to_string(),
     }
 }

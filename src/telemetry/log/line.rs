@@ -23,7 +23,7 @@ impl Display for Bytes<'_> {
     }
 }
 
-/// The ids of traces, as the W3C writes them.
+/// Bytes in lower-case hexadecimal, as the W3C writes the ids of traces.
 pub struct Hex<'a>(pub &'a [u8]);
 
 impl Display for Hex<'_> {
