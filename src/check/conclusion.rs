@@ -15,7 +15,7 @@ use crate::domain::deployment::Mode;
 use crate::domain::headers::Mutations;
 use crate::domain::key::KeyId;
 use crate::domain::principal::{CredentialName, Principal};
-use crate::domain::request::Request;
+use crate::domain::request::{Request, id_for_logs};
 use crate::domain::verdict::{Fault, Grant};
 use crate::telemetry::VerdictLabel;
 
@@ -124,13 +124,6 @@ pub(super) fn metadata<'a>(
 
 /// What the caller, or else the asker, calls the request.
 pub(super) fn request_id<'a>(request: &Request<'a>) -> &'a str {
-    let usable = |id: &'a [u8]| {
-        let plain = (1..=LONGEST_REQUEST_ID).contains(&id.len())
-            && id.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
-        plain.then(|| std::str::from_utf8(id).ok()).flatten()
-    };
-    request.header(b"x-request-id").one().and_then(usable).or_else(|| usable(request.id)).unwrap_or_default()
+    let callers = request.header(b"x-request-id").one().and_then(id_for_logs);
+    callers.or_else(|| id_for_logs(request.id)).unwrap_or_default()
 }
-
-/// Characters.
-const LONGEST_REQUEST_ID: usize = 128;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::networks::{everybody, network};
 use super::place::At;
-use crate::domain::client::TrustedProxies;
+use crate::domain::client::{TrustedProxies, UNIX};
 
 /// Whose word about a client's address is taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,3 @@ impl ClientAddress {
         TrustedProxies::new(networks, !unix.is_empty())
     }
 }
-
-/// Whoever holds the other end of a Unix socket.
-const UNIX: &str = "unix";

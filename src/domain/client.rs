@@ -149,7 +149,7 @@ fn trimmed(mut entry: &[u8]) -> &[u8] {
 }
 
 /// In the list of trusted proxies: whoever holds the other end of a Unix socket.
-const UNIX: &str = "unix";
+pub const UNIX: &str = "unix";
 
 #[cfg(test)]
 mod tests {

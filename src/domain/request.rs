@@ -159,6 +159,17 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The id of a request, where it is fit for logs: visible ASCII, and no longer than `LONGEST_ID`.
+pub fn id_for_logs(id: &[u8]) -> Option<&str> {
+    // Looks at every byte, which is quicker than to stop at the first that is wrong: none is.
+    let plain = (1..=LONGEST_ID).contains(&id.len())
+        && id.iter().fold(true, |all, byte| all & byte.is_ascii_graphic());
+    plain.then(|| std::str::from_utf8(id).ok()).flatten()
+}
+
+/// Characters. What a longer id is not believed to be.
+const LONGEST_ID: usize = 128;
+
 /// Whether Envoy takes a caller with this content type for one that speaks gRPC: not gRPC-Web.
 pub fn is_grpc(content_type: &[u8]) -> bool {
     content_type

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+use super::PREFIX;
 use super::service::Limits;
 use crate::domain::denial::Denial;
 
@@ -99,9 +100,7 @@ pub(super) async fn drain<B: Body<Data = Bytes> + Unpin>(body: &mut B) {
     while let Ok(Some(_)) = data(body).await {}
 }
 
-const PREFIX: usize = 5;
-
-/// The length in the prefix: flag, four bytes big-endian.
+/// The length in the prefix.
 fn declared(frame: &[u8]) -> Result<usize, Refusal> {
     match *frame {
         [0, a, b, c, d, ..] => Ok(u32::from_be_bytes([a, b, c, d]) as usize),

@@ -1,6 +1,7 @@
 //! The asking side of a check: what Envoy would send of a request, and what it would read in the
 //! answer. For whoever measures a running server.
 
+use super::PREFIX;
 use super::protobuf::{Fields, Malformed, Writer};
 use crate::domain::request::{Body, Request};
 
@@ -34,9 +35,6 @@ pub fn question(request: &Request<'_>) -> Vec<u8> {
     frame[1..PREFIX].copy_from_slice(&length.to_be_bytes());
     frame
 }
-
-/// The flag of compression and the length.
-const PREFIX: usize = 5;
 
 /// `Address`.
 fn peer(address: &mut Writer<'_>, request: &Request<'_>) {

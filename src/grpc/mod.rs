@@ -18,3 +18,9 @@ pub use service::{Decide, Limits, Wire};
 
 /// The only service that is judged here. There is no v2: Envoy removed it in 1.20.
 pub const AUTHORIZATION: &str = "envoy.service.auth.v3.Authorization";
+
+/// Bytes before a message: the flag of compression, and the length in four of them, big-endian.
+const PREFIX: usize = 5;
+
+/// A one in each byte of a word, for whoever looks at eight bytes at a time.
+const ONES: u64 = 0x0101_0101_0101_0101;

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use super::protobuf::Writer;
+use super::{ONES, PREFIX};
 use crate::check::{Decision, Metadata, Outcome, Problem};
 use crate::domain::client::Client;
 use crate::domain::credential::Challenge;
@@ -118,7 +119,6 @@ fn is_of_name(byte: u8) -> bool {
 
 /// Visible ASCII and blanks: eight bytes at a time, for there are hundreds.
 fn visible(bytes: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let (words, rest) = bytes.as_chunks::<8>();
     let unfit = words.iter().fold(0, |unfit, word| {
         let word = u64::from_ne_bytes(*word);
@@ -292,7 +292,6 @@ thread_local! {
 }
 
 fn framed(write: impl FnOnce(&mut Writer<'_>)) -> Bytes {
-    const PREFIX: usize = 5;
     let mut frame = DESK.take();
     frame.clear();
     frame.resize(PREFIX, 0); // Byte 0: not compressed.

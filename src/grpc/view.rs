@@ -4,6 +4,7 @@
 //! `envoy/config/core/v3/{address,base}.proto`. Texts are taken as bytes: a proxy's parser refuses
 //! what is not UTF-8, and whoever needs text here checks for himself.
 
+use super::ONES;
 pub use super::protobuf::Malformed;
 use super::protobuf::{Fields, Value, two_texts};
 use crate::domain::network;
@@ -270,7 +271,6 @@ fn entry(value: Value<'_>) -> Result<(&[u8], &[u8]), Malformed> {
 
 /// Whether one of the bytes is `A` to `Z`: eight at a time, for there are hundreds.
 fn has_capital(name: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let capitals_in = |word: u64| {
         let low = word & (0x7f * ONES);
         // The topmost bit of a byte is then set from `A` on, and from what follows `Z` on.

@@ -11,4 +11,9 @@ mod peer;
 mod problem;
 pub mod status;
 
+use http::HeaderName;
+
 pub use peer::Peer;
+
+/// By what a request is found again, in its answer and in the logs.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 use super::{Condition, Done};
+use crate::domain::request::id_for_logs;
 use crate::domain::rights::Caller;
 
 /// Who asks, and in which request.
 #[derive(Clone, Debug)]
 pub struct By {
     pub caller: Caller,
-    /// At most [`LONGEST_REQUEST_ID`] visible ASCII characters.
+    /// Fit for logs, as [`id_for_logs`] has it.
     pub request_id: String,
     /// Names what the caller makes, so that asking twice makes it once (`Idempotency-Key`).
     pub operation: Option<Uuid>,
@@ -24,9 +25,6 @@ pub struct By {
 /// Under which named requests become operations. Never change it: a name that is used again would make
 /// a second object.
 const OPERATIONS: Uuid = Uuid::from_u128(0x4f0c_2b6e_91d7_4c55_8a3e_6d21_f0b9_7c14);
-
-/// What a longer one is not believed to be.
-pub const LONGEST_REQUEST_ID: usize = 128;
 
 /// What a write does, for the audit log.
 #[derive(Clone, Copy)]
@@ -86,10 +84,8 @@ impl By {
 
 /// The one that was given where it is one that may stand in a log; else a new one.
 pub fn request_id(given: Option<&str>) -> String {
-    let fits = |id: &&str| {
-        (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    given.filter(fits).map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+    let given = given.and_then(|id| id_for_logs(id.as_bytes()));
+    given.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
 #[cfg(test)]

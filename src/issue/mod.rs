@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 pub use self::access_keys::{Buyer, MadeAccessKey, NamedAccessKey, NewAccessKey};
 use self::act::Act;
-pub use self::act::{By, LONGEST_REQUEST_ID, request_id};
+pub use self::act::{By, request_id};
 pub use self::admin_keys::{MadeAdminKey, NewAdminKey, Unknowing};
 pub use self::attempts::Attempts;
 use self::audit::{Appended, Chain, Event};

@@ -9,7 +9,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::Replica;
 use super::apply::apply;
 use super::journal::{Fork, Journal};
 use super::keeper::{Keeper, Known};
@@ -20,6 +19,7 @@ use super::saved::SnapshotFile;
 use super::seen::{Mark, Seen};
 use super::skew::{self, Skew};
 use super::trouble::Trouble;
+use super::{RUN, Replica};
 use crate::clock::Clock;
 use crate::store::{Batch, Beat, Change, Changes, Epoch, Head, Store, StoreError, Table};
 
@@ -82,9 +82,6 @@ struct Followed {
 /// Stores that are remembered beside the one that is followed: a Redis that keeps nothing comes up as a
 /// new one each time.
 const STORES: usize = 4;
-
-/// Changes asked for at once.
-const RUN: usize = 1000;
 
 /// How long a snapshot may take: a million records take seconds, on a slow machine many.
 const LOADING: Duration = Duration::from_secs(120);

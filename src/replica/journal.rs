@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::RUN;
 use crate::store::{Change, Changed, Changes, Epoch, Head, Mark, Store, StoreError};
 
 /// The newest changes of one history, each with the mark up to it. May have gaps, where a snapshot
@@ -34,9 +35,6 @@ pub(super) enum Fork {
 /// restored backup loses is told, not mended.
 const CHANGES: usize = 10_000;
 const BYTES: usize = 8 << 20;
-
-/// Changes asked for at once.
-const RUN: usize = 1000;
 
 impl Journal {
     /// Notes that the replica has come to `head` by way of a snapshot.

@@ -4,7 +4,7 @@ use tracing::{error, warn};
 
 use super::apply::{Fact, apply};
 use super::pack;
-use super::{Replica, Tables};
+use super::{RUN, Replica, Tables};
 use crate::clock::Clock;
 use crate::store::{Changes, Head, Record, Store, StoreError, Table};
 
@@ -19,9 +19,6 @@ pub(super) struct Loaded {
     /// Records that are left out, because they cannot be trusted.
     pub(super) damaged: Vec<String>,
 }
-
-/// Changes asked for at once.
-const RUN: usize = 1000;
 
 /// A store whose log is shorter than a snapshot takes to read is not followed for ever.
 const TRIES: usize = 5;

@@ -76,6 +76,9 @@ pub struct Replica {
     deployed: Deployed,
 }
 
+/// Changes asked for at once.
+const RUN: usize = 1000;
+
 /// What a replica holds, for gauges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holdings {

@@ -3,15 +3,13 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
 use http::header::CACHE_CONTROL;
-use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 
+use crate::http::REQUEST_ID;
 use crate::http::problem::{Problem, as_problem};
 use crate::issue::request_id;
-
-/// By which an answer is found again in the audit log.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The paths that Kong has: there refusals have its shapes.
 const KONGS: &[&str] = &["consumers", "key-auths", "acls", "basic-auths", "jwts", "plugins", "routes"];

@@ -20,11 +20,10 @@ use super::{Auth, identity, oauth};
 use crate::domain::authorization;
 use crate::domain::client::{TrustedProxies, client};
 use crate::domain::request::{Header, Request as Described};
-use crate::http::Peer;
 use crate::http::problem::{Problem, as_problem};
+use crate::http::{Peer, REQUEST_ID};
 use crate::issue::{self, Refusal};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// For a body to arrive: a password is some bytes.
