@@ -24,7 +24,7 @@ pub use self::pool::Place;
 use self::pool::Pool;
 use self::remembered::{Fingerprint, Name, Remembered, Standing};
 use self::throttle::Throttle;
-pub use self::throttle::{DAY, Limits as Tries, Network, WINDOW};
+pub use self::throttle::{DAY, Network, Tries, WINDOW};
 use crate::clock::Clock;
 use crate::domain::password::{Account, Hash, Known, Login, Mark};
 use crate::domain::secret::Secret;

@@ -19,7 +19,7 @@ use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::password::{Account, Mark};
 use crate::domain::secret::Secret;
 use crate::domain::verdict::Fault;
-use crate::passwords::{DAY, Network, WINDOW};
+use crate::passwords::{DAY, Network, Tries, WINDOW};
 use crate::store::ring::Use;
 use crate::store::{Batch, Count, Counted, StoreError};
 use crate::telemetry::{LoginBy, LoginOutcome};
@@ -73,23 +73,6 @@ impl Declined {
             Self::Busy => LoginOutcome::Busy,
             Self::Unknown(_) | Self::Store(_) => LoginOutcome::Unavailable,
         }
-    }
-}
-
-/// How many failures are let pass.
-#[derive(Clone, Copy, Debug)]
-pub struct Tries {
-    /// Of a name, and of an account by all its names, within 15 minutes.
-    pub of_account: u64,
-    /// The same within a day: NIST SP 800-63B allows 100.
-    pub of_account_a_day: u64,
-    /// From an address (of an IPv6 network of 64 bits), within 15 minutes.
-    pub of_address: u64,
-}
-
-impl Default for Tries {
-    fn default() -> Self {
-        Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
     }
 }
 
@@ -217,7 +200,7 @@ impl Issuer {
             });
             let names = shared.into_iter().flat_map(move |name| self.of_name(key, b"name", &name));
             let address = self.counter(key, [b"quarter", b"address", network.bytes()]);
-            let address = Count { name: address, add: 1, lives: WINDOW, most: self.tries.of_address };
+            let address = Count { name: address, add: 1, lives: WINDOW, most: self.tries.of_address.into() };
             names.chain([Counter { count: address, of_address: true }])
         };
         self.ring.ids().flat_map(of_key).collect()
@@ -238,7 +221,8 @@ impl Issuer {
     fn of_name(&self, key: u32, kind: &[u8], name: &[u8]) -> [Counter; 2] {
         let Tries { of_account, of_account_a_day, .. } = self.tries;
         [(&b"quarter"[..], WINDOW, of_account), (b"day", DAY, of_account_a_day)].map(|(what, lives, most)| {
-            let count = Count { name: self.counter(key, [what, kind, name]), add: 1, lives, most };
+            let name = self.counter(key, [what, kind, name]);
+            let count = Count { name, add: 1, lives, most: most.into() };
             Counter { count, of_address: false }
         })
     }

@@ -54,7 +54,7 @@ pub use self::jws::{Broken, SigningKey, self_test};
 pub use self::jwt::{Minted, NotProven};
 pub use self::jwt_credentials::{JwtChange, MadeJwt, NewJwt};
 pub use self::keys::{ChangedKey, KeyChange, MadeKey, NewKey, NewText, Rotated};
-pub use self::login::{Declined, LoggedIn, Login, LoginName, Tries};
+pub use self::login::{Declined, LoggedIn, Login, LoginName};
 pub use self::logout::{Ends, Leaving};
 pub use self::memberships::{Member, MembershipChange, NewMembership};
 pub use self::objects::{
@@ -72,7 +72,7 @@ use crate::config::Wrong;
 use crate::domain::catalog::Catalog;
 use crate::domain::rights::{Access, Asked, Caller, decide};
 pub use crate::passwords::Password;
-use crate::passwords::Passwords;
+use crate::passwords::{Passwords, Tries};
 use crate::replica::Replica;
 use crate::store::record::OwnerRecord;
 use crate::store::ring::Ring;

@@ -10,17 +10,18 @@ use quick_cache::sync::Cache;
 
 use super::remembered::Name;
 
-/// Wrong passwords after which no more are looked at.
+/// Wrong passwords after which no more are looked at, of checks by an instance and of logins by all of them.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct Tries {
     /// Within [`WINDOW`].
     pub of_account: u32,
-    /// The same within a day.
+    /// The same within a day: NIST SP 800-63B allows 100.
     pub of_account_a_day: u32,
+    /// From an address (of an IPv6 network of 64 bits), within [`WINDOW`].
     pub of_address: u32,
 }
 
-impl Default for Limits {
+impl Default for Tries {
     fn default() -> Self {
         Self { of_account: 10, of_account_a_day: 100, of_address: 100 }
     }
@@ -78,11 +79,11 @@ impl Network {
 }
 
 impl Throttle {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(tries: Tries) -> Self {
         Self {
-            names: Counts::new(limits.of_account, WINDOW),
-            names_a_day: Counts::new(limits.of_account_a_day, DAY),
-            networks: Counts::new(limits.of_address, WINDOW),
+            names: Counts::new(tries.of_account, WINDOW),
+            names_a_day: Counts::new(tries.of_account_a_day, DAY),
+            networks: Counts::new(tries.of_address, WINDOW),
         }
     }
 
@@ -171,7 +172,7 @@ mod tests {
     }
 
     fn throttle(of_account: u32, of_account_a_day: u32, of_address: u32) -> Throttle {
-        Throttle::new(Limits { of_account, of_account_a_day, of_address })
+        Throttle::new(Tries { of_account, of_account_a_day, of_address })
     }
 
     #[test]

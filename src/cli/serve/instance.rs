@@ -15,9 +15,9 @@ use crate::compile::Compiler;
 use crate::config::{Basis, Config, Faults, Loaded, SETTLED};
 use crate::domain::catalog::{Catalog, OfStore};
 use crate::grpc::{Health, Limits, Wire};
-use crate::issue::{Attempts, Issuer, Tries, self_test};
+use crate::issue::{Attempts, Issuer, self_test};
 use crate::issuers::{Issuers, Pool};
-use crate::passwords::{self, Passwords};
+use crate::passwords::{Passwords, Tries};
 use crate::reload::Reloader;
 use crate::replica::{self, Follower, Pace, Replica, SnapshotFile, Usage};
 use crate::server::Certificates;
@@ -209,25 +209,16 @@ fn signature_threads(
 /// Who hashes passwords: half of the processors, which checks can have whenever they want them.
 fn passwords(config: &Config, clock: &Clock) -> Arc<Passwords> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let limits = &config.limits;
-    let tries = passwords::Tries {
-        of_account: limits.login_failures.value,
-        of_account_a_day: limits.login_failures_a_day.value,
-        of_address: limits.login_failures_of_address.value,
-    };
-    Arc::new(Passwords::new(
-        (cores / 2).max(1),
-        limits.passwords_waiting.value as usize,
-        tries,
-        clock.clone(),
-    ))
+    let waiting = config.limits.passwords_waiting.value as usize;
+    Arc::new(Passwords::new((cores / 2).max(1), waiting, tries(config), clock.clone()))
 }
 
+/// What is allowed to whoever guesses passwords, by logins and by checks alike.
 fn tries(config: &Config) -> Tries {
     Tries {
-        of_account: config.limits.login_failures.value.into(),
-        of_account_a_day: config.limits.login_failures_a_day.value.into(),
-        of_address: config.limits.login_failures_of_address.value.into(),
+        of_account: config.limits.login_failures.value,
+        of_account_a_day: config.limits.login_failures_a_day.value,
+        of_address: config.limits.login_failures_of_address.value,
     }
 }
 
