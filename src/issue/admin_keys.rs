@@ -132,12 +132,7 @@ impl Issuer {
 
     async fn id_of_admin_key(&self, named: &str) -> Result<Option<Uuid>, Refusal> {
         if let Reading::Ours { kind: Kind::Admin, .. } = secret::read(named.as_bytes()) {
-            for verifier in self.ring.peppers().verifiers(named.as_bytes()).collect::<Vec<_>>() {
-                if let Some(id) = self.owner_of(VERIFIER, verifier.as_bytes()).await? {
-                    return Ok(Some(id));
-                }
-            }
-            return Ok(None);
+            return self.owner_of_secret(VERIFIER, named.as_bytes()).await;
         }
         let handle = named.strip_prefix("dw_admin_").unwrap_or(named);
         self.owner_of(HANDLE, handle.as_bytes()).await

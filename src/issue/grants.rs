@@ -14,7 +14,6 @@ use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
 use crate::domain::time::Timestamp;
 use crate::domain::token::Scope;
-use crate::domain::verdict::Fault;
 use crate::store::record::GrantRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 use crate::telemetry::{LoginBy, LoginOutcome};
@@ -85,10 +84,7 @@ impl Issuer {
     }
 
     async fn exchange(&self, shown: &ShownGrant<'_>) -> Result<Done<MadeToken>, Refusal> {
-        if let Some(replica) = &self.replica {
-            let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
-            replica.trust(self.clock.boottime()).map_err(unknown)?;
-        }
+        self.trust()?;
         let (name, grant) = self.shown_grant(shown.text).await?.ok_or(Refusal::Unproven)?;
         let consumer = self.known(grant.consumer).filter(|consumer| may_be(consumer, shown.from));
         let consumer = consumer.filter(|consumer| {

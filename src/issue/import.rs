@@ -183,12 +183,10 @@ impl Issuer {
     /// One by itself, where all together met with one that was there.
     async fn import_key(&self, by: &By, it: Prepared, run: Run) -> Result<Outcome, Refusal> {
         let record = &it.key.record;
-        for verifier in self.ring.peppers().verifiers(it.key.text.expose().as_bytes()).collect::<Vec<_>>() {
-            if let Some(id) = self.owner_of(VERIFIER, verifier.as_bytes()).await? {
-                let theirs = self.credential::<KeyRecord>(&id).await?;
-                let same = theirs.is_some_and(|(theirs, _)| theirs.consumer == record.consumer);
-                return if same { Ok(Outcome::Unchanged) } else { Err(Refusal::KeyInUse) };
-            }
+        if let Some(id) = self.owner_of_secret(VERIFIER, it.key.text.expose().as_bytes()).await? {
+            let theirs = self.credential::<KeyRecord>(&id).await?;
+            let same = theirs.is_some_and(|(theirs, _)| theirs.consumer == record.consumer);
+            return if same { Ok(Outcome::Unchanged) } else { Err(Refusal::KeyInUse) };
         }
         if self.credential::<KeyRecord>(&record.id).await?.is_some() {
             return Err(Refusal::IdTaken { what: KeyRecord::WHAT, id: record.id });

@@ -97,7 +97,7 @@ impl Issuer {
         }
         let unavailable = |_| {
             let why = "the system gives no random bytes; nothing is signed without them";
-            Refusal::Store(crate::store::StoreError::Unavailable(why.into()))
+            Refusal::Store(StoreError::Unavailable(why.into()))
         };
         let token = key.sign(&claims).map_err(unavailable)?;
         let longest = Rules::ours(issuer).longest;
@@ -149,9 +149,7 @@ impl Issuer {
 
     /// Whose it is, and the password of the login that it was made at.
     async fn genuine(&self, token: &[u8], audience: &str) -> Result<(ConsumerId, Option<Mark>), NotProven> {
-        if let Some(replica) = &self.replica {
-            replica.trust(self.clock.boottime()).map_err(NotProven::Unknown)?;
-        }
+        self.trust().map_err(NotProven::Unknown)?;
         let rules = Rules::ours(self.public_url().map_err(NotProven::Unread)?);
         let keys = self.signing_keys().await.map_err(NotProven::Unread)?;
         let keys = keys.ok_or(NotProven::Refused(Refused::UnknownKey))?;
@@ -183,15 +181,13 @@ impl Issuer {
         if self.public_url.is_none() {
             return Err(absent());
         }
-        match (self.signing_keys().await?, &self.replica) {
+        match self.signing_keys().await? {
             // What was read last stays true for whoever verifies, lease or not.
-            (Some(keys), _) => Ok(jwks(&keys.record)),
-            (None, Some(replica)) => {
-                let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
-                replica.trust(self.clock.boottime()).map_err(unknown)?;
+            Some(keys) => Ok(jwks(&keys.record)),
+            None => {
+                self.trust()?;
                 Err(absent())
             }
-            (None, None) => Err(absent()),
         }
     }
 

@@ -413,10 +413,8 @@ impl Issuer {
     }
 
     async fn id_of_key(&self, named: &str) -> Result<Option<Uuid>, Refusal> {
-        for verifier in self.ring.peppers().verifiers(named.as_bytes()).collect::<Vec<_>>() {
-            if let Some(id) = self.owner_of(VERIFIER, verifier.as_bytes()).await? {
-                return Ok(Some(id));
-            }
+        if let Some(id) = self.owner_of_secret(VERIFIER, named.as_bytes()).await? {
+            return Ok(Some(id));
         }
         let handle = named.strip_prefix("dw_key_").unwrap_or(named);
         self.owner_of(HANDLE, handle.as_bytes()).await

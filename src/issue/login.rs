@@ -104,9 +104,7 @@ impl Issuer {
     }
 
     async fn let_in(&self, login: Login<'_>, attempts: &Attempts) -> Result<LoggedIn, Declined> {
-        if let Some(replica) = &self.replica {
-            replica.trust(self.clock.boottime()).map_err(Declined::Unknown)?;
-        }
+        self.trust().map_err(Declined::Unknown)?;
         let account = self.account_of(login.name).await?;
         // Before anything is written: a storm of logins is turned away without the store.
         let Ok(place) = self.passwords.place() else { return Err(Declined::Busy) };

@@ -14,7 +14,6 @@ use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading};
 use crate::domain::session::Session;
 use crate::domain::token::{Scope, Token};
-use crate::domain::verdict::Fault;
 use crate::store::record::GrantRecord;
 use crate::store::{Name, Step, StoreError, Table};
 
@@ -134,10 +133,7 @@ impl Issuer {
     /// Whose everything may end: theirs who show something that opens services. What is over, or was got by
     /// another password, ends nothing but itself.
     fn owners(&self, found: &[Given], from: IpAddr) -> Result<Vec<ConsumerId>, Refusal> {
-        if let Some(replica) = &self.replica {
-            let unknown = |fault: Fault| Refusal::Store(StoreError::Unavailable(fault.to_string()));
-            replica.trust(self.clock.boottime()).map_err(unknown)?;
-        }
+        self.trust()?;
         let mut owners = Vec::new();
         for given in found.iter().filter(|given| given.holds) {
             let stands = self.password_stands(given.consumer, given.password)

@@ -71,6 +71,7 @@ use crate::compile::Compiler;
 use crate::config::Wrong;
 use crate::domain::catalog::Catalog;
 use crate::domain::rights::{Access, Asked, Caller, decide};
+use crate::domain::verdict::Fault;
 pub use crate::passwords::Password;
 use crate::passwords::{Passwords, Tries};
 use crate::replica::Replica;
@@ -315,6 +316,21 @@ impl Issuer {
         let owner = record.map(|record| OwnerRecord::decode(Table::Unique, &record.payload)).transpose()?;
         Ok(owner.map(|owner| owner.id))
     }
+
+    /// The id that a secret belongs to, whichever pepper it was stored with.
+    async fn owner_of_secret(&self, kind: &str, text: &[u8]) -> Result<Option<Uuid>, Refusal> {
+        for verifier in self.ring.peppers().verifiers(text).collect::<Vec<_>>() {
+            if let Some(id) = self.owner_of(kind, verifier.as_bytes()).await? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the replica may be believed. Whoever has none asks the store, which always may.
+    fn trust(&self) -> Result<(), Fault> {
+        self.replica.as_ref().map_or(Ok(()), |replica| replica.trust(self.clock.boottime()))
+    }
 }
 
 /// An instance's three: what was changed, what was tried in vain, and what was handed out.
@@ -408,6 +424,13 @@ impl Refusal {
             }
             other => other,
         }
+    }
+}
+
+/// A replica that may not be believed is as good as a store that is away.
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Store(StoreError::Unavailable(fault.to_string()))
     }
 }
 
