@@ -16,6 +16,7 @@ use super::journal::{Fork, Journal};
 use crate::domain::token::AccessKey;
 use crate::store::record::{
     AdminKeyRecord, BasicRecord, ConsumerRecord, JwtRecord, KeyRecord, ObjectRecord, OwnerRecord,
+    SigningKeysRecord,
 };
 use crate::store::{Batch, Changed, Effect, Expect, Name, Record, Step, Store, StoreError, Table};
 
@@ -133,6 +134,15 @@ impl Restoration {
             Some(payload) if *payload == stored.payload => return Ok(()),
             None if fork != Fork::Unknown || never_made_again(*table) => Effect::Delete,
             Some(payload) if unchanged_since(&stored, fork) => Effect::Put(payload.clone()),
+            Some(payload) if *table == Table::SigningKeys => {
+                match (SigningKeysRecord::decode(payload), SigningKeysRecord::decode(&stored.payload)) {
+                    (Ok(last), Ok(now)) if now.without_what_ended_before(&last) != now => {
+                        warn!(?table, "the store has signing keys again that were ended; they end again");
+                        Effect::Put(now.without_what_ended_before(&last).encode())
+                    }
+                    (Ok(_), Ok(_)) | (Err(_), _) | (_, Err(_)) => return Ok(()),
+                }
+            }
             // Where the log cannot tell, everything that was changed since looks lost.
             Some(payload) if fork == Fork::Unknown && enabled(*table, payload) => {
                 self.lost += 1;

@@ -40,6 +40,26 @@ impl SigningKeysRecord {
         [&self.staged, &self.primary].into_iter().chain(&self.secondary)
     }
 
+    /// What `self` is to be where it is what a store made of its keys after it had lost changes, the last of which left
+    /// `last`: no key that was ended by one of them is in it. One that came to where it stands after `last` may be
+    /// new, but for a secondary one: that has signed before, and verifies what somebody may have signed with it.
+    pub fn without_what_ended_before(&self, last: &Self) -> Self {
+        let known = |key: &SigningKeyRecord| last.all().any(|it| it.id == key.id);
+        let newest = last.all().map(|key| key.since).max();
+        let stays = |key: &SigningKeyRecord| known(key) || newest.is_none_or(|newest| key.since > newest);
+        let primary = if stays(&self.primary) { &self.primary } else { &last.primary };
+        let staged = stays(&self.staged).then_some(&self.staged);
+        let others = staged.into_iter().chain([&last.staged, &last.primary]);
+        let staged = others.into_iter().find(|key| key.id != primary.id).unwrap_or(&last.staged);
+        let is_secondary =
+            |key: &&SigningKeyRecord| known(key) && key.id != primary.id && key.id != staged.id;
+        Self {
+            secondary: self.secondary.iter().filter(is_secondary).cloned().collect(),
+            staged: staged.clone(),
+            primary: primary.clone(),
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         proto::SigningKeys {
             staged: Some(self.staged.message()),

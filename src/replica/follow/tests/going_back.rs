@@ -4,7 +4,9 @@ use super::*;
 use crate::domain::password::Mark;
 use crate::domain::session::Session;
 use crate::domain::token::{Scope, Token};
-use crate::store::record::{GrantRecord, GuardRecord, ObjectRecord, OwnerRecord};
+use crate::store::record::{
+    GrantRecord, GuardRecord, ObjectRecord, OwnerRecord, SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord,
+};
 
 fn text(number: u8) -> Name {
     Name(vec![number; 32])
@@ -451,5 +453,55 @@ mod seen {
         bench.hand.advance(Duration::from_millis(100));
         follower.beat().await.unwrap();
         written(" 1 2 0\n").await;
+    }
+}
+
+/// The staged key, the primary one and the others, each with when it came to where it stands.
+fn signing(staged: (&str, i64), primary: (&str, i64), secondary: &[(&str, i64)]) -> SigningKeysRecord {
+    let key = |(id, since): (&str, i64)| SigningKeyRecord {
+        id: id.to_owned(),
+        public_key: vec![4; 65],
+        private_key: None,
+        since: Timestamp::from_unix(since),
+    };
+    let secondary = secondary.iter().map(|it| key(*it)).collect();
+    SigningKeysRecord { staged: key(staged), primary: key(primary), secondary }
+}
+
+#[tokio::test]
+async fn a_signing_key_that_was_revoked_does_not_come_back_whatever_became_of_the_others_since() {
+    let put = |keys: &SigningKeysRecord| {
+        step(Table::SigningKeys, Name::of(&SIGNING_KEYS), Effect::Put(keys.encode()))
+    };
+    let before = signing(("c", 7), ("b", 7), &[("a", 5)]);
+    let no_primary = signing(("d", 20), ("c", 20), &[("a", 5)]);
+    let no_staged = signing(("d", 20), ("b", 7), &[("a", 5)]);
+    let no_secondary = signing(("c", 7), ("b", 7), &[]);
+    let tended = signing(("c", 7), ("b", 7), &[]);
+    let rotated = signing(("e", 30), ("c", 30), &[("b", 30), ("a", 5)]);
+    for (lost, since, expected) in [
+        (&no_primary, None, no_primary.clone()),
+        (&no_primary, Some(&tended), signing(("d", 20), ("c", 20), &[])),
+        (&no_primary, Some(&rotated), signing(("e", 30), ("c", 30), &[("a", 5)])),
+        (&no_staged, Some(&tended), signing(("d", 20), ("b", 7), &[])),
+        (&no_secondary, Some(&rotated), signing(("e", 30), ("c", 30), &[("b", 30)])),
+        (&before, Some(&rotated), rotated.clone()),
+    ] {
+        let bench = Bench::new();
+        bench.write([put(&before)]).await;
+        let mut follower = bench.follower();
+        follower.beat().await.unwrap();
+        let fork = bench.head().await.epoch.number;
+        bench.write([put(lost)]).await;
+        follower.beat().await.unwrap();
+        bench.wind_back(fork);
+        if let Some(keys) = since {
+            bench.write([put(keys)]).await;
+        }
+        follower.beat().await.unwrap();
+        follower.beat().await.unwrap();
+        let stored = bench.store.read(Table::SigningKeys, &Name::of(&SIGNING_KEYS)).await.unwrap().unwrap();
+        assert_eq!(SigningKeysRecord::decode(&stored.payload).unwrap(), expected);
+        assert!(trusted(&follower));
     }
 }
