@@ -40,9 +40,13 @@ pub(in crate::replica) fn hash_of_id(id: &Uuid) -> u64 {
         LazyLock::new(|| [0, 1].map(|number| RandomState::new().hash_one(number)));
     let (high, low) = id.as_u64_pair();
     let [first, second] = *SEEDS;
-    // Both halves of the product count, or those who know the form could still aim.
-    let product = u128::from(high ^ first) * u128::from(low ^ second);
-    (product as u64) ^ ((product >> 64) as u64)
+    // Both halves of a product count, or those who know the form could still aim.
+    let folded = |one: u64, other: u64| {
+        let product = u128::from(one) * u128::from(other);
+        (product as u64) ^ ((product >> 64) as u64)
+    };
+    // Once more by a number with many bits: of a seed with few, or an even one, ids in a row would share shards.
+    folded(folded(high ^ first, low ^ second) ^ second, 0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]
