@@ -23,7 +23,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::client::Client;
 use crate::domain::consumer::ConsumerId;
 use crate::domain::credential::Challenges;
-use crate::domain::decide::{Decided, Trail, World, decide_before};
+use crate::domain::decide::{Decided, Trail, World, decide};
 use crate::domain::denial::{Denial, Notice};
 use crate::domain::headers::{Mutations, mutate, unvouched};
 use crate::domain::principal::CredentialName;
@@ -281,8 +281,8 @@ impl Checker {
         let catalog = self.catalog.load();
         let known = self.known(Pinned { began, catalog: &catalog }, inquiry);
         let world = World { catalog: &catalog, peppers: &self.peppers, directory: &known, now: began.now };
-        let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, witness)))
-            .unwrap_or_else(|_| panicked());
+        let decided =
+            catch_unwind(AssertUnwindSafe(|| decide(world, request, witness))).unwrap_or_else(|_| panicked());
         let Decided { verdict, trail } = known.settle(decided, request)?;
         let case = Concluded { began, request, trail: &trail, catalog: &catalog };
         Ok(match verdict {

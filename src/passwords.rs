@@ -100,7 +100,7 @@ impl Passwords {
         let nobody = Account {
             id: uuid::Uuid::nil(),
             consumer: uuid::Uuid::nil(),
-            username: String::new(),
+            username: "".into(),
             hash: Hash::new(DECOY),
             enabled: false,
         };

@@ -77,7 +77,7 @@ fn signed_holds(bench: &Bench, text: &[u8]) {
         assert!(header.get(name).is_none(), "{name} is understood by nobody here");
     }
     assert_eq!(payload["iss"], ISSUER);
-    assert_eq!(payload["sub"], claims.subject.as_str());
+    assert_eq!(payload["sub"], *claims.subject);
     assert!(!claims.subject.is_empty() && payload.get("cnf").is_none());
     assert_eq!(claims.members.len(), payload.as_object().map_or(0, serde_json::Map::len));
     let expires_at = payload["exp"].as_f64().expect("a token ends");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::account::{Account, Told};
 use super::{Checker, Decision, Inquiry, PANICKED, Pinned, panicked};
-use crate::domain::decide::{Decided, World, decide_before};
+use crate::domain::decide::{Decided, World, decide};
 use crate::domain::request::{Body, Request};
 use crate::domain::step::Step;
 use crate::domain::verdict::{Fault, Verdict};
@@ -84,7 +84,7 @@ impl Checker {
         let Pinned { began, catalog } = pinned;
         let world = World { catalog, peppers: &self.peppers, directory: &known, now: began.now };
         let mut steps = Vec::new();
-        let decided = catch_unwind(AssertUnwindSafe(|| decide_before(world, request, &mut steps)))
+        let decided = catch_unwind(AssertUnwindSafe(|| decide(world, request, &mut steps)))
             .unwrap_or_else(|_| panicked());
         let settled = known.settle(decided, request);
         let came_to_it = settled.is_ok_and(|Decided { verdict, .. }| is_told(&verdict, line));

@@ -10,16 +10,15 @@ use super::{Done, Work};
 use crate::domain::authentication::ConsumerBy;
 use crate::domain::catalog::{Catalog, OfStore};
 use crate::domain::consumer::{Consumer, ConsumerId};
-use crate::domain::decide::{Decided, Directory, Owned, Token};
+use crate::domain::decide::{Decided, Directory, Judged, Owned};
 use crate::domain::denial::Denial;
 use crate::domain::issuer::{Issuer, Keys, Signer};
 use crate::domain::jwt::{self, KeySet, Refused};
-use crate::domain::key::KeyFacts;
 use crate::domain::password::{self, Account, Login, Mark};
 use crate::domain::request::Request;
 use crate::domain::session::Session;
 use crate::domain::time::Timestamp;
-use crate::domain::token::{AccessKey, Token as OpaqueToken};
+use crate::domain::token::{AccessKey, Token};
 use crate::domain::verdict::{Fault, Verdict};
 use crate::domain::verifier::Verifier;
 use crate::issuers::{Answer, Issuers};
@@ -94,14 +93,6 @@ impl Inquiry<'_> {
 }
 
 impl Directory for Known<'_> {
-    fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault> {
-        if let Some(key) = self.catalog.key(verifier) {
-            return Ok(Some(key.clone()));
-        }
-        self.replica.trust(self.boottime)?;
-        Ok(self.replica.key(verifier))
-    }
-
     fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
         if let Some(key) = self.catalog.key(verifier) {
             return Ok(Some((key.clone(), self.consumer(key.consumer)?)));
@@ -168,9 +159,9 @@ impl Directory for Known<'_> {
         Ok(self.replica.account_by_mark(self.catalog, consumer, mark).is_some())
     }
 
-    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {
+    fn token(&self, id: Uuid) -> Result<Option<Arc<Token>>, Fault> {
         self.replica.trust(self.boottime)?;
-        Ok(self.replica.opaque_token(&id))
+        Ok(self.replica.token(&id))
     }
 
     fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault> {
@@ -183,13 +174,13 @@ impl Directory for Known<'_> {
         Ok(self.replica.session(&id))
     }
 
-    fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault> {
+    fn jwt(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Judged, Fault> {
         let loaded = match &issuer.keys {
             Keys::Read(_) | Keys::Published(_) => match self.issuers.loaded(issuer) {
                 Ok(loaded) => loaded,
                 // What could be no token of this issuer, whatever its keys, is the caller's to mend.
                 Err(fault) => match jwt::screen(token, &issuer.rules, &KeySet::NONE) {
-                    Err(refused) => return Ok(Token::Refused(refused)),
+                    Err(refused) => return Ok(Judged::Refused(refused)),
                     Ok(_) => return Err(fault),
                 },
             },
@@ -198,7 +189,7 @@ impl Directory for Known<'_> {
                 self.replica.trust(self.boottime)?;
                 match self.replica.signing_keys() {
                     Some(keys) => self.issuers.ours(&keys.set),
-                    None => return Ok(Token::Refused(Refused::UnknownKey)),
+                    None => return Ok(Judged::Refused(Refused::UnknownKey)),
                 }
             }
         };
@@ -207,17 +198,17 @@ impl Directory for Known<'_> {
             Done::Password(_) | Done::GivenUp(_) => None,
         });
         let done = match loaded.ask(issuer, token, done) {
-            Answer::Genuine(claims) => return Ok(Token::Genuine(claims)),
-            Answer::Refused(refused) => return Ok(Token::Refused(refused)),
+            Answer::Genuine(claims) => return Ok(Judged::Genuine(claims)),
+            Answer::Refused(refused) => return Ok(Judged::Refused(refused)),
             Answer::Unverified(work) if self.inquiry.at_once => work.run(),
             Answer::Unverified(work) => {
                 self.leave_undone(Work::Signature(work));
-                return Ok(Token::Unverified);
+                return Ok(Judged::Unverified);
             }
         };
         Ok(match done.found() {
-            Ok(claims) => Token::Genuine(Arc::clone(claims)),
-            Err(refused) => Token::Refused(refused),
+            Ok(claims) => Judged::Genuine(Arc::clone(claims)),
+            Err(refused) => Judged::Refused(refused),
         })
     }
 }

@@ -132,7 +132,7 @@ impl Consumer {
         Some(domain::password::Account {
             id: derived("password", &self.id().to_string()),
             consumer: self.id(),
-            username: self.username.as_ref()?.value.clone(),
+            username: self.username.as_ref()?.value.as_str().into(),
             hash: domain::password::Hash::new(phc),
             enabled: true,
         })

@@ -210,7 +210,7 @@ fn consumers(config: &Config, around: &mut Surroundings<'_>, parts: &mut Parts) 
         let resolved = consumer.resolve(names, faults, warnings);
         let phc = config.passwords.get(index).and_then(Option::as_ref);
         if let Some(account) = phc.and_then(|phc| consumer.account(phc)) {
-            parts.accounts.insert(account.username.clone(), Arc::new(account));
+            parts.accounts.insert(account.username.to_string(), Arc::new(account));
         }
         if let Some(email) = &consumer.email {
             parts.emails.insert(email.value.clone(), resolved.id);

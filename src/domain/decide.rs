@@ -4,8 +4,8 @@ mod authorize;
 mod basic;
 mod find;
 mod issued;
+mod jwt;
 mod prove;
-mod token;
 
 use std::sync::Arc;
 
@@ -25,33 +25,27 @@ use super::principal::{CredentialName, Principal};
 use super::query;
 use super::request::Request;
 use super::session::Session;
-use super::step::{Step, Unwatched, Witness};
+use super::step::{Step, Witness};
 use super::time::Timestamp;
-use super::token::{AccessKey, Token as OpaqueToken};
+use super::token::{AccessKey, Token};
 use super::verdict::{Fault, Grant, Verdict};
 use super::verifier::{Peppers, Verifier};
 use find::Readings;
+pub use jwt::Judged;
 use prove::{Proof, Proofs};
-pub use token::Token;
 
 /// Whom a decision asks what it needs to know: memory, never a store that would have to be waited for.
 pub trait Directory {
-    /// The key with this verifier.
+    /// The key with this verifier, and whose it is.
     ///
     /// # Errors
     ///
     /// A [`Fault`] where absence cannot be told from not knowing.
-    fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault>;
+    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault>;
 
     /// The consumer with this id, under the same condition.
     fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault>;
 
-    /// The key with this verifier, and whose it is: for whoever can find both in one go.
-    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
-        let Some(key) = self.key(verifier)? else { return Ok(None) };
-        let consumer = self.consumer(key.consumer)?;
-        Ok(Some((key, consumer)))
-    }
     /// The consumer that has this text for its id, username or `custom_id`, under the same condition.
     fn consumer_by(&self, by: ConsumerBy, text: &str) -> Result<Option<Arc<Consumer>>, Fault>;
 
@@ -59,28 +53,19 @@ pub trait Directory {
     fn signer(&self, key: &str) -> Result<Option<Arc<Signer>>, Fault>;
 
     /// The account of this name, under the same condition.
-    fn account(&self, username: &str) -> Result<Option<Arc<Account>>, Fault> {
-        let _ = username;
-        Ok(None)
-    }
+    fn account(&self, username: &str) -> Result<Option<Arc<Account>>, Fault>;
 
     /// What is known of a password that somebody presents from there, whether or not there is an account.
-    fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> Known {
-        let _ = (account, presented);
-        Known::Wrong
-    }
+    fn password(&self, account: Option<&Arc<Account>>, presented: Login<'_>) -> Known;
 
     /// Whether the password with this mark is still one of the consumer's, under the same condition.
-    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
-        let _ = (consumer, mark);
-        Ok(false)
-    }
+    fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault>;
 
-    /// What is known of a token of this issuer. A [`Fault`] where its keys are not known.
-    fn token(&self, issuer: &Arc<Issuer>, token: &[u8]) -> Result<Token, Fault>;
+    /// What is known of a JWT of this issuer. A [`Fault`] where its keys are not known.
+    fn jwt(&self, issuer: &Arc<Issuer>, text: &[u8]) -> Result<Judged, Fault>;
 
-    /// The opaque token of ours with this id, under the same condition as a key; and so the next ones.
-    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault>;
+    /// The token of ours with this id, under the same condition as a key; and so the next ones.
+    fn token(&self, id: Uuid) -> Result<Option<Arc<Token>>, Fault>;
 
     fn access_key(&self, id: Uuid) -> Result<Option<Arc<AccessKey>>, Fault>;
 
@@ -137,13 +122,8 @@ enum Refusal {
     Faulted(Fault),
 }
 
-/// Decides one request.
-pub fn decide<'w, 'r>(world: World<'w>, request: &Request<'r>) -> Decided<'w, 'r> {
-    decide_before(world, request, &mut Unwatched)
-}
-
-/// The same, with a witness of every step.
-pub fn decide_before<'w, 'r>(
+/// Decides one request, before a witness of every step.
+pub fn decide<'w, 'r>(
     world: World<'w>,
     request: &Request<'r>,
     witness: &mut impl Witness,

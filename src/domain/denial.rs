@@ -88,7 +88,7 @@ pub enum Unproven {
     /// A session that nobody used for too long.
     Idle,
     /// A JWT that is not to be believed.
-    Token(Refused),
+    Jwt(Refused),
 }
 
 /// What a denial looks like from outside.
@@ -191,7 +191,7 @@ impl Unproven {
             Self::NoRoleLeft => "no_role_left",
             Self::PasswordChanged => "password_changed",
             Self::Idle => "idle",
-            Self::Token(refused) => refused.name(),
+            Self::Jwt(refused) => refused.name(),
         }
     }
 }
@@ -239,7 +239,7 @@ mod tests {
             Unproven::NoRoleLeft,
             Unproven::PasswordChanged,
             Unproven::Idle,
-            Unproven::Token(Refused::Signature),
+            Unproven::Jwt(Refused::Signature),
         ]
         .map(|why| Denial::InvalidCredential { why }.notice());
         assert!(notices.windows(2).all(|pair| pair[0] == pair[1]));

@@ -466,7 +466,7 @@ impl<'a> From<&'a CredentialName> for Value<'a> {
     fn from(name: &'a CredentialName) -> Self {
         match name {
             CredentialName::Id(id) | CredentialName::Session(id) => Self::Id(*id),
-            CredentialName::Token(name) => Self::Text(name),
+            CredentialName::Text(name) => Self::Text(name),
         }
     }
 }

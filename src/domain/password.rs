@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ pub struct Mark([u8; 12]);
 pub struct Account {
     pub id: Uuid,
     pub consumer: ConsumerId,
-    pub username: String,
+    pub username: Arc<str>,
     pub hash: Hash,
     pub enabled: bool,
 }

@@ -40,7 +40,7 @@ pub enum CredentialName {
     Session(Uuid),
     /// What a JWT says of itself: the subject of another issuer's, the id of ours. Or the name that a
     /// password belongs to.
-    Token(Arc<str>),
+    Text(Arc<str>),
 }
 
 impl Principal {
@@ -64,7 +64,7 @@ impl CredentialName {
     pub fn id(&self) -> Option<Uuid> {
         match self {
             Self::Id(id) | Self::Session(id) => Some(*id),
-            Self::Token(_) => None,
+            Self::Text(_) => None,
         }
     }
 }
@@ -73,7 +73,7 @@ impl fmt::Display for CredentialName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) | Self::Session(id) => id.fmt(f),
-            Self::Token(name) => name.fmt(f),
+            Self::Text(name) => name.fmt(f),
         }
     }
 }

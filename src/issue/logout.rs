@@ -105,7 +105,7 @@ impl Issuer {
 
     fn is_known(&self, kind: Kind, id: &Uuid) -> bool {
         let Some(replica) = &self.replica else { return false };
-        if kind == Kind::Session { replica.session(id).is_some() } else { replica.opaque_token(id).is_some() }
+        if kind == Kind::Session { replica.session(id).is_some() } else { replica.token(id).is_some() }
     }
 
     /// By what the store holds: it may have been made elsewhere a moment ago. One question for each kind, however

@@ -256,7 +256,7 @@ mod tests {
     async fn a_name_whose_password_the_file_has_gets_no_other() {
         let hash = Hash::new("$argon2id$of-the-file");
         let (id, username) = (Uuid::from_u128(7), "filed".to_owned());
-        let filed = Arc::new(Account { id, consumer: id, username, hash, enabled: true });
+        let filed = Arc::new(Account { id, consumer: id, username: username.into(), hash, enabled: true });
         let parts = Parts { accounts: HashMap::from([("filed".to_owned(), filed)]), ..Parts::default() };
         let issuer = issuer();
         issuer.catalog.store(Arc::new(Catalog::new(parts).unwrap()));

@@ -142,7 +142,7 @@ impl Issuer {
     pub fn shown_token(&self, text: &str) -> Result<Option<Shown>, Unknowing> {
         let replica = self.trusted_replica()?;
         let peppers = self.ring.peppers();
-        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.opaque_token(&it.id()));
+        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.token(&it.id()));
         let Some(token) = found.filter(|token| is_token(text) && self.clock.now() < token.expires_at) else {
             return Ok(None);
         };
@@ -166,7 +166,7 @@ impl Issuer {
         }
         let replica = self.trusted_replica()?;
         let peppers = self.ring.peppers();
-        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.opaque_token(&it.id()));
+        let found = peppers.verifiers(text.as_bytes()).find_map(|it| replica.token(&it.id()));
         Ok(found.is_some_and(|token| matches!(token.scope, Scope::Subject { .. })))
     }
 
@@ -223,7 +223,7 @@ impl Issuer {
         }
         // What the store has no more may still be taken here.
         let Some(replica) = &self.replica else { return Ok(TakenBack::NoSuch) };
-        let known = || ids.iter().find_map(|id| replica.opaque_token(id));
+        let known = || ids.iter().find_map(|id| replica.token(id));
         if !known().is_some_and(|token| is_theirs(&token)) {
             return Ok(TakenBack::NoSuch);
         }

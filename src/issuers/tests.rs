@@ -194,7 +194,7 @@ impl Bench {
             Answer::Refused(refused) => Err(refused),
             Answer::Unverified(work) => work.run().found,
         };
-        found.map(|claims| claims.subject.clone()).map_err(|refused| refused.name().to_owned())
+        found.map(|claims| claims.subject.to_string()).map_err(|refused| refused.name().to_owned())
     }
 }
 
@@ -492,7 +492,7 @@ fn j19_a_verified_token_is_remembered_until_the_keys_change_and_answered_alike_a
     let token = token(&key);
     let ask = || issuers.loaded(&issuer).unwrap().ask(&issuer, &token, &[]);
     let Answer::Unverified(work) = ask() else { panic!("it was never seen") };
-    assert_eq!(work.run().found.unwrap().subject, "alice");
+    assert_eq!(work.run().found.unwrap().subject.as_ref(), "alice");
     assert!(matches!(ask(), Answer::Genuine(_)));
     // Remembered is what it is: whether it is good is judged at every moment.
     let Answer::Genuine(claims) = ask() else { panic!("it is remembered") };

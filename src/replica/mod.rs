@@ -290,7 +290,7 @@ impl Replica {
     }
 
     /// The opaque token of this id, as of the lease.
-    pub fn opaque_token(&self, id: &Uuid) -> Option<Arc<Token>> {
+    pub fn token(&self, id: &Uuid) -> Option<Arc<Token>> {
         self.tables.load().issued().token(id)
     }
 

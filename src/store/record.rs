@@ -324,7 +324,7 @@ impl From<BasicRecord> for Account {
     fn from(record: BasicRecord) -> Self {
         let hash = password::Hash::new(&record.password);
         let BasicRecord { id, consumer, username, enabled, .. } = record;
-        Self { id, consumer, username, hash, enabled }
+        Self { id, consumer, username: username.into(), hash, enabled }
     }
 }
 
@@ -334,7 +334,7 @@ impl From<&Account> for BasicRecord {
         Self {
             id: account.id,
             consumer: account.consumer,
-            username: account.username.clone(),
+            username: account.username.to_string(),
             password: account.hash.phc().to_owned(),
             tags: Vec::new(),
             enabled: account.enabled,

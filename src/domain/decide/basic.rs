@@ -27,8 +27,8 @@ impl<W: Witness> Case<'_, '_, '_, W> {
             }
         }
         let account = account.ok_or(invalid(Unproven::Unknown))?;
-        let name: Arc<str> = account.username.as_str().into();
-        self.trail.credential = Some(CredentialName::Token(Arc::clone(&name)));
+        let name = Arc::clone(&account.username);
+        self.trail.credential = Some(CredentialName::Text(Arc::clone(&name)));
         let consumer = self.world.directory.consumer(account.consumer)?;
         let consumer = consumer.ok_or(invalid(Unproven::ConsumerUnknown))?;
         self.trail.consumer = Some(Arc::clone(&consumer));
@@ -38,6 +38,6 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         if !consumer.enabled {
             return Err(invalid(Unproven::ConsumerDisabled).into());
         }
-        Ok(Proof::by_token(consumer, name, Vec::new()))
+        Ok(Proof::by_text(consumer, name, Vec::new()))
     }
 }

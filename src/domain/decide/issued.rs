@@ -26,7 +26,7 @@ pub(super) enum Issued {
 
 impl<W: Witness> Case<'_, '_, '_, W> {
     pub(super) fn prove_issued(&mut self, method: &Method, text: &[u8]) -> Result<Proof, Refusal> {
-        let token = self.look_up(text, Kind::Token, |id| self.world.directory.opaque_token(id))?;
+        let token = self.look_up(text, Kind::Token, |id| self.world.directory.token(id))?;
         self.trail.credential = Some(CredentialName::Id(token.id));
         let consumer = self.owner(token.consumer)?;
         if !method.kinds.contains(&token.scope.kind()) {

@@ -23,10 +23,10 @@ pub(super) struct Proof {
     pub(super) consumer: Arc<Consumer>,
     /// The key that proved it, where it was one.
     pub(super) key: Option<KeyFacts>,
-    /// What names the token that proved it, where it was one. Neither: nothing was proven, and the
-    /// consumer stands in for whoever it is.
-    token: Option<Arc<str>>,
-    /// What the token's claims are to tell the upstream.
+    /// What names the JWT or the password that proved it, where it was one. None of these: nothing was proven, and
+    /// the consumer stands in for whoever it is.
+    name: Option<Arc<str>>,
+    /// What the JWT's claims are to tell the upstream.
     claims: Told,
     /// What we issued, where it was that.
     pub(super) issued: Option<Issued>,
@@ -37,19 +37,19 @@ pub(super) type Proofs = SmallVec<[Proof; 1]>;
 
 impl Proof {
     pub(super) fn anonymous(consumer: Arc<Consumer>) -> Self {
-        Self { consumer, key: None, token: None, claims: Told::new(), issued: None }
+        Self { consumer, key: None, name: None, claims: Told::new(), issued: None }
     }
 
-    pub(super) fn by_token(consumer: Arc<Consumer>, name: Arc<str>, claims: Told) -> Self {
-        Self { consumer, key: None, token: Some(name), claims, issued: None }
+    pub(super) fn by_text(consumer: Arc<Consumer>, name: Arc<str>, claims: Told) -> Self {
+        Self { consumer, key: None, name: Some(name), claims, issued: None }
     }
 
     pub(super) fn by_issued(consumer: Arc<Consumer>, issued: Issued) -> Self {
-        Self { consumer, key: None, token: None, claims: Told::new(), issued: Some(issued) }
+        Self { consumer, key: None, name: None, claims: Told::new(), issued: Some(issued) }
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        self.key.is_some() || self.token.is_some() || self.issued.is_some()
+        self.key.is_some() || self.name.is_some() || self.issued.is_some()
     }
 
     /// What the consumer may do and the key was given: rights never grow by way of a credential.
@@ -60,10 +60,10 @@ impl Proof {
     }
 
     pub(super) fn into_principal(self) -> Principal {
-        let Self { consumer, key, token, claims, issued } = self;
-        let (credential, given, token) = match (key, token, issued) {
+        let Self { consumer, key, name, claims, issued } = self;
+        let (credential, given, token) = match (key, name, issued) {
             (Some(key), _, _) => (CredentialName::Id(key.id), key.permissions, None),
-            (None, Some(name), _) => (CredentialName::Token(name), None, None),
+            (None, Some(name), _) => (CredentialName::Text(name), None, None),
             (None, None, Some(Issued::Token(token))) => (CredentialName::Id(token.id), None, Some(token)),
             (None, None, Some(Issued::Session(id))) => (CredentialName::Session(id), None, None),
             (None, None, None) => return Principal::Anonymous(consumer),
@@ -116,7 +116,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         self.trail.credential = None;
         self.trail.consumer = None;
         let proof = match method {
-            Method::Jwt(jwt) => self.prove_token(jwt, &text),
+            Method::Jwt(jwt) => self.prove_jwt(jwt, &text),
             Method::Basic(_) => self.prove_basic(&text),
             Method::Token(token) => self.prove_issued(token, &text),
             Method::Cookie(cookie) => self.prove_session(cookie, &text),
@@ -148,7 +148,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
         if matches!(method, Method::StaticToken(_)) && !self.names_this_service(&key) {
             return Err(invalid(Unproven::OtherService).into());
         }
-        Ok(Proof { consumer, key: Some(key), token: None, claims: Told::new(), issued: None })
+        Ok(Proof { consumer, key: Some(key), name: None, claims: Told::new(), issued: None })
     }
 
     fn look_up_key(&self, text: &[u8]) -> Result<Option<Owned>, Fault> {

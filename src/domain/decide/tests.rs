@@ -19,6 +19,7 @@ use crate::domain::headers::{Mutations, mutate};
 use crate::domain::issuer::{Issuer, Signer};
 use crate::domain::jwt::Refused;
 use crate::domain::request::{Body, Header, Headers, Route};
+use crate::domain::step::Unwatched;
 use crate::domain::verifier::Pepper;
 
 const NOW: Timestamp = Timestamp::from_unix(1_000_000);
@@ -67,15 +68,16 @@ struct Memory {
     keys: HashMap<Verifier, KeyFacts>,
     consumers: HashMap<ConsumerId, Arc<Consumer>>,
     fault: Option<Fault>,
-    tokens: HashMap<Uuid, Arc<OpaqueToken>>,
+    tokens: HashMap<Uuid, Arc<Token>>,
     access_keys: HashMap<Uuid, Arc<AccessKey>>,
     sessions: HashMap<Uuid, (Arc<Session>, Timestamp)>,
     passwords: HashMap<ConsumerId, Mark>,
 }
 
 impl Directory for Memory {
-    fn key(&self, verifier: &Verifier) -> Result<Option<KeyFacts>, Fault> {
-        self.fault.map_or(Ok(()), Err).map(|()| self.keys.get(verifier).cloned())
+    fn key_and_consumer(&self, verifier: &Verifier) -> Result<Option<Owned>, Fault> {
+        let key = self.fault.map_or(Ok(()), Err).map(|()| self.keys.get(verifier).cloned())?;
+        key.map(|key| Ok((key.clone(), self.consumer(key.consumer)?))).transpose()
     }
 
     fn consumer(&self, id: ConsumerId) -> Result<Option<Arc<Consumer>>, Fault> {
@@ -90,11 +92,11 @@ impl Directory for Memory {
         Ok(None)
     }
 
-    fn token(&self, _: &Arc<Issuer>, _: &[u8]) -> Result<Token, Fault> {
-        Ok(Token::Refused(Refused::Signature))
+    fn jwt(&self, _: &Arc<Issuer>, _: &[u8]) -> Result<Judged, Fault> {
+        Ok(Judged::Refused(Refused::Signature))
     }
 
-    fn opaque_token(&self, id: Uuid) -> Result<Option<Arc<OpaqueToken>>, Fault> {
+    fn token(&self, id: Uuid) -> Result<Option<Arc<Token>>, Fault> {
         self.fault.map_or(Ok(()), Err).map(|()| self.tokens.get(&id).cloned())
     }
 
@@ -104,6 +106,14 @@ impl Directory for Memory {
 
     fn session(&self, id: Uuid) -> Result<Option<(Arc<Session>, Timestamp)>, Fault> {
         self.fault.map_or(Ok(()), Err).map(|()| self.sessions.get(&id).cloned())
+    }
+
+    fn account(&self, _: &str) -> Result<Option<Arc<Account>>, Fault> {
+        Ok(None)
+    }
+
+    fn password(&self, _: Option<&Arc<Account>>, _: Login<'_>) -> Known {
+        Known::Wrong
     }
 
     fn password_stands(&self, consumer: ConsumerId, mark: Mark) -> Result<bool, Fault> {
@@ -217,7 +227,7 @@ fn outcome(catalog: &Catalog, memory: &Memory, request: &Request<'_>) -> String 
     let peppers = peppers();
     let world = World { catalog, peppers: &peppers, directory: memory, now: NOW };
     let username = |consumer: &Consumer| consumer.username.as_deref().unwrap_or_default().to_owned();
-    match decide(world, request).verdict {
+    match decide(world, request, &mut Unwatched).verdict {
         Ok(Verdict::Allow(grant)) => match &grant.principal {
             Principal::Nobody => "nobody".into(),
             Principal::Anonymous(consumer) => format!("anonymous {}", username(consumer)),
@@ -408,7 +418,8 @@ fn what_all_methods_proved_was_used_and_not_only_what_names_the_caller() {
         let (catalog, memory, peppers) = (catalog(authentication(combine)), memory(), peppers());
         let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
         let lines = ["apikey: alice-key-0000001", "second: alice-key-0000001"];
-        let Ok(Verdict::Allow(grant)) = decide(world, &request("/orders", &lines)).verdict else {
+        let Ok(Verdict::Allow(grant)) = decide(world, &request("/orders", &lines), &mut Unwatched).verdict
+        else {
             panic!("alice has both keys")
         };
         let named: Vec<_> = grant.besides.iter().map(Principal::credential).collect();
@@ -479,7 +490,7 @@ fn mutations(
     let (catalog, memory, peppers) = (catalog(authentication), memory(), peppers());
     let request = request(target, lines);
     let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
-    let decided = decide(world, &request);
+    let decided = decide(world, &request, &mut Unwatched);
     let Ok(Verdict::Allow(grant)) = decided.verdict else { panic!("{:?}", decided.verdict) };
     let query = decided.trail.query();
     use_it(mutate(&grant, &catalog, &request, query).unwrap());
@@ -550,7 +561,7 @@ fn where_the_asker_shows_only_some_headers_every_spelling_is_removed() {
     let (catalog, memory, peppers) = (catalog(Authentication::None), memory(), peppers());
     let request = Request { filtered: true, ..request("/orders", &[]) };
     let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
-    let Ok(Verdict::Allow(grant)) = decide(world, &request).verdict else { panic!() };
+    let Ok(Verdict::Allow(grant)) = decide(world, &request, &mut Unwatched).verdict else { panic!() };
     let mutations = mutate(&grant, &catalog, &request, None).unwrap();
     for spelling in ["x_consumer_id", "x-consumer_id", "x.consumer.id", "x_roles", "x_consumer-custom.id"] {
         assert!(mutations.remove.iter().any(|name| name == spelling), "{spelling}");
@@ -575,7 +586,7 @@ fn a_rule_of_several_readings_is_asked_once_and_in_written_order() {
     let world = World { catalog: &catalog, peppers: &peppers, directory: &memory, now: NOW };
     let check = |target, expected: &[usize], denial| {
         let mut steps = Vec::new();
-        let decided = decide_before(world, &request(target, &["apikey: alice-key-0000001"]), &mut steps);
+        let decided = decide(world, &request(target, &["apikey: alice-key-0000001"]), &mut steps);
         let asked = steps.iter().filter_map(|step| match step {
             Step::Rule { index, .. } => Some(*index),
             _ => None,

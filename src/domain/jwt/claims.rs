@@ -1,5 +1,7 @@
 //! What a payload claims, once its signature was found good.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Number, Value};
 
 use super::compact::Header;
@@ -15,10 +17,10 @@ pub struct Claims {
     typ: Option<String>,
     issuer: String,
     /// Empty where there is none, and none is needed.
-    pub subject: String,
+    pub subject: Arc<str>,
     pub audiences: Vec<String>,
     /// The token's own id.
-    pub id: Option<String>,
+    pub id: Option<Arc<str>>,
     expires_at: i64,
     not_before: Option<i64>,
     issued_at: Option<i64>,
@@ -52,8 +54,8 @@ impl Claims {
             typ,
             issuer: issuer(&members)?.to_owned(),
             subject: match whose {
-                Whose::Issuer if !members.contains_key("sub") => String::new(),
-                Whose::Issuer | Whose::Subject => subject(&members)?,
+                Whose::Issuer if !members.contains_key("sub") => "".into(),
+                Whose::Issuer | Whose::Subject => subject(&members)?.into(),
             },
             audiences: match whose {
                 Whose::Issuer if !members.contains_key("aud") => Vec::new(),
@@ -61,7 +63,7 @@ impl Claims {
             },
             id: match members.get("jti") {
                 None => None,
-                Some(Value::String(id)) => Some(id.clone()),
+                Some(Value::String(id)) => Some(id.as_str().into()),
                 Some(_) => return Err(Refused::Payload),
             },
             // A fraction of a second counts for the stricter side.

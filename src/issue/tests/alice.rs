@@ -23,8 +23,13 @@ pub(in crate::issue) fn alice(password: &str, enabled: bool) -> Catalog {
     let username = Some("alice".into());
     let consumer = Consumer { id: ALICE, username, given: given.into(), enabled, ..Consumer::default() };
     let (id, username) = (Uuid::from_u128(7), "alice".to_owned());
-    let account =
-        Account { id, consumer: ALICE, username: username.clone(), hash: Hash::new(password), enabled: true };
+    let account = Account {
+        id,
+        consumer: ALICE,
+        username: username.as_str().into(),
+        hash: Hash::new(password),
+        enabled: true,
+    };
     let mut parts = Parts::default();
     parts.consumers.insert(ALICE, Arc::new(consumer));
     parts.accounts.insert(username, Arc::new(account));

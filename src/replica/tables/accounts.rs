@@ -48,7 +48,7 @@ impl Accounts {
         if account.enabled {
             self.standing.entry(account.hash.mark()).or_default().push(account.id);
         }
-        self.by_username.insert(account.username.as_str().into(), account);
+        self.by_username.insert((&*account.username).into(), account);
     }
 
     pub(super) fn remove(&self, id: &Uuid) {
@@ -64,7 +64,7 @@ impl Accounts {
 
     /// Leaves alone what another account has taken since.
     fn forget_name(&self, account: &Account) {
-        self.by_username.remove_if(account.username.as_str(), |_, known| known.id == account.id);
+        self.by_username.remove_if(&*account.username, |_, known| known.id == account.id);
     }
 
     fn forget_mark(&self, account: &Account) {
@@ -87,7 +87,7 @@ mod tests {
 
     fn account(id: u128, username: &str, phc: &str, enabled: bool) -> Account {
         let (id, username, hash) = (Uuid::from_u128(id), username.to_owned(), Hash::new(phc));
-        Account { id, consumer: ALICE, username, hash, enabled }
+        Account { id, consumer: ALICE, username: username.into(), hash, enabled }
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         accounts.put(account(2, "alice-too", "one", true));
         accounts.put(Account { consumer: bob, ..account(3, "bob", "one", true) });
         assert_eq!(by_mark(ALICE, |_| true).as_deref(), Some("alice"));
-        assert_eq!(by_mark(ALICE, |it| it.username != "alice").as_deref(), Some("alice-too"));
+        assert_eq!(by_mark(ALICE, |it| &*it.username != "alice").as_deref(), Some("alice-too"));
         assert_eq!(by_mark(bob, |_| true).as_deref(), Some("bob"));
         accounts.put(account(1, "alice", "two", true));
         assert_eq!(by_mark(ALICE, |_| true).as_deref(), Some("alice-too"));

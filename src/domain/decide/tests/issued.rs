@@ -32,22 +32,16 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(seconds)
 }
 
-fn token(scope: Scope) -> OpaqueToken {
-    OpaqueToken {
-        id: Uuid::nil(),
-        consumer: ALICE,
-        scope,
-        expires_at: at(1_000_001),
-        created_at: at(900_000),
-    }
+fn token(scope: Scope) -> Token {
+    Token { id: Uuid::nil(), consumer: ALICE, scope, expires_at: at(1_000_001), created_at: at(900_000) }
 }
 
-fn subject(roles: &[&str]) -> OpaqueToken {
+fn subject(roles: &[&str]) -> Token {
     let roles = roles.iter().map(|role| (*role).to_owned()).collect();
     token(Scope::Subject { access_key: ACCESS_KEY, project: PROJECT, roles, passwords: Vec::new() })
 }
 
-fn dynamic(service: Uuid) -> OpaqueToken {
+fn dynamic(service: Uuid) -> Token {
     token(Scope::Dynamic { service, password: PASSWORD })
 }
 
@@ -74,9 +68,9 @@ fn good() -> Memory {
 }
 
 impl Memory {
-    fn with_token(mut self, text: &str, token: OpaqueToken) -> Self {
+    fn with_token(mut self, text: &str, token: Token) -> Self {
         let id = id_of(text, 1);
-        self.tokens.insert(id, Arc::new(OpaqueToken { id, ..token }));
+        self.tokens.insert(id, Arc::new(Token { id, ..token }));
         self
     }
 
@@ -173,7 +167,7 @@ fn a_subject_token_opens_for_as_long_as_its_key_and_a_role_of_it_are_there() {
     memory.consumers.remove(&ALICE);
     check(memory, "invalid_credential: consumer_unknown");
     check(
-        good().with_token(text, OpaqueToken { expires_at: NOW, ..subject(&["member"]) }),
+        good().with_token(text, Token { expires_at: NOW, ..subject(&["member"]) }),
         "invalid_credential: expired",
     );
     let mut memory = with(&["member"]);
@@ -303,7 +297,7 @@ fn changes(catalog: &Catalog, memory: &Memory, lines: &[&str]) -> (Vec<(String, 
     let peppers = peppers();
     let world = World { catalog, peppers: &peppers, directory: memory, now: NOW };
     let request = request("/orders", lines);
-    let decided = decide(world, &request);
+    let decided = decide(world, &request, &mut Unwatched);
     let Ok(Verdict::Allow(grant)) = &decided.verdict else { panic!("{:?}", decided.verdict) };
     let Mutations { set, remove, .. } = mutate(grant, catalog, &request, decided.trail.query()).unwrap();
     let set = set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();

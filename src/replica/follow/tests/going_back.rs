@@ -337,7 +337,7 @@ async fn a_token_session_or_grant_that_was_ended_stays_so_whatever_the_log_can_t
         for (table, name) in ended {
             assert!(bench.store.read(table, name).await.unwrap().is_none(), "{table:?} {fork:?}");
         }
-        assert!(follower.replica.opaque_token(&id(1)).is_none(), "{fork:?}");
+        assert!(follower.replica.token(&id(1)).is_none(), "{fork:?}");
     }
 }
 

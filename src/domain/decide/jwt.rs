@@ -19,8 +19,8 @@ use crate::domain::principal::{CredentialName, Told};
 use crate::domain::role::RoleGrant;
 use crate::domain::step::Witness;
 
-/// What is known of a token that was presented.
-pub enum Token {
+/// What is known of a JWT that was presented.
+pub enum Judged {
     Genuine(Arc<Claims>),
     Refused(Refused),
     /// Its signature has not been verified yet: whoever decides has that done, and decides again.
@@ -28,7 +28,7 @@ pub enum Token {
 }
 
 impl<W: Witness> Case<'_, '_, '_, W> {
-    pub(super) fn prove_token(&mut self, jwt: &Jwt, text: &[u8]) -> Result<Proof, Refusal> {
+    pub(super) fn prove_jwt(&mut self, jwt: &Jwt, text: &[u8]) -> Result<Proof, Refusal> {
         let Some(issuer) = self.world.catalog.issuer(&jwt.issuer) else {
             return Err(Denial::Internal { why: "a method without its issuer" }.into());
         };
@@ -38,19 +38,19 @@ impl<W: Witness> Case<'_, '_, '_, W> {
             Keys::Ours | Keys::Read(_) | Keys::Published(_) => None,
         };
         let issuer = signer.as_ref().map_or(issuer, |signer| &signer.issuer);
-        let claims = match self.world.directory.token(issuer, text)? {
-            Token::Genuine(claims) => claims,
-            Token::Refused(why) => return Err(refused(why).into()),
-            Token::Unverified => {
+        let claims = match self.world.directory.jwt(issuer, text)? {
+            Judged::Genuine(claims) => claims,
+            Judged::Refused(why) => return Err(refused(why).into()),
+            Judged::Unverified => {
                 return Err(Denial::Internal { why: "a signature that was not verified" }.into());
             }
         };
         let name: Arc<str> = match issuer.keys {
-            Keys::Ours => claims.id.as_deref().unwrap_or(&claims.subject).into(),
-            Keys::Read(_) | Keys::Published(_) => claims.subject.as_str().into(),
+            Keys::Ours => Arc::clone(claims.id.as_ref().unwrap_or(&claims.subject)),
+            Keys::Read(_) | Keys::Published(_) => Arc::clone(&claims.subject),
             Keys::OfConsumer(_) => issuer.rules.issuer.as_str().into(),
         };
-        self.trail.credential = Some(CredentialName::Token(Arc::clone(&name)));
+        self.trail.credential = Some(CredentialName::Text(Arc::clone(&name)));
         claims.judge(&issuer.rules, self.world.now).map_err(refused)?;
         let consumer = match (&signer, &issuer.keys) {
             (Some(signer), _) => self.of_signer(signer, &claims)?,
@@ -63,7 +63,7 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         if !consumer.enabled {
             return Err(invalid(Unproven::ConsumerDisabled).into());
         }
-        Ok(Proof::by_token(consumer, name, told(jwt, &claims)))
+        Ok(Proof::by_text(consumer, name, told(jwt, &claims)))
     }
 
     /// Whose word a token claims to be: nothing of it is believed yet.
@@ -78,7 +78,9 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         let Some(deployment) = self.trail.deployment else {
             return Err(Denial::Internal { why: "a token without a deployment" }.into());
         };
-        let ours = [EVERY_SERVICE, &deployment.service_name, &deployment.service.to_string()];
+        let mut id = Uuid::encode_buffer();
+        let id = &*deployment.service.hyphenated().encode_lower(&mut id);
+        let ours = [EVERY_SERVICE, &deployment.service_name, id];
         if !claims.audiences.is_empty() && !claims.is_for_any(&ours) {
             return Err(refused(Refused::Audience).into());
         }
@@ -90,7 +92,9 @@ impl<W: Witness> Case<'_, '_, '_, W> {
         let Some(deployment) = self.trail.deployment else {
             return Err(Denial::Internal { why: "a token without a deployment" }.into());
         };
-        if !claims.is_for_any(&[EVERY_SERVICE, &deployment.service.to_string()]) {
+        let mut id = Uuid::encode_buffer();
+        let id = &*deployment.service.hyphenated().encode_lower(&mut id);
+        if !claims.is_for_any(&[EVERY_SERVICE, id]) {
             return Err(invalid(Unproven::OtherService).into());
         }
         let id = claims.subject.parse().map_err(|_| refused(Refused::Subject))?;
@@ -128,7 +132,7 @@ fn undeclared(issuer: &Issuer, claims: &Claims) -> Consumer {
     let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, issuer.rules.issuer.as_bytes());
     Consumer {
         id: Uuid::new_v5(&namespace, claims.subject.as_bytes()),
-        custom_id: Some(claims.subject.as_str().into()),
+        custom_id: Some((&*claims.subject).into()),
         enabled: true,
         ..Consumer::default()
     }
@@ -210,5 +214,5 @@ fn grants(value: &Value, catalog: &Catalog) -> Vec<RoleGrant> {
 }
 
 fn refused(why: Refused) -> Denial {
-    invalid(Unproven::Token(why))
+    invalid(Unproven::Jwt(why))
 }
