@@ -146,7 +146,7 @@ impl Door {
             match open(config, &clock, &runtime) {
                 Ok(router) => return Ok(Self::new(runtime, Way::InProcess(router), common)),
                 Err(Closed::InUse(_)) if clock.monotonic() - started < PATIENCE => {
-                    runtime.block_on(tokio::time::sleep(PAUSE));
+                    runtime.block_on(async { tokio::time::sleep(PAUSE).await });
                 }
                 Err(Closed::InUse(error)) => return Err(unanswered(&error, &socket, "")),
                 Err(Closed::Missing(error)) => {

@@ -255,6 +255,27 @@ fn without_server_and_store_only_what_makes_something_makes_a_store() {
 }
 
 #[test]
+fn a_command_waits_for_a_store_that_is_held_and_then_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let (socket, away) = (folder.path().join("doorward.sock"), folder.path().join("away.sock"));
+    std::fs::rename(&socket, &away).unwrap();
+    let listing = || {
+        let mut command = doorward.setup().command(&["consumer", "list"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let held = listing().wait_with_output().unwrap();
+    assert_eq!(held.status.code(), Some(3), "{}", said(&held));
+    assert!(said(&held).contains("no server answers at"), "{}", said(&held));
+    let mut waiting = listing();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(waiting.try_wait().unwrap().is_none(), "it waits");
+    std::fs::rename(&away, &socket).unwrap();
+    let answered = waiting.wait_with_output().unwrap();
+    assert_eq!(answered.status.code(), Some(0), "{}", said(&answered));
+}
+
+#[test]
 fn the_file_of_addresses_is_there_as_long_as_somebody_listens() {
     let folder = tempfile::tempdir().unwrap();
     let mut doorward = start_doorward(folder.path(), HOUSE);
