@@ -4,8 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Output, cell, moment, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, Output, cell, moment, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -78,6 +77,6 @@ fn list(common: &Common) -> Result<(), Failure> {
 }
 
 fn end(common: &Common, id: &str) -> Result<(), Failure> {
-    Door::open(common)?.delete(&format!("/access-keys/{}", segment(id)))?;
+    Door::open(common)?.delete(&format!("/access-keys/{}", segment(id)?))?;
     common.print(&json!({ "deleted": id }), |_| format!("deleted access key {id}\n"))
 }

@@ -4,8 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Output, cell, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, Output, cell, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -65,7 +64,7 @@ fn list(common: &Common) -> Result<(), Failure> {
 fn end(common: &Common, delete: &Delete) -> Result<(), Failure> {
     let key = super::read_secret(&delete.key, "the key")?;
     let mut door = Door::open(common)?;
-    let path = format!("/admin-keys/{}", segment(&key));
+    let path = format!("/admin-keys/{}", segment(&key)?);
     let found = door.get(&path)?;
     door.delete(&path)?;
     common.print(&json!({ "deleted": found["id"] }), |deleted| {

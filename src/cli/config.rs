@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::door::Door;
-use super::{Common, Failure, cell, remark, say};
+use super::{Common, Failure, cell, remark, say, segment};
 use crate::config::{self, Faults, Loaded};
-use crate::http::admin::segment;
 
 /// Prints the JSON Schema of the configuration.
 pub fn schema() -> Result<(), Failure> {
@@ -54,8 +53,8 @@ pub fn show(
 
 /// Of a deployment that the file does not know: the store's, where there is a server or a store to ask.
 fn stored(common: &Common, name: &str, unknown: String) -> Result<Value, Failure> {
-    let found = Door::open(common)
-        .and_then(|mut door| door.get(&format!("/deployments/{}/effective", segment(name))));
+    let path = format!("/deployments/{}/effective", segment(name)?);
+    let found = Door::open(common).and_then(|mut door| door.get(&path));
     found.map_err(|failure| match failure {
         // What the file knows is the better answer to a word that was mistyped.
         Failure::Refused(why) => Failure::Refused(format!("{unknown}; nor does the store have it: {why}")),

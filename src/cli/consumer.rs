@@ -4,8 +4,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Networks, cell, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, Networks, cell, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -114,11 +113,11 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             common.print(&rows, |rows| consumers(rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Command::Show { consumer } => {
-            let found = door.get(&format!("/consumers/{}", segment(&consumer)))?;
+            let found = door.get(&format!("/consumers/{}", segment(&consumer)?))?;
             common.print(&found, |found| consumers(std::slice::from_ref(found)))
         }
         Command::Update(update) => {
-            let path = format!("/consumers/{}", segment(&update.consumer));
+            let path = format!("/consumers/{}", segment(&update.consumer)?);
             let body = update.body()?;
             let ends = body.get("enabled") == Some(&json!(false));
             let changed = door.patch(&path, &Value::Object(body))?;
@@ -128,7 +127,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             if ends { door.has_ended() } else { Ok(()) }
         }
         Command::Delete { consumer } => {
-            door.delete_patiently(&format!("/consumers/{}", segment(&consumer)))?;
+            door.delete_patiently(&format!("/consumers/{}", segment(&consumer)?))?;
             common.print(&json!({ "deleted": consumer }), |_| format!("deleted consumer {consumer}\n"))
         }
     }

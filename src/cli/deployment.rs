@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use super::door::Door;
 use super::object::{DEPLOYMENT, Settings, Verb, create, look, some, update};
 use super::service::keys;
-use super::{Common, Failure, cell};
-use crate::http::admin::segment;
+use super::{Common, Failure, cell, segment};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -86,10 +85,10 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Delete { deployment } => look(common, &DEPLOYMENT, Verb::Delete(deployment)),
         Command::Sample { deployment } => {
-            let path = format!("/deployments/{}/sample", segment(&deployment));
+            let path = format!("/deployments/{}/sample", segment(&deployment)?);
             let sample = Door::open(common)?.get(&path)?;
             common.print(&sample, |sample| format!("{}\n", cell(&sample["curl"])))
         }
-        Command::Keys { deployment } => keys(common, &format!("/deployments/{}/keys", segment(&deployment))),
+        Command::Keys { deployment } => keys(common, &format!("/deployments/{}/keys", segment(&deployment)?)),
     }
 }

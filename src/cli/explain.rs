@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::described::Described;
 use super::door::Door;
-use super::{Common, Failure, cell};
-use crate::http::admin::segment;
+use super::{Common, Failure, cell, segment};
 use crate::telemetry::log::{as_one_word, on_one_line};
 
 #[derive(clap::Args)]
@@ -34,7 +33,7 @@ fn recent(common: &Common, request_id: &str) -> Result<(), Failure> {
     if request_id.is_empty() {
         return Err(Failure::Usage("`--request-id` is empty; it stands in the answer and in the log".into()));
     }
-    let page = Door::open_to_server(common)?.get(&format!("/decisions/{}", segment(request_id)))?;
+    let page = Door::open_to_server(common)?.get(&format!("/decisions/{}", segment(request_id)?))?;
     common.print(&page["data"], |accounts| {
         let accounts = accounts.as_array().map_or(&[][..], Vec::as_slice);
         let told: Vec<String> = accounts.iter().map(|account| about(account) + &text(account)).collect();

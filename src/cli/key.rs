@@ -4,10 +4,9 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, Networks, Output, cell, moment, read_secret, remark, table};
+use super::{Common, Failure, Networks, Output, cell, moment, read_secret, remark, segment, table};
 use crate::config::Moment;
 use crate::domain::time::Timestamp;
-use crate::http::admin::segment;
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -110,26 +109,27 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Create(create) => make(common, *create),
         Command::List { consumer } => {
             let mut door = Door::open(common)?;
-            let path = consumer.map_or("/key-auths".to_owned(), |consumer| {
-                format!("/consumers/{}/key-auth", segment(&consumer))
-            });
+            let path = match consumer {
+                Some(consumer) => format!("/consumers/{}/key-auth", segment(&consumer)?),
+                None => "/key-auths".to_owned(),
+            };
             let rows = Value::Array(door.list(&path)?);
             common.print(&rows, |rows| keys(rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Command::Show { key } => {
             let key = read_secret(&key, "the key")?;
-            let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)))?;
+            let found = Door::open(common)?.get(&format!("/key-auths/{}", segment(&key)?))?;
             common.print(&found, |found| keys(std::slice::from_ref(found)))
         }
         Command::Update(update) => {
-            let path = format!("/key-auths/{}", segment(&update.key));
+            let path = format!("/key-auths/{}", segment(&update.key)?);
             let (mut door, ends) = (Door::open(common)?, update.disable);
             let changed = door.patch(&path, &update.body()?)?;
             common.print(&changed, |changed| keys(std::slice::from_ref(changed)))?;
             if ends { door.has_ended() } else { Ok(()) }
         }
         Command::Rotate { key, grace } => {
-            let path = format!("/key-auths/{}/rotate", segment(&key));
+            let path = format!("/key-auths/{}/rotate", segment(&key)?);
             let mut door = Door::open(common)?;
             let made = door.post(&path, &json!({ "grace": grace }))?;
             shown_once(common, &made)?;
@@ -138,7 +138,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Revoke { key } => {
             let key = read_secret(&key, "the key")?;
             let mut door = Door::open(common)?;
-            let path = format!("/key-auths/{}", segment(&key));
+            let path = format!("/key-auths/{}", segment(&key)?);
             let found = door.get(&path)?;
             door.delete(&path)?;
             common.print(&json!({ "revoked": found["id"] }), |revoked| {
@@ -149,7 +149,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 }
 
 fn make(common: &Common, create: Create) -> Result<(), Failure> {
-    let consumer = segment(&create.consumer);
+    let consumer = segment(&create.consumer)?;
     let body = create.body()?;
     let made = Door::open_or_make(common)?.post(&format!("/consumers/{consumer}/key-auth"), &body)?;
     shown_once(common, &made)

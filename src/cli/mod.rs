@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{self as settings, Faults, Loaded, Overlay};
+use crate::http::admin;
 use crate::telemetry::log::on_one_line;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -436,6 +437,14 @@ fn read_secret(text: &str, what: &str) -> Result<String, Failure> {
     std::io::read_to_string(std::io::stdin())
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
         .map_err(|error| Failure::Usage(format!("cannot read {what} from standard input: {error}")))
+}
+
+/// A name or an id as a part of a path. An empty one would leave the path of the whole list.
+fn segment(name: &str) -> Result<String, Failure> {
+    match name {
+        "" => Err(Failure::Usage("a name is empty; expected the name or the id of what is meant".into())),
+        name => Ok(admin::segment(name)),
+    }
 }
 
 /// A moment in seconds since the Unix epoch.

@@ -7,8 +7,7 @@ use super::door::Door;
 use super::object::{
     GROUP, INFRASTRUCTURE, PERMISSION, PROJECT, ROLE, Settings, Verb, create, look, some, update,
 };
-use super::{Common, Failure};
-use crate::http::admin::segment;
+use super::{Common, Failure, segment};
 
 #[derive(Subcommand)]
 pub enum Infrastructure {
@@ -183,8 +182,9 @@ pub enum Project {
 }
 
 pub fn infrastructure(common: &Common, command: Infrastructure) -> Result<(), Failure> {
-    let grant =
-        |name: &str, group: &str| format!("/infrastructures/{}/grants/{}", segment(name), segment(group));
+    let grant = |name: &str, group: &str| {
+        Ok::<_, Failure>(format!("/infrastructures/{}/grants/{}", segment(name)?, segment(group)?))
+    };
     match command {
         Infrastructure::Create { name, settings } => {
             create(common, &INFRASTRUCTURE, settings.with(&[("name", json!(name))])?)
@@ -199,11 +199,11 @@ pub fn infrastructure(common: &Common, command: Infrastructure) -> Result<(), Fa
         }
         Infrastructure::Grant { infrastructure, group, privileges } => {
             let body = json!({ "privileges": privileges });
-            let granted = Door::open(common)?.put(&grant(&infrastructure, &group), &body)?;
+            let granted = Door::open(common)?.put(&grant(&infrastructure, &group)?, &body)?;
             common.print(&granted, |granted| format!("{group} has {}\n", super::cell(&granted["privileges"])))
         }
         Infrastructure::Revoke { infrastructure, group } => {
-            Door::open(common)?.delete(&grant(&infrastructure, &group))?;
+            Door::open(common)?.delete(&grant(&infrastructure, &group)?)?;
             common.print(&json!({ "revoked": group }), |_| format!("{group} has nothing any more\n"))
         }
     }
@@ -255,7 +255,8 @@ pub fn permission(common: &Common, command: Permission) -> Result<(), Failure> {
 
 pub fn project(common: &Common, command: Project) -> Result<(), Failure> {
     let path = |project: &str, consumer: &str, role: &str| {
-        format!("/projects/{}/users/{}/roles/{}", segment(project), segment(consumer), segment(role))
+        let (project, consumer, role) = (segment(project)?, segment(consumer)?, segment(role)?);
+        Ok::<_, Failure>(format!("/projects/{project}/users/{consumer}/roles/{role}"))
     };
     match command {
         Project::Create { name, id, domain_id, description, settings } => {
@@ -272,11 +273,11 @@ pub fn project(common: &Common, command: Project) -> Result<(), Failure> {
         Project::Update { project, settings } => update(common, &PROJECT, &project, settings.with(&[])?),
         Project::Delete { project } => look(common, &PROJECT, Verb::Delete(project)),
         Project::GiveRole { project, consumer, role } => {
-            Door::open(common)?.put(&path(&project, &consumer, &role), &json!({}))?;
+            Door::open(common)?.put(&path(&project, &consumer, &role)?, &json!({}))?;
             common.print(&json!({ "given": role }), |_| format!("{consumer} is {role} in {project}\n"))
         }
         Project::TakeRole { project, consumer, role } => {
-            Door::open(common)?.delete(&path(&project, &consumer, &role))?;
+            Door::open(common)?.delete(&path(&project, &consumer, &role)?)?;
             common.print(&json!({ "taken": role }), |_| {
                 format!("{consumer} is no longer {role} in {project}\n")
             })

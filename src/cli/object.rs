@@ -7,8 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, cell, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, cell, segment, table};
 
 /// A kind of object, as the admin API and people know it.
 pub struct Kind {
@@ -91,18 +90,18 @@ pub enum Verb {
 
 pub fn look(common: &Common, kind: &Kind, verb: Verb) -> Result<(), Failure> {
     let mut door = Door::open(common)?;
-    let path = |name: &str| format!("/{}/{}", kind.list, segment(name));
+    let path = |name: &str| Ok::<_, Failure>(format!("/{}/{}", kind.list, segment(name)?));
     match verb {
         Verb::List => {
             let rows = Value::Array(door.list(&format!("/{}", kind.list))?);
             common.print(&rows, |rows| rows_of(kind, rows.as_array().map_or(&[], Vec::as_slice)))
         }
         Verb::Show(name) => {
-            let found = door.get(&path(&name))?;
+            let found = door.get(&path(&name)?)?;
             common.print(&found, |found| format!("{found:#}\n"))
         }
         Verb::Delete(name) => {
-            door.delete(&path(&name))?;
+            door.delete(&path(&name)?)?;
             common.print(&json!({ "deleted": name }), |_| format!("deleted {} {name}\n", kind.name))
         }
     }
@@ -120,7 +119,7 @@ pub fn update(common: &Common, kind: &Kind, name: &str, body: Map<String, Value>
     if body.is_empty() {
         return Err(Failure::Usage("nothing to change; name a setting".to_owned()));
     }
-    let path = format!("/{}/{}", kind.list, segment(name));
+    let path = format!("/{}/{}", kind.list, segment(name)?);
     let (mut door, ends) = (Door::open(common)?, body.get("enabled") == Some(&Value::Bool(false)));
     let changed = door.patch(&path, &Value::Object(body))?;
     common.print(&changed, |changed| format!("changed {} {}\n", kind.name, cell(&changed["name"])))?;

@@ -8,9 +8,8 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::door::Door;
-use super::{Common, Failure, cell};
+use super::{Common, Failure, cell, segment};
 use crate::domain::secret::Secret;
-use crate::http::admin::segment;
 use crate::passwords::{Passwords, rules};
 
 #[derive(Subcommand)]
@@ -36,7 +35,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 fn set(common: &Common, consumer: &str) -> Result<(), Failure> {
     let mut door = Door::open_or_make(common)?;
     let password = read()?;
-    let path = format!("/consumers/{}/password", segment(consumer));
+    let path = format!("/consumers/{}/password", segment(consumer)?);
     let set = door.put(&path, &json!({ "password": *password }))?;
     common.print(&set, |set| format!("set the password of {}\n", cell(&set["username"])))?;
     // The one before has ended, and all that was had by it.

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use super::door::Door;
 use super::object::{SERVICE, Settings, Verb, create, look, some, update, value};
-use super::{Common, Failure, cell, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, cell, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -94,7 +93,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         Command::Update { service, settings } => update(common, &SERVICE, &service, settings.with(&[])?),
         Command::Delete { service } => look(common, &SERVICE, Verb::Delete(service)),
         Command::Versions { service } => {
-            let path = format!("/services/{}/versions", segment(&service));
+            let path = format!("/services/{}/versions", segment(&service)?);
             let rows = Value::Array(Door::open(common)?.list(&path)?);
             common.print(&rows, |rows| {
                 let row = |row: &Value| {
@@ -106,27 +105,27 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         }
         Command::Upload { service, version, settings } => {
             let policy = settings.with(&[])?;
-            let path = format!("/services/{}/versions", segment(&service));
+            let path = format!("/services/{}/versions", segment(&service)?);
             let body = json!({ "name": version, "policy": policy });
             let made = Door::open(common)?.post(&path, &body)?;
             common.print(&made, |made| format!("uploaded version {} ({})\n", version, cell(&made["id"])))
         }
         Command::Remove { service, version } => {
-            let path = format!("/services/{}/versions/{}", segment(&service), segment(&version));
+            let path = format!("/services/{}/versions/{}", segment(&service)?, segment(&version)?);
             Door::open(common)?.delete(&path)?;
             common.print(&json!({ "deleted": version }), |_| format!("removed version {version}\n"))
         }
         Command::Grant { service, group, privileges } => {
-            let path = format!("/services/{}/grants/{}", segment(&service), segment(&group));
+            let path = format!("/services/{}/grants/{}", segment(&service)?, segment(&group)?);
             let granted = Door::open(common)?.put(&path, &json!({ "privileges": privileges }))?;
             common.print(&granted, |granted| format!("{group} has {}\n", cell(&granted["privileges"])))
         }
         Command::Revoke { service, group } => {
-            let path = format!("/services/{}/grants/{}", segment(&service), segment(&group));
+            let path = format!("/services/{}/grants/{}", segment(&service)?, segment(&group)?);
             Door::open(common)?.delete(&path)?;
             common.print(&json!({ "revoked": group }), |_| format!("{group} has nothing any more\n"))
         }
-        Command::Keys { service } => keys(common, &format!("/services/{}/keys", segment(&service))),
+        Command::Keys { service } => keys(common, &format!("/services/{}/keys", segment(&service)?)),
     }
 }
 

@@ -4,8 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, cell, table};
-use crate::http::admin::segment;
+use super::{Common, Failure, cell, segment, table};
 
 #[derive(Subcommand)]
 pub enum Command {
@@ -46,7 +45,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             common.print(&keys["data"], shown)
         }
         Command::Revoke(Revoke { id }) => {
-            Door::open(common)?.delete(&format!("/signing-keys/{}", segment(&id)))?;
+            Door::open(common)?.delete(&format!("/signing-keys/{}", segment(&id)?))?;
             common.print(&json!({ "revoked": id }), |revoked| {
                 format!("revoked signing key {}\n", cell(&revoked["revoked"]))
             })

@@ -276,6 +276,36 @@ fn a_command_waits_for_a_store_that_is_held_and_then_says_so() {
 }
 
 #[test]
+fn an_empty_name_is_wrong_usage_and_never_the_whole_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    for arguments in [
+        &["key", "show", ""][..],
+        // As it stands in a file that is empty: there is nothing on standard input.
+        &["key", "show", "-"],
+        &["key", "revoke", ""],
+        &["key", "list", ""],
+        &["key", "create", ""],
+        &["consumer", "show", ""],
+        &["consumer", "delete", ""],
+        &["service", "show", ""],
+        &["service", "remove", "orders", ""],
+        &["deployment", "show", ""],
+        &["role", "delete", ""],
+        &["project", "take-role", "shop", "", "admin"],
+        &["infrastructure", "revoke", "production", ""],
+        &["admin-key", "delete", ""],
+        &["admin-key", "delete", "-"],
+        &["signing-key", "revoke", ""],
+    ] {
+        let output = doorward.setup().command(arguments).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains("a name is empty; expected"), "{arguments:?}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn the_file_of_addresses_is_there_as_long_as_somebody_listens() {
     let folder = tempfile::tempdir().unwrap();
     let mut doorward = start_doorward(folder.path(), HOUSE);
