@@ -1,6 +1,7 @@
 //! `doorward import kong FILE`: takes over what Kong's declarative file says.
 
 mod kong;
+mod twins;
 
 use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::kong::{Document, LeftOut};
+use self::twins::Twins;
 use super::door::Door;
 use super::{Common, Failure};
 use crate::config::Config;
@@ -51,16 +53,14 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let mut import = Import {
         door: if arguments.dry_run { Door::open(common) } else { Door::open_or_make(common) }?,
         dry_run: arguments.dry_run,
-        announced: Vec::new(),
+        twins: Twins::default(),
         report: Map::new(),
         refused: Vec::new(),
         progress: Progress::default(),
         body_limit: body_limit(common)?,
     };
     let parts = document.into_parts(arguments.insecure_allow_weak);
-    let names: Vec<String> = parts.consumers.iter().flat_map(kong::names).collect();
     import.send("consumers", &parts.consumers, AT_ONCE)?;
-    import.announced = if arguments.dry_run { names } else { Vec::new() };
     import.send("acls", &parts.acls, AT_ONCE)?;
     import.send("keys", &parts.keys, AT_ONCE)?;
     import.send("basics", &parts.basics, PASSWORDS_AT_ONCE)?;
@@ -91,8 +91,8 @@ fn read(path: &Path) -> Result<Document, Failure> {
 struct Import {
     door: Door,
     dry_run: bool,
-    /// Consumers that the same import would make.
-    announced: Vec<String>,
+    /// What the same import would have made, of which the server knows nothing.
+    twins: Twins,
     /// How many came to what, by kind.
     report: Map<String, Value>,
     refused: Vec<Value>,
@@ -125,6 +125,8 @@ impl Import {
             let answer = self.door.post_patiently("/import", head + &bodies.join(",") + tail)?;
             let outcomes = answer[kind].as_array().map_or(&[][..], Vec::as_slice);
             for (object, outcome) in some.iter().zip(outcomes) {
+                let foretold = (self.dry_run && outcome == "made").then(|| object.beside(&mut self.twins));
+                let outcome = foretold.as_ref().unwrap_or(outcome);
                 let word = outcome.as_str().unwrap_or("refused");
                 let count = counts.get(word).and_then(Value::as_u64).unwrap_or(0);
                 counts.insert(word.to_owned(), json!(count + 1));
@@ -146,7 +148,7 @@ impl Import {
         let mut announced = Vec::new();
         if self.dry_run {
             let wanted: HashSet<String> = objects.iter().filter_map(kong::Named::owner).collect();
-            announced.extend(self.announced.iter().filter(|name| wanted.contains(*name)));
+            announced.extend(wanted.into_iter().filter(|name| self.twins.would_make(name)));
         }
         let announced = json!(announced);
         format!(r#"{{"dry_run":{},"announced":{announced},"{kind}":["#, self.dry_run)

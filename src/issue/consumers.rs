@@ -459,7 +459,7 @@ pub(super) fn claims(it: &ConsumerRecord) -> Vec<(&'static str, &str)> {
 }
 
 /// Says which of a consumer's names is another's.
-fn taken(refusal: Refusal, it: &ConsumerRecord) -> Refusal {
+pub(super) fn taken(refusal: Refusal, it: &ConsumerRecord) -> Refusal {
     let Refusal::Store(StoreError::Conflict { name, .. }) = &refusal else { return refusal };
     let by_name = claims(it).into_iter().find(|(kind, text)| unique(kind, text.as_bytes()) == *name);
     match by_name {
@@ -587,15 +587,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_two_that_are_imported_as_the_same_one_is_made_and_one_refused() {
+    async fn of_two_that_are_imported_as_the_same_one_is_made_and_the_other_is_found() {
         let issuer = issuer(Arc::new(Memory::new()));
         let [one, other] =
             [1, 2].map(|id| NewConsumer { custom_id: Some(id.to_string()), ..alice(Uuid::from_u128(id)) });
-        let outcomes = issuer.import_consumers(&by(), vec![one, other], Run::Earnest).await.unwrap();
-        assert!(
-            matches!(outcomes[..], [Outcome::Made, Outcome::Refused(Refusal::Taken { .. })]),
-            "{outcomes:?}"
-        );
+        let other = NewConsumer { groups: vec!["gold".into()], ..other };
+        let of_his_own = NewConsumer { username: Some("bob".into()), ..one.clone() };
+        let of_his_own = NewConsumer { id: None, ..of_his_own };
+        let all = vec![one, other, of_his_own];
+        // Again, it comes to the same.
+        for made in [true, false] {
+            let outcomes = issuer.import_consumers(&by(), all.clone(), Run::Earnest).await.unwrap();
+            let [first, second, Outcome::Refused(refused)] = &outcomes[..] else { panic!("{outcomes:?}") };
+            assert_eq!(matches!(first, Outcome::Made), made, "{outcomes:?}");
+            assert_eq!(matches!(second, Outcome::Added), made, "{outcomes:?}");
+            assert_eq!(refused.to_string(), "custom_id `1` is taken");
+        }
+        assert_eq!(issuer.consumer("alice").await.unwrap().value.groups.len(), 1);
         let owner = Owner::Stored(Uuid::from_u128(1));
         let keys = vec![(owner, brought_along(1)), (owner, brought_along(1))];
         let outcomes = issuer.import_keys(&by(), keys, Run::Earnest).await.unwrap();

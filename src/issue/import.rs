@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::consumers::{Owner, steps_to_make};
+use super::consumers::{Owner, steps_to_make, taken};
 use super::keys::{VERIFIER, warn_if_weak};
 use super::memberships::check_membership;
 use super::owned::{Credential, not_without};
@@ -49,12 +49,11 @@ impl Issuer {
         let mut outcomes = Vec::with_capacity(new.len());
         let mut made = Vec::new();
         for new in new {
-            let chosen = new.id;
             let outcome = match self.consumer_there(&new).await {
                 Ok(Some(found)) => self.add_groups(by, found, new.groups, run).await,
-                Ok(None) => self.changed(self.blank(chosen), &new.into()).map(|record| {
+                Ok(None) => self.changed(self.blank(new.id), &new.clone().into()).map(|record| {
                     let steps = steps_to_make(&record);
-                    made.push(PreparedConsumer { at: outcomes.len(), chosen, record, steps });
+                    made.push(PreparedConsumer { at: outcomes.len(), new, record, steps });
                     Outcome::Made
                 }),
                 Err(refusal) => Err(refusal),
@@ -64,7 +63,7 @@ impl Issuer {
         if run == Run::Dry {
             return Ok(outcomes);
         }
-        for id in made.iter().filter_map(|it| it.chosen) {
+        for id in made.iter().filter_map(|it| it.new.id) {
             self.end_what_is_left_of(by, &id).await?;
         }
         while !made.is_empty() {
@@ -76,20 +75,34 @@ impl Issuer {
                 Err(Refusal::Store(StoreError::Conflict { .. })) => {}
                 Err(refusal) => return Err(refusal),
             }
-            for PreparedConsumer { at, record, steps, .. } in some {
-                let written = self.write(by.does("consumer.create", record.id), steps, ()).await;
-                outcomes[at] = match written {
-                    Err(Refusal::Store(StoreError::Conflict { .. })) => {
-                        let name = record.username.or(record.custom_id).unwrap_or_default();
-                        Outcome::Refused(Refusal::Taken { what: "consumer", name })
-                    }
-                    written => outcome_of(written.map(|_| Outcome::Made))?,
-                };
+            for it in some {
+                let at = it.at;
+                outcomes[at] = outcome_of(self.import_consumer(by, it, run).await)?;
             }
         }
         Ok(outcomes)
     }
 
+    /// One by itself, where all together met with one that was there.
+    async fn import_consumer(&self, by: &By, it: PreparedConsumer, run: Run) -> Result<Outcome, Refusal> {
+        let PreparedConsumer { new, record, steps, .. } = it;
+        match self.write(by.does("consumer.create", record.id), steps, ()).await {
+            Err(conflict @ Refusal::Store(StoreError::Conflict { .. })) => {
+                // Perhaps the same import made it a moment ago.
+                match self.consumer_there(&new).await? {
+                    Some(found) => self.add_groups(by, found, new.groups, run).await,
+                    None => Err(taken(conflict, &record)),
+                }
+            }
+            written => written.map(|_| Outcome::Made),
+        }
+    }
+
+    /// The consumer that this one is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Taken`] where somebody of another username has its custom id.
     async fn consumer_there(&self, new: &NewConsumer) -> Result<Option<ConsumerRecord>, Refusal> {
         let id = new.id.map(|id| id.to_string());
         for name in [id.as_ref(), new.username.as_ref()].into_iter().flatten() {
@@ -99,10 +112,12 @@ impl Issuer {
                 found => return Ok(Some(found?.value)),
             }
         }
-        match &new.custom_id {
-            Some(custom_id) => self.consumer_with_custom_id(custom_id).await,
-            None => Ok(None),
+        let Some(custom_id) = &new.custom_id else { return Ok(None) };
+        let found = self.consumer_with_custom_id(custom_id).await?;
+        if found.is_some() && new.username.is_some() {
+            return Err(Refusal::Taken { what: "custom_id", name: custom_id.clone() });
         }
+        Ok(found)
     }
 
     async fn add_groups(
@@ -270,6 +285,9 @@ impl Issuer {
         let consumer = owner.id().to_string();
         let outcome = match self.membership_of(&consumer, &new.group).await {
             Ok(_) => Ok(Outcome::Unchanged),
+            Err(Refusal::NotFound { .. }) if matches!(owner, Owner::Declared(_)) => {
+                Err(Refusal::OwnedByFile { what: "consumer", name: consumer })
+            }
             Err(Refusal::NotFound { .. }) if run == Run::Dry => check_membership(&new).map(|_| Outcome::Made),
             Err(Refusal::NotFound { .. }) => self.join_group(by, &consumer, new).await.map(|_| Outcome::Made),
             Err(refusal) => Err(refusal),
@@ -302,8 +320,8 @@ fn in_order_of_time(clock: &Clock) -> Uuid {
 /// A consumer that is ready to be written.
 struct PreparedConsumer {
     at: usize,
-    /// The id that it was to have.
-    chosen: Option<Uuid>,
+    /// As it was asked for.
+    new: NewConsumer,
     record: ConsumerRecord,
     steps: Vec<Step>,
 }

@@ -638,6 +638,69 @@ fn r25_a_file_of_kongs_is_taken_over_and_a_second_time_changes_nothing() {
     assert!(opens("short"));
 }
 
+/// `alice` is the configuration file's.
+const TWINS: &str = "
+consumers:
+- {username: v1, custom_id: '950', acls: [{group: gold}]}
+- {username: v2, custom_id: '950', keyauth_credentials: [{key: v2-0123456789-abcdef}]}
+- {username: v1, acls: [{group: silver}]}
+- {username: v3, custom_id: '951', basicauth_credentials: [{username: v3, password: hunter2-hunter2}]}
+keyauth_credentials:
+- {key: shared-0123456789-abcdef, consumer: v1}
+- {key: shared-0123456789-abcdef, consumer: v3}
+- {key: shared-0123456789-abcdef, consumer: {custom_id: '950'}}
+basicauth_credentials:
+- {username: v3, password: hunter3-hunter3, consumer: v1}
+acls:
+- {group: gold, consumer: v1}
+- {group: gold, consumer: alice}
+";
+
+#[test]
+fn a_dry_run_foretells_of_twins_and_of_the_files_own_what_the_import_says() {
+    let (doorward, api, folder) = server();
+    let file = folder.path().join("kong.yaml");
+    std::fs::write(&file, TWINS).unwrap();
+    let import = |options: &[&str]| {
+        let arguments = [&["import", "kong", file.to_str().unwrap(), "--output", "json"], options].concat();
+        let ran = doorward.setup().run(&arguments).unwrap();
+        let mut told: Value = serde_json::from_slice(&ran.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&ran.stderr)));
+        told["dry_run"].take();
+        (ran.status.code(), told)
+    };
+    let foretold = import(&["--dry-run"]);
+    let done = import(&[]);
+    assert_eq!(foretold, done);
+    let (code, told) = done;
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(
+        told["objects"],
+        json!({
+            "consumers": {"made": 2, "unchanged": 1, "refused": 1},
+            "acls": {"made": 2, "unchanged": 1, "refused": 1},
+            "keys": {"made": 1, "unchanged": 1, "refused": 2},
+            "basics": {"made": 1, "refused": 1},
+        }),
+        "{told}"
+    );
+    let refused = told["refused"].to_string();
+    for expected in [
+        "custom_id `950` is taken",
+        "there is no consumer `v2`",
+        "this key is in use already",
+        "username `v3` is taken",
+        "is declared in the configuration file",
+    ] {
+        assert!(refused.contains(expected), "{expected}: {refused}");
+    }
+    assert_eq!(
+        api.expect(200, "GET", "/consumers/v1", Value::Null)["groups"],
+        json!(["gold", "silver"]),
+        "who is there twice has the groups of both"
+    );
+}
+
 #[test]
 fn many_keys_are_imported_listed_and_deleted_while_checks_go_on() {
     const KEYS: usize = 20_000;

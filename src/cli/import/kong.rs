@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use self::credentials::{Acl, Basic, Jwt, Key, Owner, called};
 use self::plugins::{NewPlugin, Plugin, Service};
+use super::twins::Twins;
 
 /// The whole file.
 #[derive(Default)]
@@ -51,6 +52,9 @@ pub(super) trait Named {
 
     /// The consumer that it is of, or that it names.
     fn owner(&self) -> Option<String>;
+
+    /// What comes of one that the server would make, beside what the same import would have made by then.
+    fn beside(&self, twins: &mut Twins) -> Value;
 }
 
 #[derive(Deserialize)]
@@ -182,11 +186,6 @@ impl Parts {
     }
 }
 
-/// What a consumer may be named by.
-pub(super) fn names(it: &NewConsumer) -> Vec<String> {
-    [&it.id, &it.username, &it.custom_id].into_iter().flatten().cloned().collect()
-}
-
 fn why_left_out(name: &str) -> &'static str {
     match name {
         "services" | "routes" => {
@@ -210,6 +209,10 @@ impl Named for NewConsumer {
 
     fn owner(&self) -> Option<String> {
         None
+    }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        twins.consumer(self.id.as_deref(), self.username.as_deref(), self.custom_id.as_deref())
     }
 }
 

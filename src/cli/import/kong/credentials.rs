@@ -5,7 +5,11 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use serde_json::Value;
+
 use super::Named;
+use crate::cli::import::twins::Twins;
+use crate::issue::Refusal;
 
 /// A consumer as others name it.
 #[derive(Clone, Default, Serialize)]
@@ -111,6 +115,10 @@ impl Named for Key {
     fn owner(&self) -> Option<String> {
         name_of(self.consumer.as_ref())
     }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        twins.credential(("key", &self.key), self.owner(), Refusal::KeyInUse)
+    }
 }
 
 impl Named for Acl {
@@ -120,6 +128,10 @@ impl Named for Acl {
 
     fn owner(&self) -> Option<String> {
         name_of(self.consumer.as_ref())
+    }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        twins.membership(&self.group, self.owner())
     }
 }
 
@@ -131,6 +143,11 @@ impl Named for Basic {
     fn owner(&self) -> Option<String> {
         name_of(self.consumer.as_ref())
     }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        let taken = Refusal::Taken { what: "username", name: self.username.clone() };
+        twins.credential(("basic", &self.username), self.owner(), taken)
+    }
 }
 
 impl Named for Jwt {
@@ -141,6 +158,13 @@ impl Named for Jwt {
 
     fn owner(&self) -> Option<String> {
         name_of(self.consumer.as_ref())
+    }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        // One without a key is given its own.
+        let Some(key) = &self.key else { return "made".into() };
+        let taken = Refusal::Taken { what: "key", name: key.clone() };
+        twins.credential(("jwt", key), self.owner(), taken)
     }
 }
 

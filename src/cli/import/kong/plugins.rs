@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{LeftOut, Named};
+use crate::cli::import::twins::Twins;
 use crate::http::admin::plugin_names;
+use crate::issue::Refusal;
 
 /// Of a service or a route we take what it is called and what it asks for; the rest is Envoy's.
 #[derive(Default, Deserialize)]
@@ -154,6 +156,11 @@ impl Named for NewPlugin {
     /// Who stands for those that prove nothing.
     fn owner(&self) -> Option<String> {
         Some(self.config.as_ref()?.get("anonymous")?.as_str()?.to_owned())
+    }
+
+    fn beside(&self, twins: &mut Twins) -> Value {
+        let taken = Refusal::Taken { what: "plugin", name: self.name.clone() };
+        twins.policy((&self.service.name, &self.name), json!(self).to_string(), taken)
     }
 }
 
