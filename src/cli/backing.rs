@@ -186,12 +186,31 @@ fn instance(data_dir: &Path) -> Result<Uuid, Failure> {
 }
 
 fn no_ring(error: &RingError) -> Failure {
-    Failure::Usage(match error {
+    Failure::Usage(why_no_ring(error))
+}
+
+fn why_no_ring(error: &RingError) -> String {
+    match error {
         RingError::Missing { .. } => format!(
             "{error}; with Redis as the store it is never made, because every instance needs the same one"
         ),
         error => error.to_string(),
-    })
+    }
+}
+
+/// What would keep a start from having the key ring; makes nothing. Where there is neither store nor
+/// ring, a start makes both.
+pub(super) fn wrong_with_secret(config: &Config) -> Option<String> {
+    let secret = config.secret_file();
+    let error = Ring::load(&secret).err()?;
+    match (&config.store.url.value, error) {
+        (StoreUrl::Redb(path), RingError::Missing { .. }) => {
+            let path = config.resolved(path);
+            path.exists().then(|| FileError::SecretMissing { path, secret }.to_string())
+        }
+        (StoreUrl::Redb(_), error) => Some(error.to_string()),
+        (_, error) => Some(why_no_ring(&error)),
+    }
 }
 
 fn redis_settings(config: &Config) -> Result<RedisSettings, Failure> {

@@ -276,6 +276,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(common, &arguments)?,
         Command::Validate => {
             let read = common.read(&[]).and_then(validate::with_certificates).and_then(otlp::with_receivers);
+            let read = read.and_then(validate::with_secret);
             return validate::run(&read, as_json);
         }
         Command::Config(ConfigCommand::Schema) => config::schema()?,

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::backing::wrong_with_secret;
 use super::{Failure, remark, say};
 use crate::clock::Clock;
 use crate::config::{Faults, Loaded};
@@ -13,6 +14,12 @@ pub fn with_certificates(mut loaded: Loaded) -> Result<Loaded, Faults> {
     let read = loaded.config.read_tls()?;
     loaded.warnings.extend(loaded.config.expired(&read, Clock::system().now()));
     Ok(loaded)
+}
+
+/// The same, where the key ring can be used that the store needs.
+pub fn with_secret(loaded: Loaded) -> Result<Loaded, Faults> {
+    let wrong = wrong_with_secret(&loaded.config).and_then(|why| loaded.config.wrong_secret(why));
+    wrong.map_or(Ok(loaded), Err)
 }
 
 /// Errors go to stderr, warnings too; stdout gets one line of what there is.

@@ -292,6 +292,11 @@ impl Config {
         self.resolved(&self.secret_file)
     }
 
+    /// Why the file that [`secret_file`](Self::secret_file) names cannot be used.
+    pub fn wrong_secret(&self, why: String) -> Option<Faults> {
+        Faults::gather(&self.source, vec![fault::Fault::discreet(self.secret_file.place, why)])
+    }
+
     pub fn admin_socket(&self) -> PathBuf {
         self.resolved(&self.listen.admin_socket)
     }

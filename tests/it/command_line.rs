@@ -198,6 +198,25 @@ fn validate_tells_its_warnings_and_takes_the_file_all_the_same() {
 }
 
 #[test]
+fn validate_refuses_what_serve_refuses_for_want_of_the_secret_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = setup(folder.path());
+    let secret = folder.path().join("doorward.secret");
+    let told = |expected: Option<&str>| {
+        let output = setup.run(&["validate"]).unwrap();
+        assert_eq!(output.status.code(), Some(if expected.is_some() { 2 } else { 0 }), "{}", said(&output));
+        assert!(said(&output).contains(expected.unwrap_or("is good")), "{}", said(&output));
+        assert!(!secret.exists(), "{expected:?}");
+    };
+    setup.write("store: {url: \"redis://127.0.0.1:1\"}\n").unwrap();
+    told(Some("every instance needs the same one"));
+    setup.write("{}").unwrap();
+    told(None);
+    std::fs::write(folder.path().join("doorward.redb"), "").unwrap();
+    told(Some("is missing beside an existing store"));
+}
+
+#[test]
 fn only_the_owner_may_talk_over_the_socket_and_read_the_secret() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);

@@ -189,7 +189,10 @@ fn the_settings_in_the_manifests_are_valid() {
     let lines = block.lines().take_while(|line| line.starts_with("    "));
     let settings: String = lines.map(|line| format!("{}\n", &line[4..])).collect();
     let folder = tempfile::tempdir().unwrap();
-    let setup = setup(folder.path());
+    let secret = folder.path().join("mounted.secret");
+    fs::write(&secret, format!("1 {}\n", "1f2e".repeat(16))).unwrap();
+    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let setup = setup(folder.path()).with("DOORWARD_SECRET_FILE", secret.to_str().unwrap());
     setup.write(&settings).unwrap();
     let output = setup.run(&["validate"]).unwrap();
     assert!(output.status.success(), "{}", said(&output));
