@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Common, Failure, table};
+use super::{Common, Failure, read_file, table};
 use crate::doctor::{Envoy, Finding, Ours, examine};
 
 #[derive(Subcommand)]
@@ -17,7 +17,8 @@ pub enum Command {
                             Example: doorward doctor envoy /etc/envoy/envoy.yaml\n\
                             Example: doorward doctor envoy config_dump.json --output json")]
     Envoy {
-        /// What Envoy starts with, or the answer of `/config_dump` at its admin address
+        /// What Envoy starts with, or the answer of `/config_dump` at its admin address; `-` reads it from
+        /// standard input
         file: PathBuf,
     },
 }
@@ -34,8 +35,7 @@ pub fn run(common: &Common, command: &Command) -> Result<ExitCode, Failure> {
 
 fn read(file: &Path) -> Result<Envoy, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{} {why}", file.display()));
-    let contents =
-        std::fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let contents = read_file(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     Envoy::parse(&contents).map_err(|error| wrong(error.to_string()))
 }
 

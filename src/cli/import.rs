@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use self::kong::{Document, LeftOut};
 use self::twins::Twins;
 use super::door::Door;
-use super::{Common, Failure};
+use super::{Common, Failure, read_file};
 use crate::config::Config;
 
 #[derive(Subcommand)]
@@ -28,6 +28,7 @@ pub enum Command {
 
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// `-` reads it from standard input
     file: PathBuf,
     /// Print what would be done, and do nothing
     #[arg(long)]
@@ -83,7 +84,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
 
 fn read(path: &Path) -> Result<Document, Failure> {
     let wrong = |why: String| Failure::Usage(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    let text = read_file(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
     Document::parse(&text).map_err(wrong)
 }
 

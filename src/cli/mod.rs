@@ -32,7 +32,7 @@ mod version;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::config::{self as settings, Faults, Loaded, Overlay};
@@ -445,6 +445,14 @@ fn segment(name: &str) -> Result<String, Failure> {
     match name {
         "" => Err(Failure::Usage("a name is empty; expected the name or the id of what is meant".into())),
         name => Ok(admin::segment(name)),
+    }
+}
+
+/// A whole file; `-` is standard input.
+fn read_file(file: &Path) -> std::io::Result<String> {
+    match file.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::door::Door;
-use super::{Common, Failure, cell, segment, table};
+use super::{Common, Failure, cell, read_file, segment, table};
 
 /// A kind of object, as the admin API and people know it.
 pub struct Kind {
@@ -66,11 +66,7 @@ impl Settings {
 
 fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
     let shown = file.display();
-    let text = match file.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(file),
-    };
-    let text = text.map_err(|error| Failure::Usage(format!("{shown} cannot be read: {error}")))?;
+    let text = read_file(file).map_err(|error| Failure::Usage(format!("{shown} cannot be read: {error}")))?;
     match yaml(&text, &shown.to_string())? {
         Value::Object(settings) => Ok(settings),
         _ => Err(Failure::Usage(format!("{shown}: expected a map of settings"))),

@@ -29,6 +29,11 @@ pub enum Unreadable {
     #[error("is neither YAML nor JSON: {0}")]
     Text(String),
     #[error(
+        "is a manifest, or several documents, from which Envoy's configuration is made: give the doctor the answer \
+         of `/config_dump` of Envoy's admin address"
+    )]
+    Manifest,
+    #[error(
         "is no configuration of Envoy: expected `static_resources`, as in the file it starts with, or `configs`, as \
          `/config_dump` of its admin address answers"
     )]
@@ -43,12 +48,14 @@ impl Envoy {
         let whole: Value = match contents.trim_start().starts_with('{') {
             // JSON is YAML, but dumps are large.
             true => serde_json::from_str(contents).map_err(|error| Unreadable::Text(error.to_string()))?,
+            false if has_several_documents(contents) => return Err(Unreadable::Manifest),
             false => serde_saphyr::from_str(contents).map_err(|error| Unreadable::Text(error.to_string()))?,
         };
         let whole = opened(whole);
         match (at(&whole, "configs"), at(&whole, "static_resources")) {
             (Value::Array(dumps), _) => Ok(Self::of_dump(dumps)),
             (_, Value::Object(_)) => Ok(Self::of_bootstrap(&whole)),
+            _ if !at(&whole, "apiVersion").is_null() => Err(Unreadable::Manifest),
             _ => Err(Unreadable::Other),
         }
     }
@@ -187,6 +194,16 @@ impl Envoy {
     }
 }
 
+/// Whether something stands on both sides of a line that ends a document.
+fn has_several_documents(yaml: &str) -> bool {
+    let says = |line: &&str| !(line.trim().is_empty() || line.starts_with(['#', '%']));
+    let mut documents = yaml.split("\n---").filter(|it| {
+        let own = it.strip_prefix("---").unwrap_or(it);
+        own.lines().any(|line| says(&line))
+    });
+    documents.next().is_some() && documents.next().is_some()
+}
+
 /// Settings that are wrapped in a `TypedStruct`, which has their type beside them, as they are without.
 fn opened(value: Value) -> Value {
     match value {
@@ -241,6 +258,20 @@ mod tests {
             typed("envoy.admin.v3.ClustersConfigDump", json!({"dynamic_active_clusters": [{"cluster": {"name": "asked", "type": "EDS"}}]})),
             typed("envoy.admin.v3.RoutesConfigDump", json!({"dynamic_route_configs": [{"route_config": routes}]})),
         ]})
+    }
+
+    #[test]
+    fn manifests_are_told_from_what_cannot_be_read() {
+        let check = |text: &str, is_manifest: bool| {
+            let error = Envoy::parse(text).err().unwrap();
+            assert_eq!(matches!(error, Unreadable::Manifest), is_manifest, "{text}: {error}");
+        };
+        check("apiVersion: v1\nkind: EnvoyFilter\n", true);
+        check(r#"{"apiVersion": "v1"}"#, true);
+        check("# one\n---\na: 1\n---\nb: 2\n", true);
+        check("---\na: 1\n", false);
+        check("# one\n---\na: 1\n---\n# no more\n", false);
+        check("a: [", false);
     }
 
     #[test]
