@@ -17,6 +17,12 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub enum Problem {
     NotFound,
+    /// An object that is not there, or that whoever asks may not know of: nobody learns which.
+    Unseen {
+        kind: &'static str,
+        /// As it was asked for.
+        name: String,
+    },
     MethodNotAllowed,
     InvalidSize(&'static str),
     InvalidOffset,
@@ -133,6 +139,10 @@ impl Problem {
     fn face(self) -> (StatusCode, Value) {
         match self {
             Self::NotFound => (StatusCode::NOT_FOUND, json!({ "message": "Not found" })),
+            Self::Unseen { kind, name } => (
+                StatusCode::NOT_FOUND,
+                json!({ "message": format!("there is no {kind} `{name}` that you may see") }),
+            ),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": "Method not allowed" }))
             }
@@ -221,6 +231,7 @@ impl Problem {
     fn code(&self) -> &'static str {
         match self {
             Self::NotFound
+            | Self::Unseen { .. }
             | Self::NoDecision { .. }
             | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey | Refusal::Hidden) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",

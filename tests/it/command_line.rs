@@ -325,6 +325,26 @@ fn an_empty_name_is_wrong_usage_and_never_the_whole_list() {
 }
 
 #[test]
+fn what_is_not_found_is_said_with_its_kind_and_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    for (arguments, expected) in [
+        (&["service", "show", "nowhere"][..], "service `nowhere`"),
+        (&["service", "update", "nowhere", "--tag", "a"], "service `nowhere`"),
+        (&["service", "keys", "nowhere"], "service `nowhere`"),
+        (&["service", "remove", "orders", "v9"], "version `v9`"),
+        (&["deployment", "sample", "a/b"], "deployment `a/b`"),
+        (&["role", "delete", "nobodys"], "role `nobodys`"),
+        (&["infrastructure", "revoke", "moon", "gold"], "infrastructure `moon`"),
+    ] {
+        let output = doorward.setup().run(arguments).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
+        let expected = format!("there is no {expected} that you may see");
+        assert!(said(&output).contains(&expected), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
 fn the_file_of_addresses_is_there_as_long_as_somebody_listens() {
     let folder = tempfile::tempdir().unwrap();
     let mut doorward = start_doorward(folder.path(), HOUSE);

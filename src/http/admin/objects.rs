@@ -24,7 +24,7 @@ use crate::config::Kind;
 use crate::domain::rights::{Access, Asked};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, Named, Need, access, access_to_make};
+use crate::issue::{By, Named, Need, Refusal, access, access_to_make};
 
 /// The kinds that have lists of their own, and where those are.
 const LISTS: [(Kind, &str); 7] = [
@@ -140,7 +140,7 @@ async fn effective(
 ) -> Result<axum::Json<Value>, Problem> {
     let edition = admin.issuer.edition().await?;
     let shown = found(&rights, &edition, &named(Kind::Deployment, name), Need::See)?;
-    edition.effective(&shown).map(axum::Json).ok_or(Problem::NotFound)
+    edition.effective(&shown).map(axum::Json).ok_or_else(|| not_in_force(&shown))
 }
 
 async fn replace(
@@ -153,14 +153,15 @@ async fn replace(
     let written_one = written_by(body)?;
     let edition = admin.issuer.edition().await?;
     let caller = rights.asking();
-    granted(match edition.find(named.kind, None, &named.name) {
+    let access = match edition.find(named.kind, None, &named.name) {
         Some(shown) => access(caller, &edition, &shown, Need::Change),
         // Whoever may not make it is told what is told of one that is there and may not be seen.
         None => match access_to_make(caller, &edition, (named.kind, None), &written_one.settings) {
             Access::Allowed => Access::Allowed,
             Access::Hidden | Access::Forbidden => Access::Hidden,
         },
-    })?;
+    };
+    granted_of(&named, access)?;
     let done = admin.issuer.replace_object(&by, named, written_one).await?;
     let edition = admin.issuer.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
@@ -191,13 +192,31 @@ async fn delete(admin: Admin, rights: Rights, (named, by): (Named, By)) -> Resul
 
 /// The object, where the caller may have that of it.
 fn found(rights: &Rights, edition: &Edition, named: &Named, need: Need) -> Result<Shown, Problem> {
-    let found = edition.find(named.kind, named.service.as_ref(), &named.name).ok_or(Problem::NotFound)?;
-    granted(access(rights.asking(), edition, &found, need))?;
+    let found = edition.find(named.kind, named.service.as_ref(), &named.name);
+    let found = found.ok_or_else(|| unseen(named))?;
+    granted_of(named, access(rights.asking(), edition, &found, need))?;
     Ok(found)
+}
+
+/// The very same of what is not there and of what may not be seen.
+fn unseen(named: &Named) -> Problem {
+    Problem::Unseen { kind: named.kind.name(), name: named.name.clone() }
+}
+
+/// It may be seen, and no request reaches it: it is left out, or was written a moment ago.
+fn not_in_force(shown: &Shown) -> Problem {
+    Refusal::NotFound { what: "deployment in force", name: shown.name.clone() }.into()
 }
 
 fn may_see(rights: &Rights, edition: &Edition, shown: &Shown) -> bool {
     access(rights.asking(), edition, shown, Need::See) == Access::Allowed
+}
+
+fn granted_of(named: &Named, access: Access) -> Result<(), Problem> {
+    match access {
+        Access::Hidden => Err(unseen(named)),
+        other => granted(other),
+    }
 }
 
 fn granted(access: Access) -> Result<(), Problem> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::describe::{Route, described};
-use super::{found, named};
+use super::{found, named, not_in_force};
 use crate::compile::{Edition, Shown};
 use crate::config::Kind;
 use crate::domain::authentication::{Authentication, Method, Place, StaticToken};
@@ -37,7 +37,7 @@ fn opened(edition: &Edition, shown: &Shown) -> Result<(Uuid, Option<Uuid>), Prob
     match shown.kind {
         Kind::Deployment => match edition.sides(shown) {
             (Some(service), infrastructure) => Ok((service, infrastructure)),
-            (None, _) => Err(Problem::NotFound),
+            (None, _) => Err(not_in_force(shown)),
         },
         _ => Ok((shown.id, None)),
     }
@@ -90,7 +90,8 @@ async fn sample(
     let key = keys.iter().find(|key| key.enabled).or(keys.first());
     let key = key.map(|key| key.public.clone().unwrap_or_else(|| key.id.to_string()));
     let catalog = edition.catalog();
-    let deployment = catalog.deployments().iter().find(|it| it.id == shown.id).ok_or(Problem::NotFound)?;
+    let deployment = catalog.deployments().iter().find(|it| it.id == shown.id);
+    let deployment = deployment.ok_or_else(|| not_in_force(&shown))?;
     Ok(axum::Json(json!({ "curl": curl(deployment, key.as_deref()) })).into_response())
 }
 
