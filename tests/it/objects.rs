@@ -200,9 +200,9 @@ fn what_the_file_owns_is_409_and_what_is_needed_stays() {
         call(&world, "POST", "/deployments", json!({"service": "shop", "infrastructure": "production"}), 409);
     assert_eq!(again["code"], "taken");
     call(&world, "PUT", "/services/shop/grants/devs", json!({"privileges": ["read", "deploy"]}), 200);
-    needed("/services/shop", "deployment `shop/production`");
-    needed("/infrastructures/production", "deployment `shop/production`");
-    needed("/permissions/buy", "service `shop`");
+    needed("/services/shop", "deployment `shop/production`: end or change that first");
+    needed("/infrastructures/production", "deployment `shop/production`: end or change that first");
+    needed("/permissions/buy", "service `shop`: end or change that first");
     needed("/roles/admin", "service `shop`");
     needed("/projects/p", "service `shop`");
     needed("/groups/devs", "service `shop`");

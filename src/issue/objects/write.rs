@@ -277,7 +277,11 @@ fn judge(
             return Err(Refusal::InUse { by, why: "ask who administers it".to_owned() });
         }
         let (kind, name) = before.describe(id);
-        let why = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let why = match plan.gone.is_empty() {
+            true => wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            // What it would lack is what was to go.
+            false => "end or change that first".to_owned(),
+        };
         return Err(Refusal::InUse { by: format!("{kind} `{name}`"), why });
     }
     access::check_places(caller, before, &after)?;
