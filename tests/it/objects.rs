@@ -230,6 +230,7 @@ fn what_the_file_owns_is_409_and_what_is_needed_stays() {
     let renamed = call(&world, "PATCH", "/roles/admin", json!({"name": "boss"}), 409);
     assert_eq!(renamed["code"], "in_use");
     call(&world, "DELETE", "/projects/p/users/carol/roles/admin", Value::Null, 204);
+    call(&world, "DELETE", "/projects/p/users/carol/roles/admin", Value::Null, 404);
     for path in ["/roles/admin", "/projects/p"] {
         call(&world, "DELETE", path, Value::Null, 204);
     }

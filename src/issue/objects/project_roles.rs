@@ -32,17 +32,29 @@ impl Issuer {
             if !roles.contains(&grant) {
                 roles.push(grant);
             }
+            Ok(())
         })
         .await
     }
 
-    /// Takes the role from the consumer, if it has it.
+    /// Takes the role from the consumer.
     ///
     /// # Errors
     ///
-    /// As [`give_role`](Self::give_role).
+    /// As [`give_role`](Self::give_role); [`Refusal::NotFound`] where the consumer does not have it.
     pub async fn take_role(&self, by: &By, role: InProject<'_>) -> Result<Done<Uuid>, Refusal> {
-        self.change_roles(by, "project.take_role", role, |roles, grant| roles.retain(|it| *it != grant)).await
+        self.change_roles(by, "project.take_role", role, |roles, grant| {
+            let had = roles.len();
+            roles.retain(|it| *it != grant);
+            match roles.len() < had {
+                true => Ok(()),
+                false => Err(Refusal::NotFound {
+                    what: "role of this consumer in this project called",
+                    name: grant.role,
+                }),
+            }
+        })
+        .await
     }
 
     async fn change_roles(
@@ -50,7 +62,7 @@ impl Issuer {
         by: &By,
         action: &'static str,
         InProject { project, consumer, role }: InProject<'_>,
-        change: impl Fn(&mut Vec<RoleGrant>, RoleGrant),
+        change: impl Fn(&mut Vec<RoleGrant>, RoleGrant) -> Result<(), Refusal>,
     ) -> Result<Done<Uuid>, Refusal> {
         for _ in 0..TRIES {
             let Some((edition, expect)) = self.edition_to_change().await? else { continue };
@@ -67,7 +79,7 @@ impl Issuer {
             let stored =
                 stored.ok_or_else(|| Refusal::NotFound { what: "consumer", name: consumer.to_owned() })?;
             let mut record = ConsumerRecord::decode(&stored.payload)?;
-            change(&mut record.roles, RoleGrant { project: project.id, role: role.name });
+            change(&mut record.roles, RoleGrant { project: project.id, role: role.name })?;
             record.updated_at = self.clock.now();
             let consumer = Step {
                 table: Table::Consumer,
