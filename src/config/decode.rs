@@ -24,6 +24,8 @@ pub(super) fn decode<'de, T: serde::Deserialize<'de>>(node: &'de Node) -> Result
 #[derive(Clone, Copy)]
 struct Reader<'de>(&'de Node);
 
+const A_LIST: &str = "a list";
+
 impl<'de> Reader<'de> {
     fn unexpected(self) -> Unexpected<'de> {
         match &self.0.value {
@@ -47,6 +49,8 @@ impl<'de> Reader<'de> {
     fn expected_structure(self, what: &str) -> Fault {
         let place = self.0.place;
         let (found, way_out) = match &self.0.value {
+            // A variable that names a part makes a map.
+            Value::Given(_) if what == A_LIST => ("text", "; lists are set in the file"),
             Value::Given(_) => ("text", "; it is set in the file, or part by part"),
             Value::Text(_) => ("text", ""),
             Value::Nothing | Value::Null => ("nothing", "; write it, or leave the line out"),
@@ -171,7 +175,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.0.value {
             Value::List(_) => self.deserialize_any(visitor),
-            _ => Err(self.expected_structure("a list")),
+            _ => Err(self.expected_structure(A_LIST)),
         }
     }
 

@@ -68,7 +68,8 @@ fn a_bad_variable_is_blamed_by_name() {
     check("DOORWARD_LOG__LEVL",     "info", "unknown key `levl`, expected one of `format`, `level`, `allows`, `refusals_per_second`; did you mean `DOORWARD_LOG__LEVEL`?");
     check("DOORWARD_LISTN__GRPC",   "x",    "unknown key `listn`, expected one of `listen`, `store`, `secret_file`, `data_dir`, `public_url`, `lifetimes`, `cookie`, `revocation`, `on_fault`, `drain_delay`, `workers`, `reflection`, `log`, `limits`, `headers`, `client_address`, `forward_auth`, `permissions`, `roles`, `projects`, `issuers`, `groups`, `infrastructures`, `services`, `deployments`, `keys`, `consumers`; did you mean `DOORWARD_LISTEN__GRPC`?");
     check("DOORWARD_LISTEN",        "x",    "expected a map of `grpc`, `status`, `auth`, `admin`, `admin_socket`, `tls`, found text; it is set in the file, or part by part");
-    check("DOORWARD_SERVICES",      "a",    "expected a list, found text; it is set in the file, or part by part");
+    check("DOORWARD_SERVICES",      "a",    "expected a list, found text; lists are set in the file");
+    check("DOORWARD_CLIENT_ADDRESS__TRUSTED_PROXIES", "10.0.0.0/8", "expected a list, found text; lists are set in the file");
     check("DOORWARD_SERVICES__0",   "a",    "settings inside lists are set in the file");
     check("DOORWARD_A__B__C__D__E__F__G__H__I", "a", "no setting lies more than 8 levels deep");
 }
