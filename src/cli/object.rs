@@ -123,9 +123,28 @@ pub fn update(common: &Common, kind: &Kind, name: &str, body: Map<String, Value>
 }
 
 fn rows_of(kind: &Kind, rows: &[Value]) -> String {
+    let mut columns = kind.columns.to_vec();
+    // Rare, and no request is decided by such an object.
+    if rows.iter().any(|row| !row["refused"].is_null()) {
+        columns.push("refused");
+    }
+    let cell = |row: &Value, column| match column {
+        "refused" => refused(&row["refused"]),
+        column => cell(&row[column]),
+    };
     let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| kind.columns.iter().map(|column| cell(&row[*column])).collect()).collect();
-    table(kind.columns, &rows)
+        rows.iter().map(|row| columns.iter().map(|column| cell(row, *column)).collect()).collect();
+    table(&columns, &rows)
+}
+
+/// Why an object is left out: `service: unknown service …`.
+fn refused(wrong: &Value) -> String {
+    let Some(wrong) = wrong.as_array() else { return cell(wrong) };
+    let told = |one: &Value| match one["path"].as_str() {
+        None | Some("") => cell(&one["why"]),
+        Some(path) => format!("{path}: {}", cell(&one["why"])),
+    };
+    wrong.iter().map(told).collect::<Vec<_>>().join("; ")
 }
 
 /// Puts what was given on the command line into the settings.
@@ -161,4 +180,23 @@ impl Settings {
 /// It is none.
 pub fn value(text: Option<&str>, option: &str) -> Result<Value, Failure> {
     text.map_or(Ok(Value::Null), |text| yaml(text, option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_why_an_object_is_left_out() {
+        let whole = json!({ "id": 1, "name": "admin", "implies": [], "refused": null });
+        assert_eq!(rows_of(&ROLE, std::slice::from_ref(&whole)), "ID  NAME   IMPLIES\n1   admin  -\n");
+        let wrong =
+            json!([{ "path": "implies", "why": "unknown role `x`" }, { "path": "", "why": "and more" }]);
+        let left_out = json!({ "id": 2, "name": "b", "implies": ["x"], "refused": wrong });
+        let table = rows_of(&ROLE, &[whole, left_out]);
+        assert_eq!(
+            table,
+            "ID  NAME   IMPLIES  REFUSED\n1   admin  -        -\n2   b      x        implies: unknown role `x`; and more\n"
+        );
+    }
 }
