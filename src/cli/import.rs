@@ -51,6 +51,12 @@ const TOLD: usize = 100;
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
     let Command::Kong(arguments) = command;
     let document = read(&arguments.file)?;
+    if document.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{} has no consumers, credentials or plugins; is it Kong's declarative file?",
+            arguments.file.display()
+        )));
+    }
     let mut import = Import {
         door: if arguments.dry_run { Door::open(common) } else { Door::open_or_make(common) }?,
         dry_run: arguments.dry_run,

@@ -345,6 +345,27 @@ fn what_is_not_found_is_said_with_its_kind_and_name() {
 }
 
 #[test]
+fn a_file_with_nothing_to_import_is_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let import = |text: &str| {
+        let mut command = doorward.setup().command(&["import", "kong", "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), said(&output))
+    };
+    for text in ["", "_format_version: '3.0'\n", "consumers: []\n", "services: [{name: orders}]\n"] {
+        let (code, said) = import(text);
+        assert_eq!(code, Some(2), "{text}: {said}");
+        assert!(said.contains("- has no consumers, credentials or plugins; is it Kong's"), "{text}: {said}");
+    }
+    let (code, said) = import("consumers: [{username: carol}]\n");
+    assert_eq!((code, &said[..]), (Some(0), "consumers: 1 made\n"));
+}
+
+#[test]
 fn the_file_of_addresses_is_there_as_long_as_somebody_listens() {
     let folder = tempfile::tempdir().unwrap();
     let mut doorward = start_doorward(folder.path(), HOUSE);

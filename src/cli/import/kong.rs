@@ -120,6 +120,13 @@ impl Document {
         serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())
     }
 
+    /// Whether there is nothing in it that could be taken over or be left out of that.
+    pub(super) fn is_empty(&self) -> bool {
+        let credentials = self.keys.len() + self.acls.len() + self.basics.len() + self.jwts.len();
+        let plugins = self.plugins.len() + plugins::count(&self.services) + plugins::count(&self.routes);
+        self.consumers.len() + credentials + plugins == 0
+    }
+
     pub(super) fn into_parts(self, allow_weak: bool) -> Parts {
         let Self { consumers, keys, acls, basics, jwts, services, routes, plugins, others } = self;
         let mut left_out = Vec::new();

@@ -99,6 +99,11 @@ pub(super) fn collect(
 }
 
 /// How many routes there are, in services and beside them.
+/// Plugins on these and their routes.
+pub(super) fn count(services: &[Service]) -> usize {
+    services.iter().map(|it| it.plugins.len() + count(&it.routes)).sum()
+}
+
 pub(super) fn routes(services: &[Service], routes: &[Service]) -> usize {
     services.iter().map(|service| service.routes.len()).sum::<usize>() + routes.len()
 }
