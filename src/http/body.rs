@@ -21,17 +21,35 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let encoding = Encoding::of(request.headers())?;
-        // The limit is the router's.
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let message = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than `limits.admin_body_bytes`",
-                _ => "the body did not arrive whole",
-            };
-            Problem::Body(rejection.status(), message.to_owned())
-        })?;
+        let (encoding, bytes) = arrived(request, state).await?;
         read(encoding, &bytes).map(Self).map_err(Wrong::into)
     }
+}
+
+/// The same where passwords are sent: of what came not even the name of an unknown field is repeated, for a
+/// body that is sent as something else may stand in it whole.
+pub struct Unrepeated<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Unrepeated<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (encoding, bytes) = arrived(request, state).await?;
+        read_unrepeated(encoding, &bytes).map(Self).map_err(Wrong::into)
+    }
+}
+
+async fn arrived<S: Send + Sync>(request: Request, state: &S) -> Result<(Encoding, Bytes), Problem> {
+    let encoding = Encoding::of(request.headers())?;
+    // The limit is the router's.
+    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let message = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than `limits.admin_body_bytes`",
+            _ => "the body did not arrive whole",
+        };
+        Problem::Body(rejection.status(), message.to_owned())
+    })?;
+    Ok((encoding, bytes))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +87,43 @@ struct Wrong {
 }
 
 fn read<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, Wrong> {
+    understood(encoding, parsed(encoding, bytes)?)
+}
+
+fn read_unrepeated<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, Wrong> {
+    // Before a body is understood any name in it may be anything.
+    let value = parsed(encoding, bytes).map_err(|wrong| match wrong.field.is_empty() {
+        true => wrong,
+        false => Wrong { field: WHOLE.into(), ..wrong },
+    })?;
+    understood(encoding, value).map_err(|wrong| match &wrong.why[..] {
+        UNKNOWN => Wrong { field: WHOLE.into(), why: "there is a field in it that is not known here".into() },
+        _ => wrong,
+    })
+}
+
+fn parsed(encoding: Encoding, bytes: &[u8]) -> Result<Value, Wrong> {
     let text = std::str::from_utf8(bytes).map_err(|error| Wrong {
         field: String::new(),
         why: format!("the body is not UTF-8 (byte {})", error.valid_up_to() + 1),
     })?;
     match encoding {
-        Encoding::Json if text.trim_ascii().is_empty() => from(Value::Object(Default::default())),
-        Encoding::Json => from(json::parse(text)?),
+        Encoding::Json if text.trim_ascii().is_empty() => Ok(Value::Object(Default::default())),
+        Encoding::Json => json::parse(text),
+        // As curl sends it that is told nothing else.
+        Encoding::Form if text.trim_ascii_start().starts_with(['{', '[']) => {
+            let why =
+                "the body is JSON, and its content type is a form's; send `Content-Type: application/json`";
+            Err(Wrong { field: String::new(), why: why.into() })
+        }
+        Encoding::Form => form::parse(text),
+    }
+}
+
+fn understood<T: DeserializeOwned>(encoding: Encoding, value: Value) -> Result<T, Wrong> {
+    match encoding {
+        Encoding::Json => from(value),
         Encoding::Form => {
-            let value = form::parse(text)?;
             let mut track = serde_path_to_error::Track::new();
             let loose = serde_path_to_error::Deserializer::new(form::Loose(value), &mut track);
             T::deserialize(loose).map_err(|error| wrong(&track.path().to_string(), &error.to_string()))
@@ -96,13 +142,13 @@ fn from<T: DeserializeOwned>(value: Value) -> Result<T, Wrong> {
 /// serde's error, with the name of the field and without the value that was found.
 fn wrong(path: &str, text: &str) -> Wrong {
     let path = if path == "." { "" } else { path };
-    for (what, why) in [("unknown field `", "unknown field"), ("missing field `", "required field missing")] {
+    for (what, why) in [("unknown field `", UNKNOWN), ("missing field `", "required field missing")] {
         if let Some(rest) = text.strip_prefix(what) {
             let name: String = rest.chars().take_while(|letter| *letter != '`').collect();
             // Where a field is unknown the path already ends with it.
             let field = match path {
                 "" => name,
-                path if why == "unknown field" => path.to_owned(),
+                path if why == UNKNOWN => path.to_owned(),
                 path => format!("{path}.{name}"),
             };
             return Wrong { field, why: why.to_owned() };
@@ -110,6 +156,11 @@ fn wrong(path: &str, text: &str) -> Wrong {
     }
     Wrong { field: path.to_owned(), why: without_values(text) }
 }
+
+const UNKNOWN: &str = "unknown field";
+
+/// What a field is called that is not named.
+const WHOLE: &str = "@entity";
 
 /// serde's text without the value that was found: it may be a secret of the wrong type.
 /// ``invalid type: integer `42`, expected a string`` becomes `invalid type: integer, expected a string`.
@@ -223,6 +274,26 @@ mod tests {
         for body in [&b"{"[..], b"{\"key\"}", b"{} {}", b"{\"key\":\"a}", b"{'key':1}", b"\x01"] {
             assert!(fault(Encoding::Json, body).starts_with(": the body is not JSON"), "{body:?}");
         }
+    }
+
+    #[test]
+    fn of_a_login_nothing_is_repeated() {
+        let check = |encoding: Encoding, body: &str, expected: &str| {
+            let Wrong { field, why } = read_unrepeated::<Thing>(encoding, body.as_bytes()).unwrap_err();
+            assert_eq!(format!("{field}: {why}"), expected, "{body}");
+        };
+        let unknown = "@entity: there is a field in it that is not known here";
+        let as_form =
+            ": the body is JSON, and its content type is a form's; send `Content-Type: application/json`";
+        check(Encoding::Form, r#"{"key":"hunter2"}"#, as_form);
+        check(Encoding::Form, "hunter2", unknown);
+        check(Encoding::Form, "hunter2=%00", "@entity: must not hold a NUL");
+        check(Encoding::Json, r#"{"hunter2":1}"#, unknown);
+        check(Encoding::Json, r#"{"inner":{"hunter2":1}}"#, unknown);
+        check(Encoding::Json, r#"{"hunter2":1,"hunter2":1}"#, "@entity: it is there twice");
+        check(Encoding::Json, r#"{"key":42}"#, "key: invalid type: integer, expected a string");
+        let Wrong { field, why } = read::<Thing>(Encoding::Form, br#"{"key":"hunter2"}"#).unwrap_err();
+        assert_eq!(format!("{field}: {why}"), as_form);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::domain::consumer::Consumer;
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
 use crate::domain::token::AccessKey;
-use crate::http::body::Body;
+use crate::http::body::Unrepeated;
 use crate::http::problem::Problem;
 use crate::issue::{By, Login, LoginName, NewAccessKey};
 
@@ -49,7 +49,7 @@ async fn make(
     State(auth): State<Auth>,
     visitor: Visitor,
     Bearer(token): Bearer,
-    Body(wanted): Body<Wanted>,
+    Unrepeated(wanted): Unrepeated<Wanted>,
 ) -> Result<Response, Problem> {
     let user = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
     let expires_at = wanted.expires_at.map(|text| moment("expires_at", &text)).transpose()?;
@@ -92,7 +92,7 @@ async fn end(
     visitor: Visitor,
     Path(id): Path<String>,
     Bearer(token): Bearer,
-    Body(again): Body<Again>,
+    Unrepeated(again): Unrepeated<Again>,
 ) -> Result<StatusCode, Problem> {
     let (user, password) = auth.issuer.user_and_password(&token, visitor.address).await.map_err(unproven)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::NotFound)?;

@@ -23,7 +23,7 @@ use crate::domain::consumer::Consumer;
 use crate::domain::rights::Caller;
 use crate::domain::role::{Project, ProjectId};
 use crate::domain::token::{AccessKey, Kind, Scope, Token};
-use crate::http::body::Body;
+use crate::http::body::Unrepeated;
 use crate::http::problem::Problem;
 use crate::issue::{Buyer, By, NamedAccessKey, Shown, TakenBack};
 
@@ -99,7 +99,7 @@ async fn version(State(auth): State<Auth>) -> Result<Response, Problem> {
 async fn issue(
     State(auth): State<Auth>,
     visitor: Visitor,
-    Body(asked): Body<Asked>,
+    Unrepeated(asked): Unrepeated<Asked>,
 ) -> Result<Response, Problem> {
     let Authenticate { identity, scope } = asked.auth;
     let credential = match (&identity.methods[..], identity.application_credential) {

@@ -20,7 +20,7 @@ use crate::domain::consumer::Consumer;
 use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
 use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
-use crate::http::body::Body;
+use crate::http::body::Unrepeated;
 use crate::http::problem::Problem;
 use crate::issue::{By, Login, LoginName, NewKey};
 
@@ -44,7 +44,7 @@ struct Credentials {
 async fn access_token(
     State(auth): State<Auth>,
     visitor: Visitor,
-    Body(credentials): Body<Credentials>,
+    Unrepeated(credentials): Unrepeated<Credentials>,
 ) -> Result<Response, Problem> {
     let login = Login {
         name: LoginName::Username(&credentials.username),
@@ -94,7 +94,7 @@ async fn api_key(
     State(auth): State<Auth>,
     visitor: Visitor,
     Bearer(token): Bearer,
-    Body(body): Body<KeyBody>,
+    Unrepeated(body): Unrepeated<KeyBody>,
 ) -> Result<Response, Problem> {
     let maker = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
     let now = auth.clock.now();

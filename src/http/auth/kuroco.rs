@@ -25,7 +25,7 @@ use crate::domain::rights::Caller;
 use crate::domain::secret::Secret;
 use crate::domain::step::Unwatched;
 use crate::domain::time::Timestamp;
-use crate::http::body::Body;
+use crate::http::body::Unrepeated;
 use crate::http::problem::Problem;
 use crate::issue::{
     By, Done, Ends, Leaving, LoggedIn, Login, LoginName, NewKey, OpenedSession, Refusal, ShownGrant,
@@ -55,7 +55,7 @@ async fn log_in(
     visitor: Visitor,
     Path(named): Path<String>,
     headers: HeaderMap,
-    Body(credentials): Body<Credentials>,
+    Unrepeated(credentials): Unrepeated<Credentials>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named(&catalog, &named)?;
@@ -122,7 +122,7 @@ async fn token(
     visitor: Visitor,
     Path(named): Path<String>,
     headers: HeaderMap,
-    Body(wanted): Body<Wanted>,
+    Unrepeated(wanted): Unrepeated<Wanted>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named(&catalog, &named)?;
@@ -203,7 +203,7 @@ async fn log_out(
     visitor: Visitor,
     Path(named): Path<String>,
     headers: HeaderMap,
-    Body(wish): Body<Wish>,
+    Unrepeated(wish): Unrepeated<Wish>,
 ) -> Result<Response, Problem> {
     let catalog = auth.catalog.load_full();
     let service = Service::named_also_off(&catalog, &named)?;
