@@ -73,13 +73,24 @@ pub fn restore(
     });
     let report =
         copied.map_err(|fault| fault.at(from, secret_file))?.map_err(|fault| fault.at(to, secret_file))?;
-    let replaced = old.as_ref().map(|_| durable::with_suffix(to, &format!(".replaced-{}", now.unix())));
-    match &replaced {
-        Some(kept) => durable::publish_over(beside.path(), to, kept),
-        None => durable::publish_new(beside.path(), to),
+    let replaced = match old {
+        Some(_) => replace(beside.path(), to, now).map(Some),
+        None => durable::publish_new(beside.path(), to).map(|()| None),
+    };
+    Ok((report, replaced.map_err(FileError::io(to, "replaced"))?))
+}
+
+/// Gives back as what the one before is kept. Within one second the later ones count on.
+fn replace(made: &Path, to: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let mut number = 1;
+    loop {
+        let count = if number == 1 { String::new() } else { format!("-{number}") };
+        let kept = durable::with_suffix(to, &format!(".replaced-{}{count}", now.unix()));
+        match durable::publish_over(made, to, &kept) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            replaced => return replaced.map(|()| kept),
+        }
     }
-    .map_err(FileError::io(to, "replaced"))?;
-    Ok((report, replaced))
 }
 
 /// Makes an empty store. Where another process was first, that one's stays.

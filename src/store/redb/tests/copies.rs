@@ -89,6 +89,11 @@ async fn restore_replaces_nothing_with_less_than_a_whole_backup() {
     let (_, kept) = restore(&backup, &place.store(), &place.secret(), now).unwrap();
     assert_eq!(kept, None);
     assert_eq!(everything(&place.open().unwrap()).await.1, expected.1);
+    // Several within one second: nothing that is kept is lost.
+    for kept in ["a.redb.replaced-1", "a.redb.replaced-1-2", "a.redb.replaced-1-3"] {
+        let replaced = restore(&backup, &place.store(), &place.secret(), now).unwrap().1;
+        assert_eq!(replaced, Some(place.path(kept)));
+    }
 }
 
 fn needed(place: &Place, ring_key: u32) -> Option<crate::store::Needed> {
