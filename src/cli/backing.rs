@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Failure;
 use crate::config::{self, Config, StoreUrl, Weakness};
+use crate::http::admin::NotCopied;
 use crate::store::redb::{FileError, RedbStore};
 use crate::store::redis::{Address, Finding, Password, RedisSettings, RedisStore, Target, Timeouts, Tls};
 use crate::store::ring::{Ring, RingError};
@@ -103,13 +104,13 @@ impl Backing {
     /// # Errors
     ///
     /// Says why there is none.
-    pub(super) fn backup(&self) -> Arc<dyn Fn(PathBuf) -> Result<(), String> + Send + Sync> {
+    pub(super) fn backup(&self) -> Arc<dyn Fn(PathBuf) -> Result<(), NotCopied> + Send + Sync> {
         match &self.kind {
             Kind::Embedded(store) => {
                 let store = Arc::clone(store);
-                Arc::new(move |to| store.backup(&to).map(drop).map_err(|error| error.to_string()))
+                Arc::new(move |to| store.backup(&to).map(drop).map_err(not_copied))
             }
-            Kind::Shared(_) => Arc::new(|_| Err(REDIS_HAS_ITS_OWN.into())),
+            Kind::Shared(_) => Arc::new(|_| Err(NotCopied::Refused(REDIS_HAS_ITS_OWN.into()))),
         }
     }
 
@@ -151,6 +152,20 @@ pub(super) enum Refused {
     Foreign(String),
     #[error("the store does not keep what Doorward promises:\n{0}")]
     Weak(String),
+}
+
+fn not_copied(error: FileError) -> NotCopied {
+    use std::io::ErrorKind::{
+        InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    };
+    let why = error.to_string();
+    let of_the_path =
+        [NotFound, NotADirectory, IsADirectory, PermissionDenied, InvalidInput, InvalidFilename];
+    match error {
+        FileError::Exists { .. } => NotCopied::Refused(why),
+        FileError::Io { error, .. } if of_the_path.contains(&error.kind()) => NotCopied::Refused(why),
+        _ => NotCopied::Failed(why),
+    }
 }
 
 fn told(finding: &Finding) -> String {
@@ -304,6 +319,16 @@ impl From<FileError> for Closed {
 mod tests {
     use super::*;
     use crate::store::redis::FINDINGS;
+
+    #[test]
+    fn a_full_disk_is_no_mistake_of_whoever_asks_for_a_copy() {
+        let of = |kind: std::io::ErrorKind| {
+            not_copied(FileError::Io { path: "a".into(), doing: "written", error: kind.into() })
+        };
+        assert!(matches!(of(std::io::ErrorKind::StorageFull), NotCopied::Failed(_)));
+        assert!(matches!(of(std::io::ErrorKind::NotFound), NotCopied::Refused(_)));
+        assert!(matches!(not_copied(FileError::Exists { path: "a".into() }), NotCopied::Refused(_)));
+    }
 
     #[test]
     fn whatever_a_store_may_lack_can_be_accepted_by_the_same_name() {

@@ -34,7 +34,7 @@ pub enum Command {
         /// Its id or public name
         key: String,
         /// Seconds for which the one before still opens; 0: it ends at once
-        #[arg(long, value_name = "SECONDS")]
+        #[arg(long, value_name = "SECONDS", value_parser = seconds::<u32>)]
         grace: u32,
     },
     /// End a key for good
@@ -68,7 +68,7 @@ pub struct Create {
 #[derive(clap::Args)]
 struct Settings {
     /// Seconds from now until it ends; 0: never
-    #[arg(long, conflicts_with = "expires_at", allow_negative_numbers = true)]
+    #[arg(long, conflicts_with = "expires_at", allow_negative_numbers = true, value_parser = seconds::<i64>)]
     ttl: Option<i64>,
     /// When it begins: 2026-01-31T00:00:00Z
     #[arg(long, value_name = "TIME")]
@@ -102,6 +102,11 @@ pub struct Update {
     /// It opens nothing until it is enabled
     #[arg(long)]
     disable: bool,
+}
+
+/// As `ttl` and `grace` are in the API.
+fn seconds<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "expected a number of seconds, such as 86400 for a day".to_owned())
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {

@@ -73,6 +73,8 @@ pub enum Problem {
     Network,
     /// What only its maker knows whether it still counts cannot be known now.
     Unknown,
+    /// What the machine would not do. Whoever may ask for it may know why.
+    Failed(String),
     Internal,
 }
 
@@ -219,6 +221,7 @@ impl Problem {
                 ) }),
             ),
             Self::Refused(refusal) => refused(&refusal),
+            Self::Failed(why) => (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": why })),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "An unexpected error occurred" }))
             }
@@ -233,7 +236,9 @@ impl Problem {
             Self::NotFound
             | Self::Unseen { .. }
             | Self::NoDecision { .. }
-            | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey | Refusal::Hidden) => "not_found",
+            | Self::Refused(Refusal::NotFound { .. } | Refusal::NoSuchKey { .. } | Refusal::Hidden) => {
+                "not_found"
+            }
             Self::MethodNotAllowed => "method_not_allowed",
             Self::InvalidSize(_) | Self::InvalidOffset | Self::InvalidOptions { .. } | Self::Query(_) => {
                 "invalid_query"
@@ -271,7 +276,7 @@ impl Problem {
             | Self::Refused(Refusal::Store(StoreError::Unavailable(_) | StoreError::Foreign(_))) => {
                 "unavailable"
             }
-            Self::Refused(Refusal::Store(_)) | Self::Internal => "internal",
+            Self::Refused(Refusal::Store(_)) | Self::Failed(_) | Self::Internal => "internal",
         }
     }
 }
@@ -279,7 +284,7 @@ impl Problem {
 fn refused(refusal: &Refusal) -> (StatusCode, Value) {
     let message = refusal.to_string();
     match refusal {
-        Refusal::NotFound { .. } | Refusal::NoSuchKey => {
+        Refusal::NotFound { .. } | Refusal::NoSuchKey { .. } => {
             (StatusCode::NOT_FOUND, json!({ "message": message }))
         }
         Refusal::Taken { what, name } => (
@@ -385,8 +390,14 @@ impl From<Refusal> for Problem {
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        // Without what was found: it may be anything.
         let text = rejection.body_text();
+        let unknown =
+            text.split_once("unknown field `").and_then(|(_, rest)| rest.rsplit_once("`, expected "));
+        if let Some((name, known)) = unknown {
+            let name: String = name.chars().take(60).collect();
+            return Self::Query(format!("there is no parameter `{name}` here, expected {known}"));
+        }
+        // Without what was found: it may be anything.
         Self::Query(text.split([':', '`']).next().unwrap_or_default().trim_end().to_owned())
     }
 }

@@ -121,7 +121,7 @@ impl Issuer {
     /// The admin key of this id, public name (`dw_admin_<12>` or the 12 alone) or full text.
     pub async fn admin_key(&self, named: &str) -> Result<Seen<AdminKeyRecord>, Refusal> {
         // What was given may be the secret itself, so it is never repeated.
-        let absent = || Refusal::NoSuchKey;
+        let absent = || Refusal::NoSuchKey { prefix: "dw_admin_" };
         let id = match Uuid::parse_str(named) {
             Ok(id) => id,
             Err(_) => self.id_of_admin_key(named).await?.ok_or_else(absent)?,

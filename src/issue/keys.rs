@@ -377,7 +377,7 @@ impl Issuer {
         // What was given may be the secret itself, so it is never repeated.
         let absent = || match public_name(named) {
             Some(name) => Refusal::NotFound { what: "key", name },
-            None => Refusal::NoSuchKey,
+            None => Refusal::NoSuchKey { prefix: "dw_key_" },
         };
         let id = match id_of(named) {
             Some(id) => id,

@@ -127,8 +127,8 @@ pub enum Refusal {
     #[error("there is no {what} `{name}`")]
     NotFound { what: &'static str, name: String },
     /// What was given may be a key's text, so it is not repeated.
-    #[error("there is no such key; expected its id, its public name `dw_key_…` or its text")]
-    NoSuchKey,
+    #[error("there is no such key; expected its id, its public name `{prefix}…` or its text")]
+    NoSuchKey { prefix: &'static str },
     #[error("{what} `{name}` is taken")]
     Taken { what: &'static str, name: String },
     /// Its text is not repeated.

@@ -87,7 +87,7 @@ impl Issuer {
         if published < PUBLISHED && !now {
             let why = format!(
                 "the staged key was published {published} s ago, so whoever fetched the key set before would refuse \
-                 its tokens; wait until it is {PUBLISHED} s, or set this to true"
+                 its tokens; wait until it is {PUBLISHED} s, or have it sign at once: `now: true`, or `--now` of the command"
             );
             return Err(Refusal::Invalid { field: "now", why });
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::kong::Api;
 use crate::rig::process::Signal;
 use crate::rig::redis::free_port;
 use crate::rig::wait::eventually;
@@ -363,6 +364,30 @@ fn a_file_with_nothing_to_import_is_wrong_usage() {
     }
     let (code, said) = import("consumers: [{username: carol}]\n");
     assert_eq!((code, &said[..]), (Some(0), "consumers: 1 made\n"));
+}
+
+#[test]
+fn what_is_wrong_with_a_small_thing_is_said_in_the_words_of_whoever_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    for (arguments, expected) in [
+        (&["admin-key", "delete", "nope"][..], "its public name `dw_admin_…`"),
+        (&["key", "show", "nope"], "its public name `dw_key_…`"),
+        (&["key", "create", "alice", "--ttl", "1d"], "expected a number of seconds, such as 86400"),
+        (&["key", "rotate", "dw_key_x", "--grace", "1h"], "expected a number of seconds, such as 86400"),
+    ] {
+        let output = doorward.setup().run(arguments).unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(said(&output).contains(expected), "{arguments:?}: {}", said(&output));
+    }
+    let api = Api::of(&doorward);
+    for (path, expected) in [
+        ("/services?foo=1", "there is no parameter `foo` here, expected one of `size`, `offset`"),
+        ("/audit?foo=1", "there is no parameter `foo` here, expected one of `since`, `until`"),
+    ] {
+        let said = api.expect(400, "GET", path, json!(null));
+        assert!(said["message"].as_str().unwrap().starts_with(expected), "{path}: {said}");
+    }
 }
 
 #[test]

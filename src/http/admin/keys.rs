@@ -285,7 +285,7 @@ async fn put(call: &Call, owner: Uuid, named: String, mut body: KeyBody) -> Resu
     let before = match call.issuer.key_to_change(&named).await {
         Ok(before) if before.consumer != owner => return Err(Problem::AnothersCredential),
         Ok(before) => before,
-        Err(Refusal::NotFound { .. } | Refusal::NoSuchKey) => {
+        Err(Refusal::NotFound { .. } | Refusal::NoSuchKey { .. }) => {
             match id {
                 Some(id) => body.id = Some(id),
                 None => body.key = Some(Some(named)),

@@ -47,6 +47,7 @@ pub use self::answer::segment;
 pub use self::desk::{Desk, Right, Rights, Route};
 pub use self::door::{Doorkeeper, socket, tcp};
 pub use self::objects::plugins::plugin_names;
+pub use self::store::NotCopied;
 use crate::clock::Clock;
 use crate::issue::Issuer;
 
@@ -56,7 +57,7 @@ pub struct Admin {
     pub issuer: Arc<Issuer>,
     pub clock: Clock,
     /// Writes a consistent copy of the store to a path of the server's machine.
-    pub backup: Arc<dyn Fn(PathBuf) -> Result<(), String> + Send + Sync>,
+    pub backup: Arc<dyn Fn(PathBuf) -> Result<(), NotCopied> + Send + Sync>,
     /// Bytes.
     pub body_limit: usize,
 }

@@ -13,6 +13,14 @@ use crate::http::body::Body;
 use crate::http::problem::Problem;
 use crate::issue::Refusal;
 
+/// Why there is no copy of the store.
+pub enum NotCopied {
+    /// Not to that path, or not of this store.
+    Refused(String),
+    /// The machine's: a full disk, say.
+    Failed(String),
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BackupBody {
@@ -42,6 +50,9 @@ pub(super) async fn back_up(
         let path = path.clone();
         tokio::task::spawn_blocking(move || backup(path)).await
     };
-    copied.map_err(|_| Problem::Internal)?.map_err(|why| Refusal::Invalid { field: "path", why })?;
+    copied.map_err(|_| Problem::Internal)?.map_err(|why| match why {
+        NotCopied::Refused(why) => Refusal::Invalid { field: "path", why }.into(),
+        NotCopied::Failed(why) => Problem::Failed(why),
+    })?;
     Ok(axum::Json(Copied { path }).into_response())
 }

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 use utoipa::openapi::path::Operation;
 use uuid::Uuid;
 
-use super::{Admin, Desk, Doorkeeper, Right, Rights, desk, openapi, tcp};
+use super::{Admin, Desk, Doorkeeper, NotCopied, Right, Rights, desk, openapi, tcp};
 use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::rights::{Asked, Caller, OnService, ServicePrivilege};
@@ -33,7 +33,7 @@ fn admin() -> Admin {
     Admin {
         issuer: Arc::new(issuer),
         clock,
-        backup: Arc::new(|_| Err("not here".into())),
+        backup: Arc::new(|_| Err(NotCopied::Refused("not here".into()))),
         body_limit: 1 << 20,
     }
 }
