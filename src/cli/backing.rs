@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::Failure;
 use crate::config::{self, Config, StoreUrl, Weakness};
 use crate::http::admin::NotCopied;
+use crate::store::memory::Memory;
 use crate::store::redb::{FileError, RedbStore};
 use crate::store::redis::{Address, Finding, Password, RedisSettings, RedisStore, Target, Timeouts, Tls};
 use crate::store::ring::{Ring, RingError};
@@ -28,6 +29,8 @@ pub(super) struct Backing {
 enum Kind {
     Embedded(Arc<RedbStore>),
     Shared(Arc<RedisStore>),
+    /// None: what is in it is gone with the process.
+    Pretended(Arc<Memory>),
 }
 
 /// Why there is no store.
@@ -73,10 +76,19 @@ impl Backing {
         Ok(Self { ring, kind: Kind::Shared(Arc::new(store)), instance })
     }
 
+    /// An empty one, for the question what would become of one that is not there yet.
+    pub(super) fn pretended() -> Result<Self, Closed> {
+        let key = format!("1 {}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let ring = Ring::parse(Path::new("nowhere"), key.as_bytes());
+        let ring = ring.map_err(|error| Closed::Failed(Failure::Unreachable(error.to_string())))?;
+        Ok(Self { ring: Arc::new(ring), kind: Kind::Pretended(Arc::default()), instance: Uuid::nil() })
+    }
+
     pub(super) fn store(&self) -> Arc<dyn Store> {
         match &self.kind {
             Kind::Embedded(store) => store.clone(),
             Kind::Shared(store) => store.clone(),
+            Kind::Pretended(store) => store.clone(),
         }
     }
 
@@ -91,6 +103,7 @@ impl Backing {
         match &self.kind {
             Kind::Embedded(store) => store.writable(),
             Kind::Shared(store) => store.writable(),
+            Kind::Pretended(_) => watch::channel(true).1,
         }
     }
 
@@ -110,6 +123,7 @@ impl Backing {
                 let store = Arc::clone(store);
                 Arc::new(move |to| store.backup(&to).map(drop).map_err(not_copied))
             }
+            Kind::Pretended(_) => Arc::new(|_| Err(NotCopied::Refused("there is no store".into()))),
             Kind::Shared(_) => Arc::new(|_| Err(NotCopied::Refused(REDIS_HAS_ITS_OWN.into()))),
         }
     }

@@ -24,7 +24,7 @@ use super::{Common, Failure, remark};
 use crate::check::Checker;
 use crate::clock::Clock;
 use crate::compile::Compiler;
-use crate::config::{Basis, Config};
+use crate::config::{Basis, Config, StoreUrl};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
@@ -80,6 +80,24 @@ impl Door {
             return Self::remote(common, url);
         }
         Self::open_with(common, |config, clock, runtime| in_process(config, clock, runtime, Make::IfMissing))
+    }
+
+    /// The same for the question what it would make: where there is no store, to an empty one that is gone
+    /// with the command.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_or_pretend(common: &Common) -> Result<Self, Failure> {
+        if let Some(url) = &common.url {
+            return Self::remote(common, url);
+        }
+        Self::open_with(common, |config, clock, runtime| {
+            match in_process(config, clock, runtime, Make::Never) {
+                Err(Closed::Missing(_)) => on(config, clock, runtime, &Backing::pretended()?),
+                opened => opened,
+            }
+        })
     }
 
     /// A door that `POST /explain` goes through. Without a server that takes the keys that the file
@@ -368,13 +386,26 @@ async fn in_memory(router: Router, request: Request<Body>) -> Result<(StatusCode
 
 /// The admin API on a store that no server of ours has open.
 fn in_process(config: &Config, clock: &Clock, runtime: &Runtime, make: Make) -> Result<Router, Closed> {
+    let made = match &config.store.url.value {
+        StoreUrl::Redb(path) if make == Make::IfMissing => {
+            Some(config.resolved(path)).filter(|path| !path.exists())
+        }
+        _ => None,
+    };
     let backing = Backing::open(config, runtime, make)?;
+    if let Some(path) = made {
+        remark(&format!("no server runs here, and there was no store: made one at {}", path.display()));
+    }
+    on(config, clock, runtime, &backing)
+}
+
+fn on(config: &Config, clock: &Clock, runtime: &Runtime, backing: &Backing) -> Result<Router, Closed> {
     let compiler = compiler(config, &backing.ring.peppers())?;
-    let issuer = Arc::new(issuer(config, clock, &backing, compiler));
+    let issuer = Arc::new(issuer(config, clock, backing, compiler));
     // What the store holds of policy is named in requests.
     let read = runtime.block_on(issuer.edition());
     read.map_err(|refusal| Closed::Failed(Failure::Unreachable(refusal.to_string())))?;
-    Ok(admin(config, clock, &backing, issuer))
+    Ok(admin(config, clock, backing, issuer))
 }
 
 /// Decisions by what the file declares and, where there is a store, what it holds at this moment.

@@ -58,7 +58,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
         )));
     }
     let mut import = Import {
-        door: if arguments.dry_run { Door::open(common) } else { Door::open_or_make(common) }?,
+        door: if arguments.dry_run { Door::open_or_pretend(common) } else { Door::open_or_make(common) }?,
         dry_run: arguments.dry_run,
         twins: Twins::default(),
         report: Map::new(),

@@ -269,7 +269,16 @@ fn without_server_and_store_only_what_makes_something_makes_a_store() {
         assert_eq!(said.contains("with `--config`, or start one"), arguments != ["store", "check"], "{said}");
         assert!(!store.exists() && !secret.exists(), "{arguments:?}");
     }
-    assert!(setup.run(&["consumer", "create", "carol"]).unwrap().status.success());
+    let kong = folder.path().join("kong.yaml");
+    std::fs::write(&kong, "consumers: [{username: carol}]\n").unwrap();
+    let foretold = setup.run(&["import", "kong", "--dry-run", kong.to_str().unwrap()]).unwrap();
+    assert_eq!(foretold.status.code(), Some(0), "{}", said(&foretold));
+    assert!(said(&foretold).ends_with("consumers: 1 made\n"), "{}", said(&foretold));
+    assert!(!store.exists() && !secret.exists());
+    let made = setup.run(&["consumer", "create", "carol"]).unwrap();
+    assert!(made.status.success());
+    let told = format!("there was no store: made one at {}", store.display());
+    assert!(String::from_utf8_lossy(&made.stderr).contains(&told), "{}", said(&made));
     assert!(store.exists() && secret.exists());
     assert!(setup.run(&["key", "list"]).unwrap().status.success());
 }
