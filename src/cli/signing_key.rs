@@ -31,6 +31,8 @@ pub struct Rotate {
 #[derive(clap::Args)]
 pub struct Revoke {
     /// Its id, which is the `kid` of its tokens
+    // One in 64 begins with `-`: it is base64url (RFC 7638).
+    #[arg(allow_hyphen_values = true)]
     id: String,
 }
 
