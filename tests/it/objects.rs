@@ -334,7 +334,7 @@ fn a_file_that_takes_a_stored_objects_place_shuts_that_one_alone_and_says_so() {
     eventually("it is counted", || {
         (metric(&world, "doorward_objects_refused").as_deref() == Some("2")).then_some(())
     });
-    assert!(world.doorward.output().contains("a stored object is left out"), "the log says why");
+    world.doorward.logged("a stored object is left out");
     let objects = call(&world, "GET", "/status", Value::Null, 200)["objects"].clone();
     assert_eq!((&objects["stored"], &objects["refused"]), (&json!(5), &json!(2)), "{objects}");
     let why = objects["why"].as_array().unwrap();

@@ -76,9 +76,7 @@ fn a_file_without_services_is_not_taken_unless_it_says_so() {
         world.doorward.signal(Signal::HUP).unwrap();
         eventually(&format!("{case}: the gauge is raised"), || reload_failed(&world).then_some(()));
         assert_eq!(world.get("/orders", &[("apikey", ALICE)]).status, 200, "{case}");
-        eventually(&format!("{case}: the way out is told"), || {
-            world.doorward.output().contains("to protect nothing, write `services: []`").then_some(())
-        });
+        world.doorward.logged("to protect nothing, write `services: []`");
         world.doorward.setup().write(HOUSE).unwrap();
         world.doorward.signal(Signal::HUP).unwrap();
         eventually(&format!("{case}: mended"), || (!reload_failed(&world)).then_some(()));

@@ -149,9 +149,7 @@ fn a10_no_peer_of_the_check_listener_has_more_connections_than_it_is_given() {
     let two = [open(), open()];
     assert!(two.iter().all(is_served));
     assert!(!is_served(&open()));
-    eventually("the log says why", || {
-        doorward.output().contains("limits.connections_of_peer is reached").then_some(())
-    });
+    doorward.logged("limits.connections_of_peer is reached");
     drop(two);
     eventually("the places are free again", || is_served(&open()).then_some(()));
 }

@@ -235,8 +235,8 @@ fn whoever_follows_with_an_admin_key_is_told_nothing_more_once_it_is_deleted() {
     assert_eq!(elsewhere.end(), (Some(0), String::new(), remark.to_owned()));
     let (code, shown, _) = here.end();
     assert!(code == Some(0) && shown.contains(" id=late"), "the socket needs no key: {shown}");
-    let log = doorward.output();
     for said in ["decisions are followed", "decisions are not followed there any more"] {
+        let log = doorward.logged(said);
         let named = |line: &str| line.contains(said) && line.contains(&id) && line.contains("127.0.0.1");
         assert!(log.lines().any(named), "no `{said}` of {id} in {log}");
     }

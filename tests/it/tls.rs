@@ -312,12 +312,8 @@ async fn a_bad_certificate_keeps_the_one_before_and_says_why() {
         eventually(&format!("{case}: the gauge falls"), || {
             guarded.metric("doorward_config_last_reload_successful").filter(|value| *value == 0.0)
         });
-        eventually(&format!("{case}: the log says why"), || {
-            guarded.doorward.output().contains(why).then_some(())
-        });
-        eventually(&format!("{case}: the log says what holds"), || {
-            guarded.doorward.output().contains("the certificates before stay in force").then_some(())
-        });
+        guarded.doorward.logged(why);
+        guarded.doorward.logged("the certificates before stay in force");
         assert_eq!(asked(&guarded.doorward, guarded.client()).await, Ok(true), "{case}");
         assert_eq!(guarded.metric(EXPIRES), before, "{case}");
         // A configuration that is good does not hide it.
@@ -344,9 +340,7 @@ fn what_is_wrong_with_one_listeners_certificate_keeps_no_other_from_being_renewe
     replace(&auth.certificate, &certificate);
     replace(&auth.key, &key);
     eventually("the other one's is taken", || expires().filter(|now| *now != before));
-    eventually("the log says what is wrong", || {
-        doorward.output().contains("holds no private key in PEM").then_some(())
-    });
+    doorward.logged("holds no private key in PEM");
     eventually("the gauge falls", || {
         metric(&doorward, "doorward_config_last_reload_successful").filter(|value| *value == 0.0)
     });

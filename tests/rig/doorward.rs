@@ -203,6 +203,14 @@ impl Doorward {
         self.process.output()
     }
 
+    /// All that it has logged, once that has `words`: a line comes a moment after what it tells of.
+    #[track_caller]
+    pub fn logged(&self, words: &str) -> String {
+        let with_words = || Some(self.output()).filter(|output| output.contains(words));
+        until(&format!("the log says `{words}`"), Duration::from_secs(10), with_words)
+            .unwrap_or_else(|message| panic!("{message}\n{}", self.output()))
+    }
+
     /// # Errors
     ///
     /// It is gone.

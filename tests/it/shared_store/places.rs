@@ -105,7 +105,7 @@ fn in_an_emptied_redis_deployments_are_lost_until_there_are_some_again() {
     deploy(&fleet.instances[0]);
     fleet.redis.ask::<()>(&["FLUSHALL"]).unwrap();
     until_wider(&fleet.instances[0], Answer::Deny(404), Duration::from_secs(30));
-    assert!(fleet.instances[0].doorward.output().contains("gone without having been ended"), "an alarm");
+    fleet.instances[0].doorward.logged("gone without having been ended");
     restart(&mut fleet, |_| {});
     fleet.instances[0].becomes_ready();
     until_wider(&fleet.instances[0], Answer::Deny(404), Duration::from_secs(30));

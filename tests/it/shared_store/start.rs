@@ -6,7 +6,7 @@ use crate::authority::{Authority, NAME};
 use crate::fleet::{Answer, BEYOND, BOUND, Fleet, Instance, secret};
 use crate::rig::proxy::Proxy;
 use crate::rig::redis::{Redis, free_port};
-use crate::rig::wait::{eventually, until};
+use crate::rig::wait::until;
 use crate::world::ALICE;
 
 const STORED: &str = "stored-0123456789-abcdef";
@@ -94,7 +94,7 @@ fn a_wrong_password_is_told_without_it_and_over_once_it_is_right() {
     let doorward = setup.launch().unwrap_or_else(|message| panic!("{message}"));
     fleet.instances.push(Instance::new(doorward, proxy));
     let instance = &fleet.instances[0];
-    eventually("the refusal is told", || instance.doorward.output().contains("WRONGPASS").then_some(()));
+    instance.doorward.logged("WRONGPASS");
     assert!(!instance.is_ready());
     assert_eq!(instance.ask(STORED), Answer::Fault);
     fleet.redis.ask::<()>(&["ACL", "SETUSER", "doorward", ">wrong-sesame"]).unwrap();
@@ -154,7 +154,7 @@ fn over_tls_the_name_has_to_be_the_right_one() {
     let right = start(NAME);
     right.becomes_ready();
     let (wrong, began) = (start("other.example"), Instant::now());
-    eventually("the refusal is told", || wrong.doorward.output().contains("certificate").then_some(()));
+    wrong.doorward.logged("certificate");
     while began.elapsed() < 2 * BOUND {
         assert!(!wrong.is_ready());
         assert_eq!(wrong.ask(STORED), Answer::Fault);
@@ -227,6 +227,6 @@ fn a_damaged_record_is_left_out_and_named_and_keeps_nobody_from_starting() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     for (_, id) in &keys[..2] {
         assert!(said.contains(id) && said.contains("HDEL"), "{said}");
-        assert!(instance.doorward.output().contains(id), "{}", instance.doorward.output());
+        instance.doorward.logged(id);
     }
 }
