@@ -32,8 +32,14 @@ pub struct Rotate {
 pub struct Revoke {
     /// Its id, which is the `kid` of its tokens
     // One in 64 begins with `-`: it is base64url (RFC 7638).
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = id)]
     id: String,
+}
+
+/// Base64url of 32 bytes has 43 letters; a shorter text after a dash is an option that there is not.
+fn id(text: &str) -> Result<String, String> {
+    let is_id = !text.starts_with('-') || text.len() == 43;
+    is_id.then(|| text.to_owned()).ok_or_else(|| "expected the id of a signing key, of 43 letters".to_owned())
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
