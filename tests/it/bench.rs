@@ -40,7 +40,7 @@ fn who_cannot_be_asked_is_said_and_what_is_not_bounded_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let setup = setup(folder.path());
     setup.write(HOUSE).unwrap();
-    let nobody = format!("127.0.0.1:{}", crate::rig::redis::free_port().unwrap());
+    let nobody = format!("127.0.0.1:{}", crate::rig::port::free_port().unwrap());
     for (arguments, code, word) in [
         (&["bench", "/orders", "--target", &*nobody][..], 3, &*nobody),
         (&["bench", "/orders", "--rate", "20001"], 2, "20001"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::kong::Api;
+use crate::rig::port::free_port;
 use crate::rig::process::Signal;
-use crate::rig::redis::free_port;
 use crate::rig::wait::eventually;
 use crate::world::{BOB, HOUSE, command, key, said, setup, start_doorward, started};
 

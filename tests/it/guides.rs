@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::readme::free_port;
+use crate::rig::port::free_port;
 use crate::rig::tools;
 
 fn folder() -> PathBuf {
@@ -37,10 +37,10 @@ fn check(name: &str) {
     script.push_str(&commands.join("\n"));
     // Of a second instance, and of Redis.
     for port in ["8101", "6379"] {
-        script = script.replace(port, &free_port().to_string());
+        script = script.replace(port, &free_port().unwrap().to_string());
     }
     // Of logins, where a guide has any.
-    let auth = if script.contains("8002") { free_port() } else { 0 };
+    let auth = if script.contains("8002") { free_port().unwrap() } else { 0 };
     script = script.replace("8002", &auth.to_string());
     let place = tempfile::tempdir().unwrap();
     let mut path = vec![Path::new(env!("CARGO_BIN_EXE_doorward")).parent().unwrap().to_owned()];
@@ -56,7 +56,7 @@ fn check(name: &str) {
         .env("DOORWARD_LISTEN__GRPC", "127.0.0.1:0")
         .env("DOORWARD_LISTEN__AUTH", format!("127.0.0.1:{auth}"))
         .env("DOORWARD_LISTEN__ADMIN", "127.0.0.1:0")
-        .env("DOORWARD_LISTEN__STATUS", format!("127.0.0.1:{}", free_port()))
+        .env("DOORWARD_LISTEN__STATUS", format!("127.0.0.1:{}", free_port().unwrap()))
         .env("DOORWARD_DRAIN_DELAY", "0s")
         .stdin(Stdio::null())
         .output()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fleet::{Answer, BOUND, Fleet};
 use crate::rig::doorward::Doorward;
 use crate::rig::http1::{Reply, request, send};
-use crate::rig::redis::free_port;
+use crate::rig::port::free_port;
 use crate::rig::tools::program;
 use crate::rig::wait::eventually;
 use crate::world::{World, command, setup, start_doorward, started};

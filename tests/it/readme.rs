@@ -1,9 +1,9 @@
 //! The README's start works as it is printed, but for the ports.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::rig::port::free_port;
 use crate::world::setup;
 
 const README: &str = include_str!("../../README.md");
@@ -20,11 +20,6 @@ fn script() -> String {
     script
 }
 
-/// A port that nobody has now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn the_start_in_the_readme_ends_in_a_protected_api() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -33,7 +28,7 @@ fn the_start_in_the_readme_ends_in_a_protected_api() {
     let mut script = script().replace("target/start", &folder.path().display().to_string());
     let mut envoy = envoy.replace("port_value: 9901", "port_value: 0");
     for port in ["50051", "8100", "9000", "8000"] {
-        let free = free_port().to_string();
+        let free = free_port().unwrap().to_string();
         script = script.replace(port, &free);
         envoy = envoy.replace(port, &free);
     }

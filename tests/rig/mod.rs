@@ -6,6 +6,7 @@ pub mod doorward;
 pub mod echo;
 pub mod envoy;
 pub mod http1;
+pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod redis;

@@ -1,12 +1,13 @@
 //! A real Redis, on a port that stays its own while it is killed and started again.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use redis::{Connection, FromRedisValue};
 
+use super::port::free_port;
 use super::process::{Process, Signal};
 use super::wait::until;
 use super::{Outcome, tools};
@@ -195,10 +196,4 @@ impl Sentinel {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-/// Another process may take it before we do; the tests' Redis then says so and the test fails.
-pub fn free_port() -> Outcome<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| format!("no free port: {e}"))?;
-    listener.local_addr().map(|address| address.port()).map_err(|e| e.to_string())
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::authority::{Authority, NAME};
 use crate::fleet::{Answer, BEYOND, BOUND, Fleet, Instance, secret};
+use crate::rig::port::free_port;
 use crate::rig::proxy::Proxy;
-use crate::rig::redis::{Redis, free_port};
+use crate::rig::redis::Redis;
 use crate::rig::wait::until;
 use crate::world::ALICE;
 
