@@ -198,8 +198,13 @@ where
 }
 
 fn judge(status: StatusCode, body: &[u8]) -> Health {
-    if status == StatusCode::OK {
-        return Health::Good;
+    match status {
+        StatusCode::OK => return Health::Good,
+        StatusCode::SERVICE_UNAVAILABLE => {}
+        _ => {
+            let expected = "expected 200 or 503: is it the status listener?";
+            return Health::Bad(format!("answered {status}, {expected}"));
+        }
     }
     let text = String::from_utf8_lossy(body);
     let first = text.lines().next().unwrap_or_default();
@@ -311,7 +316,9 @@ mod tests {
         let check = |status: StatusCode, body: &[u8], expected: &str| {
             assert_eq!(judge(status, body).to_string(), expected);
         };
-        check(StatusCode::NOT_FOUND, b"", "answered 404 Not Found");
-        check(StatusCode::BAD_GATEWAY, b"\x1b[2Jno\r\nmore", "[2Jno");
+        let another = "answered 401 Unauthorized, expected 200 or 503: is it the status listener?";
+        check(StatusCode::UNAUTHORIZED, b"{}", another);
+        check(StatusCode::SERVICE_UNAVAILABLE, b"", "answered 503 Service Unavailable");
+        check(StatusCode::SERVICE_UNAVAILABLE, b"\x1b[2Jno\r\nmore", "[2Jno");
     }
 }
