@@ -120,6 +120,30 @@ fn a_lifetime_out_of_range_is_refused_in_plain_words() {
 }
 
 #[test]
+fn a_key_that_is_made_with_a_past_end_is_remarked_on_and_its_text_stands_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let doorward = start_doorward(folder.path(), HOUSE);
+    let run = |arguments: &[&str]| {
+        let output = doorward.setup().run(arguments).unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {err}");
+        (out, err)
+    };
+    let (past, future) = ("2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z");
+    let remark = "this key has ended already";
+    let (text, said) = run(&["key", "create", "alice", "--expires-at", past]);
+    assert!(said.contains(remark) && !text.contains(remark), "{said}");
+    let (_, id) = said.split_once("made key ").unwrap();
+    let (id, _) = id.split_once(';').unwrap();
+    assert!(!run(&["key", "update", id, "--expires-at", future]).1.contains(remark));
+    assert!(run(&["key", "update", id, "--expires-at", past]).1.contains(remark));
+    for living in [&["key", "create", "alice"][..], &["key", "create", "alice", "--expires-at", future]] {
+        let (_, said) = run(living);
+        assert!(!said.contains(remark), "{said}");
+    }
+}
+
+#[test]
 fn a_key_that_could_not_be_shown_is_told_and_an_answer_that_nobody_reads_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let doorward = start_doorward(folder.path(), HOUSE);
