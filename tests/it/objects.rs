@@ -161,6 +161,9 @@ fn what_is_written_wrong_is_told_by_path_and_nothing_is_stored() {
         let all = all["data"].as_array().unwrap();
         assert_eq!(all.len(), known, "{list}");
         assert!(all.iter().all(|it| it["declared_in_file"] == true), "{list}");
+        if ["services", "deployments"].contains(&list) {
+            assert!(all.iter().all(|it| it["enabled"] == true), "{list}: {all:?}");
+        }
     }
     assert_eq!(metric(&world, "doorward_objects").as_deref(), Some("0"));
 }

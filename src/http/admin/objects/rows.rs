@@ -28,7 +28,11 @@ pub(super) fn row(Seen { shown, grants, all }: &Seen<'_>) -> Value {
     }
     row.insert("id".to_owned(), json!(shown.id));
     match shown.kind {
-        Kind::Deployment => _ = row.insert("name".to_owned(), json!(shown.name)),
+        Kind::Deployment => {
+            row.insert("name".to_owned(), json!(shown.name));
+            // The file says so only of those that are not.
+            row.entry("enabled").or_insert(json!(true));
+        }
         Kind::Version => _ = row.insert("service".to_owned(), json!(shown.service)),
         Kind::Permission
         | Kind::Role
