@@ -44,7 +44,7 @@ impl<'a> Found<'a> {
     pub(super) fn and(self, again: Found<'a>) -> Found<'a> {
         match self {
             Self::Absent => again,
-            _ => Self::Many,
+            Self::Unusable | Self::Text(_) | Self::Many => Self::Many,
         }
     }
 }

@@ -380,9 +380,10 @@ impl Value<'_> {
             Self::Texts(texts) | Self::Claims(texts) => list_length(*texts),
             Self::Id(_) => Hyphenated::LENGTH,
             Self::Hex(_) => Simple::LENGTH,
-            Self::Roles { .. } => list_length(self.roles()),
-            Self::Permissions { .. } => {
-                (self.ids().count() * (Hyphenated::LENGTH + BETWEEN.len())).saturating_sub(BETWEEN.len())
+            Self::Roles { token, consumer, roles } => list_length(token.roles(consumer, roles)),
+            Self::Permissions { had, given } => {
+                let ids = both(had, *given).count();
+                (ids * (Hyphenated::LENGTH + BETWEEN.len())).saturating_sub(BETWEEN.len())
             }
         }
     }
@@ -400,11 +401,13 @@ impl Value<'_> {
                 list(texts.iter(), out, |text, out| escape(text, out, plain_in_list));
             }
             Self::Id(id) => write_id(id, out),
-            Self::Permissions { .. } => list(self.ids(), out, write_id),
+            Self::Permissions { had, given } => list(both(had, *given), out, write_id),
             Self::Hex(id) => {
                 out.extend_from_slice(id.simple().encode_lower(&mut [0; Simple::LENGTH]).as_bytes());
             }
-            Self::Roles { .. } => list(self.roles(), out, |role, out| escape(role, out, plain_in_list)),
+            Self::Roles { token, consumer, roles } => {
+                list(token.roles(consumer, roles), out, |role, out| escape(role, out, plain_in_list));
+            }
         }
     }
 
@@ -422,24 +425,14 @@ impl Value<'_> {
             | Self::Roles { .. } => self.to_string(),
         }
     }
-
-    fn ids(&self) -> impl Iterator<Item = &PermissionId> {
-        let (had, given) = match self {
-            Self::Permissions { had, given } => (*had, *given),
-            _ => (&[][..], None),
-        };
-        had.iter().filter(move |id| given.is_none_or(|given| given.contains(id)))
-    }
 }
 
-impl<'a> Value<'a> {
-    fn roles(&self) -> impl Iterator<Item = &'a str> {
-        let of_token = match self {
-            Self::Roles { token, consumer, roles } => Some(token.roles(consumer, roles)),
-            _ => None,
-        };
-        of_token.into_iter().flatten()
-    }
+/// What the consumer has and the key was given; without a word of the key, all.
+fn both<'p>(
+    had: &'p [PermissionId],
+    given: Option<&'p [PermissionId]>,
+) -> impl Iterator<Item = &'p PermissionId> {
+    had.iter().filter(move |id| given.is_none_or(|given| given.contains(id)))
 }
 
 impl fmt::Display for Value<'_> {

@@ -219,7 +219,7 @@ impl Telemetry {
 
     /// Writes the line of a refusal, up to the limit of the second `now`, and of an allow where
     /// the share says so. Never waits.
-    pub fn log_decision(&self, line: &DecisionLine<'_>, now: Timestamp) -> bool {
+    pub(super) fn log_decision(&self, line: &DecisionLine<'_>, now: Timestamp) -> bool {
         let is_allow = line.verdict == VerdictLabel::Allow;
         let wanted = if is_allow { self.sampler.wants_allow() } else { self.sampler.wants_refusal(now) };
         if wanted {

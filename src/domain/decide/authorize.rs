@@ -61,7 +61,7 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
             Groups::Allow(of) => ("allow", of, true),
             Groups::Deny(of) => ("deny", of, false),
         };
-        let admitted = named(proof, true)
+        let admitted = named_for_groups(proof)
             .and_then(|proof| if is_in_one(proof, of) == wanted { Ok(()) } else { Err(Denial::GroupDenied) });
         self.witness.saw(|| Step::Groups {
             list,
@@ -125,24 +125,24 @@ impl<'w, W: Witness> Case<'_, 'w, '_, W> {
     }
 
     fn obey(&self, rule: &Rule, proof: Option<&Proof>) -> Result<(), Denial> {
-        if !rule.groups.is_empty() && !is_in_one(named(proof, true)?, &rule.groups) {
+        if !rule.groups.is_empty() && !is_in_one(named_for_groups(proof)?, &rule.groups) {
             return Err(Denial::GroupDenied);
         }
         if rule.permissions.is_empty() && rule.roles.is_empty() {
             return Ok(());
         }
-        let proof = named(proof, false)?;
+        let proof = proof.ok_or(Denial::MissingCredential)?;
         let permitted = rule.permissions.iter().all(|permission| proof.has(permission))
             && (rule.roles.is_empty() || rule.roles.iter().any(|demand| self.acts_as(proof, demand)));
         if permitted { Ok(()) } else { Err(Denial::PermissionDenied) }
     }
 }
 
-/// Somebody of whom something can be asked. Nobody is nobody in particular, and so, before a list of
-/// groups, is an anonymous consumer without groups: both are told to prove themselves, as Kong has it.
-fn named(proof: Option<&Proof>, before_groups: bool) -> Result<&Proof, Denial> {
+/// Somebody whose groups can be asked about. Nobody is nobody in particular, and so is an anonymous consumer
+/// without groups: both are told to prove themselves, as Kong has it.
+fn named_for_groups(proof: Option<&Proof>) -> Result<&Proof, Denial> {
     proof
-        .filter(|proof| proof.is_proven() || !before_groups || !proof.consumer.given.groups.is_empty())
+        .filter(|proof| proof.is_proven() || !proof.consumer.given.groups.is_empty())
         .ok_or(Denial::MissingCredential)
 }
 
