@@ -179,6 +179,19 @@ impl Instance {
         began.elapsed()
     }
 
+    /// Allows this for as long as the bound at most, and then denies it, be it after a moment without a lease:
+    /// a disk that is busy for a second ends one.
+    #[track_caller]
+    pub(crate) fn comes_to_deny(&self, key: &str) {
+        let began = Instant::now();
+        let denied = until("the key is denied", Duration::from_secs(10), || {
+            let answer = self.ask(key);
+            assert!(answer != Answer::Allow || began.elapsed() < BEYOND, "allowed beyond the bound");
+            (answer == Answer::Deny(401)).then_some(())
+        });
+        denied.unwrap_or_else(|message| panic!("{message}\n{}", self.doorward.output()));
+    }
+
     /// Asks for as long as this, and has every answer be one of these.
     #[track_caller]
     pub(crate) fn stays(&self, answers: &[Answer], key: &str, during: Duration) {

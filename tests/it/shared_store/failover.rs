@@ -20,7 +20,7 @@ fn a_revocation_that_a_failover_lost_is_made_again_by_who_remembers_it() {
     // From here on the replica misses everything.
     replica.ask::<()>(&["REPLICAOF", "NO", "ONE"]).unwrap();
     fleet.instances[0].revoke(&id);
-    fleet.instances[1].becomes(Answer::Deny(401), &revoked, BOUND);
+    fleet.instances[1].comes_to_deny(&revoked);
     let (lost, _) = fleet.instances[0].key("carol");
 
     fleet.redis.kill();
@@ -33,12 +33,12 @@ fn a_revocation_that_a_failover_lost_is_made_again_by_who_remembers_it() {
             (instance.metric("doorward_store_went_back_total") >= 1.0).then_some(())
         });
         instance.becomes_ready();
-        instance.becomes(Answer::Allow, &kept, BEYOND);
-        // Never allowed; a disk that is busy for a second ends the lease.
+        instance.becomes(Answer::Allow, &kept, Duration::from_secs(5));
+        // Never allowed.
         instance.stays(&[Answer::Deny(401), Answer::Fault], &revoked, BOUND);
-        instance.becomes(Answer::Deny(401), &revoked, BEYOND);
+        instance.comes_to_deny(&revoked);
         // What was made and lost is gone, and said to be.
-        instance.becomes(Answer::Deny(401), &lost, BEYOND);
+        instance.comes_to_deny(&lost);
         instance.doorward.logged("\"level\":\"error\"");
     }
     // Whoever starts now reads it in the store.

@@ -139,10 +139,10 @@ fn run(fleet: &mut Fleet, seed: u64) {
     for story in &stories {
         for instance in &fleet.instances {
             match (story.revoked, story.touched) {
-                (Some(_), _) => instance.becomes(Answer::Deny(401), &story.text, BOUND),
-                (None, false) => instance.becomes(Answer::Allow, &story.text, Duration::from_secs(5)),
-                (None, true) => continue,
-            };
+                (Some(_), _) => instance.comes_to_deny(&story.text),
+                (None, false) => _ = instance.becomes(Answer::Allow, &story.text, Duration::from_secs(5)),
+                (None, true) => {}
+            }
         }
     }
     let revoked = stories.iter().filter(|story| story.revoked.is_some()).count();
