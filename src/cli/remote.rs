@@ -37,8 +37,11 @@ impl Remote {
                     "`--url` needs an admin key in {KEY}; `doorward admin-key create` makes one"
                 ))
             })?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-            .map_err(|_| Failure::Usage(format!("{KEY} holds no key: it has bytes that no key has")))?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| {
+            Failure::Usage(format!(
+                "{KEY} holds a line break or another character that no key has; expected one `dw_admin_…`"
+            ))
+        })?;
         bearer.set_sensitive(true);
         let tls = match (place.tls, ca) {
             (false, _) => {

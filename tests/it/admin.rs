@@ -344,6 +344,7 @@ fn commands_talk_to_a_server_elsewhere_with_an_admin_key() {
     assert_eq!(run(&key, &["consumer", "show", "nobody"]), Some(1));
     assert_eq!(run("dw_admin_nonsense", &["consumer", "list"]), Some(1));
     assert_eq!(run("", &["consumer", "list"]), Some(2), "without a key");
+    assert_eq!(run("dw_admin_with\na line break", &["consumer", "list"]), Some(2));
     assert!(!folder.path().join("elsewhere/doorward.redb").exists());
     let gone =
         elsewhere.with("DOORWARD_ADMIN_KEY", &key).run(&["consumer", "list", "--url", "http://127.0.0.1:1"]);
