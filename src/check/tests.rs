@@ -11,7 +11,7 @@ use crate::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
 use crate::domain::request::{Body, Header};
 use crate::domain::rights::Caller;
 use crate::explain::{Account, Description, explain};
-use crate::issue::{By, Issuer as Issues, NewConsumer};
+use crate::issue::{By, NewConsumer, Registrar};
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 use crate::telemetry::Readiness;
@@ -29,7 +29,7 @@ services:
 struct Mint {
     store: Arc<Memory>,
     catalog: Arc<ArcSwap<Catalog>>,
-    issues: Issues,
+    issues: Registrar,
     clock: Clock,
     hand: Hand,
     peppers: Peppers,
@@ -44,7 +44,7 @@ impl Mint {
         let peppers = ring.peppers();
         let catalog = Arc::new(ArcSwap::from_pointee(loaded.config.catalog(&peppers).unwrap()));
         let store = Arc::new(Memory::new());
-        let issues = Issues::new(Arc::clone(&store) as _, ring, clock.clone(), Arc::clone(&catalog))
+        let issues = Registrar::new(Arc::clone(&store) as _, ring, clock.clone(), Arc::clone(&catalog))
             .with_public_url(Some("https://auth.example.com".into()));
         Self { store, catalog, issues, clock, hand, peppers }
     }

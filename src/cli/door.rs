@@ -28,7 +28,7 @@ use crate::config::{Basis, Config, StoreUrl};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::admin::{self, Admin, Desk};
 use crate::http::explain;
-use crate::issue::{Issuer, KeyLives, Lifetimes, Most, ObjectLimits, Reach};
+use crate::issue::{KeyLives, Lifetimes, Most, ObjectLimits, Reach, Registrar};
 use crate::replica::Replica;
 use crate::telemetry::{Readiness, Telemetry};
 
@@ -401,11 +401,11 @@ fn in_process(config: &Config, clock: &Clock, runtime: &Runtime, make: Make) -> 
 
 fn on(config: &Config, clock: &Clock, runtime: &Runtime, backing: &Backing) -> Result<Router, Closed> {
     let compiler = compiler(config, &backing.ring.peppers())?;
-    let issuer = Arc::new(issuer(config, clock, backing, compiler));
+    let registrar = Arc::new(registrar(config, clock, backing, compiler));
     // What the store holds of policy is named in requests.
-    let read = runtime.block_on(issuer.edition());
+    let read = runtime.block_on(registrar.edition());
     read.map_err(|refusal| Closed::Failed(Failure::Unreachable(refusal.to_string())))?;
-    Ok(admin(config, clock, backing, issuer))
+    Ok(admin(config, clock, backing, registrar))
 }
 
 /// Decisions by what the file declares and, where there is a store, what it holds at this moment.
@@ -436,8 +436,8 @@ fn compiler(config: &Config, peppers: &Peppers) -> Result<Arc<Compiler>, Closed>
     Ok(Arc::new(Compiler::new(basis)))
 }
 
-fn issuer(config: &Config, clock: &Clock, backing: &Backing, compiler: Arc<Compiler>) -> Issuer {
-    Issuer::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), compiler.catalog())
+fn registrar(config: &Config, clock: &Clock, backing: &Backing, compiler: Arc<Compiler>) -> Registrar {
+    Registrar::new(backing.store(), Arc::clone(&backing.ring), clock.clone(), compiler.catalog())
         .with_compiler(compiler, object_limits(config))
         .with_reach(reach(config))
         .with_audit(backing.instance(), config.limits.audit_entries.value.into())
@@ -445,9 +445,9 @@ fn issuer(config: &Config, clock: &Clock, backing: &Backing, compiler: Arc<Compi
         .with_key_lives(key_lives(config))
 }
 
-fn admin(config: &Config, clock: &Clock, backing: &Backing, issuer: Arc<Issuer>) -> Router {
+fn admin(config: &Config, clock: &Clock, backing: &Backing, registrar: Arc<Registrar>) -> Router {
     let admin = Admin {
-        issuer,
+        registrar,
         clock: clock.clone(),
         backup: backing.backup(),
         body_limit: config.limits.admin_body_bytes.value.bytes(),

@@ -24,7 +24,7 @@ use super::admin::{Desk, Right};
 use super::problem::Problem;
 use crate::domain::catalog::Catalog;
 use crate::domain::rights::Caller;
-use crate::issue::{By, Issuer, Refusal};
+use crate::issue::{By, Refusal, Registrar};
 use crate::telemetry::{CODES, Crowded, Follower, Telemetry, Wanted};
 
 /// What the routes work with.
@@ -32,14 +32,18 @@ use crate::telemetry::{CODES, Crowded, Follower, Telemetry, Wanted};
 struct Decisions {
     telemetry: Arc<Telemetry>,
     catalog: Arc<ArcSwap<Catalog>>,
-    issuer: Arc<Issuer>,
+    registrar: Arc<Registrar>,
 }
 
-pub fn desk(telemetry: Arc<Telemetry>, catalog: Arc<ArcSwap<Catalog>>, issuer: Arc<Issuer>) -> Desk<()> {
+pub fn desk(
+    telemetry: Arc<Telemetry>,
+    catalog: Arc<ArcSwap<Catalog>>,
+    registrar: Arc<Registrar>,
+) -> Desk<()> {
     Desk::new()
         .route(Right::Everything, routes!(follow))
         .route(Right::Everything, routes!(show))
-        .with_state(Decisions { telemetry, catalog, issuer })
+        .with_state(Decisions { telemetry, catalog, registrar })
 }
 
 /// What was decided about a request, step by step, the newest first: of those decisions that have a line in
@@ -89,7 +93,7 @@ struct Asked {
     responses((status = 200, body = String, content_type = "application/x-ndjson"))
 )]
 async fn follow(
-    State(Decisions { telemetry, catalog, issuer }): State<Decisions>,
+    State(Decisions { telemetry, catalog, registrar }): State<Decisions>,
     peer: Option<axum::Extension<ConnectInfo<Peer>>>,
     by: By,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -100,7 +104,7 @@ async fn follow(
         Problem::Refused(Refusal::Full { what, most, limit: "limits.followers" })
     })?;
     let peer = peer.map(|axum::Extension(ConnectInfo(peer))| peer);
-    let viewer = Viewer::begins(by.caller, peer, issuer);
+    let viewer = Viewer::begins(by.caller, peer, registrar);
     let lines = Lines::new(follower, viewer);
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], axum::body::Body::new(lines)).into_response())
 }
@@ -165,8 +169,8 @@ impl Lines {
 
     /// What there is to tell at this moment, mostly nothing.
     fn look(&mut self) -> String {
-        let Viewer { caller, issuer, .. } = &self.viewer;
-        let (text, ended) = if issuer.still_opens(caller) {
+        let Viewer { caller, registrar, .. } = &self.viewer;
+        let (text, ended) = if registrar.still_opens(caller) {
             self.follower.look()
         } else {
             (self.follower.told("the admin key that this was asked with is not known any more"), true)
@@ -186,12 +190,12 @@ struct Viewer {
     caller: Caller,
     /// Whose connection may stay for as long as it takes what it is told; over the socket anybody's may.
     peer: Option<Peer>,
-    issuer: Arc<Issuer>,
+    registrar: Arc<Registrar>,
 }
 
 impl Viewer {
-    fn begins(caller: Caller, peer: Option<Peer>, issuer: Arc<Issuer>) -> Self {
-        let viewer = Self { caller, peer, issuer };
+    fn begins(caller: Caller, peer: Option<Peer>, registrar: Arc<Registrar>) -> Self {
+        let viewer = Self { caller, peer, registrar };
         info!(admin_key = viewer.admin_key(), client = viewer.client(), "decisions are followed");
         viewer
     }
@@ -272,13 +276,13 @@ deployments:
         let (clock, _) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let catalog = load_text(POLICY.to_owned()).unwrap().config.catalog(&ring.peppers()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
-        let issuer = Arc::new(Issuer::new(Arc::new(Memory::new()), ring, clock.clone(), catalog));
+        let registrar = Arc::new(Registrar::new(Arc::new(Memory::new()), ring, clock.clone(), catalog));
         let telemetry = Arc::new(Telemetry::new(clock, Arc::new(Readiness::new())));
         telemetry.set_followers(1);
         let follower = Arc::clone(&telemetry).follow(Wanted::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _entered = runtime.enter();
-        let mut lines = Lines::new(follower, Viewer::begins(Caller::Socket, None, issuer));
+        let mut lines = Lines::new(follower, Viewer::begins(Caller::Socket, None, registrar));
         for _ in 0..2 {
             let before = (1..SILENCE).map(|_| lines.look()).collect::<String>();
             assert_eq!((&before[..], &lines.look()[..]), ("", "\n"));

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 
 use super::problem::Problem;
-use crate::issue::Issuer;
+use crate::issue::Registrar;
 use crate::store::Epoch;
 
 /// Where a write stands in the store's history: beside the answer, for whoever wraps it.
@@ -20,7 +20,7 @@ pub(super) struct WrittenAt {
 }
 
 /// Around every route, so that each that writes can be asked. 202 where an instance lags.
-pub(super) async fn wait(State(issuer): State<Arc<Issuer>>, request: Request, next: Next) -> Response {
+pub(super) async fn wait(State(registrar): State<Arc<Registrar>>, request: Request, next: Next) -> Response {
     let asked = match asked(&request) {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
@@ -29,7 +29,7 @@ pub(super) async fn wait(State(issuer): State<Arc<Issuer>>, request: Request, ne
     let Some(WrittenAt { epoch, done }) = response.extensions().get().copied().filter(|_| asked) else {
         return response;
     };
-    match issuer.everywhere(epoch).await {
+    match registrar.everywhere(epoch).await {
         Ok(true) => *response.status_mut() = done,
         Ok(false) => *response.status_mut() = StatusCode::ACCEPTED,
         // It is written; only who knows of it cannot be told.

@@ -10,7 +10,7 @@ use super::keys::generate;
 use super::login::may_be;
 use super::owned::{Claim, Credential, Owned, making, not_without, replacing, unmade};
 use super::places::Limited;
-use super::{Attempts, By, Done, Issuer, Refusal, Seen, Unknowing, check_label};
+use super::{Attempts, By, Done, Refusal, Registrar, Seen, Unknowing, check_label};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::role::{Project, ProjectId};
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -87,7 +87,7 @@ impl Credential for AccessKey {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where it has one of that name that is not
@@ -300,19 +300,19 @@ mod tests {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(parts).unwrap()));
         let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
         let most = Most { own_keys: 0, access_keys: 2, tokens: 0 };
-        let issuer = Issuer::new(Arc::new(Memory::new()), ring, clock.clone(), catalog)
+        let registrar = Registrar::new(Arc::new(Memory::new()), ring, clock.clone(), catalog)
             .with_lifetimes(Lifetimes::default(), most);
         let by = By::doorward();
         let roles = BTreeMap::from([("shop".to_owned(), vec!["member".to_owned()])]);
         let alice = NewConsumer { username: Some("alice".into()), roles, ..NewConsumer::default() };
-        let alice = issuer.create_consumer(&by, alice).await.unwrap().value.id;
+        let alice = registrar.create_consumer(&by, alice).await.unwrap().value.id;
         let make = async |name: &str, lives: Option<i64>| {
             let expires_at = lives.map(|lives| Timestamp::from_unix(clock.now().unix() + lives));
             let new = NewAccessKey { name: name.into(), project: "shop".into(), roles: None, expires_at };
-            issuer.create_access_key(&by, "alice", new).await.map(|made| made.value.key.id)
+            registrar.create_access_key(&by, "alice", new).await.map(|made| made.value.key.id)
         };
         let listed = async || {
-            let keys = issuer.access_keys_of(&alice, None, 10).await.unwrap();
+            let keys = registrar.access_keys_of(&alice, None, 10).await.unwrap();
             keys.iter().map(|key| key.id).collect::<Vec<_>>()
         };
         let first = make("ci", Some(60)).await.unwrap();
@@ -328,8 +328,8 @@ mod tests {
         assert!(!listed().await.contains(&first));
         assert!(listed().await.contains(&other) && listed().await.contains(&second));
         assert!(matches!(make("ci", None).await, Err(Refusal::Full { .. })));
-        let key = issuer.access_key(&other).await.unwrap();
-        issuer.end_access_key(&by, key).await.unwrap();
+        let key = registrar.access_key(&other).await.unwrap();
+        registrar.end_access_key(&by, key).await.unwrap();
         assert!(matches!(make("ci", None).await, Err(Refusal::Taken { .. })), "the name is the second one's");
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::keys::generate;
 use super::login::may_be;
-use super::{By, Done, Issuer, NotProven, Refusal, Seen, check_label, claim, delete, unique};
+use super::{By, Done, NotProven, Refusal, Registrar, Seen, check_label, claim, delete, unique};
 use crate::domain::jwt::ADMIN_AUDIENCE;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -37,7 +37,7 @@ const MOST: usize = 1_000;
 #[derive(Debug)]
 pub struct Unknowing;
 
-impl Issuer {
+impl Registrar {
     /// Of which admin key a text is, by what this instance knows. Whatever the text is, the work is the
     /// same.
     ///

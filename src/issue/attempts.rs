@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::Issuer;
+use super::Registrar;
 use super::audit::Event;
 use crate::store::{Batch, StoreError};
 use crate::telemetry::{LoginBy, LoginOutcome, Logins};
@@ -76,7 +76,7 @@ impl Attempts {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// Writes what was noted, the first of it at once; never ends. What the store does not take now is
     /// written later.
     pub async fn keep_attempts(&self, attempts: &Attempts) {

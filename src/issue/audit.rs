@@ -4,7 +4,7 @@
 //! attempts (failed authentications, put together) and one of what was handed out and given back (tokens,
 //! sessions), so that a flood of the latter two never displaces the former. An entry has the hash of the
 //! one before, and the chain's head the number and the hash of the newest: whatever is removed, changed or
-//! moved, `Issuer::verify_audit` finds it.
+//! moved, `Registrar::verify_audit` finds it.
 //! Records carry the ring's MAC besides, so that nobody without the ring writes a chain anew.
 
 mod list;

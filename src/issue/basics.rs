@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::owned::{Claim, Credential, NamedCredential, Owned};
 use super::password::check_password;
-use super::{By, Done, Issuer, Refusal, check_tags};
+use super::{By, Done, Refusal, Registrar, check_tags};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::password::LONGEST_USERNAME;
 use crate::passwords::Password;
@@ -67,7 +67,7 @@ impl NamedCredential for BasicRecord {
     const NAME: &'static str = USERNAME;
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that name,

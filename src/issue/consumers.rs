@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::memberships::{Indexed, joined};
 use super::{
-    By, Done, Issuer, Refusal, Seen, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique,
+    By, Done, Refusal, Registrar, Seen, Set, TRIES, check_label, check_tags, claim, delete, id_of, unique,
 };
 use crate::config::Kind;
 use crate::domain::consumer::{Consumer, ConsumerId};
@@ -86,7 +86,7 @@ impl From<NewConsumer> for ConsumerChange {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::Taken`] where a name belongs to another, [`Refusal::IdTaken`] where the id does.
@@ -120,8 +120,10 @@ impl Issuer {
         named: &str,
         change: &ConsumerChange,
     ) -> Result<Done<ConsumerRecord>, Refusal> {
-        self.alter_consumer((by, "consumer.change"), named, |issuer, before| issuer.changed(before, change))
-            .await
+        self.alter_consumer((by, "consumer.change"), named, |registrar, before| {
+            registrar.changed(before, change)
+        })
+        .await
     }
 
     /// Changes a consumer by what it is. Whoever is changed by others at the same moment is looked at
@@ -171,8 +173,8 @@ impl Issuer {
         change.custom_id.get_or_insert_default();
         change.tags.get_or_insert_default();
         let now = self.clock.now();
-        let put = |issuer: &Self, before| {
-            Ok(ConsumerRecord { created_at: now, ..issuer.changed(before, &change)? })
+        let put = |registrar: &Self, before| {
+            Ok(ConsumerRecord { created_at: now, ..registrar.changed(before, &change)? })
         };
         match self.alter_consumer((by, "consumer.put"), named, put).await {
             Err(Refusal::NotFound { .. }) => self.create_consumer(by, change.into_new(id)).await,
@@ -509,10 +511,10 @@ mod tests {
         NewConsumer { id: Some(id), username: Some("alice".into()), ..NewConsumer::default() }
     }
 
-    fn issuer(store: Arc<dyn Store>) -> Issuer {
+    fn registrar(store: Arc<dyn Store>) -> Registrar {
         let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        Issuer::new(store, Arc::new(ring), Clock::system(), catalog)
+        Registrar::new(store, Arc::new(ring), Clock::system(), catalog)
     }
 
     fn brought_along(number: usize) -> NewKey {
@@ -525,26 +527,26 @@ mod tests {
         const KEYS: usize = 2 * TOGETHER + 7;
         for writes in 0..4 {
             let store = Arc::new(Failing::new());
-            let issuer = issuer(store.clone());
+            let registrar = registrar(store.clone());
             let id = Uuid::from_u128(7);
-            issuer.create_consumer(&by(), alice(id)).await.unwrap();
+            registrar.create_consumer(&by(), alice(id)).await.unwrap();
             for number in 0..KEYS {
-                issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
+                registrar.create_key(&by(), "alice", brought_along(number)).await.unwrap();
             }
             store.left.store(writes, Ordering::SeqCst);
-            assert_eq!(issuer.delete_consumer(&by(), "alice").await.is_ok(), writes == 3, "{writes}");
+            assert_eq!(registrar.delete_consumer(&by(), "alice").await.is_ok(), writes == 3, "{writes}");
             store.left.store(usize::MAX, Ordering::SeqCst);
 
-            issuer.finish_deletions().await.unwrap();
+            registrar.finish_deletions().await.unwrap();
             let left = if writes == 0 { KEYS } else { 0 };
-            assert_eq!(issuer.keys_of(&id, None, 2 * KEYS).await.unwrap().len(), left, "{writes}");
+            assert_eq!(registrar.keys_of(&id, None, 2 * KEYS).await.unwrap().len(), left, "{writes}");
             if writes > 0 {
                 let mut records = Vec::new();
                 let tables = [Table::Consumer, Table::Key, Table::Unique, Table::Owned];
                 store.snapshot(&tables, &mut |shown| records.push(shown.unwrap())).await.unwrap();
                 assert_eq!(records, [], "{writes}");
-                issuer.create_consumer(&by(), alice(Uuid::from_u128(8))).await.unwrap();
-                issuer.create_key(&by(), "alice", brought_along(KEYS - 1)).await.unwrap();
+                registrar.create_consumer(&by(), alice(Uuid::from_u128(8))).await.unwrap();
+                registrar.create_key(&by(), "alice", brought_along(KEYS - 1)).await.unwrap();
             }
         }
     }
@@ -553,27 +555,27 @@ mod tests {
     async fn a_consumer_made_or_imported_anew_is_not_taken_for_the_deleted_one() {
         for imported in [false, true] {
             let store = Arc::new(Failing::new());
-            let issuer = issuer(store.clone());
+            let registrar = registrar(store.clone());
             let id = Uuid::from_u128(7);
-            issuer.create_consumer(&by(), alice(id)).await.unwrap();
+            registrar.create_consumer(&by(), alice(id)).await.unwrap();
             for number in 0..=TOGETHER {
-                issuer.create_key(&by(), "alice", brought_along(number)).await.unwrap();
+                registrar.create_key(&by(), "alice", brought_along(number)).await.unwrap();
             }
             store.left.store(1, Ordering::SeqCst);
-            assert!(issuer.delete_consumer(&by(), "alice").await.is_err());
+            assert!(registrar.delete_consumer(&by(), "alice").await.is_err());
             store.left.store(usize::MAX, Ordering::SeqCst);
             if imported {
                 let all: Vec<_> = std::iter::once(alice(id)).chain((0..TOGETHER).map(other)).collect();
                 assert!(all.len() * 4 > store.most_steps(), "more than one write takes");
-                let outcomes = issuer.import_consumers(&by(), all, Run::Earnest).await.unwrap();
+                let outcomes = registrar.import_consumers(&by(), all, Run::Earnest).await.unwrap();
                 assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Made)), "{outcomes:?}");
             } else {
-                issuer.create_consumer(&by(), alice(id)).await.unwrap();
+                registrar.create_consumer(&by(), alice(id)).await.unwrap();
             }
-            assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
-            let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
-            issuer.finish_deletions().await.unwrap();
-            assert!(issuer.key(made.text.expose()).await.is_ok(), "and the new one stays");
+            assert!(registrar.keys_of(&id, None, 10).await.unwrap().is_empty(), "the old keys are gone");
+            let made = registrar.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+            registrar.finish_deletions().await.unwrap();
+            assert!(registrar.key(made.text.expose()).await.is_ok(), "and the new one stays");
         }
     }
 
@@ -588,7 +590,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_two_that_are_imported_as_the_same_one_is_made_and_the_other_is_found() {
-        let issuer = issuer(Arc::new(Memory::new()));
+        let registrar = registrar(Arc::new(Memory::new()));
         let [one, other] =
             [1, 2].map(|id| NewConsumer { custom_id: Some(id.to_string()), ..alice(Uuid::from_u128(id)) });
         let other = NewConsumer { groups: vec!["gold".into()], ..other };
@@ -597,28 +599,28 @@ mod tests {
         let all = vec![one, other, of_his_own];
         // Again, it comes to the same.
         for made in [true, false] {
-            let outcomes = issuer.import_consumers(&by(), all.clone(), Run::Earnest).await.unwrap();
+            let outcomes = registrar.import_consumers(&by(), all.clone(), Run::Earnest).await.unwrap();
             let [first, second, Outcome::Refused(refused)] = &outcomes[..] else { panic!("{outcomes:?}") };
             assert_eq!(matches!(first, Outcome::Made), made, "{outcomes:?}");
             assert_eq!(matches!(second, Outcome::Added), made, "{outcomes:?}");
             assert_eq!(refused.to_string(), "custom_id `1` is taken");
         }
-        assert_eq!(issuer.consumer("alice").await.unwrap().value.groups.len(), 1);
+        assert_eq!(registrar.consumer("alice").await.unwrap().value.groups.len(), 1);
         let owner = Owner::Stored(Uuid::from_u128(1));
         let keys = vec![(owner, brought_along(1)), (owner, brought_along(1))];
-        let outcomes = issuer.import_keys(&by(), keys, Run::Earnest).await.unwrap();
+        let outcomes = registrar.import_keys(&by(), keys, Run::Earnest).await.unwrap();
         assert!(matches!(outcomes[..], [Outcome::Made, Outcome::Unchanged]), "{outcomes:?}");
-        let [key] = &issuer.keys_of(&owner.id(), None, 10).await.unwrap()[..] else { panic!("two keys") };
-        issuer.revoke_key(&by(), &key.id.to_string()).await.unwrap();
-        assert!(issuer.key("a-key-of-their-own-0001").await.is_err());
+        let [key] = &registrar.keys_of(&owner.id(), None, 10).await.unwrap()[..] else { panic!("two keys") };
+        registrar.revoke_key(&by(), &key.id.to_string()).await.unwrap();
+        assert!(registrar.key("a-key-of-their-own-0001").await.is_err());
     }
 
     #[tokio::test]
     async fn lists_that_fit_in_no_header_are_refused_by_name() {
-        let issuer = issuer(Arc::new(Memory::new()));
+        let registrar = registrar(Arc::new(Memory::new()));
         let check = async |id: u128, groups: Vec<String>, fits: bool| {
             let new = NewConsumer { groups, username: Some(id.to_string()), ..NewConsumer::default() };
-            match issuer.create_consumer(&by(), new).await {
+            match registrar.create_consumer(&by(), new).await {
                 Ok(_) => assert!(fits, "{id}"),
                 Err(refusal) => {
                     assert!(
@@ -643,22 +645,22 @@ mod tests {
         let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
         let store = Arc::new(Memory::new());
-        let issuer = Issuer::new(store.clone(), Arc::new(ring), Clock::system(), catalog);
+        let registrar = Registrar::new(store.clone(), Arc::new(ring), Clock::system(), catalog);
         let id = Uuid::from_u128(7);
-        issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+        registrar.create_consumer(&by(), alice(id)).await.unwrap();
+        let made = registrar.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
 
         // The first write of a deletion, and then the power goes.
         let steps =
             vec![delete(Table::Consumer, Name::of(&id)), delete(Table::Unique, unique(USERNAME, b"alice"))];
         store.write(Batch { operation: Uuid::new_v4(), steps }).await.unwrap();
 
-        issuer.create_consumer(&by(), alice(id)).await.unwrap();
-        assert!(issuer.key(made.text.expose()).await.is_err(), "a deleted consumer's key is back");
-        assert!(issuer.keys_of(&id, None, 10).await.unwrap().is_empty());
+        registrar.create_consumer(&by(), alice(id)).await.unwrap();
+        assert!(registrar.key(made.text.expose()).await.is_err(), "a deleted consumer's key is back");
+        assert!(registrar.keys_of(&id, None, 10).await.unwrap().is_empty());
 
-        let made = issuer.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
-        assert!(matches!(issuer.create_consumer(&by(), alice(id)).await, Err(Refusal::IdTaken { .. })));
-        assert!(issuer.key(made.text.expose()).await.is_ok(), "a refused creation ends nobody's keys");
+        let made = registrar.create_key(&by(), "alice", NewKey::default()).await.unwrap().value;
+        assert!(matches!(registrar.create_consumer(&by(), alice(id)).await, Err(Refusal::IdTaken { .. })));
+        assert!(registrar.key(made.text.expose()).await.is_ok(), "a refused creation ends nobody's keys");
     }
 }

@@ -6,14 +6,14 @@ use super::consumers::claims;
 use super::memberships::joined;
 use super::owned::{Owned, owned_id};
 use super::places::Limited;
-use super::{By, Done, Issuer, Refusal, delete, unique};
+use super::{By, Done, Refusal, Registrar, delete, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
-impl Issuer {
+impl Registrar {
     /// Deletes a consumer with all that it owns. Its credentials end with the first write, in which
     /// the consumer itself goes and as many of them as one write takes; where it has more, the write says
-    /// so, and the rest goes now, or with [`Issuer::finish_deletions`].
+    /// so, and the rest goes now, or with [`Registrar::finish_deletions`].
     ///
     /// # Errors
     ///

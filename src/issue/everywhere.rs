@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Issuer, Refusal};
+use super::{Refusal, Registrar};
 use crate::store::{Epoch, Instance};
 
 /// By when every instance either says that it has applied a change, or counts as stopped.
@@ -16,7 +16,7 @@ pub struct Reach {
     pub heartbeat: Duration,
 }
 
-impl Issuer {
+impl Registrar {
     /// Waits until every live instance has applied the change at `epoch`, or has been silent for
     /// the bound. `false` where one still lives and lags after twice the bound.
     ///

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::keys::generate;
 use super::login::may_be;
 use super::owned::making;
-use super::{Attempts, By, Done, Issuer, LoggedIn, MadeToken, Refusal};
+use super::{Attempts, By, Done, LoggedIn, MadeToken, Refusal, Registrar};
 use crate::domain::deployment::ServiceId;
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -33,7 +33,7 @@ pub struct ShownGrant<'a> {
     pub request_id: &'a str,
 }
 
-impl Issuer {
+impl Registrar {
     /// For who has just logged in at a service. It is over with the password.
     ///
     /// # Errors

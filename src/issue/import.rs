@@ -9,7 +9,8 @@ use super::keys::{VERIFIER, warn_if_weak};
 use super::memberships::check_membership;
 use super::owned::{Credential, not_without};
 use super::{
-    Act, By, ConsumerChange, Issuer, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
+    Act, By, ConsumerChange, MadeKey, NewBasic, NewConsumer, NewJwt, NewKey, NewMembership, Refusal,
+    Registrar,
 };
 use crate::clock::Clock;
 use crate::store::record::{BasicRecord, ConsumerRecord, JwtRecord, KeyRecord};
@@ -34,7 +35,7 @@ pub enum Run {
     Dry,
 }
 
-impl Issuer {
+impl Registrar {
     /// Consumers, found again by id, username or custom id. One that is there keeps all that it has.
     ///
     /// # Errors

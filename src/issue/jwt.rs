@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::login::may_be;
 use super::signing_keys::{absent, jwks, open, token_id};
-use super::{Issuer, LoggedIn, Refusal};
+use super::{LoggedIn, Refusal, Registrar};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::jwt::{self, Refused, Rules};
 use crate::domain::password::Mark;
@@ -38,7 +38,7 @@ pub enum NotProven {
     Unread(Refusal),
 }
 
-impl Issuer {
+impl Registrar {
     /// Makes a token for these audiences: ids of services, [`jwt::EVERY_SERVICE`], or
     /// [`jwt::ADMIN_AUDIENCE`].
     ///

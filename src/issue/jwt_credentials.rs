@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use uuid::Uuid;
 
 use super::owned::{Claim, Credential, NamedCredential, Owned};
-use super::{By, Done, Issuer, Refusal, check_label, check_tags};
+use super::{By, Done, Refusal, Registrar, check_label, check_tags};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::Secret;
 use crate::store::StoreError;
@@ -112,7 +112,7 @@ impl NamedCredential for JwtRecord {
     const NAME: &'static str = KEY;
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::Taken`] where somebody has that key.

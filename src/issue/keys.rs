@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::owned::{Claim, Credential, Owned, changing, making, not_without, unmade};
 use super::places::Limited;
-use super::{By, Done, Issuer, Refusal, Seen, Set, TRIES, check_tags, id_of, unique};
+use super::{By, Done, Refusal, Registrar, Seen, Set, TRIES, check_tags, id_of, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::deployment::Opens;
 use crate::domain::key::KeyFacts;
@@ -123,7 +123,7 @@ impl Credential for KeyRecord {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::NotFound`] without its consumer, [`Refusal::KeyInUse`] where somebody has that text.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::audit::{Chain, Event};
 use super::consumers::EMAIL;
-use super::{Attempts, Issuer, Refusal};
+use super::{Attempts, Refusal, Registrar};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::password::{Account, Mark};
 use crate::domain::secret::Secret;
@@ -90,7 +90,7 @@ struct Tally {
     over: Option<Duration>,
 }
 
-impl Issuer {
+impl Registrar {
     /// Logs somebody in, or does not. `attempts` counts it, and is told of those that are not even looked at.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::grants::{AT_ONCE as GRANTS_AT_ONCE, taking};
 use super::login::may_be;
 use super::owned::{Credential, ending};
-use super::{Act, By, Done, Issuer, Refusal};
+use super::{Act, By, Done, Refusal, Registrar};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::password::Mark;
 use crate::domain::rights::Caller;
@@ -51,7 +51,7 @@ struct Given {
     ending: Vec<Step>,
 }
 
-impl Issuer {
+impl Registrar {
     /// Ends what is shown as far as it is a session or a dynamic token, whether or not it holds, and waits until
     /// every instance knows; `None` where there is none, or none any more.
     ///

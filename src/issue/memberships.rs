@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{By, Done, Issuer, Refusal, Seen, check_label, check_tags, id_of};
+use super::{By, Done, Refusal, Registrar, Seen, check_label, check_tags, id_of};
 use crate::domain::consumer::ConsumerId;
 use crate::store::record::{ConsumerRecord, Membership, OwnerRecord};
 use crate::store::{Effect, Expect, Name, Step, Table};
@@ -64,7 +64,7 @@ pub(super) fn joined(consumer: &ConsumerId, before: &[Membership], after: &[Memb
         .collect()
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// [`Refusal::Taken`] where the consumer is in the group already.
@@ -77,14 +77,14 @@ impl Issuer {
         by.expects_nothing()?;
         let tags = check_membership(&new)?;
         let group = self.named_group("group", &new.group)?;
-        let done = self.alter_consumer((by, "acl.create"), consumer, |issuer, mut it| {
+        let done = self.alter_consumer((by, "acl.create"), consumer, |registrar, mut it| {
             if it.groups.iter().any(|member| member.group == group) {
                 return Err(Refusal::Taken { what: "group", name: group.clone() });
             }
-            let plain = Membership::plain(&it.id, group.clone(), issuer.clock.now());
+            let plain = Membership::plain(&it.id, group.clone(), registrar.clock.now());
             let id = new.id.unwrap_or(plain.id);
             it.groups.push(Membership { id, tags: tags.clone(), ..plain });
-            issuer.check_consumer(&it)?;
+            registrar.check_consumer(&it)?;
             Ok(it)
         });
         Ok(done.await?.map(|it| member_in(it, &group)))
@@ -162,7 +162,7 @@ impl Issuer {
         let group = change.group.as_deref().map(|group| self.named_group("group", group)).transpose()?;
         let tags = change.tags.as_deref().map(check_tags).transpose()?;
         let consumer = member.consumer.to_string();
-        let done = self.alter_consumer((by, "acl.change"), &consumer, |issuer, mut it| {
+        let done = self.alter_consumer((by, "acl.change"), &consumer, |registrar, mut it| {
             if let Some(group) = &group
                 && it.groups.iter().any(|other| other.group == *group && other.id != id)
             {
@@ -176,7 +176,7 @@ impl Issuer {
             if let Some(tags) = &tags {
                 found.tags.clone_from(tags);
             }
-            issuer.check_consumer(&it)?;
+            registrar.check_consumer(&it)?;
             Ok(it)
         });
         let absent = || Refusal::NotFound { what: "acl", name: id.to_string() };

@@ -79,8 +79,9 @@ use crate::store::record::OwnerRecord;
 use crate::store::ring::Ring;
 use crate::store::{Batch, Effect, Epoch, Expect, Name, Step, Store, StoreError, Table};
 
-/// Makes and ends what the store holds. Cheap to share behind an `Arc`.
-pub struct Issuer {
+/// Makes and ends what the store holds: consumers, credentials, objects. (An issuer is whoever signs JWTs:
+/// `domain::issuer`.) Cheap to share behind an `Arc`.
+pub struct Registrar {
     store: Arc<dyn Store>,
     ring: Arc<Ring>,
     clock: Clock,
@@ -196,7 +197,7 @@ impl<T> Done<T> {
     }
 }
 
-impl Issuer {
+impl Registrar {
     pub fn new(store: Arc<dyn Store>, ring: Arc<Ring>, clock: Clock, catalog: Arc<ArcSwap<Catalog>>) -> Self {
         let reach = Reach { bound: Duration::from_secs(10), heartbeat: Duration::from_millis(250) };
         let [changes, attempts, handed_out] = chains(Uuid::nil(), AUDIT_KEPT);
@@ -452,8 +453,8 @@ mod tests {
     use crate::store::memory::Memory;
 
     /// On a store of its own, with nothing in the file.
-    pub(super) fn issuer() -> Issuer {
+    pub(super) fn registrar() -> Registrar {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        Issuer::new(Arc::new(Memory::new()), Arc::new(alice::ring()), Clock::system(), catalog)
+        Registrar::new(Arc::new(Memory::new()), Arc::new(alice::ring()), Clock::system(), catalog)
     }
 }

@@ -18,7 +18,7 @@ use self::grants::creators;
 pub use self::keys::Naming;
 pub use self::project_roles::InProject;
 use self::write::{Judged, Plan, Planner, Use};
-use super::{By, Done, Issuer, Refusal, check_tags};
+use super::{By, Done, Refusal, Registrar, check_tags};
 use crate::compile::{Edition, Shown};
 use crate::config::{Kind, Object, Wrong};
 use crate::domain::rights::Caller;
@@ -60,7 +60,7 @@ impl Default for ObjectLimits {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// All of policy as this instance decides by it.
     ///
     /// # Errors

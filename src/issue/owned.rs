@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::audit::Chain;
 use super::consumers::Owner;
-use super::{By, Done, Issuer, Refusal, Seen, TRIES, claim, delete, id_of, unique};
+use super::{By, Done, Refusal, Registrar, Seen, TRIES, claim, delete, id_of, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::session::Session;
 use crate::domain::token::{AccessKey, Token};
@@ -193,7 +193,7 @@ pub(super) fn unmade<C: Credential>(refusal: Refusal, it: &C) -> Refusal {
     }
 }
 
-impl Issuer {
+impl Registrar {
     pub(super) async fn credential<C: Credential>(&self, id: &Uuid) -> Result<Option<(C, u64)>, Refusal> {
         let stored = self.store.read(C::KIND.table(), &Name::of(id)).await?;
         Ok(stored
@@ -319,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::domain::time::Timestamp;
-    use crate::issue::tests::issuer;
+    use crate::issue::tests::registrar;
 
     fn account(number: u128, username: &str) -> BasicRecord {
         BasicRecord {
@@ -335,26 +335,26 @@ mod tests {
 
     #[tokio::test]
     async fn who_ends_what_was_changed_meanwhile_takes_nobody_elses_name_away() {
-        let (issuer, by) = (issuer(), By::doorward());
+        let (registrar, by) = (registrar(), By::doorward());
         let (first, second) = (account(1, "alice"), account(2, "alice"));
         let make = async |it: &BasicRecord| {
-            issuer.make_credential(&by, Owner::Declared(it.consumer), it.clone()).await.unwrap();
+            registrar.make_credential(&by, Owner::Declared(it.consumer), it.clone()).await.unwrap();
         };
         make(&first).await;
-        let read = issuer.store.read(Table::Basic, &Name::of(&first.id)).await.unwrap().unwrap();
+        let read = registrar.store.read(Table::Basic, &Name::of(&first.id)).await.unwrap().unwrap();
         let renamed = |it| Ok(BasicRecord { username: "bob".into(), ..it });
-        issuer.alter_credential(&by, &first.id, renamed).await.unwrap();
+        registrar.alter_credential(&by, &first.id, renamed).await.unwrap();
         make(&second).await;
         // With its consumer, by what was read before.
         let steps = Owned::Basic.ending(&read).unwrap();
-        let refused = issuer.write(by.does("consumer.delete", first.consumer), steps, ()).await;
+        let refused = registrar.write(by.does("consumer.delete", first.consumer), steps, ()).await;
         assert!(matches!(refused, Err(Refusal::Store(StoreError::Conflict { .. }))));
         // By itself it is looked at again.
-        issuer.end_credential(&by, first.clone()).await.unwrap();
+        registrar.end_credential(&by, first.clone()).await.unwrap();
         let (kind, _) = first.claims().remove(0);
-        assert_eq!(issuer.owner_of(kind, b"alice").await.unwrap(), Some(second.id));
-        assert_eq!(issuer.owner_of(kind, b"bob").await.unwrap(), None);
-        let again = issuer.end_credential(&by, first).await;
+        assert_eq!(registrar.owner_of(kind, b"alice").await.unwrap(), Some(second.id));
+        assert_eq!(registrar.owner_of(kind, b"bob").await.unwrap(), None);
+        let again = registrar.end_credential(&by, first).await;
         assert!(matches!(again, Err(Refusal::NotFound { .. })));
     }
 }

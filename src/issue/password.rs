@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::basics::USERNAME;
 use super::consumers::Owner;
 use super::owned::{changing, ending};
-use super::{By, Done, Issuer, Refusal};
+use super::{By, Done, Refusal, Registrar};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::password::{Account, Hash, Mark};
 use crate::passwords::{Password, hash_refusal, rules};
@@ -15,7 +15,7 @@ use crate::store::record::{BasicRecord, ConsumerRecord};
 /// Names with passwords of one consumer that are read in one go.
 const PAGE: usize = 100;
 
-impl Issuer {
+impl Registrar {
     /// Gives a consumer a password: a name with a password that is the consumer's own name.
     ///
     /// # Errors
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
     use crate::domain::catalog::{Catalog, Parts};
-    use crate::issue::tests::issuer;
+    use crate::issue::tests::registrar;
     use crate::issue::{BasicChange, By, ConsumerChange, NewBasic, NewConsumer, Password, Refusal};
 
     fn text(text: &str) -> Password {
@@ -181,32 +181,36 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_is_set_and_set_again_under_the_consumers_name() {
-        let issuer = issuer();
+        let registrar = registrar();
         let by = By::doorward();
         let named = |name: &str| NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
-        let alice = issuer.create_consumer(&by, named("alice")).await.unwrap().value.id;
-        let first = issuer.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
+        let alice = registrar.create_consumer(&by, named("alice")).await.unwrap().value.id;
+        let first = registrar.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
         assert_eq!((first.consumer, &*first.username), (alice, "alice"));
         assert!(!first.password.contains("words"));
-        let second = issuer.set_password(&by, "alice", text("four other words of mine")).await.unwrap().value;
+        let second =
+            registrar.set_password(&by, "alice", text("four other words of mine")).await.unwrap().value;
         assert!(second.id == first.id && second.password != first.password);
         // As short as it may be elsewhere, here it is a person's.
         for bad in ["short", "alicealicealice", "passwordpassword"] {
-            let refused = issuer.set_password(&by, "alice", text(bad)).await;
+            let refused = registrar.set_password(&by, "alice", text(bad)).await;
             assert!(matches!(refused, Err(Refusal::Invalid { field: "password", .. })), "{bad}");
         }
         // Somebody else has a credential of that name.
-        issuer.create_consumer(&by, named("bob")).await.unwrap();
+        registrar.create_consumer(&by, named("bob")).await.unwrap();
         let new = NewBasic { id: None, username: "bob".into(), password: text("x"), tags: Vec::new() };
-        issuer.create_basic(&by, "alice", new).await.unwrap();
-        let refused = issuer.set_password(&by, "bob", text("four words of mine")).await;
+        registrar.create_basic(&by, "alice", new).await.unwrap();
+        let refused = registrar.set_password(&by, "bob", text("four words of mine")).await;
         assert!(matches!(refused, Err(Refusal::Taken { .. })));
-        assert!(matches!(issuer.set_password(&by, "nobody", text("x")).await, Err(Refusal::NotFound { .. })));
+        assert!(matches!(
+            registrar.set_password(&by, "nobody", text("x")).await,
+            Err(Refusal::NotFound { .. })
+        ));
     }
 
     #[tokio::test]
     async fn a_consumer_that_is_renamed_takes_its_password_along_and_the_old_name_has_none() {
-        let issuer = issuer();
+        let registrar = registrar();
         let by = By::doorward();
         let named = |name: &str| NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
         let renamed = |name: Option<&str>| ConsumerChange {
@@ -214,41 +218,41 @@ mod tests {
             custom_id: Some(Some("someone".into())),
             ..ConsumerChange::default()
         };
-        issuer.create_consumer(&by, named("alice")).await.unwrap();
-        let first = issuer.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
-        issuer.change_consumer(&by, "alice", &renamed(Some("alicia"))).await.unwrap();
-        assert!(issuer.named_credential::<BasicRecord>("alice").await.is_err());
-        let moved = issuer.named_credential::<BasicRecord>("alicia").await.unwrap().value;
+        registrar.create_consumer(&by, named("alice")).await.unwrap();
+        let first = registrar.set_password(&by, "alice", text("four words of mine")).await.unwrap().value;
+        registrar.change_consumer(&by, "alice", &renamed(Some("alicia"))).await.unwrap();
+        assert!(registrar.named_credential::<BasicRecord>("alice").await.is_err());
+        let moved = registrar.named_credential::<BasicRecord>("alicia").await.unwrap().value;
         assert!(moved.id == first.id && moved.password == first.password);
         // The next one takes its place, and the old name is free for somebody else.
-        let second = issuer.set_password(&by, "alicia", text("four other words of mine")).await.unwrap();
+        let second = registrar.set_password(&by, "alicia", text("four other words of mine")).await.unwrap();
         assert_eq!(second.value.id, first.id);
-        issuer.create_consumer(&by, named("alice")).await.unwrap();
-        issuer.set_password(&by, "alice", text("four words of hers")).await.unwrap();
+        registrar.create_consumer(&by, named("alice")).await.unwrap();
+        registrar.set_password(&by, "alice", text("four words of hers")).await.unwrap();
         // A name that another's password has is no name for this one, and nothing was done.
         let basic =
             |name: &str| NewBasic { id: None, username: name.into(), password: text("x"), tags: Vec::new() };
-        issuer.create_basic(&by, "alice", basic("bob")).await.unwrap();
-        let refused = issuer.change_consumer(&by, "alicia", &renamed(Some("bob"))).await;
+        registrar.create_basic(&by, "alice", basic("bob")).await.unwrap();
+        let refused = registrar.change_consumer(&by, "alicia", &renamed(Some("bob"))).await;
         assert!(matches!(refused, Err(Refusal::Taken { what: "username", .. })));
-        assert_eq!(issuer.named_credential::<BasicRecord>("alicia").await.unwrap().value.id, first.id);
+        assert_eq!(registrar.named_credential::<BasicRecord>("alicia").await.unwrap().value.id, first.id);
         // One that it has itself stays, and is the only one.
-        let own = issuer.create_basic(&by, "alicia", basic("al")).await.unwrap().value.id;
-        issuer.change_consumer(&by, "alicia", &renamed(Some("al"))).await.unwrap();
-        assert!(issuer.named_credential::<BasicRecord>("alicia").await.is_err());
-        assert_eq!(issuer.named_credential::<BasicRecord>("al").await.unwrap().value.id, own);
+        let own = registrar.create_basic(&by, "alicia", basic("al")).await.unwrap().value.id;
+        registrar.change_consumer(&by, "alicia", &renamed(Some("al"))).await.unwrap();
+        assert!(registrar.named_credential::<BasicRecord>("alicia").await.is_err());
+        assert_eq!(registrar.named_credential::<BasicRecord>("al").await.unwrap().value.id, own);
         // Nor does it stay where there is no name at all.
-        issuer.change_consumer(&by, "al", &renamed(None)).await.unwrap();
-        assert!(issuer.named_credential::<BasicRecord>("al").await.is_err());
+        registrar.change_consumer(&by, "al", &renamed(None)).await.unwrap();
+        assert!(registrar.named_credential::<BasicRecord>("al").await.is_err());
     }
 
     #[tokio::test]
     async fn a_name_with_a_colon_has_no_password() {
-        let issuer = issuer();
+        let registrar = registrar();
         let by = By::doorward();
         let new = NewConsumer { username: Some("a:b".into()), ..NewConsumer::default() };
-        issuer.create_consumer(&by, new).await.unwrap();
-        let refused = issuer.set_password(&by, "a:b", text("four words of mine")).await;
+        registrar.create_consumer(&by, new).await.unwrap();
+        let refused = registrar.set_password(&by, "a:b", text("four words of mine")).await;
         assert!(matches!(refused, Err(Refusal::Invalid { field: "username", .. })));
     }
 
@@ -258,18 +262,18 @@ mod tests {
         let (id, username) = (Uuid::from_u128(7), "filed".to_owned());
         let filed = Arc::new(Account { id, consumer: id, username: username.into(), hash, enabled: true });
         let parts = Parts { accounts: HashMap::from([("filed".to_owned(), filed)]), ..Parts::default() };
-        let issuer = issuer();
-        issuer.catalog.store(Arc::new(Catalog::new(parts).unwrap()));
+        let registrar = registrar();
+        registrar.catalog.store(Arc::new(Catalog::new(parts).unwrap()));
         let by = By::doorward();
         let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-        issuer.create_consumer(&by, new).await.unwrap();
+        registrar.create_consumer(&by, new).await.unwrap();
         let basic =
             |name: &str| NewBasic { id: None, username: name.into(), password: text("x"), tags: Vec::new() };
-        let made = issuer.create_basic(&by, "alice", basic("filed")).await;
+        let made = registrar.create_basic(&by, "alice", basic("filed")).await;
         assert!(matches!(made, Err(Refusal::OwnedByFile { .. })));
-        let own = issuer.create_basic(&by, "alice", basic("free")).await.unwrap().value.id;
+        let own = registrar.create_basic(&by, "alice", basic("free")).await.unwrap().value.id;
         let change = BasicChange { username: Some("filed".into()), ..BasicChange::default() };
-        assert!(matches!(issuer.change_basic(&by, &own, change).await, Err(Refusal::OwnedByFile { .. })));
-        assert!(issuer.named_credential::<BasicRecord>("free").await.is_ok());
+        assert!(matches!(registrar.change_basic(&by, &own, change).await, Err(Refusal::OwnedByFile { .. })));
+        assert!(registrar.named_credential::<BasicRecord>("free").await.is_ok());
     }
 }

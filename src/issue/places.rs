@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::audit::Chain;
 use super::owned::Owned;
-use super::{Act, Done, Issuer, OWN_APPLIER, Refusal, unique};
+use super::{Act, Done, OWN_APPLIER, Refusal, Registrar, unique};
 use crate::domain::consumer::ConsumerId;
 use crate::store::record::OwnerRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -77,7 +77,7 @@ impl Turns {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// Writes `steps`, which take one of the consumer's places, where one is left.
     ///
     /// # Errors
@@ -190,17 +190,19 @@ mod tests {
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
         let most = Most { own_keys: 3, access_keys: 0, tokens: 0 };
         let instances = [1, 2].map(|instance| {
-            let issuer = Issuer::new(store.clone(), ring.clone(), Clock::system(), catalog.clone());
-            let issuer = issuer.with_audit(Uuid::from_u128(instance), 1_000);
-            Arc::new(issuer.with_lifetimes(Lifetimes::default(), most))
+            let registrar = Registrar::new(store.clone(), ring.clone(), Clock::system(), catalog.clone());
+            let registrar = registrar.with_audit(Uuid::from_u128(instance), 1_000);
+            Arc::new(registrar.with_lifetimes(Lifetimes::default(), most))
         });
         let by = By::doorward();
         let alice = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
         let alice = instances[0].create_consumer(&by, alice).await.unwrap().value.id;
         let mut asked = JoinSet::new();
         for at in 0..16 {
-            let (issuer, by) = (Arc::clone(&instances[at % 2]), by.clone());
-            asked.spawn(async move { issuer.create_own_key(&by, alice, NewKey::default()).await.map(drop) });
+            let (registrar, by) = (Arc::clone(&instances[at % 2]), by.clone());
+            asked.spawn(
+                async move { registrar.create_own_key(&by, alice, NewKey::default()).await.map(drop) },
+            );
         }
         let answers = asked.join_all().await;
         let full = |answer: &&Result<(), Refusal>| matches!(answer, Err(Refusal::Full { most: 3, .. }));

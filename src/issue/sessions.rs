@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::keys::generate;
 use super::owned::{Credential, Owned, making};
 use super::places::Limited;
-use super::{By, Done, Issuer, LoggedIn, Refusal, Seen};
+use super::{By, Done, LoggedIn, Refusal, Registrar, Seen};
 use crate::domain::consumer::ConsumerId;
 use crate::domain::secret::{Kind, Secret};
 use crate::domain::session::Session;
@@ -41,7 +41,7 @@ impl Credential for Session {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// Opens a session for who has just logged in, and waits until every instance knows of it: the next
     /// request of the browser may be theirs to check. It is over with the password.
     ///

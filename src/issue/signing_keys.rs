@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::jws::SigningKey;
-use super::{By, Done, Issuer, Refusal};
+use super::{By, Done, Refusal, Registrar};
 use crate::domain::time::Timestamp;
 use crate::store::record::{SIGNING_KEYS, SigningKeyRecord, SigningKeysRecord};
 use crate::store::ring::Ring;
@@ -43,7 +43,7 @@ const MARGIN: i64 = 300;
 /// Seconds in which whoever verifies our tokens has fetched the key set anew, as good as surely.
 const PUBLISHED: i64 = 600;
 
-impl Issuer {
+impl Registrar {
     /// Brings the signing keys to where they should stand by now: makes the first ones, has the
     /// staged one sign when its time has come, drops those whose tokens are all over. Where several
     /// instances try at once, one does it.
@@ -270,25 +270,25 @@ mod tests {
         Arc::new(Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap())
     }
 
-    fn issuer(store: Arc<Memory>) -> (Issuer, Hand) {
+    fn registrar(store: Arc<Memory>) -> (Registrar, Hand) {
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        let issuer = Issuer::new(store, ring(), clock, catalog);
-        (issuer.with_public_url(Some("https://auth.example.com".into())).with_key_lives(LIVES), hand)
+        let registrar = Registrar::new(store, ring(), clock, catalog);
+        (registrar.with_public_url(Some("https://auth.example.com".into())).with_key_lives(LIVES), hand)
     }
 
-    async fn keys(issuer: &Issuer) -> SigningKeysRecord {
-        issuer.stored_signing_keys().await.unwrap().unwrap().1
+    async fn keys(registrar: &Registrar) -> SigningKeysRecord {
+        registrar.stored_signing_keys().await.unwrap().unwrap().1
     }
 
-    async fn mint(issuer: &Issuer, audience: &str) -> Minted {
-        issuer.mint(Uuid::from_u128(7), &[audience.to_owned()], Duration::from_secs(3600)).await.unwrap()
+    async fn mint(registrar: &Registrar, audience: &str) -> Minted {
+        registrar.mint(Uuid::from_u128(7), &[audience.to_owned()], Duration::from_secs(3600)).await.unwrap()
     }
 
     #[tokio::test]
     async fn two_instances_that_start_at_once_make_the_keys_once() {
         let store = Arc::new(Memory::new());
-        let (one, two) = (issuer(Arc::clone(&store)).0, issuer(Arc::clone(&store)).0);
+        let (one, two) = (registrar(Arc::clone(&store)).0, registrar(Arc::clone(&store)).0);
         // Both have seen that there are none.
         let (first, second) = tokio::join!(one.tend_signing_keys(), two.tend_signing_keys());
         first.unwrap();
@@ -307,70 +307,70 @@ mod tests {
 
     #[tokio::test]
     async fn a_rotation_breaks_no_token() {
-        let (issuer, hand) = issuer(Arc::new(Memory::new()));
-        issuer.tend_signing_keys().await.unwrap();
-        let before = keys(&issuer).await;
-        let old = mint(&issuer, "all").await.token;
+        let (registrar, hand) = registrar(Arc::new(Memory::new()));
+        registrar.tend_signing_keys().await.unwrap();
+        let before = keys(&registrar).await;
+        let old = mint(&registrar, "all").await.token;
         hand.advance(DAY - Duration::from_secs(1));
-        issuer.tend_signing_keys().await.unwrap();
-        assert_eq!(keys(&issuer).await, before, "not before its time");
+        registrar.tend_signing_keys().await.unwrap();
+        assert_eq!(keys(&registrar).await, before, "not before its time");
 
         hand.advance(Duration::from_secs(1));
-        let token = mint(&issuer, "all").await.token;
-        issuer.tend_signing_keys().await.unwrap();
-        let after = keys(&issuer).await;
+        let token = mint(&registrar, "all").await.token;
+        registrar.tend_signing_keys().await.unwrap();
+        let after = keys(&registrar).await;
         assert_eq!(after.primary.id, before.staged.id);
         assert_eq!(after.secondary.iter().map(|key| &*key.id).collect::<Vec<_>>(), [&*before.primary.id]);
         assert!(after.secondary[0].private_key.is_none(), "nobody can sign with it any more");
         // Signed by the key before, and by the one that is staged in the key set of somebody who
         // last looked before the rotation.
-        issuer.whose(token.as_bytes(), "all").await.unwrap();
-        let new = mint(&issuer, "all").await.token;
+        registrar.whose(token.as_bytes(), "all").await.unwrap();
+        let new = mint(&registrar, "all").await.token;
         let seen_before = crate::replica::SigningKeys::from(before);
         let rules = crate::domain::jwt::Rules::ours("https://auth.example.com");
         crate::domain::jwt::verify(new.as_bytes(), &rules, &seen_before.set).unwrap();
-        let expired = issuer.whose(old.as_bytes(), "all").await.unwrap_err();
+        let expired = registrar.whose(old.as_bytes(), "all").await.unwrap_err();
         assert!(matches!(expired, NotProven::Refused(Refused::Expired)));
 
         // Until its last token has ended, and then it is gone.
         hand.advance(Duration::from_secs(3600 + 300));
-        issuer.tend_signing_keys().await.unwrap();
-        assert_eq!(keys(&issuer).await.secondary.len(), 1);
+        registrar.tend_signing_keys().await.unwrap();
+        assert_eq!(keys(&registrar).await.secondary.len(), 1);
         hand.advance(Duration::from_secs(1));
-        issuer.tend_signing_keys().await.unwrap();
-        assert!(keys(&issuer).await.secondary.is_empty());
+        registrar.tend_signing_keys().await.unwrap();
+        assert!(keys(&registrar).await.secondary.is_empty());
     }
 
     #[tokio::test]
     async fn a_token_of_ours_opens_what_it_is_for_and_nothing_else() {
         let store = Arc::new(Memory::new());
-        let (issuer, hand) = issuer(Arc::clone(&store));
-        let without = issuer.mint(Uuid::from_u128(7), &["all".into()], Duration::from_secs(60)).await;
+        let (registrar, hand) = registrar(Arc::clone(&store));
+        let without = registrar.mint(Uuid::from_u128(7), &["all".into()], Duration::from_secs(60)).await;
         assert!(matches!(without, Err(Refusal::NotFound { .. })), "there are no keys yet");
-        issuer.tend_signing_keys().await.unwrap();
-        let Minted { token, expires_at, .. } = mint(&issuer, "all").await;
+        registrar.tend_signing_keys().await.unwrap();
+        let Minted { token, expires_at, .. } = mint(&registrar, "all").await;
         assert_eq!(expires_at, Timestamp::from_unix(1_800_003_600));
         let refused = |expected: Refused, outcome: Result<Uuid, NotProven>| {
             assert!(matches!(outcome, Err(NotProven::Refused(found)) if found == expected), "{outcome:?}");
         };
-        refused(Refused::Audience, issuer.whose(token.as_bytes(), ADMIN_AUDIENCE).await);
-        refused(Refused::Form, issuer.whose(b"dw_admin_x", ADMIN_AUDIENCE).await);
+        refused(Refused::Audience, registrar.whose(token.as_bytes(), ADMIN_AUDIENCE).await);
+        refused(Refused::Form, registrar.whose(b"dw_admin_x", ADMIN_AUDIENCE).await);
         let mut forged = token.clone().into_bytes();
         let last = forged.len() - 40;
         forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
-        refused(Refused::Signature, issuer.whose(&forged, "all").await);
+        refused(Refused::Signature, registrar.whose(&forged, "all").await);
         // Of another Doorward, which calls itself the same.
-        let (other, _) = super::tests::issuer(Arc::new(Memory::new()));
+        let (other, _) = super::tests::registrar(Arc::new(Memory::new()));
         other.tend_signing_keys().await.unwrap();
         let foreign = mint(&other, "all").await.token;
-        refused(Refused::UnknownKey, issuer.whose(foreign.as_bytes(), "all").await);
+        refused(Refused::UnknownKey, registrar.whose(foreign.as_bytes(), "all").await);
         hand.advance(Duration::from_secs(3600 + 30));
-        refused(Refused::Expired, issuer.whose(token.as_bytes(), "all").await);
+        refused(Refused::Expired, registrar.whose(token.as_bytes(), "all").await);
         // With another ring nothing can be signed.
         let (clock, _) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let ring = Ring::parse(Path::new("ring"), format!("2 {}", "3d4c".repeat(16)).as_bytes()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        let stranger = Issuer::new(store, Arc::new(ring), clock, catalog)
+        let stranger = Registrar::new(store, Arc::new(ring), clock, catalog)
             .with_public_url(Some("https://auth.example.com".into()));
         let minted = stranger.mint(Uuid::from_u128(7), &["all".into()], DAY).await;
         assert!(matches!(minted, Err(Refusal::Store(StoreError::Damaged { .. }))));
@@ -378,13 +378,13 @@ mod tests {
 
     #[tokio::test]
     async fn anyone_can_verify_with_the_key_set_that_is_published() {
-        let (issuer, _) = issuer(Arc::new(Memory::new()));
-        issuer.tend_signing_keys().await.unwrap();
-        issuer.rotate_signing_keys(&By::doorward(), true).await.unwrap();
-        let published = jwks(&keys(&issuer).await);
+        let (registrar, _) = registrar(Arc::new(Memory::new()));
+        registrar.tend_signing_keys().await.unwrap();
+        registrar.rotate_signing_keys(&By::doorward(), true).await.unwrap();
+        let published = jwks(&keys(&registrar).await);
         assert_eq!(published["keys"].as_array().unwrap().len(), 3);
         assert!(!published.to_string().contains("\"d\""), "{published}");
-        let token = mint(&issuer, "all").await.token;
+        let token = mint(&registrar, "all").await.token;
         let algorithms = [crate::domain::jwt::Algorithm::Es256];
         let set = KeySet::parse(published.to_string().as_bytes(), &algorithms, 10).unwrap();
         let rules = crate::domain::jwt::Rules::ours("https://auth.example.com");
@@ -396,35 +396,35 @@ mod tests {
     #[tokio::test]
     async fn a_rotation_by_hand_waits_until_others_know_the_key_and_a_revocation_does_not() {
         let by = By::doorward();
-        let (issuer, hand) = issuer(Arc::new(Memory::new()));
-        assert!(matches!(issuer.rotate_signing_keys(&by, true).await, Err(Refusal::NotFound { .. })));
-        issuer.tend_signing_keys().await.unwrap();
-        let first = keys(&issuer).await;
-        let of_first = mint(&issuer, "all").await.token;
+        let (registrar, hand) = registrar(Arc::new(Memory::new()));
+        assert!(matches!(registrar.rotate_signing_keys(&by, true).await, Err(Refusal::NotFound { .. })));
+        registrar.tend_signing_keys().await.unwrap();
+        let first = keys(&registrar).await;
+        let of_first = mint(&registrar, "all").await.token;
         hand.advance(Duration::from_secs(599));
-        let early = issuer.rotate_signing_keys(&by, false).await;
+        let early = registrar.rotate_signing_keys(&by, false).await;
         assert!(matches!(early, Err(Refusal::Invalid { field: "now", .. })));
         hand.advance(Duration::from_secs(1));
-        let second = issuer.rotate_signing_keys(&by, false).await.unwrap().value;
+        let second = registrar.rotate_signing_keys(&by, false).await.unwrap().value;
         assert_eq!((&second.primary.id, &second.secondary[0].id), (&first.staged.id, &first.primary.id));
-        issuer.whose(of_first.as_bytes(), "all").await.unwrap();
+        registrar.whose(of_first.as_bytes(), "all").await.unwrap();
 
         // Each where it stands, and its tokens with it.
         let refused = |outcome: Result<Uuid, NotProven>| {
             assert!(matches!(outcome, Err(NotProven::Refused(Refused::UnknownKey))), "{outcome:?}");
         };
-        let of_second = mint(&issuer, "all").await.token;
-        issuer.revoke_signing_key(&by, &first.primary.id).await.unwrap();
-        refused(issuer.whose(of_first.as_bytes(), "all").await);
-        issuer.whose(of_second.as_bytes(), "all").await.unwrap();
-        let third = issuer.revoke_signing_key(&by, &second.primary.id).await.unwrap().value;
+        let of_second = mint(&registrar, "all").await.token;
+        registrar.revoke_signing_key(&by, &first.primary.id).await.unwrap();
+        refused(registrar.whose(of_first.as_bytes(), "all").await);
+        registrar.whose(of_second.as_bytes(), "all").await.unwrap();
+        let third = registrar.revoke_signing_key(&by, &second.primary.id).await.unwrap().value;
         assert_eq!((&third.primary.id, third.secondary.len()), (&second.staged.id, 0));
-        refused(issuer.whose(of_second.as_bytes(), "all").await);
-        let of_third = mint(&issuer, "all").await.token;
-        let fourth = issuer.revoke_signing_key(&by, &third.staged.id).await.unwrap().value;
+        refused(registrar.whose(of_second.as_bytes(), "all").await);
+        let of_third = mint(&registrar, "all").await.token;
+        let fourth = registrar.revoke_signing_key(&by, &third.staged.id).await.unwrap().value;
         assert_eq!((fourth.primary == third.primary, fourth.staged == third.staged), (true, false));
-        issuer.whose(of_third.as_bytes(), "all").await.unwrap();
-        let gone = issuer.revoke_signing_key(&by, &third.staged.id).await;
+        registrar.whose(of_third.as_bytes(), "all").await.unwrap();
+        let gone = registrar.revoke_signing_key(&by, &third.staged.id).await;
         assert!(matches!(gone, Err(Refusal::NotFound { .. })));
     }
 

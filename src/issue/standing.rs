@@ -1,6 +1,6 @@
 //! Where this instance stands, and all others.
 
-use super::{Issuer, Refusal};
+use super::{Refusal, Registrar};
 use crate::store::{Epoch, Instance};
 
 /// Where this instance stands, as of its last heartbeat.
@@ -19,7 +19,7 @@ pub struct Standing {
     pub instances: Vec<(Instance, bool)>,
 }
 
-impl Issuer {
+impl Registrar {
     /// # Errors
     ///
     /// The store does not answer.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::owned::{Credential, ending};
-use super::{By, Issuer, Refusal};
+use super::{By, Refusal, Registrar};
 use crate::domain::time::Timestamp;
 use crate::replica::Replica;
 use crate::store::{StoreError, Table};
@@ -28,7 +28,7 @@ const SKEW: i64 = 60_000;
 /// Credentials that are taken away with one write: of each a record, its place among its owner's, and its name.
 const AT_ONCE: usize = 500;
 
-impl Issuer {
+impl Registrar {
     /// Takes away what has ended, if it is so by the clocks of all instances.
     ///
     /// # Errors
@@ -155,8 +155,8 @@ mod tests {
             store.time.store(NOW * 1_000 - ahead, Ordering::Relaxed);
             let steps = making(&token(1, KEY, NOW - 86_400));
             store.write(Batch { operation: Uuid::nil(), steps }).await.unwrap();
-            let (issuer, following) = following(store.clone()).await;
-            issuer.sweep().await.unwrap();
+            let (registrar, following) = following(store.clone()).await;
+            registrar.sweep().await.unwrap();
             following.abort();
             let stored = store.scan(Table::Token, &[], None, 10).await.unwrap();
             assert_eq!(stored.len(), left, "{ahead} ms");
@@ -168,19 +168,19 @@ mod tests {
         for (ahead, rotates) in [(-61_000, false), (60_000, true), (61_000, false)] {
             let store = Arc::new(Failing::new());
             let (year_ago, _) = Clock::stopped(Timestamp::from_unix(NOW - 365 * 86_400));
-            issuer(store.clone(), year_ago).tend_signing_keys().await.unwrap();
+            registrar(store.clone(), year_ago).tend_signing_keys().await.unwrap();
             store.time.store(NOW * 1_000 - ahead, Ordering::Relaxed);
-            let (issuer, following) = following(store.clone()).await;
-            let primary = async || issuer.signing_key_records().await.unwrap().unwrap().primary.id;
+            let (registrar, following) = following(store.clone()).await;
+            let primary = async || registrar.signing_key_records().await.unwrap().unwrap().primary.id;
             let before = primary().await;
-            issuer.tend_signing_keys().await.unwrap();
+            registrar.tend_signing_keys().await.unwrap();
             following.abort();
             assert_eq!(primary().await != before, rotates, "{ahead} ms");
         }
     }
 
     /// Whoever sweeps this store at the moment, and what keeps him up to date.
-    async fn following(store: Arc<dyn Store>) -> (Issuer, JoinHandle<()>) {
+    async fn following(store: Arc<dyn Store>) -> (Registrar, JoinHandle<()>) {
         let (clock, _) = Clock::stopped(Timestamp::from_unix(NOW));
         let replica = Arc::new(Replica::new(Duration::from_secs(10)));
         let pace = Pace { heartbeat: Duration::from_millis(25), patience: Duration::from_secs(5) };
@@ -188,13 +188,13 @@ mod tests {
         let follower = Follower::new(Arc::clone(&replica), store.clone(), clock.clone(), settings);
         let following = tokio::spawn(follower.run());
         replica.applied().wait_for(Option::is_some).await.unwrap();
-        (issuer(store, clock).with_replica(replica), following)
+        (registrar(store, clock).with_replica(replica), following)
     }
 
-    fn issuer(store: Arc<dyn Store>, clock: Clock) -> Issuer {
+    fn registrar(store: Arc<dyn Store>, clock: Clock) -> Registrar {
         let ring = Arc::new(Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap());
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-        Issuer::new(store, ring, clock, catalog)
+        Registrar::new(store, ring, clock, catalog)
     }
 
     #[tokio::test]
@@ -222,8 +222,8 @@ mod tests {
         let store = Arc::new(Memory::new());
         store.write(Batch { operation: Uuid::nil(), steps: steps.collect() }).await.unwrap();
         store.note_uses(&[Uses { id: sessions[2].id, count: 1, last: NOW - 86_430 }]).await.unwrap();
-        let (issuer, following) = following(store.clone()).await;
-        issuer.sweep().await.unwrap();
+        let (registrar, following) = following(store.clone()).await;
+        registrar.sweep().await.unwrap();
         following.abort();
 
         for (tokens, stays) in [(ended, false), (alive, true)] {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::keys::generate;
 use super::owned::{Credential, Owned, making};
 use super::places::Limited;
-use super::{By, Done, Issuer, OWN_APPLIER, Refusal, Seen, Unknowing};
+use super::{By, Done, OWN_APPLIER, Refusal, Registrar, Seen, Unknowing};
 use crate::domain::consumer::{Consumer, ConsumerId};
 use crate::domain::rights::Caller;
 use crate::domain::secret::{self, Kind, Reading, Secret};
@@ -98,7 +98,7 @@ impl Credential for Token {
     }
 }
 
-impl Issuer {
+impl Registrar {
     /// Buys a subject token with an access key that was shown. It has the roles that the key was made with
     /// and its consumer still has, and lives no longer than the key.
     ///

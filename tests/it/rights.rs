@@ -10,7 +10,7 @@ use doorward::clock::Clock;
 use doorward::compile::Compiler;
 use doorward::domain::jwt::{ADMIN_AUDIENCE, EVERY_SERVICE};
 use doorward::domain::time::Timestamp;
-use doorward::issue::Issuer;
+use doorward::issue::Registrar;
 use doorward::store::redb::RedbStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ const ELSEWHERE: Uuid = Uuid::from_u128(0x0196_a1f0_0000_7000_8000_0000_0000_010
 
 /// Signs with the keys of the store that the server is started on.
 pub(crate) struct Mint {
-    issuer: Issuer,
+    registrar: Registrar,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -71,16 +71,16 @@ impl Mint {
         let store = RedbStore::open(&folder.join("doorward.redb"), &secret).unwrap();
         let ring = Arc::clone(store.ring());
         let catalog = Compiler::of_nothing(&ring.peppers()).catalog();
-        let issuer =
-            Issuer::new(Arc::new(store), ring, clock, catalog).with_public_url(Some(public_url.to_owned()));
+        let registrar = Registrar::new(Arc::new(store), ring, clock, catalog)
+            .with_public_url(Some(public_url.to_owned()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(issuer.tend_signing_keys()).unwrap();
-        Self { issuer, runtime }
+        runtime.block_on(registrar.tend_signing_keys()).unwrap();
+        Self { registrar, runtime }
     }
 
     pub(crate) fn token(&self, consumer: Uuid, audiences: &[&str], lifetime: Duration) -> String {
         let audiences: Vec<String> = audiences.iter().map(|it| (*it).to_owned()).collect();
-        self.runtime.block_on(self.issuer.mint(consumer, &audiences, lifetime)).unwrap().token
+        self.runtime.block_on(self.registrar.mint(consumer, &audiences, lifetime)).unwrap().token
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use doorward::clock::Clock;
 use doorward::domain::catalog::{Catalog, Parts};
 use doorward::domain::rights::Caller;
-use doorward::issue::{By, Issuer};
+use doorward::issue::{By, Registrar};
 use doorward::store::memory::Memory;
 use doorward::store::ring::Ring;
 use serde_json::Value;
@@ -85,22 +85,22 @@ fn joserfc(key_set: &Path, token: &str) -> Output {
 fn our_tokens_are_verified_by_a_library_that_others_wrote_before_and_after_a_rotation() {
     let ring = Ring::parse(Path::new("ring"), format!("1 {}", "1f2e".repeat(16)).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-    let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), catalog)
+    let registrar = Registrar::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), catalog)
         .with_public_url(Some("https://auth.example.com".into()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let everything = ["all".to_owned()];
     let mint = || {
-        let minted = issuer.mint(Uuid::from_u128(7), &everything, Duration::from_secs(600));
+        let minted = registrar.mint(Uuid::from_u128(7), &everything, Duration::from_secs(600));
         runtime.block_on(minted).unwrap().token
     };
-    runtime.block_on(issuer.tend_signing_keys()).unwrap();
+    runtime.block_on(registrar.tend_signing_keys()).unwrap();
     let before = mint();
-    runtime.block_on(issuer.rotate_signing_keys(&By::new(Caller::Socket, None), true)).unwrap();
+    runtime.block_on(registrar.rotate_signing_keys(&By::new(Caller::Socket, None), true)).unwrap();
     let after = mint();
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jwks.json");
-    std::fs::write(&file, runtime.block_on(issuer.key_set()).unwrap().to_string()).unwrap();
+    std::fs::write(&file, runtime.block_on(registrar.key_set()).unwrap().to_string()).unwrap();
     for token in [&before, &after] {
         let verified = joserfc(&file, token);
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));

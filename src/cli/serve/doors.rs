@@ -28,12 +28,12 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) fn of(instance: &Instance, traces: Option<Arc<Traces>>) -> Self {
-        let Instance { config, clock, telemetry, checker, issuer, attempts, .. } = instance;
+        let Instance { config, clock, telemetry, checker, registrar, attempts, .. } = instance;
         let catalog = instance.compiler.catalog();
-        let decisions = decisions::desk(Arc::clone(telemetry), Arc::clone(&catalog), Arc::clone(issuer));
+        let decisions = decisions::desk(Arc::clone(telemetry), Arc::clone(&catalog), Arc::clone(registrar));
         let admin = admin::router(
             Admin {
-                issuer: Arc::clone(issuer),
+                registrar: Arc::clone(registrar),
                 clock: clock.clone(),
                 backup: instance.backing.backup(),
                 body_limit: config.limits.admin_body_bytes.value.bytes(),
@@ -41,7 +41,7 @@ impl Doors {
             explain::desk(Arc::clone(checker)).merge(decisions),
         );
         let auth = auth::router(Auth {
-            issuer: Arc::clone(issuer),
+            registrar: Arc::clone(registrar),
             catalog: Arc::clone(&catalog),
             clock: clock.clone(),
             attempts: Arc::clone(attempts),
@@ -58,7 +58,7 @@ impl Doors {
         Self {
             socket: admin::socket(admin.clone()),
             admin,
-            doorkeeper: Doorkeeper::new(Arc::clone(issuer), Arc::clone(attempts)),
+            doorkeeper: Doorkeeper::new(Arc::clone(registrar), Arc::clone(attempts)),
             auth: auth.merge(forward),
             status: status::router(Arc::clone(telemetry), Arc::clone(&instance.readiness)),
         }

@@ -15,7 +15,7 @@ use crate::compile::Compiler;
 use crate::config::{Basis, Config, Faults, Loaded, SETTLED};
 use crate::domain::catalog::{Catalog, OfStore};
 use crate::grpc::{Health, Limits, Wire};
-use crate::issue::{Attempts, Issuer, self_test};
+use crate::issue::{Attempts, Registrar, self_test};
 use crate::issuers::{Issuers, Pool};
 use crate::passwords::{Passwords, Tries};
 use crate::reload::Reloader;
@@ -39,7 +39,7 @@ pub(super) struct Instance {
     pub(super) usage: Arc<Usage>,
     pub(super) issuers: Arc<Issuers>,
     pub(super) checker: Arc<Checker>,
-    pub(super) issuer: Arc<Issuer>,
+    pub(super) registrar: Arc<Registrar>,
     pub(super) attempts: Arc<Attempts>,
 }
 
@@ -95,20 +95,21 @@ impl Instance {
         .with_usage(Arc::clone(&usage))
         .with_issuers(Arc::clone(&issuers), pool)
         .with_passwords(Arc::clone(&passwords));
-        let issuer = Issuer::new(Arc::clone(&store), Arc::clone(ring), clock.clone(), compiler.catalog())
-            .with_compiler(Arc::clone(&compiler), object_limits(&config))
-            .with_replica(Arc::clone(&replica))
-            .with_reach(reach(&config))
-            .with_lifetimes(lifetimes(&config), most(&config))
-            .with_audit(backing.instance(), config.limits.audit_entries.value.into())
-            .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
-            .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()))
-            .with_key_lives(key_lives(&config))
-            .with_passwords(passwords, tries(&config));
+        let registrar =
+            Registrar::new(Arc::clone(&store), Arc::clone(ring), clock.clone(), compiler.catalog())
+                .with_compiler(Arc::clone(&compiler), object_limits(&config))
+                .with_replica(Arc::clone(&replica))
+                .with_reach(reach(&config))
+                .with_lifetimes(lifetimes(&config), most(&config))
+                .with_audit(backing.instance(), config.limits.audit_entries.value.into())
+                .with_weak_keys_allowed(config.keys.insecure_allow_weak.value)
+                .with_public_url(config.public_url.as_ref().map(|url| url.value.clone()))
+                .with_key_lives(key_lives(&config))
+                .with_passwords(passwords, tries(&config));
         Ok(Self {
             weak_in_file: Arc::new(AtomicUsize::new(config.weak_keys())),
             checker: Arc::new(checker),
-            issuer: Arc::new(issuer),
+            registrar: Arc::new(registrar),
             attempts: Arc::new(Attempts::new(telemetry.logins())),
             config,
             clock,

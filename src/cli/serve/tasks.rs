@@ -16,7 +16,7 @@ use crate::replica;
 
 /// Begins all of it, within a runtime. None of these ends by itself.
 pub(super) fn start(instance: &Instance, health: &Health) -> JoinSet<()> {
-    let Instance { config, clock, store, compiler, telemetry, replica, usage, issuer, .. } = instance;
+    let Instance { config, clock, store, compiler, telemetry, replica, usage, registrar, .. } = instance;
     let tested = compiler.edition().catalog().algorithms();
     let objects_changed = replica.attach_compiler();
     let mut tasks = JoinSet::new();
@@ -41,15 +41,15 @@ pub(super) fn start(instance: &Instance, health: &Health) -> JoinSet<()> {
     tasks.spawn(hear_of_sessions(Arc::clone(replica), Arc::clone(store), clock.clone(), period));
     tasks.spawn(count_instances(Arc::clone(store), Arc::clone(telemetry), reach(config)));
     if config.public_url.is_some() {
-        tasks.spawn(tend_signing_keys(Arc::clone(issuer), Arc::clone(replica), clock.clone()));
+        tasks.spawn(tend_signing_keys(Arc::clone(registrar), Arc::clone(replica), clock.clone()));
     }
     tasks.spawn(test_signatures(Arc::clone(compiler), tested));
-    tasks.spawn(retire_silent_chains(Arc::clone(issuer), config.limits.audit_silence.value.0));
-    tasks.spawn(sweep(Arc::clone(issuer), Arc::clone(replica), clock.clone()));
-    let (keeper, attempts) = (Arc::clone(issuer), Arc::clone(&instance.attempts));
+    tasks.spawn(retire_silent_chains(Arc::clone(registrar), config.limits.audit_silence.value.0));
+    tasks.spawn(sweep(Arc::clone(registrar), Arc::clone(replica), clock.clone()));
+    let (keeper, attempts) = (Arc::clone(registrar), Arc::clone(&instance.attempts));
     tasks.spawn(async move { keeper.keep_attempts(&attempts).await });
     // It ends once there is nothing left to delete.
-    tokio::spawn(finish_deletions(Arc::clone(issuer), Arc::clone(replica), clock.clone()));
+    tokio::spawn(finish_deletions(Arc::clone(registrar), Arc::clone(replica), clock.clone()));
     tasks
 }
 

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::domain::authentication::Method;
 use crate::domain::jwt::Algorithm;
 use crate::grpc::Health;
-use crate::issue::{Issuer, Reach, self_test};
+use crate::issue::{Reach, Registrar, self_test};
 use crate::replica::{self, Replica, Usage};
 use crate::store::Store;
 use crate::telemetry::{Readiness, Standing, Telemetry};
@@ -131,14 +131,14 @@ pub(super) async fn told_or_broken(
 }
 
 /// Ends what a process before this one began to end, once the store is there.
-pub(super) async fn finish_deletions(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
+pub(super) async fn finish_deletions(registrar: Arc<Registrar>, replica: Arc<Replica>, clock: Clock) {
     let mut applied = replica.applied();
     let mut told = false;
     loop {
         // The sender lives as long as the replica, which is ours.
         let _ = applied.wait_for(Option::is_some).await;
         if replica.trust(clock.boottime()).is_ok() {
-            match issuer.finish_deletions().await {
+            match registrar.finish_deletions().await {
                 Ok(_) => return,
                 Err(error) if !told => {
                     warn!(%error, "keys of a consumer that was being deleted are still stored; they open for nobody");
@@ -153,7 +153,7 @@ pub(super) async fn finish_deletions(issuer: Arc<Issuer>, replica: Arc<Replica>,
 
 /// Keeps the keys that JWTs are signed with young, for as long as the process lives. Warns once, until
 /// it goes well again.
-pub(super) async fn tend_signing_keys(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
+pub(super) async fn tend_signing_keys(registrar: Arc<Registrar>, replica: Arc<Replica>, clock: Clock) {
     let mut failing = false;
     let mut applied = replica.applied();
     // The sender lives as long as the replica, which is ours.
@@ -161,7 +161,7 @@ pub(super) async fn tend_signing_keys(issuer: Arc<Issuer>, replica: Arc<Replica>
     loop {
         let mut pause = AGAIN;
         if replica.trust(clock.boottime()).is_ok() {
-            match issuer.tend_signing_keys().await {
+            match registrar.tend_signing_keys().await {
                 Ok(()) => (failing, pause) = (false, TENDED),
                 Err(error) if !failing => {
                     warn!(%error, "the signing keys could not be looked after; tokens of the ones there are stay good");
@@ -195,11 +195,11 @@ pub(super) async fn test_signatures(compiler: Arc<Compiler>, mut tested: BTreeSe
 }
 
 /// Takes away now and then what has ended by itself.
-pub(super) async fn sweep(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clock) {
+pub(super) async fn sweep(registrar: Arc<Registrar>, replica: Arc<Replica>, clock: Clock) {
     loop {
         tokio::time::sleep(SWEPT).await;
         if replica.trust(clock.boottime()).is_ok()
-            && let Err(error) = issuer.sweep().await
+            && let Err(error) = registrar.sweep().await
         {
             debug!(%error, "what has expired could not be taken away; it opens nothing all the same");
         }
@@ -207,10 +207,10 @@ pub(super) async fn sweep(issuer: Arc<Issuer>, replica: Arc<Replica>, clock: Clo
 }
 
 /// Ends now and then the audit chains of instances that are gone.
-pub(super) async fn retire_silent_chains(issuer: Arc<Issuer>, silence: Duration) {
+pub(super) async fn retire_silent_chains(registrar: Arc<Registrar>, silence: Duration) {
     loop {
         tokio::time::sleep(RETIRED).await;
-        if let Err(error) = issuer.retire_silent_chains(silence).await {
+        if let Err(error) = registrar.retire_silent_chains(silence).await {
             debug!(%error, "audit chains of instances that are gone could not be ended; they are whole");
         }
     }

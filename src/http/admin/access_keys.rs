@@ -74,7 +74,7 @@ pub(super) async fn create_access_key(
         roles: body.roles,
         expires_at: body.expires_at.map(Timestamp::from_unix),
     };
-    let made = call.issuer.create_access_key(&call.by, &body.consumer, new).await;
+    let made = call.registrar.create_access_key(&call.by, &body.consumer, new).await;
     let done = made.map_err(|refusal| match refusal {
         Refusal::NotFound { what: "consumer", name } => Refusal::NoConsumer { name },
         other => other,
@@ -90,7 +90,7 @@ pub(super) async fn create_access_key(
     responses((status = 200, body = AccessKeyPage)))]
 pub(super) async fn list_access_keys(call: Call, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.access_keys(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| call.registrar.access_keys(after, limit)).await?;
     Ok(page.answer("/access-keys", found.iter().map(|key| json!(row(key))).collect(), last))
 }
 
@@ -98,7 +98,7 @@ pub(super) async fn list_access_keys(call: Call, asked: Paging) -> Result<Respon
 #[utoipa::path(get, path = "/access-keys/{id}", tag = "access keys", params(("id" = Uuid, Path)),
     responses((status = 200, body = AccessKeyRow)))]
 pub(super) async fn show_access_key(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.access_key(&named(&id)?).await?;
+    let seen = call.registrar.access_key(&named(&id)?).await?;
     Ok(shown(&seen, row(&seen)))
 }
 
@@ -106,8 +106,8 @@ pub(super) async fn show_access_key(call: Call, Path(id): Path<String>) -> Resul
 #[utoipa::path(delete, path = "/access-keys/{id}", tag = "access keys", params(("id" = Uuid, Path)),
     responses((status = 204)))]
 pub(super) async fn delete_access_key(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.access_key(&named(&id)?).await?;
-    let done = call.issuer.end_access_key(&call.by, seen).await?;
+    let seen = call.registrar.access_key(&named(&id)?).await?;
+    let done = call.registrar.end_access_key(&call.by, seen).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -55,7 +55,7 @@ impl Row for Member {
 #[utoipa::path(get, path = "/acls", tag = "groups", params(Asked), responses((status = 200, body = Value)))]
 pub(super) async fn list_acls(call: Call, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.memberships(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| call.registrar.memberships(after, limit)).await?;
     Ok(page.answer("/acls", found.iter().map(row).collect(), last))
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn list_acls_of(
     asked: Paging,
 ) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let read = |after, limit| call.issuer.memberships_of(&consumer, after, limit);
+    let read = |after, limit| call.registrar.memberships_of(&consumer, after, limit);
     let (found, last) = page.read(read).await?;
     let path = format!("/consumers/{}/acls", segment(&consumer));
     Ok(page.answer(&path, found.iter().map(row).collect(), last))
@@ -76,7 +76,7 @@ pub(super) async fn list_acls_of(
 /// Makes one; the body names its consumer.
 #[utoipa::path(post, path = "/acls", tag = "groups", request_body = AclBody, responses((status = 201, body = Value)))]
 pub(super) async fn create_acl(call: Call, Body(mut body): Body<AclBody>) -> Result<Response, Problem> {
-    let owner = owner(&call.issuer, body.consumer.take()).await?.id();
+    let owner = owner(&call.registrar, body.consumer.take()).await?.id();
     join(&call, StatusCode::CREATED, owner, body).await
 }
 
@@ -87,20 +87,20 @@ pub(super) async fn create_acl_of(
     Path(consumer): Path<String>,
     Body(mut body): Body<AclBody>,
 ) -> Result<Response, Problem> {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.consumer.take(), owner).await?;
     join(&call, StatusCode::CREATED, owner, body).await
 }
 
 async fn join(call: &Call, status: StatusCode, owner: Uuid, body: AclBody) -> Result<Response, Problem> {
-    let done = call.issuer.join_group(&call.by, &owner.to_string(), body.into_new()?).await?;
+    let done = call.registrar.join_group(&call.by, &owner.to_string(), body.into_new()?).await?;
     Ok(written(status, &done, Some(row(&done.value))))
 }
 
 /// One of them.
 #[utoipa::path(get, path = "/acls/{acl}", tag = "groups", params(("acl" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_acl(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    let member = call.issuer.membership(&given_id(&named)?).await?;
+    let member = call.registrar.membership(&given_id(&named)?).await?;
     Ok(shown(&member, row(&member)))
 }
 
@@ -110,7 +110,7 @@ pub(super) async fn show_acl_of(
     call: Call,
     Path((consumer, named)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let member = call.issuer.membership_of(&consumer, &named).await?;
+    let member = call.registrar.membership_of(&consumer, &named).await?;
     Ok(shown(&member, row(&member)))
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn patch_acl(
     Path(named): Path<String>,
     Body(body): Body<AclBody>,
 ) -> Result<Response, Problem> {
-    let member = call.issuer.membership(&given_id(&named)?).await?;
+    let member = call.registrar.membership(&given_id(&named)?).await?;
     patch(&call, &member, body).await
 }
 
@@ -138,17 +138,17 @@ pub(super) async fn patch_acl_of(
     Path((consumer, named)): Path<(String, String)>,
     Body(body): Body<AclBody>,
 ) -> Result<Response, Problem> {
-    let member = call.issuer.membership_of(&consumer, &named).await?;
+    let member = call.registrar.membership_of(&consumer, &named).await?;
     patch(&call, &member, body).await
 }
 
 async fn patch(call: &Call, member: &Member, mut body: AclBody) -> Result<Response, Problem> {
-    stays(&call.issuer, body.consumer.take(), member.consumer).await?;
+    stays(&call.registrar, body.consumer.take(), member.consumer).await?;
     if body.id.is_some_and(|id| id != member.membership.id) {
         return Err(Refusal::Invalid { field: "id", why: "cannot be changed".into() }.into());
     }
     let change = MembershipChange { group: body.group, tags: body.tags.map(Option::unwrap_or_default) };
-    changed(call.issuer.change_membership(&call.by, member, &change).await?)
+    changed(call.registrar.change_membership(&call.by, member, &change).await?)
 }
 
 fn changed(done: Done<Member>) -> Result<Response, Problem> {
@@ -163,8 +163,8 @@ pub(super) async fn put_acl(
     Body(mut body): Body<AclBody>,
 ) -> Result<Response, Problem> {
     let id = given_id(&named)?;
-    let owner = owner(&call.issuer, body.consumer.take()).await?.id();
-    match call.issuer.membership(&id).await {
+    let owner = owner(&call.registrar, body.consumer.take()).await?.id();
+    match call.registrar.membership(&id).await {
         Ok(member) if member.consumer != owner => Err(Problem::AnothersCredential),
         found => put(&call, owner, found, AclBody { id: Some(id), ..body }).await,
     }
@@ -177,13 +177,13 @@ pub(super) async fn put_acl_of(
     Path((consumer, named)): Path<(String, String)>,
     Body(mut body): Body<AclBody>,
 ) -> Result<Response, Problem> {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.consumer.take(), owner).await?;
     match id_of(&named) {
         Some(id) => body.id = Some(id),
         None => body.group = Some(named.clone()),
     }
-    let found = call.issuer.membership_of(&owner.to_string(), &named).await;
+    let found = call.registrar.membership_of(&owner.to_string(), &named).await;
     put(&call, owner, found, body).await
 }
 
@@ -200,14 +200,14 @@ async fn put(
     };
     let NewMembership { group, tags, .. } = body.into_new()?;
     let change = MembershipChange { group: Some(group), tags: Some(tags) };
-    changed(call.issuer.change_membership(&call.by, &member, &change).await?)
+    changed(call.registrar.change_membership(&call.by, &member, &change).await?)
 }
 
 /// Ends it for good.
 #[utoipa::path(delete, path = "/acls/{acl}", tag = "groups", params(("acl" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_acl(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    let member = call.issuer.membership(&given_id(&named)?).await?;
-    let done = call.issuer.leave_group(&call.by, &member).await?;
+    let member = call.registrar.membership(&given_id(&named)?).await?;
+    let done = call.registrar.leave_group(&call.by, &member).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
@@ -217,15 +217,15 @@ pub(super) async fn delete_acl_of(
     call: Call,
     Path((consumer, named)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let member = call.issuer.membership_of(&consumer, &named).await?;
-    let done = call.issuer.leave_group(&call.by, &member).await?;
+    let member = call.registrar.membership_of(&consumer, &named).await?;
+    let done = call.registrar.leave_group(&call.by, &member).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
 /// The consumer whose it is.
 #[utoipa::path(get, path = "/acls/{acl}/consumer", tag = "groups", operation_id = "show_owner_of_acls", params(("acl" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_owner(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    let owner = call.issuer.membership(&given_id(&named)?).await?.consumer;
+    let owner = call.registrar.membership(&given_id(&named)?).await?.consumer;
     consumers::show(&call, &owner.to_string()).await
 }
 

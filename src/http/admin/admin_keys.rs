@@ -53,7 +53,7 @@ pub(super) async fn create_admin_key(
     by: By,
     Body(body): Body<AdminKeyBody>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.create_admin_key(&by, NewAdminKey { name: body.name }).await?;
+    let done = admin.registrar.create_admin_key(&by, NewAdminKey { name: body.name }).await?;
     let MadeAdminKey { record, text } = &done.value;
     // The only time that the text is shown.
     let row = AdminKeyRow { key: text.expose().to_owned(), ..row(record) };
@@ -65,7 +65,7 @@ pub(super) async fn create_admin_key(
     responses((status = 200, body = AdminKeyPage)))]
 pub(super) async fn list_admin_keys(State(admin): State<Admin>, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| admin.issuer.admin_keys(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| admin.registrar.admin_keys(after, limit)).await?;
     Ok(page.answer("/admin-keys", found.iter().map(|key| json!(row(key))).collect(), last))
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn show_admin_key(
     State(admin): State<Admin>,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    let seen = admin.issuer.admin_key(&named).await?;
+    let seen = admin.registrar.admin_key(&named).await?;
     Ok(shown(&seen, row(&seen)))
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn delete_admin_key(
     by: By,
     Path(named): Path<String>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.delete_admin_key(&by, &named).await?;
+    let done = admin.registrar.delete_admin_key(&by, &named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

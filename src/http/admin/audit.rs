@@ -98,7 +98,7 @@ pub(super) async fn list_audit(
         operation: None,
     };
     let after = asked.offset.as_deref().map(offset).transpose()?;
-    let page = admin.issuer.audit(&filter, after, size).await?;
+    let page = admin.registrar.audit(&filter, after, size).await?;
     let offset = page.next.map(|next| format!("{}.{}.{}", next.at.unix(), next.chain, next.number));
     let next = offset.as_ref().map(|offset| next(&filter, offset, size));
     let data = page.entries.into_iter().map(row).collect();
@@ -125,7 +125,7 @@ pub(super) struct FindingRow {
 /// Looks for entries that were removed, changed or moved.
 #[utoipa::path(get, path = "/audit/verify", tag = "audit", responses((status = 200, body = Verified)))]
 pub(super) async fn verify_audit(State(admin): State<Admin>) -> Result<axum::Json<Verified>, Problem> {
-    let verdict = admin.issuer.verify_audit().await?;
+    let verdict = admin.registrar.verify_audit().await?;
     let finding = |Finding { chain, number, why }| FindingRow { chain, number, why };
     Ok(axum::Json(Verified {
         whole: verdict.findings.is_empty(),
@@ -159,7 +159,7 @@ pub(super) struct ChainRows {
 #[utoipa::path(get, path = "/audit/chains", tag = "audit", responses((status = 200, body = ChainRows)))]
 pub(super) async fn list_chains(State(admin): State<Admin>) -> Result<axum::Json<ChainRows>, Problem> {
     let row = |ChainStanding { id, own, first, last, at }| ChainRow { id, own, first, last, at: at.unix() };
-    let data = admin.issuer.chains().await?.into_iter().map(row).collect();
+    let data = admin.registrar.chains().await?.into_iter().map(row).collect();
     Ok(axum::Json(ChainRows { data, next: None }))
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn retire_chain(
     Path(chain): Path<String>,
 ) -> Result<Response, Problem> {
     let chain = Uuid::try_parse(&chain).map_err(|_| Problem::NotFound)?;
-    let done = admin.issuer.retire_chain(&by, chain).await?;
+    let done = admin.registrar.retire_chain(&by, chain).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -102,12 +102,12 @@ impl Kind for BasicBody {
     }
 
     async fn create(self, call: &Call, owner: Uuid) -> Result<Done<Value>, Problem> {
-        let done = call.issuer.create_basic(&call.by, &owner.to_string(), self.into_new()?).await?;
+        let done = call.registrar.create_basic(&call.by, &owner.to_string(), self.into_new()?).await?;
         Ok(done.map(|record| Self::row(&record)))
     }
 
     async fn change(self, call: &Call, before: &BasicRecord) -> Result<Done<Value>, Problem> {
-        let done = call.issuer.change_basic(&call.by, &before.id, self.into_change()?).await?;
+        let done = call.registrar.change_basic(&call.by, &before.id, self.into_change()?).await?;
         Ok(done.map(|record| Self::row(&record)))
     }
 

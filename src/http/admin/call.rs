@@ -8,10 +8,10 @@ use http::request::Parts;
 use super::Admin;
 use crate::clock::Clock;
 use crate::http::problem::Problem;
-use crate::issue::{By, Issuer};
+use crate::issue::{By, Registrar};
 
 pub(super) struct Call {
-    pub(super) issuer: Arc<Issuer>,
+    pub(super) registrar: Arc<Registrar>,
     pub(super) clock: Clock,
     pub(super) by: By,
 }
@@ -21,6 +21,6 @@ impl FromRequestParts<Admin> for Call {
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
         let by = By::from_request_parts(parts, admin).await?;
-        Ok(Self { issuer: Arc::clone(&admin.issuer), clock: admin.clock.clone(), by })
+        Ok(Self { registrar: Arc::clone(&admin.registrar), clock: admin.clock.clone(), by })
     }
 }

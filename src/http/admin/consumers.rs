@@ -93,12 +93,12 @@ pub(super) async fn list_consumers(call: Call, asked: Paging) -> Result<Response
         return list_by_custom_id(&call, custom_id).await;
     }
     let page = Page::of(&asked)?;
-    let read = |after, limit| call.issuer.consumers(after, limit);
+    let read = |after, limit| call.registrar.consumers(after, limit);
     let (found, last) = page.read(read).await?;
     let mut rows: Vec<Value> = found.iter().map(consumer_row).collect();
     if last.is_none() && !page.is_filtered() {
         // What the file declares stands at the end of the last page.
-        let declared = call.issuer.declared_consumers();
+        let declared = call.registrar.declared_consumers();
         rows.extend(declared.iter().map(|(consumer, email)| declared_row(consumer, email.as_deref())));
     }
     Ok(page.answer("/consumers", rows, last))
@@ -110,8 +110,8 @@ async fn list_by_custom_id(call: &Call, custom_id: &str) -> Result<Response, Pro
         return Err(Problem::Query("custom_id must be an unempty string".into()));
     }
     let mut rows: Vec<Value> =
-        call.issuer.consumer_with_custom_id(custom_id).await?.iter().map(consumer_row).collect();
-    let declared = call.issuer.declared_consumers();
+        call.registrar.consumer_with_custom_id(custom_id).await?.iter().map(consumer_row).collect();
+    let declared = call.registrar.declared_consumers();
     let declared = declared.iter().filter(|(it, _)| it.custom_id.as_deref() == Some(custom_id));
     rows.extend(declared.map(|(consumer, email)| declared_row(consumer, email.as_deref())));
     Ok(axum::Json(json!({ "data": rows, "next": null })).into_response())
@@ -120,7 +120,7 @@ async fn list_by_custom_id(call: &Call, custom_id: &str) -> Result<Response, Pro
 /// Makes a consumer.
 #[utoipa::path(post, path = "/consumers", tag = "consumers", request_body = ConsumerBody, responses((status = 201, body = Value)))]
 pub(super) async fn create_consumer(call: Call, Body(body): Body<ConsumerBody>) -> Result<Response, Problem> {
-    let done = call.issuer.create_consumer(&call.by, body.into_new()?).await?;
+    let done = call.registrar.create_consumer(&call.by, body.into_new()?).await?;
     Ok(written(StatusCode::CREATED, &done, Some(consumer_row(&done.value))))
 }
 
@@ -161,23 +161,23 @@ pub(super) async fn patch_consumer(
 }
 
 pub(super) async fn show(call: &Call, named: &str) -> Result<Response, Problem> {
-    if let Some(declared) = call.issuer.declared_consumer(named) {
-        let email = call.issuer.declared_email(declared.id);
+    if let Some(declared) = call.registrar.declared_consumer(named) {
+        let email = call.registrar.declared_email(declared.id);
         return Ok(axum::Json(declared_row(&declared, email.as_deref())).into_response());
     }
-    let seen = call.issuer.consumer(named).await?;
+    let seen = call.registrar.consumer(named).await?;
     Ok(shown(&seen, consumer_row(&seen)))
 }
 
 pub(super) async fn put(call: &Call, named: &str, body: ConsumerBody) -> Result<Response, Problem> {
     same_id(&body, named)?;
-    let done = call.issuer.put_consumer(&call.by, named, body.change()?).await?;
+    let done = call.registrar.put_consumer(&call.by, named, body.change()?).await?;
     Ok(written(StatusCode::OK, &done, Some(consumer_row(&done.value))))
 }
 
 pub(super) async fn patch(call: &Call, named: &str, body: ConsumerBody) -> Result<Response, Problem> {
     same_id(&body, named)?;
-    let done = call.issuer.change_consumer(&call.by, named, &body.change()?).await?;
+    let done = call.registrar.change_consumer(&call.by, named, &body.change()?).await?;
     Ok(written(StatusCode::OK, &done, Some(consumer_row(&done.value))))
 }
 
@@ -185,7 +185,7 @@ pub(super) async fn patch(call: &Call, named: &str, body: ConsumerBody) -> Resul
 #[utoipa::path(delete, path = "/consumers/{consumer}", tag = "consumers", params(("consumer" = String, Path)), responses((status = 204)))]
 pub(super) async fn delete_consumer(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
     // It may take as long as there are keys, and goes on where whoever asked does not wait.
-    let deleting = tokio::spawn(async move { call.issuer.delete_consumer(&call.by, &named).await });
+    let deleting = tokio::spawn(async move { call.registrar.delete_consumer(&call.by, &named).await });
     let done = deleting.await.map_err(|_| Problem::Internal)??;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }

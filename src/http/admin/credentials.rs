@@ -89,27 +89,28 @@ pub(super) fn desk<K: Kind>() -> Desk<Admin> {
 
 async fn list<K: Kind>(call: Call, asked: Paging) -> Answer {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.credentials::<K::Record>(after, limit)).await?;
+    let (found, last) =
+        page.read(|after, limit| call.registrar.credentials::<K::Record>(after, limit)).await?;
     Ok(page.answer(&format!("/{}", K::ALL), found.iter().map(K::row).collect(), last))
 }
 
 async fn list_of<K: Kind>(call: Call, Path(consumer): Path<String>, asked: Paging) -> Answer {
     let page = Page::of(&asked?.0)?;
-    let owner = call.issuer.owner(&consumer).await?.id();
-    let read = |after, limit| call.issuer.credentials_of::<K::Record>(&owner, after, limit);
+    let owner = call.registrar.owner(&consumer).await?.id();
+    let read = |after, limit| call.registrar.credentials_of::<K::Record>(&owner, after, limit);
     let (found, last) = page.read(read).await?;
     let path = format!("/consumers/{}/{}", segment(&consumer), K::OF_CONSUMER);
     Ok(page.answer(&path, found.iter().map(K::row).collect(), last))
 }
 
 async fn create<K: Kind>(call: Call, Body(mut body): Body<K>) -> Answer {
-    let owner = owner(&call.issuer, body.common().consumer.take()).await?.id();
+    let owner = owner(&call.registrar, body.common().consumer.take()).await?.id();
     made(&call, StatusCode::CREATED, owner, body).await
 }
 
 async fn create_of<K: Kind>(call: Call, Path(consumer): Path<String>, Body(mut body): Body<K>) -> Answer {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.common().consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.common().consumer.take(), owner).await?;
     made(&call, StatusCode::CREATED, owner, body).await
 }
 
@@ -120,7 +121,7 @@ async fn made<K: Kind>(call: &Call, status: StatusCode, owner: Uuid, body: K) ->
 }
 
 async fn show<K: Kind>(call: Call, Path(named): Path<String>) -> Answer {
-    let seen = call.issuer.named_credential::<K::Record>(&named).await?;
+    let seen = call.registrar.named_credential::<K::Record>(&named).await?;
     Ok(shown(&seen, K::row(&seen)))
 }
 
@@ -131,13 +132,13 @@ async fn show_of<K: Kind>(call: Call, Path((consumer, named)): Path<(String, Str
 
 /// The credential, if it is this consumer's.
 async fn of_consumer<K: Kind>(call: &Call, consumer: &str, named: &str) -> Result<Seen<K::Record>, Problem> {
-    let owner = call.issuer.owner(consumer).await?.id();
-    let seen = call.issuer.named_credential::<K::Record>(named).await?;
+    let owner = call.registrar.owner(consumer).await?.id();
+    let seen = call.registrar.named_credential::<K::Record>(named).await?;
     if seen.consumer() == owner { Ok(seen) } else { Err(Problem::NotFound) }
 }
 
 async fn patch<K: Kind>(call: Call, Path(named): Path<String>, Body(body): Body<K>) -> Answer {
-    let seen = call.issuer.named_credential(&named).await?;
+    let seen = call.registrar.named_credential(&named).await?;
     patched(&call, &seen.value, body).await
 }
 
@@ -154,7 +155,7 @@ async fn patched<K: Kind>(call: &Call, record: &K::Record, mut body: K) -> Answe
     let Common { id, consumer, .. } = body.common();
     let is_another = id.is_some_and(|id| id != Row::id(record));
     let consumer = consumer.take();
-    stays(&call.issuer, consumer, record.consumer()).await?;
+    stays(&call.registrar, consumer, record.consumer()).await?;
     if is_another {
         return Err(Refusal::Invalid { field: "id", why: "cannot be changed".into() }.into());
     }
@@ -168,7 +169,7 @@ async fn changed<K: Kind>(call: &Call, record: &K::Record, body: K) -> Answer {
 }
 
 async fn put<K: Kind>(call: Call, Path(named): Path<String>, Body(mut body): Body<K>) -> Answer {
-    let owner = owner(&call.issuer, body.common().consumer.take()).await?.id();
+    let owner = owner(&call.registrar, body.common().consumer.take()).await?.id();
     set(&call, owner, named, body).await
 }
 
@@ -177,8 +178,8 @@ async fn put_of<K: Kind>(
     Path((consumer, named)): Path<(String, String)>,
     Body(mut body): Body<K>,
 ) -> Answer {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.common().consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.common().consumer.take(), owner).await?;
     set(&call, owner, named, body).await
 }
 
@@ -190,7 +191,7 @@ async fn set<K: Kind>(call: &Call, owner: Uuid, named: String, mut body: K) -> A
     if chosen.is_some_and(|chosen| id.is_some_and(|id| id != chosen)) {
         return Err(Refusal::Invalid { field: "id", why: "is not the one of the path".into() }.into());
     }
-    let found = call.issuer.named_credential::<K::Record>(&named).await;
+    let found = call.registrar.named_credential::<K::Record>(&named).await;
     match id {
         Some(id) => *body.common().id = Some(id),
         None => *body.common().name = Some(named),
@@ -204,7 +205,7 @@ async fn set<K: Kind>(call: &Call, owner: Uuid, named: String, mut body: K) -> A
 }
 
 async fn delete<K: Kind>(call: Call, Path(named): Path<String>) -> Answer {
-    let seen = call.issuer.named_credential::<K::Record>(&named).await?;
+    let seen = call.registrar.named_credential::<K::Record>(&named).await?;
     ended(&call, seen).await
 }
 
@@ -214,12 +215,12 @@ async fn delete_of<K: Kind>(call: Call, Path((consumer, named)): Path<(String, S
 }
 
 async fn ended<C: NamedCredential>(call: &Call, seen: Seen<C>) -> Answer {
-    let done = call.issuer.end_credential(&call.by, seen.value).await?;
+    let done = call.registrar.end_credential(&call.by, seen.value).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
 async fn show_owner<K: Kind>(call: Call, Path(named): Path<String>) -> Answer {
-    let owner = call.issuer.named_credential::<K::Record>(&named).await?.consumer();
+    let owner = call.registrar.named_credential::<K::Record>(&named).await?.consumer();
     consumers::show(&call, &owner.to_string()).await
 }
 

@@ -17,7 +17,7 @@ use super::tag;
 use crate::domain::rights::{Access, Asked, Caller, decide};
 use crate::http::everywhere;
 use crate::http::problem::Problem;
-use crate::issue::{By, Issuer};
+use crate::issue::{By, Registrar};
 
 /// What a route asks of who calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +86,14 @@ impl<S: Clone + Send + Sync + 'static> Default for Desk<S> {
 impl Desk<()> {
     /// The router, and what it says of itself. Whoever serves it says who calls, by a [`By`] in the
     /// extensions of each request; without one nothing is done.
-    pub fn finish(self, issuer: Option<Arc<Issuer>>, body_limit: usize) -> (Router, OpenApi) {
+    pub fn finish(self, registrar: Option<Arc<Registrar>>, body_limit: usize) -> (Router, OpenApi) {
         let (router, openapi) = self.router.split_for_parts();
         let mut router = router
             .fallback(async || Problem::NotFound)
             .method_not_allowed_fallback(other_method)
             .layer(DefaultBodyLimit::max(body_limit));
-        if let Some(issuer) = issuer {
-            router = router.layer(from_fn_with_state(issuer, everywhere::wait));
+        if let Some(registrar) = registrar {
+            router = router.layer(from_fn_with_state(registrar, everywhere::wait));
         }
         (router, openapi)
     }

@@ -18,7 +18,7 @@ use super::shape::{self, RequestId};
 use crate::domain::rights::Caller;
 use crate::http::Peer;
 use crate::http::problem::Problem;
-use crate::issue::{Attempts, By, Issuer, Unknowing};
+use crate::issue::{Attempts, By, Registrar, Unknowing};
 use crate::telemetry::{LoginBy, LoginOutcome};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -26,7 +26,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What the TCP listener asks.
 #[derive(Clone)]
 pub struct Doorkeeper {
-    issuer: Arc<Issuer>,
+    registrar: Arc<Registrar>,
     attempts: Arc<Attempts>,
     /// For wrong keys, whose answers wait: nobody else does.
     waiting: Arc<Semaphore>,
@@ -38,13 +38,13 @@ const SLOW: Duration = Duration::from_millis(500);
 const WAITING: usize = 32;
 
 impl Doorkeeper {
-    pub fn new(issuer: Arc<Issuer>, attempts: Arc<Attempts>) -> Self {
-        Self { issuer, attempts, waiting: Arc::new(Semaphore::new(WAITING)) }
+    pub fn new(registrar: Arc<Registrar>, attempts: Arc<Attempts>) -> Self {
+        Self { registrar, attempts, waiting: Arc::new(Semaphore::new(WAITING)) }
     }
 
     async fn caller(&self, headers: &HeaderMap, from: IpAddr) -> Result<Caller, Problem> {
         let text = bearer(headers)?;
-        let found = self.issuer.known_admin_key(text).map_err(|Unknowing| Problem::Blind)?;
+        let found = self.registrar.known_admin_key(text).map_err(|Unknowing| Problem::Blind)?;
         if let Some(key) = found {
             return Ok(Caller::AdminKey(key));
         }
@@ -52,7 +52,7 @@ impl Doorkeeper {
         if text.iter().filter(|byte| **byte == b'.').count() != 2 {
             return Err(Problem::Unauthorized);
         }
-        let known = self.issuer.known_consumer(text, from).await.map_err(|Unknowing| Problem::Blind)?;
+        let known = self.registrar.known_consumer(text, from).await.map_err(|Unknowing| Problem::Blind)?;
         known.ok_or(Problem::Unauthorized)
     }
 }

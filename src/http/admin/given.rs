@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
-use crate::issue::{Issuer, Owner, Refusal, Set};
+use crate::issue::{Owner, Refusal, Registrar, Set};
 
 /// For `#[serde(default, deserialize_with = "set")]`: absent is `None`, null is `Some(None)`.
 pub(super) fn set<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Set<T>, D::Error> {
@@ -31,16 +31,16 @@ impl ConsumerNamed {
     /// # Errors
     ///
     /// There is no such consumer, or it is named by nothing.
-    pub(super) async fn resolve(self, issuer: &Issuer) -> Result<Owner, Problem> {
+    pub(super) async fn resolve(self, registrar: &Registrar) -> Result<Owner, Problem> {
         let invalid = |why: String| Refusal::Invalid { field: "consumer", why };
         let (name, found) = match (self.id, self.username, self.custom_id) {
-            (Some(id), _, _) => (id.to_string(), issuer.owner(&id.to_string()).await),
+            (Some(id), _, _) => (id.to_string(), registrar.owner(&id.to_string()).await),
             (None, Some(username), _) => {
-                let found = issuer.owner(&username).await;
+                let found = registrar.owner(&username).await;
                 (username, found)
             }
             (None, None, Some(custom_id)) => {
-                let found = issuer.consumer_with_custom_id(&custom_id).await?;
+                let found = registrar.consumer_with_custom_id(&custom_id).await?;
                 let absent = || Refusal::NotFound { what: "consumer", name: custom_id.clone() };
                 let found = found.map(|consumer| Owner::Stored(consumer.id)).ok_or_else(absent);
                 (custom_id, found)
@@ -61,9 +61,9 @@ impl ConsumerNamed {
 /// # Errors
 ///
 /// It names nobody.
-pub(super) async fn owner(issuer: &Issuer, named: Set<ConsumerNamed>) -> Result<Owner, Problem> {
+pub(super) async fn owner(registrar: &Registrar, named: Set<ConsumerNamed>) -> Result<Owner, Problem> {
     match named.flatten() {
-        Some(named) => named.resolve(issuer).await,
+        Some(named) => named.resolve(registrar).await,
         None => Err(Refusal::Invalid { field: "consumer", why: "required field missing".into() }.into()),
     }
 }
@@ -74,9 +74,13 @@ pub(super) async fn owner(issuer: &Issuer, named: Set<ConsumerNamed>) -> Result<
 /// # Errors
 ///
 /// It names another.
-pub(super) async fn stays(issuer: &Issuer, named: Set<ConsumerNamed>, with: Uuid) -> Result<(), Problem> {
+pub(super) async fn stays(
+    registrar: &Registrar,
+    named: Set<ConsumerNamed>,
+    with: Uuid,
+) -> Result<(), Problem> {
     let Some(named) = named.flatten() else { return Ok(()) };
-    if named.resolve(issuer).await?.id() == with {
+    if named.resolve(registrar).await?.id() == with {
         return Ok(());
     }
     let why = "a credential stays with its consumer; delete it, and make one for the other".into();

@@ -46,14 +46,14 @@ pub(super) struct ImportBody {
 #[utoipa::path(post, path = "/import", tag = "import", request_body = ImportBody, responses((status = 200, body = Value)))]
 pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<Response, Problem> {
     let run = if body.dry_run { Run::Dry } else { Run::Earnest };
-    let issuer = &call.issuer;
+    let registrar = &call.registrar;
     let consumers = import_consumers(&call, body.consumers, run).await?;
     let mut acls = Vec::with_capacity(body.acls.len());
     for mut acl in body.acls {
         let named = acl.consumer.take();
         acls.push(match told(&call, named, &body.announced).await? {
             Told::Owner(owner) => match read(acl.into_new())? {
-                Ok(new) => issuer.import_membership(&call.by, (owner, new), run).await?,
+                Ok(new) => registrar.import_membership(&call.by, (owner, new), run).await?,
                 Err(outcome) => outcome,
             },
             Told::Outcome(outcome) => outcome,
@@ -65,7 +65,7 @@ pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<R
         let named = basic.consumer.take();
         basics.push(match told(&call, named, &body.announced).await? {
             Told::Owner(owner) => match read(basic.into_new())? {
-                Ok(new) => issuer.import_basic(&call.by, (owner, new), run).await?,
+                Ok(new) => registrar.import_basic(&call.by, (owner, new), run).await?,
                 Err(outcome) => outcome,
             },
             Told::Outcome(outcome) => outcome,
@@ -76,7 +76,7 @@ pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<R
         let named = jwt.consumer.take();
         jwts.push(match told(&call, named, &body.announced).await? {
             Told::Owner(owner) => match read(jwt.into_new())? {
-                Ok(new) => issuer.import_jwt(&call.by, (owner, new), run).await?,
+                Ok(new) => registrar.import_jwt(&call.by, (owner, new), run).await?,
                 Err(outcome) => outcome,
             },
             Told::Outcome(outcome) => outcome,
@@ -84,7 +84,7 @@ pub(super) async fn import(call: Call, Body(body): Body<ImportBody>) -> Result<R
     }
     let mut policies = Vec::with_capacity(body.plugins.len());
     for plugin in body.plugins {
-        policies.push(plugins::import(issuer, &call.by, plugin, (run, &body.announced)).await?);
+        policies.push(plugins::import(registrar, &call.by, plugin, (run, &body.announced)).await?);
     }
     let told = axum::Json(json!({
         "consumers": rows(&consumers),
@@ -113,7 +113,7 @@ async fn import_consumers(call: &Call, bodies: Vec<ConsumerBody>, run: Run) -> R
             Err(outcome) => outcomes.push(Some(outcome)),
         }
     }
-    let mut found = call.issuer.import_consumers(&call.by, new, run).await?.into_iter();
+    let mut found = call.registrar.import_consumers(&call.by, new, run).await?.into_iter();
     Ok(outcomes.into_iter().filter_map(|outcome| outcome.or_else(|| found.next())).collect())
 }
 
@@ -161,7 +161,7 @@ async fn import_keys(
             Err(outcome) => outcomes.push(Some(outcome)),
         }
     }
-    let mut found = call.issuer.import_keys(&call.by, new, run).await?.into_iter();
+    let mut found = call.registrar.import_keys(&call.by, new, run).await?.into_iter();
     Ok(outcomes.into_iter().filter_map(|outcome| outcome.or_else(|| found.next())).collect())
 }
 
@@ -174,7 +174,7 @@ enum Told {
 async fn told(call: &Call, named: Set<ConsumerNamed>, announced: &[String]) -> Result<Told, Problem> {
     let is_announced =
         named.as_ref().and_then(Option::as_ref).is_some_and(|named| named.is_one_of(announced));
-    match owner(&call.issuer, named).await {
+    match owner(&call.registrar, named).await {
         Ok(owner) => Ok(Told::Owner(owner)),
         // Would be made by the same import: what is told of it is judged as if it were there.
         Err(Problem::Refused(Refusal::NoConsumer { .. })) if is_announced => {

@@ -92,12 +92,12 @@ impl Kind for JwtBody {
     }
 
     async fn create(self, call: &Call, owner: Uuid) -> Result<Done<Value>, Problem> {
-        let done = call.issuer.create_jwt(&call.by, &owner.to_string(), self.into_new()?).await?;
+        let done = call.registrar.create_jwt(&call.by, &owner.to_string(), self.into_new()?).await?;
         Ok(done.map(|made| made_row(&made)))
     }
 
     async fn change(self, call: &Call, before: &JwtRecord) -> Result<Done<Value>, Problem> {
-        let done = call.issuer.change_jwt(&call.by, before, self.into_change()?).await?;
+        let done = call.registrar.change_jwt(&call.by, before, self.into_change()?).await?;
         Ok(done.map(|made| made_row(&made)))
     }
 

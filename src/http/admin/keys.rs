@@ -128,20 +128,20 @@ pub(super) async fn create_key_of(
     Path(consumer): Path<String>,
     Body(mut body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.consumer.take(), owner).await?;
     create(&call, StatusCode::CREATED, owner, body.new_key()?).await
 }
 
 /// Makes one; the body names its consumer.
 #[utoipa::path(post, path = "/key-auths", tag = "keys", request_body = KeyBody, responses((status = 201, body = Value)))]
 pub(super) async fn create_key(call: Call, Body(mut body): Body<KeyBody>) -> Result<Response, Problem> {
-    let owner = owner(&call.issuer, body.consumer.take()).await?.id();
+    let owner = owner(&call.registrar, body.consumer.take()).await?.id();
     create(&call, StatusCode::CREATED, owner, body.new_key()?).await
 }
 
 async fn create(call: &Call, status: StatusCode, owner: Uuid, new: NewKey) -> Result<Response, Problem> {
-    let done = call.issuer.create_key(&call.by, &owner.to_string(), new).await?;
+    let done = call.registrar.create_key(&call.by, &owner.to_string(), new).await?;
     let row = made_row(call, &done.value);
     Ok(written(status, &done, Some(row)))
 }
@@ -150,11 +150,11 @@ async fn create(call: &Call, status: StatusCode, owner: Uuid, new: NewKey) -> Re
 #[utoipa::path(get, path = "/key-auths", tag = "keys", params(Asked), responses((status = 200, body = Value)))]
 pub(super) async fn list_keys(call: Call, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.keys(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| call.registrar.keys(after, limit)).await?;
     let mut rows = rows(&call, &found).await?;
     if last.is_none() && !page.is_filtered() {
         // What the file declares stands at the end of the last page.
-        rows.extend(call.issuer.declared_keys().iter().map(|key| declared_row(key, &call)));
+        rows.extend(call.registrar.declared_keys().iter().map(|key| declared_row(key, &call)));
     }
     Ok(page.answer("/key-auths", rows, last))
 }
@@ -167,13 +167,13 @@ pub(super) async fn list_keys_of(
     asked: Paging,
 ) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let consumer = call.issuer.owner(&named).await?.id();
-    let read = |after, limit| call.issuer.keys_of(&consumer, after, limit);
+    let consumer = call.registrar.owner(&named).await?.id();
+    let read = |after, limit| call.registrar.keys_of(&consumer, after, limit);
     let (found, last) = page.read(read).await?;
     let path = format!("/consumers/{}/key-auth", answer::segment(&named));
     let mut rows = rows(&call, &found).await?;
     if last.is_none() && !page.is_filtered() {
-        let declared = call.issuer.declared_keys();
+        let declared = call.registrar.declared_keys();
         let theirs = declared.iter().filter(|key| key.consumer == consumer);
         rows.extend(theirs.map(|key| declared_row(key, &call)));
     }
@@ -183,9 +183,9 @@ pub(super) async fn list_keys_of(
 /// One of them.
 #[utoipa::path(get, path = "/key-auths/{key}", tag = "keys", params(("key" = String, Path)), responses((status = 200, body = Value)))]
 pub(super) async fn show_key(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    match call.issuer.declared_key(&named) {
+    match call.registrar.declared_key(&named) {
         Some(declared) => Ok(axum::Json(declared_row(&declared, &call)).into_response()),
-        None => show(&call, call.issuer.key(&named).await?).await,
+        None => show(&call, call.registrar.key(&named).await?).await,
     }
 }
 
@@ -199,14 +199,14 @@ pub(super) async fn show_key_of(
 }
 
 async fn show(call: &Call, seen: Seen<KeyRecord>) -> Result<Response, Problem> {
-    let uses = call.issuer.uses(&[seen.id]).await?;
+    let uses = call.registrar.uses(&[seen.id]).await?;
     Ok(shown(&seen, key_row(&seen, uses.get(&seen.id), call)))
 }
 
 /// The key, if it is this consumer's.
 async fn key_of_consumer(call: &Call, consumer: &str, named: &str) -> Result<Seen<KeyRecord>, Problem> {
-    let owner = call.issuer.owner(consumer).await?.id();
-    let record = call.issuer.key_to_change(named).await?;
+    let owner = call.registrar.owner(consumer).await?.id();
+    let record = call.registrar.key_to_change(named).await?;
     if record.consumer == owner { Ok(record) } else { Err(Problem::NotFound) }
 }
 
@@ -217,7 +217,7 @@ pub(super) async fn patch_key(
     Path(named): Path<String>,
     Body(body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let record = call.issuer.key_to_change(&named).await?;
+    let record = call.registrar.key_to_change(&named).await?;
     patch(&call, record, body).await
 }
 
@@ -233,7 +233,7 @@ pub(super) async fn patch_key_of(
 }
 
 async fn patch(call: &Call, record: Seen<KeyRecord>, mut body: KeyBody) -> Result<Response, Problem> {
-    stays(&call.issuer, body.consumer.take(), record.consumer).await?;
+    stays(&call.registrar, body.consumer.take(), record.consumer).await?;
     if body.id.is_some_and(|id| id != record.id) {
         return Err(Refusal::Invalid { field: "id", why: "cannot be changed".into() }.into());
     }
@@ -242,8 +242,8 @@ async fn patch(call: &Call, record: Seen<KeyRecord>, mut body: KeyBody) -> Resul
 }
 
 async fn changed(call: &Call, before: &KeyRecord, change: KeyChange) -> Result<Response, Problem> {
-    let done = call.issuer.change_key(&call.by, &before.id, change).await?;
-    let uses = call.issuer.uses(&[before.id]).await?;
+    let done = call.registrar.change_key(&call.by, &before.id, change).await?;
+    let uses = call.registrar.uses(&[before.id]).await?;
     let mut row = key_row(&done.value.record, uses.get(&before.id), call);
     if let Some(text) = &done.value.text {
         row["key"] = json!(text.expose());
@@ -258,7 +258,7 @@ pub(super) async fn put_key(
     Path(named): Path<String>,
     Body(mut body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let owner = owner(&call.issuer, body.consumer.take()).await?.id();
+    let owner = owner(&call.registrar, body.consumer.take()).await?.id();
     put(&call, owner, named, body).await
 }
 
@@ -269,8 +269,8 @@ pub(super) async fn put_key_of(
     Path((consumer, named)): Path<(String, String)>,
     Body(mut body): Body<KeyBody>,
 ) -> Result<Response, Problem> {
-    let owner = call.issuer.owner(&consumer).await?.id();
-    stays(&call.issuer, body.consumer.take(), owner).await?;
+    let owner = call.registrar.owner(&consumer).await?.id();
+    stays(&call.registrar, body.consumer.take(), owner).await?;
     put(&call, owner, named, body).await
 }
 
@@ -282,7 +282,7 @@ async fn put(call: &Call, owner: Uuid, named: String, mut body: KeyBody) -> Resu
     if body.id.is_some_and(|chosen| id.is_some_and(|id| id != chosen)) {
         return Err(Refusal::Invalid { field: "id", why: "is not the one of the path".into() }.into());
     }
-    let before = match call.issuer.key_to_change(&named).await {
+    let before = match call.registrar.key_to_change(&named).await {
         Ok(before) if before.consumer != owner => return Err(Problem::AnothersCredential),
         Ok(before) => before,
         Err(Refusal::NotFound { .. } | Refusal::NoSuchKey { .. }) => {
@@ -313,7 +313,7 @@ async fn put(call: &Call, owner: Uuid, named: String, mut body: KeyBody) -> Resu
 /// Ends it for good.
 #[utoipa::path(delete, path = "/key-auths/{key}", tag = "keys", params(("key" = String, Path)), responses((status = 204)))]
 pub(super) async fn revoke_key(call: Call, Path(named): Path<String>) -> Result<Response, Problem> {
-    let done = call.issuer.revoke_key(&call.by, &named).await?;
+    let done = call.registrar.revoke_key(&call.by, &named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
@@ -324,7 +324,7 @@ pub(super) async fn revoke_key_of(
     Path((consumer, named)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let record = key_of_consumer(&call, &consumer, &named).await?;
-    let done = call.issuer.revoke_key(&call.by, &record.id.to_string()).await?;
+    let done = call.registrar.revoke_key(&call.by, &record.id.to_string()).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
@@ -335,8 +335,8 @@ pub(super) async fn rotate_key(
     Path(named): Path<String>,
     Body(RotateBody { grace }): Body<RotateBody>,
 ) -> Result<Response, Problem> {
-    let before = call.issuer.key_to_change(&named).await?.id;
-    let done = call.issuer.rotate_key(&call.by, &before.to_string(), grace).await?;
+    let before = call.registrar.key_to_change(&named).await?.id;
+    let done = call.registrar.rotate_key(&call.by, &before.to_string(), grace).await?;
     let mut row = made_row(&call, &done.value.made);
     let ends = done.value.before.as_ref().and_then(|before| before.expires_at).map(Timestamp::unix);
     row["rotated"] = json!({ "id": before, "expires_at": ends.unwrap_or_else(|| call.clock.now().unix()) });
@@ -373,9 +373,9 @@ pub(super) async fn patch_owner(
 }
 
 async fn owner_of(call: &Call, named: &str) -> Result<String, Problem> {
-    let owner = match call.issuer.declared_key(named) {
+    let owner = match call.registrar.declared_key(named) {
         Some(declared) => declared.consumer,
-        None => call.issuer.key(named).await?.consumer,
+        None => call.registrar.key(named).await?.consumer,
     };
     Ok(owner.to_string())
 }
@@ -383,7 +383,7 @@ async fn owner_of(call: &Call, named: &str) -> Result<String, Problem> {
 /// With what is known of their use.
 async fn rows(call: &Call, records: &[KeyRecord]) -> Result<Vec<Value>, Problem> {
     let ids: Vec<Uuid> = records.iter().map(|record| record.id).collect();
-    let uses = call.issuer.uses(&ids).await?;
+    let uses = call.registrar.uses(&ids).await?;
     Ok(records.iter().map(|record| key_row(record, uses.get(&record.id), call)).collect())
 }
 

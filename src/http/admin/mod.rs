@@ -49,12 +49,12 @@ pub use self::door::{Doorkeeper, socket, tcp};
 pub use self::objects::plugins::plugin_names;
 pub use self::store::NotCopied;
 use crate::clock::Clock;
-use crate::issue::Issuer;
+use crate::issue::Registrar;
 
 /// What the admin API works with.
 #[derive(Clone)]
 pub struct Admin {
-    pub issuer: Arc<Issuer>,
+    pub registrar: Arc<Registrar>,
     pub clock: Clock,
     /// Writes a consistent copy of the store to a path of the server's machine.
     pub backup: Arc<dyn Fn(PathBuf) -> Result<(), NotCopied> + Send + Sync>,
@@ -64,9 +64,9 @@ pub struct Admin {
 
 /// Every route with what it works with; `more` are those of others.
 pub fn router(admin: Admin, more: Desk<()>) -> Router {
-    let (issuer, body_limit) = (Arc::clone(&admin.issuer), admin.body_limit);
+    let (registrar, body_limit) = (Arc::clone(&admin.registrar), admin.body_limit);
     let desk = desk().with_state(admin).merge(more);
-    let router = openapi::with_its_own(desk).finish(Some(issuer), body_limit).0;
+    let router = openapi::with_its_own(desk).finish(Some(registrar), body_limit).0;
     Router::new().fallback_service(MapRequest::new(router, without_trailing_slash))
 }
 

@@ -100,7 +100,7 @@ fn named(kind: Kind, name: String) -> Named {
 
 async fn list_all(admin: Admin, rights: Rights, kind: Kind, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     rights.nothing_to_ask();
     let list = LISTS.iter().find(|(it, _)| *it == kind).map_or("", |(_, list)| list);
     let mut all = edition.list(kind);
@@ -117,18 +117,18 @@ async fn create(
     body: Map<String, Value>,
 ) -> Result<Response, Problem> {
     let written_one = written_by(body)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     granted(access_to_make(rights.asking(), &edition, (kind, None), &written_one.settings))?;
-    let done = admin.issuer.create_object(&by, kind, None, written_one).await?;
-    let edition = admin.issuer.edition().await?;
+    let done = admin.registrar.create_object(&by, kind, None, written_one).await?;
+    let edition = admin.registrar.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
     Ok(written(StatusCode::CREATED, &done, Some(row)))
 }
 
 async fn show(admin: Admin, rights: Rights, named: Named) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let shown = found(&rights, &edition, &named, Need::See)?;
-    let revision = admin.issuer.revision_of(&shown).await;
+    let revision = admin.registrar.revision_of(&shown).await;
     Ok(tagged(revision, row(&seen(&rights, &edition, &shown))))
 }
 
@@ -138,7 +138,7 @@ async fn effective(
     rights: Rights,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let shown = found(&rights, &edition, &named(Kind::Deployment, name), Need::See)?;
     edition.effective(&shown).map(axum::Json).ok_or_else(|| not_in_force(&shown))
 }
@@ -151,7 +151,7 @@ async fn replace(
 ) -> Result<Response, Problem> {
     rows::without_what_we_add(named.kind, &mut body);
     let written_one = written_by(body)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let caller = rights.asking();
     let access = match edition.find(named.kind, None, &named.name) {
         Some(shown) => access(caller, &edition, &shown, Need::Change),
@@ -162,8 +162,8 @@ async fn replace(
         },
     };
     granted_of(&named, access)?;
-    let done = admin.issuer.replace_object(&by, named, written_one).await?;
-    let edition = admin.issuer.edition().await?;
+    let done = admin.registrar.replace_object(&by, named, written_one).await?;
+    let edition = admin.registrar.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
     Ok(written(StatusCode::OK, &done, Some(row)))
 }
@@ -175,18 +175,18 @@ async fn patch(
     mut body: Map<String, Value>,
 ) -> Result<Response, Problem> {
     let tags = body.contains_key("tags").then(|| rows::tags(&mut body)).transpose()?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     found(&rights, &edition, &named, Need::Change)?;
-    let done = admin.issuer.patch_object(&by, named, body, tags).await?;
-    let edition = admin.issuer.edition().await?;
+    let done = admin.registrar.patch_object(&by, named, body, tags).await?;
+    let edition = admin.registrar.edition().await?;
     let row = row(&seen(&rights, &edition, &done.value));
     Ok(written(StatusCode::OK, &done, Some(row)))
 }
 
 async fn delete(admin: Admin, rights: Rights, (named, by): (Named, By)) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     found(&rights, &edition, &named, Need::End)?;
-    let done = admin.issuer.delete_object(&by, named).await?;
+    let done = admin.registrar.delete_object(&by, named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

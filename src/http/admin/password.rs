@@ -38,7 +38,7 @@ pub(super) async fn set_password(
         (None, None) => return Err(invalid("required field missing").into()),
         (Some(_), Some(_)) => return Err(invalid("cannot be given together with `password_hash`").into()),
     };
-    let done = call.issuer.set_password(&call.by, &consumer, password).await?;
+    let done = call.registrar.set_password(&call.by, &consumer, password).await?;
     let body = json!({ "id": done.value.id, "consumer": { "id": done.value.consumer }, "username": done.value.username });
     Ok(written(StatusCode::OK, &done, Some(body)))
 }

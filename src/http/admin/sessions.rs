@@ -44,7 +44,7 @@ pub(super) struct SessionPage {
     responses((status = 200, body = SessionPage)))]
 pub(super) async fn list_sessions(call: Call, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.sessions(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| call.registrar.sessions(after, limit)).await?;
     Ok(page.answer("/sessions", found.iter().map(|session| json!(row(session))).collect(), last))
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn list_sessions(call: Call, asked: Paging) -> Result<Response,
 #[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", params(("id" = Uuid, Path)),
     responses((status = 200, body = SessionRow)))]
 pub(super) async fn show_session(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.session(&named(&id)?).await?;
+    let seen = call.registrar.session(&named(&id)?).await?;
     Ok(shown(&seen, row(&seen)))
 }
 
@@ -60,8 +60,8 @@ pub(super) async fn show_session(call: Call, Path(id): Path<String>) -> Result<R
 #[utoipa::path(delete, path = "/sessions/{id}", tag = "sessions", params(("id" = Uuid, Path)),
     responses((status = 204)))]
 pub(super) async fn end_session(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.session(&named(&id)?).await?;
-    let done = call.issuer.end_session(&call.by, seen).await?;
+    let seen = call.registrar.session(&named(&id)?).await?;
+    let done = call.registrar.end_session(&call.by, seen).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -46,7 +46,7 @@ pub(super) struct SigningKeyPage {
 pub(super) async fn list_signing_keys(
     State(admin): State<Admin>,
 ) -> Result<axum::Json<SigningKeyPage>, Problem> {
-    Ok(axum::Json(page(admin.issuer.signing_key_records().await?.as_ref())))
+    Ok(axum::Json(page(admin.registrar.signing_key_records().await?.as_ref())))
 }
 
 /// Has the staged key sign from now on, and stages a new one. Every token stays good.
@@ -57,7 +57,7 @@ pub(super) async fn rotate_signing_keys(
     by: By,
     Body(body): Body<RotationBody>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.rotate_signing_keys(&by, body.now).await?;
+    let done = admin.registrar.rotate_signing_keys(&by, body.now).await?;
     Ok(written(StatusCode::OK, &done, Some(json!(page(Some(&done.value))))))
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn revoke_signing_key(
     by: By,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let done = admin.issuer.revoke_signing_key(&by, &id).await?;
+    let done = admin.registrar.revoke_signing_key(&by, &id).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -68,10 +68,10 @@ pub(super) struct InstanceRow {
 /// Where this instance stands, and all others.
 #[utoipa::path(get, path = "/status", tag = "status", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(admin): State<Admin>) -> Result<axum::Json<Status>, Problem> {
-    let standing = admin.issuer.standing().await?;
+    let standing = admin.registrar.standing().await?;
     let mut live = standing.instances.iter().filter(|(_, live)| *live).map(|(it, _)| it.beat.catalog);
     let first = live.next();
-    let objects = objects(&*admin.issuer.edition().await?);
+    let objects = objects(&*admin.registrar.edition().await?);
     let catalogs_agree = live.all(|catalog| Some(catalog) == first);
     Ok(axum::Json(Status {
         epoch: standing.epoch.map(told),

@@ -20,7 +20,7 @@ use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::rights::{Asked, Caller, OnService, ServicePrivilege};
 use crate::http::Peer;
 use crate::http::problem::Problem;
-use crate::issue::{Attempts, By, Issuer};
+use crate::issue::{Attempts, By, Registrar};
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
 use crate::telemetry::{Readiness, Telemetry};
@@ -29,9 +29,9 @@ fn admin() -> Admin {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
     let clock = Clock::system();
-    let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), clock.clone(), catalog);
+    let registrar = Registrar::new(Arc::new(Memory::new()), Arc::new(ring), clock.clone(), catalog);
     Admin {
-        issuer: Arc::new(issuer),
+        registrar: Arc::new(registrar),
         clock,
         backup: Arc::new(|_| Err(NotCopied::Refused("not here".into()))),
         body_limit: 1 << 20,
@@ -150,7 +150,7 @@ async fn a_route_that_forgets_to_ask_tells_a_consumer_nothing() {
 async fn a_key_that_cannot_be_known_at_this_moment_is_counted_as_such() {
     let telemetry = Telemetry::new(Clock::system(), Arc::new(Readiness::new()));
     // Nothing follows the store.
-    let doorkeeper = Doorkeeper::new(admin().issuer, Arc::new(Attempts::new(telemetry.logins())));
+    let doorkeeper = Doorkeeper::new(admin().registrar, Arc::new(Attempts::new(telemetry.logins())));
     let router = tcp(Router::new(), doorkeeper);
     let router = router.layer(MockConnectInfo(Peer::new([192, 0, 2, 1].into(), false)));
     let request = Request::get("/consumers").header("authorization", "Bearer dw_admin_x");
@@ -160,12 +160,12 @@ async fn a_key_that_cannot_be_known_at_this_moment_is_counted_as_such() {
     assert!(counted.contains("doorward_logins_total{by=\"admin\",outcome=\"unavailable\"} 1\n"), "{counted}");
 }
 
-/// An issuer whose checks, if it has any, do not hear of what is written.
+/// A registrar whose checks, if it has any, do not hear of what is written.
 #[tokio::test]
 async fn a_write_says_where_it_stands_and_is_waited_for_where_that_is_asked_also_an_import() {
     let admin = admin();
-    let issuer = Some(Arc::clone(&admin.issuer));
-    let (router, _) = desk().with_state(admin).finish(issuer, 1 << 20);
+    let registrar = Some(Arc::clone(&admin.registrar));
+    let (router, _) = desk().with_state(admin).finish(registrar, 1 << 20);
     let ask = async |method: &str, path: &str, body: &str| {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let mut request = request.body(Body::from(body.to_owned())).unwrap();

@@ -49,7 +49,7 @@ pub(super) struct TokenPage {
 #[utoipa::path(get, path = "/tokens", tag = "tokens", params(Asked), responses((status = 200, body = TokenPage)))]
 pub(super) async fn list_tokens(call: Call, asked: Paging) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let (found, last) = page.read(|after, limit| call.issuer.tokens(after, limit)).await?;
+    let (found, last) = page.read(|after, limit| call.registrar.tokens(after, limit)).await?;
     Ok(page.answer("/tokens", found.iter().map(|token| json!(row(token))).collect(), last))
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn list_tokens(call: Call, asked: Paging) -> Result<Response, P
 #[utoipa::path(get, path = "/tokens/{id}", tag = "tokens", params(("id" = Uuid, Path)),
     responses((status = 200, body = TokenRow)))]
 pub(super) async fn show_token(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.token(&named(&id)?).await?;
+    let seen = call.registrar.token(&named(&id)?).await?;
     Ok(shown(&seen, row(&seen)))
 }
 
@@ -65,8 +65,8 @@ pub(super) async fn show_token(call: Call, Path(id): Path<String>) -> Result<Res
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(("id" = Uuid, Path)),
     responses((status = 204)))]
 pub(super) async fn end_token(call: Call, Path(id): Path<String>) -> Result<Response, Problem> {
-    let seen = call.issuer.token(&named(&id)?).await?;
-    let done = call.issuer.end_token(&call.by, seen).await?;
+    let seen = call.registrar.token(&named(&id)?).await?;
+    let done = call.registrar.end_token(&call.by, seen).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 

@@ -51,11 +51,11 @@ async fn make(
     Bearer(token): Bearer,
     Unrepeated(wanted): Unrepeated<Wanted>,
 ) -> Result<Response, Problem> {
-    let user = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
+    let user = auth.registrar.user(&token, visitor.address).await.map_err(unproven)?;
     let expires_at = wanted.expires_at.map(|text| moment("expires_at", &text)).transpose()?;
     let (name, project, roles) = (wanted.name, wanted.project_id, wanted.roles);
     let new = NewAccessKey { name, project, roles, expires_at };
-    let made = auth.issuer.create_access_key(&by(&user, &visitor), &user.id.to_string(), new).await;
+    let made = auth.registrar.create_access_key(&by(&user, &visitor), &user.id.to_string(), new).await;
     let made = made.map_err(outward)?;
     let key = &made.value.key;
     let answer = json!({
@@ -74,8 +74,8 @@ async fn list(
     visitor: Visitor,
     Bearer(token): Bearer,
 ) -> Result<Json<Value>, Problem> {
-    let user = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
-    let keys = auth.issuer.access_keys_of(&user.id, None, ALL).await.map_err(outward)?;
+    let user = auth.registrar.user(&token, visitor.address).await.map_err(unproven)?;
+    let keys = auth.registrar.access_keys_of(&user.id, None, ALL).await.map_err(outward)?;
     Ok(Json(json!({ "data": keys.iter().map(row).collect::<Vec<_>>() })))
 }
 
@@ -94,9 +94,10 @@ async fn end(
     Bearer(token): Bearer,
     Unrepeated(again): Unrepeated<Again>,
 ) -> Result<StatusCode, Problem> {
-    let (user, password) = auth.issuer.user_and_password(&token, visitor.address).await.map_err(unproven)?;
+    let (user, password) =
+        auth.registrar.user_and_password(&token, visitor.address).await.map_err(unproven)?;
     let id = Uuid::try_parse(&id).map_err(|_| Problem::NotFound)?;
-    let key = auth.issuer.access_key(&id).await.map_err(outward)?;
+    let key = auth.registrar.access_key(&id).await.map_err(outward)?;
     if key.consumer != user.id {
         return Err(Problem::NotFound);
     }
@@ -106,8 +107,8 @@ async fn end(
         from: visitor.address,
         request_id: &visitor.request_id,
     };
-    auth.issuer.log_in(login, &auth.attempts).await.map_err(declined)?;
-    let done = auth.issuer.end_access_key(&by(&user, &visitor), key).await.map_err(outward)?;
+    auth.registrar.log_in(login, &auth.attempts).await.map_err(declined)?;
+    let done = auth.registrar.end_access_key(&by(&user, &visitor), key).await.map_err(outward)?;
     Ok(if done.applied { StatusCode::NO_CONTENT } else { StatusCode::ACCEPTED })
 }
 

@@ -112,14 +112,14 @@ async fn issue(
     let (named, secret) = credential.named()?;
     // What is bought has to be described after that.
     base(&auth)?;
-    let shown = auth.issuer.shown_access_key(&named, &secret, (&auth.attempts, visitor.address));
+    let shown = auth.registrar.shown_access_key(&named, &secret, (&auth.attempts, visitor.address));
     let Buyer { key, consumer } = shown.map_err(|_| Problem::Blind)?.ok_or(Problem::Unauthorized)?;
     // A key is of one project: whoever asks for another gets none.
     if scope.is_some_and(|scope| Uuid::try_parse(&scope.project.id).ok() != Some(key.project)) {
         return Err(Problem::Unauthorized);
     }
     let by = by(&consumer, &visitor);
-    let done = auth.issuer.buy_token(&by, &key, &consumer).await.map_err(outward)?;
+    let done = auth.registrar.buy_token(&by, &key, &consumer).await.map_err(outward)?;
     let text = HeaderValue::try_from(done.value.text.expose()).map_err(|_| Problem::Internal)?;
     let body = described(&auth, &done.value.token, &key, &consumer)?;
     Ok(with_token(if done.applied { StatusCode::CREATED } else { StatusCode::ACCEPTED }, text, body))
@@ -165,7 +165,7 @@ async fn revoke(
     let asker = asker(&auth, &visitor, &headers)?;
     let text = one(&headers, "x-subject-token").ok_or(Problem::NotFound)?;
     let own = |token: &Token| token.consumer == asker.consumer.id && token.scope.kind() == Kind::Subject;
-    let taken_back = auth.issuer.take_back(&by(&asker.consumer, &visitor), text, own).await;
+    let taken_back = auth.registrar.take_back(&by(&asker.consumer, &visitor), text, own).await;
     match taken_back.map_err(outward)? {
         TakenBack::Ended => Ok(StatusCode::NO_CONTENT),
         TakenBack::Ending => Ok(StatusCode::ACCEPTED),
@@ -221,7 +221,7 @@ fn domain(project: &Project) -> String {
 /// By the token in `X-Auth-Token`.
 fn asker(auth: &Auth, visitor: &Visitor, headers: &HeaderMap) -> Result<Shown, Problem> {
     let text = one(headers, "x-auth-token").ok_or(Problem::Unauthenticated)?;
-    let shown = auth.issuer.shown_token(text).map_err(|_| Problem::Blind)?;
+    let shown = auth.registrar.shown_token(text).map_err(|_| Problem::Blind)?;
     let may_be = |shown: &Shown| shown.consumer.given.networks.admits(Some(visitor.address)).is_ok();
     shown.filter(may_be).ok_or(Problem::Unauthorized)
 }
@@ -231,7 +231,7 @@ fn asker(auth: &Auth, visitor: &Visitor, headers: &HeaderMap) -> Result<Shown, P
 fn subject(auth: &Auth, visitor: &Visitor, headers: &HeaderMap) -> Result<(Shown, HeaderValue), Problem> {
     let asker = asker(auth, visitor, headers)?;
     let text = one(headers, "x-subject-token").ok_or(Problem::NotFound)?;
-    let shown = auth.issuer.shown_token(text).map_err(|_| Problem::Blind)?;
+    let shown = auth.registrar.shown_token(text).map_err(|_| Problem::Blind)?;
     let subject = shown.filter(|shown| shown.consumer.id == asker.consumer.id).ok_or(Problem::NotFound)?;
     let text = HeaderValue::from_str(text).map_err(|_| Problem::NotFound)?;
     Ok((subject, text))
@@ -290,7 +290,7 @@ fn described(auth: &Auth, token: &Token, key: &AccessKey, consumer: &Consumer) -
 
 /// Where these paths are, for whoever follows links. Nothing is there without.
 fn base(auth: &Auth) -> Result<String, Problem> {
-    Ok(format!("{}/identity/v3", auth.issuer.public_url().map_err(outward)?))
+    Ok(format!("{}/identity/v3", auth.registrar.public_url().map_err(outward)?))
 }
 
 fn by(consumer: &Consumer, visitor: &Visitor) -> By {

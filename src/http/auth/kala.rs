@@ -52,10 +52,10 @@ async fn access_token(
         from: visitor.address,
         request_id: &visitor.request_id,
     };
-    let login = auth.issuer.log_in(login, &auth.attempts).await.map_err(declined)?;
+    let login = auth.registrar.log_in(login, &auth.attempts).await.map_err(declined)?;
     // Whoever is nobody learns no service's name.
     let audiences = audiences(credentials.audience, &auth.catalog.load())?;
-    let minted = auth.issuer.mint_at_login(&login, &audiences, auth.jwt_lives).await.map_err(outward)?;
+    let minted = auth.registrar.mint_at_login(&login, &audiences, auth.jwt_lives).await.map_err(outward)?;
     Ok(Json(json!({ "data": { "access_token": minted.token } })).into_response())
 }
 
@@ -96,7 +96,7 @@ async fn api_key(
     Bearer(token): Bearer,
     Unrepeated(body): Unrepeated<KeyBody>,
 ) -> Result<Response, Problem> {
-    let maker = auth.issuer.user(&token, visitor.address).await.map_err(unproven)?;
+    let maker = auth.registrar.user(&token, visitor.address).await.map_err(unproven)?;
     let now = auth.clock.now();
     let from = body.valid_from.map(|text| moment("validFrom", &text)).transpose()?;
     let until = moment("validTo", &body.valid_to)?;
@@ -113,7 +113,7 @@ async fn api_key(
         ..NewKey::default()
     };
     let by = By::new(caller, Some(&visitor.request_id));
-    let made = auth.issuer.create_own_key(&by, maker.id, new).await.map_err(outward)?;
+    let made = auth.registrar.create_own_key(&by, maker.id, new).await.map_err(outward)?;
     let answer = json!({ "data": made.value.text.expose() });
     let status = if made.applied { StatusCode::CREATED } else { StatusCode::ACCEPTED };
     Ok((status, Json(answer)).into_response())

@@ -20,6 +20,6 @@ pub(super) fn routes() -> Router<Auth> {
 }
 
 async fn key_set(State(auth): State<Auth>) -> Result<Response, Problem> {
-    let set = auth.issuer.key_set().await?;
+    let set = auth.registrar.key_set().await?;
     Ok(([(CONTENT_TYPE, JWK_SET), (CACHE_CONTROL, KEPT)], set.to_string()).into_response())
 }

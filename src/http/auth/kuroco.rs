@@ -72,14 +72,14 @@ async fn log_in(
     let by = by(&login, &visitor);
     let mut answer = json!({});
     if tokens {
-        let grant = auth.issuer.make_grant(&by, &login, service.id).await.map_err(outward)?;
+        let grant = auth.registrar.make_grant(&by, &login, service.id).await.map_err(outward)?;
         answer = json!({ "grant_token": grant.text.expose(), "expires_in": grant.lives.as_secs() });
     }
     let Some(cookie) = cookie else { return Ok(Json(answer).into_response()) };
     // The session that the browser had is over: whoever may know of it has no part in the new one.
     let before = shown(cookie, &request);
-    auth.issuer.log_out(leaving(&visitor, &before, Ends::Shown)).await.map_err(outward)?;
-    let opened = auth.issuer.open_session(&by, &login).await.map_err(outward)?;
+    auth.registrar.log_out(leaving(&visitor, &before, Ends::Shown)).await.map_err(outward)?;
+    let opened = auth.registrar.open_session(&by, &login).await.map_err(outward)?;
     let OpenedSession { session, text } = &opened.value;
     if !tokens {
         let lives = session.expires_at.unix().saturating_sub(session.created_at.unix());
@@ -103,7 +103,7 @@ async fn logged_in(auth: &Auth, visitor: &Visitor, asked: Credentials) -> Result
         from: visitor.address,
         request_id: &visitor.request_id,
     };
-    auth.issuer.log_in(login, &auth.attempts).await.map_err(declined)
+    auth.registrar.log_in(login, &auth.attempts).await.map_err(declined)
 }
 
 #[derive(Deserialize)]
@@ -139,7 +139,7 @@ async fn token(
     service.admits(&auth, &visitor, LoginBy::Grant)?;
     let request_id = &visitor.request_id;
     let shown = ShownGrant { text: &grant, service: service.id, from: visitor.address, request_id };
-    let made = auth.issuer.take_grant(shown, &auth.attempts).await.map_err(outward)?;
+    let made = auth.registrar.take_grant(shown, &auth.attempts).await.map_err(outward)?;
     Ok(access_token(&made, &made.value.text, Some(made.value.token.expires_at)))
 }
 
@@ -155,7 +155,7 @@ async fn static_token(
         return Err(none("static token for the service", named));
     }
     let count = |outcome| auth.attempts.count(LoginBy::Admin, outcome);
-    let known = auth.issuer.known_admin_key(key).map_err(|Unknowing| {
+    let known = auth.registrar.known_admin_key(key).map_err(|Unknowing| {
         count(LoginOutcome::Unavailable);
         Problem::Blind
     })?;
@@ -175,7 +175,7 @@ async fn static_token(
         ..NewKey::default()
     };
     let by = By::new(Caller::AdminKey(admin), Some(&visitor.request_id));
-    let made = auth.issuer.create_key(&by, &consumer, new).await.map_err(|refusal| match refusal {
+    let made = auth.registrar.create_key(&by, &consumer, new).await.map_err(|refusal| match refusal {
         Refusal::NotFound { what: "consumer", name } => Problem::Refused(Refusal::NoConsumer { name }),
         other => outward(other),
     })?;
@@ -218,7 +218,7 @@ async fn log_out(
         of_a_page_of_ours(cookie, &request)?;
     }
     let ends = if wish.everywhere { Ends::Everything } else { Ends::Shown };
-    let mut response = match auth.issuer.log_out(leaving(&visitor, &texts, ends)).await {
+    let mut response = match auth.registrar.log_out(leaving(&visitor, &texts, ends)).await {
         Ok(Some(ended)) if !ended.applied => StatusCode::ACCEPTED.into_response(),
         Ok(_) => StatusCode::NO_CONTENT.into_response(),
         Err(Refusal::Unproven) => Problem::NotLoggedIn.into_response(),
@@ -239,7 +239,7 @@ fn tokens<'r>(
     request: &Request<'r>,
 ) -> Result<Vec<Cow<'r, [u8]>>, Problem> {
     let bought = |text: &[u8]| {
-        let bought = auth.issuer.is_subject_token(str::from_utf8(text).unwrap_or_default());
+        let bought = auth.registrar.is_subject_token(str::from_utf8(text).unwrap_or_default());
         bought.map_err(|Unknowing| Problem::Blind)
     };
     let mut shown = Vec::new();

@@ -27,12 +27,12 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::domain::catalog::Catalog;
 use crate::http::problem::Problem;
-use crate::issue::{Attempts, Issuer};
+use crate::issue::{Attempts, Registrar};
 
 /// What the routes work with.
 #[derive(Clone)]
 pub struct Auth {
-    pub issuer: Arc<Issuer>,
+    pub registrar: Arc<Registrar>,
     /// Says whose word about a client's address is taken.
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub clock: Clock,

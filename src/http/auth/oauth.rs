@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<Auth> {
 fn client(auth: &Auth, visitor: &Visitor, asked: &Asked) -> Result<Buyer, Refused> {
     let named = NamedAccessKey::Id(asked.client);
     let from = (&*auth.attempts, visitor.address);
-    auth.issuer.shown_access_key(&named, asked.secret.expose(), from)?.ok_or(Refused::Client)
+    auth.registrar.shown_access_key(&named, asked.secret.expose(), from)?.ok_or(Refused::Client)
 }
 
 fn by(client: &Buyer, visitor: &Visitor) -> By {
@@ -74,7 +74,7 @@ async fn token(State(auth): State<Auth>, visitor: Visitor, asked: Asked) -> Resu
         None => return Err(Refused::Request("grant_type is missing")),
     }
     let key = narrowed(&client.key, asked.field("scope"), auth.catalog.load().roles())?;
-    let done = auth.issuer.buy_token(&by(&client, &visitor), &key, &client.consumer).await?;
+    let done = auth.registrar.buy_token(&by(&client, &visitor), &key, &client.consumer).await?;
     // 200 is all that there is, and says that it opens. This one is shown to nobody, and ends by itself.
     if !done.applied {
         return Err(Refused::Unavailable);
@@ -103,7 +103,7 @@ async fn revoke(State(auth): State<Auth>, visitor: Visitor, asked: Asked) -> Res
         Scope::Subject { access_key, .. } => *access_key == client.key.id,
         Scope::Dynamic { .. } => false,
     };
-    match auth.issuer.take_back(&by(&client, &visitor), text, bought).await? {
+    match auth.registrar.take_back(&by(&client, &visitor), text, bought).await? {
         TakenBack::Ended | TakenBack::NoSuch => Ok(StatusCode::OK),
         TakenBack::Ending => Err(Refused::Unavailable),
     }
@@ -122,7 +122,7 @@ async fn introspect(
 ) -> Result<Json<Value>, Refused> {
     let client = client(&auth, &visitor, &asked)?;
     let text = asked.field("token").ok_or(Refused::Request("token is missing"))?;
-    let shown = auth.issuer.shown_token(text)?;
+    let shown = auth.registrar.shown_token(text)?;
     let Some(Shown { token, access_key, consumer }) = shown.filter(|shown| may_look_at(&client, shown))
     else {
         return Ok(Json(json!({ "active": false })));
@@ -143,7 +143,7 @@ async fn introspect(
     if let Some(username) = &consumer.username {
         body["username"] = json!(username);
     }
-    if let Ok(issuer) = auth.issuer.public_url() {
+    if let Ok(issuer) = auth.registrar.public_url() {
         body["iss"] = json!(issuer);
     }
     Ok(Json(body))
@@ -151,7 +151,7 @@ async fn introspect(
 
 async fn metadata(State(auth): State<Auth>, path: Option<Path<String>>) -> Result<Json<Value>, Problem> {
     // Byte for byte what stands before each address (RFC 8414 section 3.3).
-    let issuer = auth.issuer.public_url().map_err(|_| Problem::NotFound)?;
+    let issuer = auth.registrar.public_url().map_err(|_| Problem::NotFound)?;
     let own = issuer.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
     if path.is_some_and(|Path(path)| Some(&path[..]) != own) {
         return Err(Problem::NotFound);

@@ -28,7 +28,7 @@ use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::secret::{ENTROPY_BYTES, Kind, Secret};
 use crate::domain::verifier::{Pepper, Peppers};
 use crate::http::Peer;
-use crate::issue::{Attempts, Issuer};
+use crate::issue::{Attempts, Registrar};
 use crate::replica::Replica;
 use crate::store::memory::Memory;
 use crate::store::ring::Ring;
@@ -42,14 +42,15 @@ pub(super) fn auth(public_url: Option<&str>) -> Auth {
 fn auth_with(public_url: Option<&str>, replica: Option<Replica>) -> Auth {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-    let issuer = Issuer::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), Arc::clone(&catalog))
-        .with_public_url(public_url.map(str::to_owned));
-    let issuer = match replica {
-        Some(replica) => issuer.with_replica(Arc::new(replica)),
-        None => issuer,
+    let registrar =
+        Registrar::new(Arc::new(Memory::new()), Arc::new(ring), Clock::system(), Arc::clone(&catalog))
+            .with_public_url(public_url.map(str::to_owned));
+    let registrar = match replica {
+        Some(replica) => registrar.with_replica(Arc::new(replica)),
+        None => registrar,
     };
     Auth {
-        issuer: Arc::new(issuer),
+        registrar: Arc::new(registrar),
         catalog,
         clock: Clock::system(),
         attempts: Arc::default(),
@@ -75,14 +76,14 @@ async fn the_key_set_is_there_for_everybody_once_there_are_keys() {
     for (public_url, keys) in [(None, false), (None, true), (Some("https://auth.example.com"), false)] {
         let auth = auth(public_url);
         if keys {
-            auth.issuer.tend_signing_keys().await.unwrap();
+            auth.registrar.tend_signing_keys().await.unwrap();
         }
         let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
         assert_eq!((status, body["code"].as_str()), (404, Some("not_found")), "{body}");
         assert_eq!(headers["cache-control"], "no-store", "an absent key set is not remembered");
     }
     let auth = auth(Some("https://auth.example.com"));
-    auth.issuer.tend_signing_keys().await.unwrap();
+    auth.registrar.tend_signing_keys().await.unwrap();
     let (status, headers, body) = ask(router(auth), Request::get("/.well-known/jwks.json"), "").await;
     assert_eq!((status, body["keys"].as_array().unwrap().len()), (200, 2), "{body}");
     assert_eq!(headers["content-type"], "application/jwk-set+json");

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::time::Timestamp;
-use crate::issue::{Issuer, Refusal};
+use crate::issue::{Refusal, Registrar};
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::{Name, Store, Table};
 
@@ -36,7 +36,7 @@ pub struct Offset {
     pub number: u64,
 }
 
-impl Issuer {
+impl Registrar {
     /// A page of entries, the newest first. Looks at no more than [`MOST_SEEN`] of them, so that a page
     /// may be short, or empty, though there are more.
     ///

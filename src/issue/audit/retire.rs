@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::time::Timestamp;
-use crate::issue::{By, Done, Issuer, Refusal, delete};
+use crate::issue::{By, Done, Refusal, Registrar, delete};
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
@@ -29,7 +29,7 @@ const SILENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Entries that go with one write.
 const RUN: u64 = 500;
 
-impl Issuer {
+impl Registrar {
     /// Every chain, in order of ids.
     ///
     /// # Errors

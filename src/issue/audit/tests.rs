@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::domain::catalog::{Catalog, Parts};
 use crate::domain::rights::Caller;
 use crate::domain::time::Timestamp;
-use crate::issue::{AuditFilter, By, Issuer, NewConsumer, Refusal};
+use crate::issue::{AuditFilter, By, NewConsumer, Refusal, Registrar};
 use crate::store::memory::Memory;
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::ring::Ring;
@@ -21,19 +21,19 @@ const INSTANCE: Uuid = Uuid::from_u128(7);
 
 struct Bench {
     store: Arc<Memory>,
-    issuer: Issuer,
+    registrar: Registrar,
 }
 
 impl Bench {
     fn new(kept: u64) -> Self {
         let store = Arc::new(Memory::new());
-        let issuer = issuer(&store, INSTANCE, kept);
-        Self { store, issuer }
+        let registrar = registrar(&store, INSTANCE, kept);
+        Self { store, registrar }
     }
 
     async fn makes(&self, name: &str) {
         let new = NewConsumer { username: Some(name.into()), ..NewConsumer::default() };
-        self.issuer.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap();
+        self.registrar.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap();
     }
 
     /// Makes as many consumers.
@@ -56,19 +56,19 @@ impl Bench {
     }
 
     async fn findings(&self) -> Vec<(u64, String)> {
-        let verdict = self.issuer.verify_audit().await.unwrap();
+        let verdict = self.registrar.verify_audit().await.unwrap();
         verdict.findings.into_iter().map(|finding| (finding.number, finding.why)).collect()
     }
 }
 
-fn issuer(store: &Arc<Memory>, instance: Uuid, kept: u64) -> Issuer {
-    issuer_at(store, instance, kept, Clock::system())
+fn registrar(store: &Arc<Memory>, instance: Uuid, kept: u64) -> Registrar {
+    registrar_at(store, instance, kept, Clock::system())
 }
 
-fn issuer_at(store: &Arc<Memory>, instance: Uuid, kept: u64, clock: Clock) -> Issuer {
+fn registrar_at(store: &Arc<Memory>, instance: Uuid, kept: u64, clock: Clock) -> Registrar {
     let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
-    Issuer::new(store.clone(), Arc::new(ring), clock, catalog).with_audit(instance, kept)
+    Registrar::new(store.clone(), Arc::new(ring), clock, catalog).with_audit(instance, kept)
 }
 
 fn entry(number: u64) -> Name {
@@ -78,9 +78,9 @@ fn entry(number: u64) -> Name {
 #[tokio::test]
 async fn a_whole_log_verifies_and_says_how_much_there_is() {
     let bench = Bench::filled(100, 5).await;
-    let verdict = bench.issuer.verify_audit().await.unwrap();
+    let verdict = bench.registrar.verify_audit().await.unwrap();
     assert_eq!((verdict.chains, verdict.entries, verdict.findings), (1, 5, Vec::new()));
-    let empty = Bench::new(100).issuer.verify_audit().await.unwrap();
+    let empty = Bench::new(100).registrar.verify_audit().await.unwrap();
     assert_eq!((empty.chains, empty.entries, empty.findings), (0, 0, Vec::new()));
 }
 
@@ -125,13 +125,13 @@ async fn a_removed_changed_or_moved_entry_is_found() {
 #[tokio::test]
 async fn a_chain_keeps_so_many_entries_and_still_verifies() {
     let bench = Bench::filled(3, 10).await;
-    let verdict = bench.issuer.verify_audit().await.unwrap();
+    let verdict = bench.registrar.verify_audit().await.unwrap();
     assert_eq!((verdict.entries, verdict.findings), (3, Vec::new()));
     let head = bench.store.read(Table::Audit, &Name::of(&INSTANCE)).await.unwrap().unwrap();
     let AuditHead { number, first, .. } = AuditHead::decode(&head.payload).unwrap();
     assert_eq!((first, number), (8, 10));
     // Fewer than before.
-    let fewer = issuer(&bench.store, INSTANCE, 1);
+    let fewer = registrar(&bench.store, INSTANCE, 1);
     let new = NewConsumer { username: Some("x".into()), ..NewConsumer::default() };
     fewer.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap();
     assert_eq!(fewer.verify_audit().await.unwrap().entries, 1);
@@ -141,14 +141,14 @@ async fn a_chain_keeps_so_many_entries_and_still_verifies() {
 async fn what_was_not_written_is_in_no_log_and_a_chain_goes_on_whoever_wrote_to_it() {
     let bench = Bench::filled(100, 2).await;
     let taken = NewConsumer { username: Some("c0".into()), ..NewConsumer::default() };
-    let refused = bench.issuer.create_consumer(&By::new(Caller::Socket, None), taken).await;
+    let refused = bench.registrar.create_consumer(&By::new(Caller::Socket, None), taken).await;
     assert!(matches!(refused, Err(Refusal::Taken { .. })));
     // Another process of the same instance.
-    let other = Bench { store: bench.store.clone(), issuer: issuer(&bench.store, INSTANCE, 100) };
+    let other = Bench { store: bench.store.clone(), registrar: registrar(&bench.store, INSTANCE, 100) };
     other.makes("other").await;
     bench.makes("again").await;
     other.makes("once more").await;
-    let verdict = bench.issuer.verify_audit().await.unwrap();
+    let verdict = bench.registrar.verify_audit().await.unwrap();
     assert_eq!((verdict.entries, verdict.findings), (5, Vec::new()));
 }
 
@@ -164,21 +164,22 @@ async fn writes_at_the_same_moment_make_one_chain() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let verdict = bench.issuer.verify_audit().await.unwrap();
+    let verdict = bench.registrar.verify_audit().await.unwrap();
     assert_eq!((verdict.chains, verdict.entries, verdict.findings), (1, 50, Vec::new()));
 }
 
 #[tokio::test]
 async fn pages_go_through_the_chains_of_all_instances_in_order() {
     let bench = Bench::filled(1000, 300).await;
-    let other = Bench { store: bench.store.clone(), issuer: issuer(&bench.store, Uuid::from_u128(9), 1000) };
+    let other =
+        Bench { store: bench.store.clone(), registrar: registrar(&bench.store, Uuid::from_u128(9), 1000) };
     for number in 0..300 {
         other.makes(&format!("o{number}")).await;
         bench.makes(&format!("b{number}")).await;
     }
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let page = bench.issuer.audit(&AuditFilter::default(), after, 70).await.unwrap();
+        let page = bench.registrar.audit(&AuditFilter::default(), after, 70).await.unwrap();
         assert!(page.entries.len() <= 70);
         seen.extend(page.entries.iter().map(|entry| (entry.at, entry.chain, entry.number)));
         after = page.next;
@@ -191,16 +192,16 @@ async fn pages_go_through_the_chains_of_all_instances_in_order() {
 }
 
 /// The chain of an instance that is gone, and another instance, so many hours later.
-async fn left_behind(entries: u64, hours: u64) -> (Bench, Issuer) {
+async fn left_behind(entries: u64, hours: u64) -> (Bench, Registrar) {
     let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_000_000));
     let store = Arc::new(Memory::new());
-    let gone = issuer_at(&store, INSTANCE, 10_000, clock.clone());
-    let bench = Bench { store: Arc::clone(&store), issuer: gone };
+    let gone = registrar_at(&store, INSTANCE, 10_000, clock.clone());
+    let bench = Bench { store: Arc::clone(&store), registrar: gone };
     for number in 0..entries {
         bench.makes(&format!("c{number}")).await;
     }
     hand.advance(Duration::from_secs(hours * 3600));
-    let other = issuer_at(&store, Uuid::from_u128(8), 10_000, clock);
+    let other = registrar_at(&store, Uuid::from_u128(8), 10_000, clock);
     (bench, other)
 }
 
@@ -256,7 +257,7 @@ async fn chains_of_instances_that_are_gone_end_by_themselves_after_the_silence()
     assert_eq!(left(90 * 24).await, [Uuid::from_u128(8)], "of it only that it was ended is left");
     // Its own stay however long it was silent, and so does what somebody has tampered with.
     let (bench, other) = left_behind(3, 90 * 24).await;
-    bench.issuer.retire_silent_chains(SILENCE).await.unwrap();
+    bench.registrar.retire_silent_chains(SILENCE).await.unwrap();
     bench.tamper(entry(2), Effect::Delete).await;
     other.retire_silent_chains(SILENCE).await.unwrap();
     assert_eq!(bench.findings().await.len(), 1);
@@ -266,20 +267,20 @@ async fn chains_of_instances_that_are_gone_end_by_themselves_after_the_silence()
 async fn all_three_chains_of_an_instance_are_its_own() {
     let (bench, _) = left_behind(1, 48).await;
     for chain in super::super::chains(INSTANCE, 1) {
-        let refused = bench.issuer.retire_chain(&socket(), chain.id).await.map(|done| done.value);
+        let refused = bench.registrar.retire_chain(&socket(), chain.id).await.map(|done| done.value);
         assert!(matches!(refused, Err(Refusal::InUse { .. })), "{refused:?}");
     }
 }
 
 #[tokio::test]
 async fn a_chain_that_may_be_needed_stays() {
-    let stays = async |issuer: &Issuer, chain: Uuid, why: &str| {
-        let refusal = issuer.retire_chain(&socket(), chain).await.map(|done| done.value).unwrap_err();
+    let stays = async |registrar: &Registrar, chain: Uuid, why: &str| {
+        let refusal = registrar.retire_chain(&socket(), chain).await.map(|done| done.value).unwrap_err();
         assert!(matches!(refusal, Refusal::InUse { .. }) && refusal.to_string().contains(why), "{refusal}");
     };
     let (bench, other) = left_behind(3, 23).await;
     stays(&other, INSTANCE, "within the last day").await;
-    stays(&bench.issuer, INSTANCE, "it writes to this chain").await;
+    stays(&bench.registrar, INSTANCE, "it writes to this chain").await;
     let (bench, other) = left_behind(3, 25).await;
     bench.tamper(entry(2), Effect::Delete).await;
     stays(&other, INSTANCE, "is missing").await;

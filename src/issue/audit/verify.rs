@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::issue::{Issuer, Refusal};
+use crate::issue::{Refusal, Registrar};
 use crate::store::record::{AuditEntry, AuditHead};
 use crate::store::{Name, StoreError, Table};
 
@@ -24,7 +24,7 @@ pub struct Finding {
     pub why: String,
 }
 
-impl Issuer {
+impl Registrar {
     /// Reads every chain from its oldest entry on.
     ///
     /// # Errors

@@ -31,12 +31,12 @@ impl House {
     }
 
     /// One of several instances.
-    fn instance(&self) -> Issuer {
-        Issuer::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
+    fn instance(&self) -> Registrar {
+        Registrar::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
     }
 
     /// What alice is given who has just logged in there.
-    async fn grant(&self, at: &Issuer, service: ServiceId) -> String {
+    async fn grant(&self, at: &Registrar, service: ServiceId) -> String {
         let login = logged_in(&self.catalog.load());
         let made = at.make_grant(&By::doorward(), &login, service).await.unwrap();
         assert_eq!(made.lives, Duration::from_secs(60));
@@ -44,7 +44,7 @@ impl House {
     }
 
     /// The token, or none where the grant was none.
-    async fn take(&self, at: &Issuer, text: &str, service: ServiceId, from: &str) -> Option<MadeToken> {
+    async fn take(&self, at: &Registrar, text: &str, service: ServiceId, from: &str) -> Option<MadeToken> {
         let shown = ShownGrant { text, service, from: from.parse().unwrap(), request_id: "abc-1" };
         match at.take_grant(shown, &self.attempts).await {
             Ok(made) => Some(made.value),
@@ -81,7 +81,7 @@ async fn of_all_who_show_the_same_grant_one_has_the_token() {
     let (here, there) = (house.instance(), house.instance());
     for _ in 0..20 {
         let grant = house.grant(&here, NEWS).await;
-        let take = async |at: &Issuer| house.take(at, &grant, NEWS, HOME).await.is_some();
+        let take = async |at: &Registrar| house.take(at, &grant, NEWS, HOME).await.is_some();
         let (a, b, c) = tokio::join!(take(&here), take(&there), take(&here));
         assert_eq!([a, b, c].into_iter().filter(|taken| *taken).count(), 1);
     }

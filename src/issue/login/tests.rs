@@ -34,42 +34,42 @@ impl House {
         let (clock, hand) = Clock::stopped(Timestamp::from_unix(1_800_000_000));
         let house =
             Self { store: Arc::new(Memory::new()), clock, hand, attempts: Attempts::default(), tries };
-        let issuer = house.issuer(None);
+        let registrar = house.registrar(None);
         let by = By::doorward();
         for (name, disabled) in [("alice", false), ("mallory", true)] {
             let email = Some(format!("{name}@example.com"));
             let new = NewConsumer { username: Some(name.into()), email, disabled, ..NewConsumer::default() };
-            issuer.create_consumer(&by, new).await.unwrap();
+            registrar.create_consumer(&by, new).await.unwrap();
             let password = Password::Text(SECRET.to_owned().into());
             let new = NewBasic { id: None, username: name.into(), password, tags: Vec::new() };
-            issuer.create_basic(&by, name, new).await.unwrap();
+            registrar.create_basic(&by, name, new).await.unwrap();
         }
         house
     }
 
-    fn issuer(&self, replica: Option<Replica>) -> Issuer {
-        self.issuer_with(&format!("1 {:064x}", 1), replica)
+    fn registrar(&self, replica: Option<Replica>) -> Registrar {
+        self.registrar_with(&format!("1 {:064x}", 1), replica)
     }
 
-    fn issuer_with(&self, ring: &str, replica: Option<Replica>) -> Issuer {
+    fn registrar_with(&self, ring: &str, replica: Option<Replica>) -> Registrar {
         let ring = Ring::parse(Path::new("s"), ring.as_bytes()).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(Catalog::new(Parts::default()).unwrap()));
         let store: Arc<dyn Store> = self.store.clone();
-        let issuer = Issuer::new(store, Arc::new(ring), self.clock.clone(), catalog)
+        let registrar = Registrar::new(store, Arc::new(ring), self.clock.clone(), catalog)
             .with_public_url(Some("https://auth.example.com".into()))
             .with_passwords(Arc::new(Passwords::default()), self.tries);
         match replica {
-            Some(replica) => issuer.with_replica(Arc::new(replica)),
-            None => issuer,
+            Some(replica) => registrar.with_replica(Arc::new(replica)),
+            None => registrar,
         }
     }
 
     /// One of several instances.
-    async fn instance(&self) -> Issuer {
-        self.issuer(Some(Replica::load(&*self.store, &self.clock).await.unwrap()))
+    async fn instance(&self) -> Registrar {
+        self.registrar(Some(Replica::load(&*self.store, &self.clock).await.unwrap()))
     }
 
-    async fn log_in(&self, at: &Issuer, name: LoginName<'_>, password: &str, from: &str) -> &'static str {
+    async fn log_in(&self, at: &Registrar, name: LoginName<'_>, password: &str, from: &str) -> &'static str {
         let password = Secret::from(password.to_owned());
         let login = Login { name, password, from: from.parse().unwrap(), request_id: "abc-1" };
         match at.log_in(login, &self.attempts).await {
@@ -165,10 +165,10 @@ async fn one_address_cannot_try_many_names_and_its_own_account_does_not_help_it(
 #[tokio::test]
 async fn a_consumer_logs_in_from_its_networks_alone() {
     let house = House::new(Tries::default()).await;
-    let issuer = house.issuer(None);
+    let registrar = house.registrar(None);
     let networks = Networks::parse(Some(&["192.0.2.0/24".into()]), &[]).unwrap();
     let change = crate::issue::ConsumerChange { networks: Some(networks), ..Default::default() };
-    issuer.change_consumer(&By::doorward(), "alice", &change).await.unwrap();
+    registrar.change_consumer(&By::doorward(), "alice", &change).await.unwrap();
     let here = house.instance().await;
     assert_eq!(house.log_in(&here, Username("alice"), SECRET, "198.51.100.1").await, "wrong");
     assert_eq!(house.log_in(&here, Username("alice"), SECRET, HOME).await, "in");
@@ -180,23 +180,23 @@ async fn whoever_makes_keys_has_a_limit() {
     let here = house.instance().await;
     let alice = here.account("alice").unwrap().consumer;
     let most = crate::issue::Most { own_keys: 2, access_keys: 0, tokens: 0 };
-    let issuer = house.issuer(None).with_lifetimes(crate::issue::Lifetimes::default(), most);
+    let registrar = house.registrar(None).with_lifetimes(crate::issue::Lifetimes::default(), most);
     let make = async || {
-        let made = issuer.create_own_key(&By::doorward(), alice, crate::issue::NewKey::default()).await;
+        let made = registrar.create_own_key(&By::doorward(), alice, crate::issue::NewKey::default()).await;
         made.map(|done| done.value.record.id.to_string()).map_err(|refusal| refusal.to_string())
     };
     let first = make().await.unwrap();
     make().await.unwrap();
     let refused = make().await.unwrap_err();
     assert_eq!(refused, "there are 2 keys of yours already, which is all that `limits.own_keys` allows");
-    issuer.revoke_key(&By::doorward(), &first).await.unwrap();
+    registrar.revoke_key(&By::doorward(), &first).await.unwrap();
     make().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_token_of_a_login_is_over_with_its_password() {
     let house = House::new(Tries::default()).await;
-    house.issuer(None).tend_signing_keys().await.unwrap();
+    house.registrar(None).tend_signing_keys().await.unwrap();
     let here = house.instance().await;
     let password = Secret::from(SECRET.to_owned());
     let from: IpAddr = HOME.parse().unwrap();
@@ -208,7 +208,7 @@ async fn a_token_of_a_login_is_over_with_its_password() {
     assert_eq!(here.user(token.as_bytes(), from).await.unwrap().id, login.consumer.id);
     let networks = Networks::parse(Some(&["198.51.100.0/24".into()]), &[]).unwrap();
     let moved = crate::issue::ConsumerChange { networks: Some(networks), ..Default::default() };
-    house.issuer(None).change_consumer(&By::doorward(), "alice", &moved).await.unwrap();
+    house.registrar(None).change_consumer(&By::doorward(), "alice", &moved).await.unwrap();
     let there = house.instance().await;
     assert!(there.user(token.as_bytes(), from).await.is_err(), "not from where she may not be");
     assert!(there.user(token.as_bytes(), "198.51.100.1".parse().unwrap()).await.is_ok());
@@ -219,7 +219,7 @@ async fn a_token_of_a_login_is_over_with_its_password() {
     // The same password, set anew.
     let password = Some(Password::Text(SECRET.to_owned().into()));
     let change = crate::issue::BasicChange { password, ..Default::default() };
-    house.issuer(None).change_basic(&By::doorward(), &login.account.id, change).await.unwrap();
+    house.registrar(None).change_basic(&By::doorward(), &login.account.id, change).await.unwrap();
     let after = house.instance().await;
     assert!(after.user(token.as_bytes(), from).await.is_err());
     assert!(after.whose(token.as_bytes(), &audience[0]).await.is_err());
@@ -228,14 +228,14 @@ async fn a_token_of_a_login_is_over_with_its_password() {
 #[tokio::test]
 async fn whoever_logged_in_by_another_name_is_asked_for_that_password_again() {
     let house = House::new(Tries::default()).await;
-    let (issuer, by) = (house.issuer(None), By::doorward());
-    issuer.tend_signing_keys().await.unwrap();
+    let (registrar, by) = (house.registrar(None), By::doorward());
+    registrar.tend_signing_keys().await.unwrap();
     let password = Password::Text("her other one".to_owned().into());
     let new = NewBasic { id: None, username: "ally".into(), password, tags: Vec::new() };
-    issuer.create_basic(&by, "alice", new).await.unwrap();
+    registrar.create_basic(&by, "alice", new).await.unwrap();
     let renamed =
         crate::issue::ConsumerChange { username: Some(Some("alicia".into())), ..Default::default() };
-    issuer.change_consumer(&by, "alice", &renamed).await.unwrap();
+    registrar.change_consumer(&by, "alice", &renamed).await.unwrap();
     let here = house.instance().await;
     for (name, password) in [("ally", "her other one"), ("alicia", SECRET)] {
         let from: IpAddr = HOME.parse().unwrap();
@@ -256,9 +256,9 @@ async fn whoever_logged_in_by_another_name_is_asked_for_that_password_again() {
 #[tokio::test]
 async fn tokens_of_a_consumer_end_with_any_password_that_lets_it_in() {
     let house = House::new(Tries::default()).await;
-    let (issuer, by) = (house.issuer(None), By::doorward());
+    let (registrar, by) = (house.registrar(None), By::doorward());
     let new = NewConsumer { custom_id: Some("machine".into()), ..NewConsumer::default() };
-    let machine = issuer.create_consumer(&by, new).await.unwrap().value.id;
+    let machine = registrar.create_consumer(&by, new).await.unwrap().value.id;
     let stored = async || {
         let here = house.instance().await;
         let mut marks = here.passwords_of(&here.known(machine).unwrap()).await.unwrap();
@@ -270,14 +270,14 @@ async fn tokens_of_a_consumer_end_with_any_password_that_lets_it_in() {
     for username in ["first", "second"] {
         let password = Password::Text(SECRET.to_owned().into());
         let new = NewBasic { id: None, username: username.into(), password, tags: Vec::new() };
-        issuer.create_basic(&by, &machine.to_string(), new).await.unwrap();
+        registrar.create_basic(&by, &machine.to_string(), new).await.unwrap();
         marks.push(house.instance().await.account(username).unwrap().hash.mark());
         marks.sort_by_key(|mark| *mark.as_bytes());
         assert_eq!(stored().await, marks);
     }
-    let first = issuer.named_credential::<BasicRecord>("first").await.unwrap().value;
+    let first = registrar.named_credential::<BasicRecord>("first").await.unwrap().value;
     let off = crate::issue::BasicChange { enabled: Some(false), ..Default::default() };
-    issuer.change_basic(&by, &first.id, off).await.unwrap();
+    registrar.change_basic(&by, &first.id, off).await.unwrap();
     assert_eq!(stored().await.len(), 1, "what lets nobody in ends nothing");
     // Made elsewhere, more than are read in one go.
     for number in 0..101 {
@@ -288,12 +288,12 @@ async fn tokens_of_a_consumer_end_with_any_password_that_lets_it_in() {
             password: Password::Hashed(phc),
             tags: Vec::new(),
         };
-        issuer.create_basic(&by, &machine.to_string(), new).await.unwrap();
+        registrar.create_basic(&by, &machine.to_string(), new).await.unwrap();
     }
     assert_eq!(stored().await.len(), 102);
     for number in 0..101 {
-        let one = issuer.named_credential::<BasicRecord>(&format!("n{number}")).await.unwrap().value;
-        issuer.end_credential(&by, one).await.unwrap();
+        let one = registrar.named_credential::<BasicRecord>(&format!("n{number}")).await.unwrap().value;
+        registrar.end_credential(&by, one).await.unwrap();
     }
     let here = house.instance().await;
     // Which of the two marks comes first is the salts' chance.
@@ -358,9 +358,10 @@ async fn guesses_are_counted_on_while_the_ring_is_rotated() {
     let turned = format!("{new}\n{old}");
     let rings = [&old, &format!("{old}\n{new}"), &turned, &turned];
     for (guess, ring) in rings.into_iter().enumerate() {
-        let issuer = house.issuer_with(ring, Some(Replica::load(&*house.store, &house.clock).await.unwrap()));
+        let registrar =
+            house.registrar_with(ring, Some(Replica::load(&*house.store, &house.clock).await.unwrap()));
         let expected = if guess < 3 { "wrong" } else { "throttled" };
-        assert_eq!(house.log_in(&issuer, Username("alice"), "wrong", HOME).await, expected, "{guess}");
+        assert_eq!(house.log_in(&registrar, Username("alice"), "wrong", HOME).await, expected, "{guess}");
     }
 }
 

@@ -34,8 +34,8 @@ impl House {
         Self { store: Arc::new(Failing::new()), clock, hand, catalog }
     }
 
-    fn instance(&self) -> Issuer {
-        Issuer::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
+    fn instance(&self) -> Registrar {
+        Registrar::new(self.store.clone(), Arc::new(ring()), self.clock.clone(), Arc::clone(&self.catalog))
     }
 
     fn login(&self) -> LoggedIn {
@@ -43,15 +43,15 @@ impl House {
     }
 
     /// What alice has in her browser after a login.
-    async fn session(&self, at: &Issuer) -> Secret {
+    async fn session(&self, at: &Registrar) -> Secret {
         at.open_session(&By::doorward(), &self.login()).await.unwrap().value.text
     }
 
-    async fn grant(&self, at: &Issuer) -> Secret {
+    async fn grant(&self, at: &Registrar) -> Secret {
         at.make_grant(&By::doorward(), &self.login(), SHOP).await.unwrap().text
     }
 
-    async fn token(&self, at: &Issuer) -> Secret {
+    async fn token(&self, at: &Registrar) -> Secret {
         let grant = self.grant(at).await;
         let (text, from) = (grant.expose(), HOME.parse().unwrap());
         let shown = ShownGrant { text, service: SHOP, from, request_id: "abc-1" };
@@ -72,7 +72,7 @@ impl House {
     }
 }
 
-async fn log_out(at: &Issuer, shown: &[&[u8]], ends: Ends, from: &str) -> Result<bool, Refusal> {
+async fn log_out(at: &Registrar, shown: &[&[u8]], ends: Ends, from: &str) -> Result<bool, Refusal> {
     let leaving = Leaving { shown, ends, from: from.parse().unwrap(), request_id: "abc-1" };
     Ok(at.log_out(leaving).await?.is_some())
 }

@@ -7,7 +7,7 @@ use super::{Named, find, stored};
 use crate::compile::{Edition, Shown};
 use crate::config::{Kind, Wrong};
 use crate::domain::rights::{Grant, InfrastructurePrivilege, OnInfrastructure, OnService, ServicePrivilege};
-use crate::issue::{By, Done, Issuer, Refusal};
+use crate::issue::{By, Done, Refusal, Registrar};
 
 /// Who may do what with a service and an infrastructure.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ fn granted<P: Copy>(
     grants.into_iter().flatten().filter_map(grant).collect()
 }
 
-impl Issuer {
+impl Registrar {
     /// What a group was granted on a service or an infrastructure.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::domain::deployment::{InfrastructureId, Opens, ServiceId};
 use crate::domain::key::KeyId;
-use crate::issue::{Issuer, Refusal};
+use crate::issue::{Refusal, Registrar};
 use crate::store::record::KeyRecord;
 use crate::store::{Name, Table};
 
@@ -21,7 +21,7 @@ pub struct Naming {
 /// Records read at once.
 const RUN: usize = 1000;
 
-impl Issuer {
+impl Registrar {
     /// The keys that name this service, or of its deployments the one on that infrastructure, in order of
     /// ids after `after`. Keys that open everything name nothing.
     ///

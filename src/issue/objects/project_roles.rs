@@ -6,7 +6,7 @@ use super::write::next_guard;
 use super::{Named, find};
 use crate::config::Kind;
 use crate::domain::role::RoleGrant;
-use crate::issue::{By, Done, Issuer, Owner, Refusal};
+use crate::issue::{By, Done, Owner, Refusal, Registrar};
 use crate::store::record::ConsumerRecord;
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
 
@@ -21,7 +21,7 @@ pub struct InProject<'a> {
     pub role: &'a str,
 }
 
-impl Issuer {
+impl Registrar {
     /// Gives a consumer a role in a project, if it does not have it.
     ///
     /// # Errors

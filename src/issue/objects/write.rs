@@ -11,7 +11,7 @@ use crate::compile::Edition;
 use crate::config::Wrong;
 use crate::domain::consumer::Consumer;
 use crate::domain::rights::Caller;
-use crate::issue::{By, Done, Issuer, OWN_APPLIER, Refusal};
+use crate::issue::{By, Done, OWN_APPLIER, Refusal, Registrar};
 use crate::replica::Stored;
 use crate::store::record::{ConsumerRecord, GuardRecord, ObjectRecord};
 use crate::store::{Effect, Expect, Name, Step, StoreError, Table};
@@ -58,7 +58,7 @@ const TRIES: usize = 8;
 /// Records read at once.
 const RUN: usize = 1000;
 
-impl Issuer {
+impl Registrar {
     /// Writes what is planned, where its caller may and it is good beside everything else.
     pub(super) async fn write_policy(
         &self,

@@ -51,11 +51,11 @@ async fn show(
     kind: Kind,
     (name, group): (String, String),
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let on = found(&rights, &edition, &named(kind, name), Need::Change)?;
-    let privileges = admin.issuer.granted(&edition, &on, &group)?;
+    let privileges = admin.registrar.granted(&edition, &on, &group)?;
     // A grant is a setting of what it is on, and changes with it.
-    let revision = admin.issuer.revision_of(&on).await;
+    let revision = admin.registrar.revision_of(&on).await;
     Ok(tagged(revision, json!({ "privileges": privileges })))
 }
 
@@ -65,14 +65,14 @@ async fn grant(
     (kind, by): (Kind, By),
     ((name, group), body): ((String, String), Privileges),
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let on = named(kind, name);
     found(&rights, &edition, &on, Need::Change)?;
     let mut privileges = body.privileges;
     privileges.sort();
     privileges.dedup();
     let row = json!({ "privileges": privileges });
-    let done = admin.issuer.grant(&by, on, &group, privileges).await?;
+    let done = admin.registrar.grant(&by, on, &group, privileges).await?;
     Ok(written(StatusCode::OK, &done, Some(row)))
 }
 
@@ -82,9 +82,9 @@ async fn revoke(
     (kind, by): (Kind, By),
     (name, group): (String, String),
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let on = named(kind, name);
     found(&rights, &edition, &on, Need::Change)?;
-    let done = admin.issuer.revoke_grant(&by, on, &group).await?;
+    let done = admin.registrar.revoke_grant(&by, on, &group).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }

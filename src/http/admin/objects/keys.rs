@@ -50,10 +50,10 @@ async fn list_keys(
     asked: Paging,
 ) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let shown = found(&rights, &edition, &named(kind, name), Need::See)?;
     let (service, on) = opened(&edition, &shown)?;
-    let read = |after, limit| admin.issuer.keys_naming(service, on, (after, limit));
+    let read = |after, limit| admin.registrar.keys_naming(service, on, (after, limit));
     let (keys, last) = page.read(read).await?;
     let path = match kind {
         Kind::Deployment => format!("/deployments/{}/keys", shown.id),
@@ -82,10 +82,10 @@ async fn sample(
     rights: Rights,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let shown = found(&rights, &edition, &named(Kind::Deployment, name), Need::See)?;
     let (service, on) = opened(&edition, &shown)?;
-    let keys = admin.issuer.keys_naming(service, on, (None, PAGE)).await?;
+    let keys = admin.registrar.keys_naming(service, on, (None, PAGE)).await?;
     // The first that opens; where none does, the first.
     let key = keys.iter().find(|key| key.enabled).or(keys.first());
     let key = key.map(|key| key.public.clone().unwrap_or_else(|| key.id.to_string()));

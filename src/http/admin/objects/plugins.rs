@@ -25,7 +25,7 @@ use crate::http::admin::page::{Page, Paging, Row};
 use crate::http::admin::{Admin, Desk, Right, Rights};
 use crate::http::body::Body;
 use crate::http::problem::Problem;
-use crate::issue::{By, Issuer, Need, Outcome, Refusal, Run};
+use crate::issue::{By, Need, Outcome, Refusal, Registrar, Run};
 
 /// The plugins that a policy can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ async fn list(
     asked: Paging,
 ) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = found(&rights, &edition, &named(Kind::Service, name.clone()), Need::See)?;
     let mut all: Vec<Listed> =
         Plugin::ALL.into_iter().filter_map(|plugin| Listed::of(&service, plugin)).collect();
@@ -206,7 +206,7 @@ async fn list(
 }
 
 async fn show(admin: Admin, rights: Rights, at: At) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = found(&rights, &edition, &named(Kind::Service, at.service.clone()), Need::See)?;
     let plugin = at.plugin(&service.id).ok_or(Problem::NotFound)?;
     let listed = Listed::of(&service, plugin).ok_or(Problem::NotFound)?;
@@ -219,7 +219,7 @@ async fn write(
     by: By,
     (at, how, body): (At, How, PluginBody),
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = found(&rights, &edition, &named(Kind::Service, at.service.clone()), Need::Change)?;
     let of = at.plugin(&service.id);
     if at.plugin.is_some() && of.is_none() {
@@ -236,7 +236,7 @@ async fn write(
         is_the_one(field, named.as_ref().and_then(Option::as_ref), &service)?;
     }
     let mut given = body.given(service.id, of)?;
-    settle_anonymous(&admin.issuer, &mut given).await?;
+    settle_anonymous(&admin.registrar, &mut given).await?;
     if how == How::Change && Listed::of(&service, given.plugin).is_none() {
         return Err(Problem::NotFound);
     }
@@ -253,19 +253,21 @@ async fn write(
         };
         policy::put(settings, given.plugin, given.over(before))
     };
-    let done = admin.issuer.change_object(&by, on, change).await.map_err(|it| in_kongs_words(it, plugin))?;
+    let done =
+        admin.registrar.change_object(&by, on, change).await.map_err(|it| in_kongs_words(it, plugin))?;
     let listed = Listed::of(&done.value, plugin).ok_or(Problem::Internal)?;
     let status = if how == How::Make { StatusCode::CREATED } else { StatusCode::OK };
     Ok(written(status, &done, Some(row(at.root, &done.value, plugin, &listed.config))))
 }
 
 async fn delete(admin: Admin, rights: Rights, by: By, at: At) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = found(&rights, &edition, &named(Kind::Service, at.service.clone()), Need::Change)?;
     let plugin = at.plugin(&service.id).ok_or(Problem::NotFound)?;
     Listed::of(&service, plugin).ok_or(Problem::NotFound)?;
     let on = named(Kind::Service, service.id.to_string());
-    let done = admin.issuer.change_object(&by, on, move |settings, _| policy::take(settings, plugin)).await?;
+    let done =
+        admin.registrar.change_object(&by, on, move |settings, _| policy::take(settings, plugin)).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
@@ -276,12 +278,12 @@ async fn delete(admin: Admin, rights: Rights, by: By, at: At) -> Result<Response
 ///
 /// The store's; what is wrong with the plugin is its outcome.
 pub(in crate::http::admin) async fn import(
-    issuer: &Issuer,
+    registrar: &Registrar,
     by: &By,
     body: PluginBody,
     (run, announced): (Run, &[String]),
 ) -> Result<Outcome, Problem> {
-    match imported(issuer, by, body, (run, announced)).await {
+    match imported(registrar, by, body, (run, announced)).await {
         Err(Refusal::Store(error)) => Err(Refusal::Store(error).into()),
         Err(refusal) => Ok(Outcome::Refused(refusal)),
         Ok(outcome) => Ok(outcome),
@@ -289,7 +291,7 @@ pub(in crate::http::admin) async fn import(
 }
 
 async fn imported(
-    issuer: &Issuer,
+    registrar: &Registrar,
     by: &By,
     body: PluginBody,
     (run, announced): (Run, &[String]),
@@ -298,7 +300,7 @@ async fn imported(
     let Some(name) = of.and_then(ServiceNamed::named).map(str::to_owned) else {
         return Err(Refusal::Invalid { field: "service", why: "required field missing".to_owned() });
     };
-    let edition = issuer.edition().await?;
+    let edition = registrar.edition().await?;
     let service = edition.find(Kind::Service, None, &name);
     let service = service.ok_or(Refusal::NotFound { what: "service", name })?;
     let mut given = body.given(service.id, None)?;
@@ -310,7 +312,7 @@ async fn imported(
     {
         return Ok(Outcome::Made);
     }
-    settle_anonymous(issuer, &mut given).await?;
+    settle_anonymous(registrar, &mut given).await?;
     let plugin = given.plugin;
     let whole = given.over(None);
     match Listed::of(&service, plugin) {
@@ -321,8 +323,8 @@ async fn imported(
     let on = named(Kind::Service, service.id.to_string());
     let change = move |settings: &mut _, _: &mut _| policy::put(settings, plugin, whole.clone());
     let done = match run {
-        Run::Earnest => issuer.change_object(by, on, change).await.map(drop),
-        Run::Dry => issuer.try_object(by, on, change).await,
+        Run::Earnest => registrar.change_object(by, on, change).await.map(drop),
+        Run::Dry => registrar.try_object(by, on, change).await,
     };
     done.map(|()| Outcome::Made).map_err(|it| in_kongs_words(it, plugin))
 }
@@ -382,9 +384,9 @@ fn is_the_one(field: &'static str, named: Option<&ServiceNamed>, service: &Shown
 }
 
 /// Kong takes a name or an id; a policy goes by the id.
-async fn settle_anonymous(issuer: &Issuer, given: &mut Given) -> Result<(), Refusal> {
+async fn settle_anonymous(registrar: &Registrar, given: &mut Given) -> Result<(), Refusal> {
     let Some(Value::String(anonymous)) = given.sent.get_mut("anonymous") else { return Ok(()) };
-    match issuer.owner(anonymous).await {
+    match registrar.owner(anonymous).await {
         Ok(owner) => {
             *anonymous = owner.id().to_string();
             Ok(())

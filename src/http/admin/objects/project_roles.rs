@@ -24,7 +24,7 @@ async fn give(
     Path((project, consumer, role)): Names,
 ) -> Result<Response, Problem> {
     let role = InProject { project: &project, consumer: &consumer, role: &role };
-    let done = admin.issuer.give_role(&by, role).await?;
+    let done = admin.registrar.give_role(&by, role).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }
 
@@ -34,6 +34,6 @@ async fn take(
     Path((project, consumer, role)): Names,
 ) -> Result<Response, Problem> {
     let role = InProject { project: &project, consumer: &consumer, role: &role };
-    let done = admin.issuer.take_role(&by, role).await?;
+    let done = admin.registrar.take_role(&by, role).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }

@@ -48,7 +48,7 @@ async fn list(
     asked: Paging,
 ) -> Result<Response, Problem> {
     let page = Page::of(&asked?.0)?;
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = service(&rights, &edition, name)?;
     let mut all = edition.list(Kind::Version);
     all.retain(|version| version.service == Some(service.id));
@@ -65,12 +65,12 @@ async fn upload(
     Path(name): Path<String>,
     Body(body): Body<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = service(&rights, &edition, name)?;
     let of_it = (Kind::Version, Some(&service.id));
     granted(access_to_make(rights.asking(), &edition, of_it, &body))?;
     let version = written_by(body)?;
-    let done = admin.issuer.create_object(&by, Kind::Version, Some(service.id), version).await?;
+    let done = admin.registrar.create_object(&by, Kind::Version, Some(service.id), version).await?;
     let row = row(&seen(&rights, &edition, &done.value));
     Ok(written(StatusCode::CREATED, &done, Some(row)))
 }
@@ -80,11 +80,11 @@ async fn show(
     rights: Rights,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = service(&rights, &edition, name)?;
     let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
     let shown = found(&rights, &edition, &named, Need::See)?;
-    let revision = admin.issuer.revision_of(&shown).await;
+    let revision = admin.registrar.revision_of(&shown).await;
     Ok(tagged(revision, row(&seen(&rights, &edition, &shown))))
 }
 
@@ -94,10 +94,10 @@ async fn delete(
     by: By,
     Path((name, version)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    let edition = admin.issuer.edition().await?;
+    let edition = admin.registrar.edition().await?;
     let service = service(&rights, &edition, name)?;
     let named = Named { kind: Kind::Version, service: Some(service.id), name: version };
     found(&rights, &edition, &named, Need::End)?;
-    let done = admin.issuer.delete_object(&by, named).await?;
+    let done = admin.registrar.delete_object(&by, named).await?;
     Ok(written(StatusCode::NO_CONTENT, &done, None))
 }

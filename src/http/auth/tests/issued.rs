@@ -44,7 +44,7 @@ impl Site {
         let catalog = Catalog::new(Parts { projects, roles, ..Parts::default() }).unwrap();
         let catalog = Arc::new(ArcSwap::from_pointee(catalog));
         let ring = Ring::parse(Path::new("s"), format!("1 {:064x}", 1).as_bytes()).unwrap();
-        let issuer = Issuer::new(store.clone(), Arc::new(ring), clock.clone(), Arc::clone(&catalog))
+        let registrar = Registrar::new(store.clone(), Arc::new(ring), clock.clone(), Arc::clone(&catalog))
             .with_public_url(Some("https://auth.example.com".into()))
             .with_audit(INSTANCE, 100)
             .with_replica(replica);
@@ -54,21 +54,22 @@ impl Site {
                 roles: member_of(projects),
                 ..NewConsumer::default()
             };
-            issuer.create_consumer(&operator(), new).await.unwrap();
+            registrar.create_consumer(&operator(), new).await.unwrap();
         }
-        let auth = Auth { issuer: Arc::new(issuer), catalog, clock, body_limit: 1_000, ..super::auth(None) };
+        let auth =
+            Auth { registrar: Arc::new(registrar), catalog, clock, body_limit: 1_000, ..super::auth(None) };
         Self { store, auth, following }
     }
 
     async fn key(&self, consumer: &str, project: &str) -> MadeAccessKey {
         let new = NewAccessKey { name: project.into(), project: project.into(), ..NewAccessKey::default() };
-        self.auth.issuer.create_access_key(&operator(), consumer, new).await.unwrap().value
+        self.auth.registrar.create_access_key(&operator(), consumer, new).await.unwrap().value
     }
 
     /// Alice's roles from now on.
     async fn alice_is_member_of(&self, projects: &[&str]) {
         let change = ConsumerChange { roles: Some(member_of(projects)), ..ConsumerChange::default() };
-        self.auth.issuer.change_consumer(&operator(), "alice", &change).await.unwrap();
+        self.auth.registrar.change_consumer(&operator(), "alice", &change).await.unwrap();
     }
 
     /// What an OAuth client hears.
@@ -117,14 +118,14 @@ async fn a_token_that_does_not_hold_at_this_moment_is_revoked_and_does_not_come_
     let asker = site.buy(&bank).await;
     site.alice_is_member_of(&["bank"]).await;
     for token in [&by_oauth, &by_identity] {
-        assert!(site.auth.issuer.shown_token(token).unwrap().is_none());
+        assert!(site.auth.registrar.shown_token(token).unwrap().is_none());
     }
     assert_eq!(site.revoke(&shop, &by_oauth).await, 200);
     assert_eq!(site.delete(&asker, &by_identity).await, 204);
     assert_eq!(site.stored_tokens().await, 1, "the asker's own");
     site.alice_is_member_of(&["shop", "bank"]).await;
     for token in [&by_oauth, &by_identity] {
-        assert!(site.auth.issuer.shown_token(token).unwrap().is_none());
+        assert!(site.auth.registrar.shown_token(token).unwrap().is_none());
         assert_eq!(site.delete(&asker, token).await, 404);
         assert_eq!(site.revoke(&shop, token).await, 200);
     }
@@ -140,7 +141,7 @@ async fn nobody_takes_back_what_another_key_or_another_consumer_has_bought() {
         assert_eq!(site.revoke(key, &token).await, 200);
     }
     assert_eq!(site.delete(&other, &token).await, 404);
-    assert!(site.auth.issuer.shown_token(&token).unwrap().is_some());
+    assert!(site.auth.registrar.shown_token(&token).unwrap().is_some());
 }
 
 #[tokio::test]
@@ -184,10 +185,10 @@ async fn what_a_client_gives_back_pushes_no_change_out_of_the_log() {
         assert_eq!(site.revoke(&key, &token).await, 200);
     }
     let token = site.buy(&key).await;
-    let seen = site.auth.issuer.shown_token(&token).unwrap().unwrap().token;
-    let seen = site.auth.issuer.token(&seen.id).await.unwrap();
-    site.auth.issuer.end_token(&operator(), seen).await.unwrap();
-    let page = site.auth.issuer.audit(&AuditFilter::default(), None, 1_000).await.unwrap();
+    let seen = site.auth.registrar.shown_token(&token).unwrap().unwrap().token;
+    let seen = site.auth.registrar.token(&seen.id).await.unwrap();
+    site.auth.registrar.end_token(&operator(), seen).await.unwrap();
+    let page = site.auth.registrar.audit(&AuditFilter::default(), None, 1_000).await.unwrap();
     let count = |action: &str, in_changes: bool| {
         let entries = page.entries.iter().filter(|entry| (entry.chain == INSTANCE) == in_changes);
         entries.filter(|entry| entry.action == action).count()
@@ -223,7 +224,7 @@ async fn a_token_that_was_taken_back_has_no_place_among_its_owners() {
     let places = async || site.store.scan(Table::Owned, &[], None, 100).await.unwrap().len();
     let before = places().await;
     let token = site.buy(&key).await;
-    let id = site.auth.issuer.shown_token(&token).unwrap().unwrap().token.id;
+    let id = site.auth.registrar.shown_token(&token).unwrap().unwrap().token.id;
     assert_eq!(places().await, before + 1);
     assert_eq!(site.revoke(&key, &token).await, 200);
     assert_eq!(places().await, before);
@@ -234,18 +235,18 @@ async fn a_token_that_was_taken_back_has_no_place_among_its_owners() {
 async fn a_token_is_over_with_any_password_of_its_owner() {
     let site = Site::new().await;
     let key = site.key("alice", "shop").await;
-    let issuer = &site.auth.issuer;
+    let registrar = &site.auth.registrar;
     let password = |text: &str| Password::Text(text.to_owned().into());
     let mut names = Vec::new();
     for name in ["al", "ali", "alice"] {
         let new = NewBasic { id: None, username: name.into(), password: password(name), tags: Vec::new() };
-        names.push(issuer.create_basic(&operator(), "alice", new).await.unwrap().value.id);
+        names.push(registrar.create_basic(&operator(), "alice", new).await.unwrap().value.id);
     }
     for id in names {
         let token = site.buy(&key).await;
-        assert!(issuer.shown_token(&token).unwrap().is_some());
+        assert!(registrar.shown_token(&token).unwrap().is_some());
         let change = BasicChange { password: Some(password("another")), ..BasicChange::default() };
-        issuer.change_basic(&operator(), &id, change).await.unwrap();
-        assert!(issuer.shown_token(&token).unwrap().is_none());
+        registrar.change_basic(&operator(), &id, change).await.unwrap();
+        assert!(registrar.shown_token(&token).unwrap().is_none());
     }
 }
