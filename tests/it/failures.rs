@@ -1,9 +1,10 @@
 //! What happens when something fails, and that a caller cannot make it happen: gotcha 3.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::rig::echo::Echo;
 use crate::rig::http1::{request, send};
+use crate::rig::port::free_port;
 use crate::rig::wait::eventually;
 use crate::rig::wiring::Wiring;
 use crate::world::{ALICE, HOUSE, World, start_envoy, started};
@@ -32,7 +33,7 @@ fn an_envoy_that_fails_open_lets_all_pass_where_nobody_answers() {
     // The other side of the tests here: without it they would prove nothing.
     let folder = tempfile::tempdir().unwrap();
     let echo = Echo::start(0).unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
     let wiring = Wiring { fail_open: true, ..Wiring::new(echo.address(), &[nobody]) };
     let envoy = start_envoy(folder.path(), &wiring);
     let headers = [("x-dup", "a"), ("X-Dup", "b"), ("x-consumer-id", "evil")];

@@ -1,6 +1,6 @@
 //! `/check`: the same decisions for nginx, Caddy, Traefik and Envoy over HTTP, each as our sample has it.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::rig::doorward::Doorward;
 use crate::rig::echo::Echo;
 use crate::rig::envoy::Envoy;
 use crate::rig::http1::{Reply, request, send};
+use crate::rig::port::free_port;
 use crate::rig::process::Process;
 use crate::rig::sample::fill;
 use crate::rig::wait::until;
@@ -67,7 +68,7 @@ enum Running {
 }
 
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    (Ipv4Addr::LOCALHOST, free_port().unwrap()).into()
 }
 
 fn sample(name: &str) -> String {

@@ -3,8 +3,6 @@
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 
-use super::Outcome;
-
 /// A port that is kept from everybody who asks for any, for a minute.
 ///
 /// A port that was merely free a moment ago goes to somebody else's connection now and then. One that
@@ -15,7 +13,7 @@ use super::Outcome;
 /// # Errors
 ///
 /// There is none, or the loopback is down.
-pub fn free_port() -> Outcome<u16> {
+pub fn free_port() -> Result<u16, String> {
     let reserve = || {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;

@@ -23,7 +23,7 @@ fn sentinel_of(primary: &Server) -> Server {
 /// Of the primary with this port, with more lines in its settings.
 fn sentinel(primary: u16, more: &str) -> Server {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
+    let port = free_port().unwrap();
     let path = folder.path().join("redis.conf");
     let settings = format!(
         "port {port}\nsentinel monitor ours 127.0.0.1 {primary} 1\nsentinel down-after-milliseconds ours 300\n\
@@ -41,7 +41,7 @@ async fn after_a_failover_of_sentinel_the_store_goes_on_at_the_new_primary() {
     // A sentinel promotes nobody whom it has not heard of.
     sentinel.wait_for("SENTINEL REPLICAS ours", &replica.port.to_string());
     // Two of three sentinels are gone: the one that answers is believed.
-    let gone = || Address { host: "127.0.0.1".into(), port: free_port() };
+    let gone = || Address { host: "127.0.0.1".into(), port: free_port().unwrap() };
     let target = Target::Sentinel {
         nodes: vec![gone(), sentinel.address(), gone()],
         name: "ours".into(),
@@ -84,7 +84,7 @@ async fn unknown_name_of_a_primary_is_said_by_its_name() {
 async fn sentinels_are_asked_as_their_own_user_and_over_tls() {
     let authority = Authority::new();
     let (_primary, primary_port) = authority.server("127.0.0.1", "no");
-    let port = free_port();
+    let port = free_port().unwrap();
     let file = |name: &str| authority.file(name).display().to_string();
     let sentinel = sentinel(
         primary_port,

@@ -1,10 +1,12 @@
 //! A Redis of one test.
 
+#[path = "../../../../tests/rig/port.rs"]
+mod port;
 #[path = "../../../../tests/rig/tools.rs"]
 mod tools;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+pub(super) use self::port::free_port;
 use super::super::acl;
 use super::{RedisSettings, Target};
 use crate::store::redis::{Address, Password};
@@ -35,15 +38,10 @@ impl Server {
         let user = format!("--user {USER} on >{PASSWORD} {}", acl::RULES);
         let arguments: Vec<_> =
             user.split_whitespace().chain(arguments.iter().copied()).map(str::to_owned).collect();
-        let folder = tempfile::tempdir().unwrap();
-        // Another process may take a free port before Redis does; then another one is tried.
-        for _ in 0..20 {
-            let port = free_port();
-            if let Some(child) = spawn(&folder, port, &arguments) {
-                return Self { child, folder, arguments, port };
-            }
-        }
-        panic!("redis-server does not start with {arguments:?}");
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
+        let child = spawn(&folder, port, &arguments);
+        let child = child.unwrap_or_else(|| panic!("redis-server does not start with {arguments:?}"));
+        Self { child, folder, arguments, port }
     }
 
     /// Starts one with the `redis.conf` that is in `folder`, which names this port.
@@ -135,10 +133,6 @@ pub(super) fn as_user(target: Target) -> RedisSettings {
         password: Some(Password::new(PASSWORD.into())),
         ..RedisSettings::new(target)
     }
-}
-
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 static PROGRAM: LazyLock<PathBuf> =

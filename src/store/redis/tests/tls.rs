@@ -43,7 +43,7 @@ impl Authority {
 
     /// A server whose certificate has this name; and its port for TLS.
     pub(super) fn server(&self, name: &str, clients: &str) -> (Server, u16) {
-        let port = free_port();
+        let port = free_port().unwrap();
         let file = |name: &str| self.file(name).to_str().unwrap().to_owned();
         let server = Server::start(&[
             "--tls-port",
