@@ -179,14 +179,15 @@ impl Instance {
         began.elapsed()
     }
 
-    /// Allows this for as long as the bound at most, and then denies it, be it after a moment without a lease:
-    /// a disk that is busy for a second ends one.
+    /// Allows this for so long at most, and then denies it, be it after a moment without a lease: a disk that
+    /// is busy for a second ends one.
     #[track_caller]
-    pub(crate) fn comes_to_deny(&self, key: &str) {
+    pub(crate) fn comes_to_deny(&self, key: &str, within: Duration) {
         let began = Instant::now();
         let denied = until("the key is denied", Duration::from_secs(10), || {
             let answer = self.ask(key);
-            assert!(answer != Answer::Allow || began.elapsed() < BEYOND, "allowed beyond the bound");
+            let elapsed = began.elapsed();
+            assert!(answer != Answer::Allow || elapsed < within, "allowed after {elapsed:?}");
             (answer == Answer::Deny(401)).then_some(())
         });
         denied.unwrap_or_else(|message| panic!("{message}\n{}", self.doorward.output()));

@@ -20,7 +20,7 @@ fn a_revocation_that_a_failover_lost_is_made_again_by_who_remembers_it() {
     // From here on the replica misses everything.
     replica.ask::<()>(&["REPLICAOF", "NO", "ONE"]).unwrap();
     fleet.instances[0].revoke(&id);
-    fleet.instances[1].comes_to_deny(&revoked);
+    fleet.instances[1].comes_to_deny(&revoked, BOUND);
     let (lost, _) = fleet.instances[0].key("carol");
 
     fleet.redis.kill();
@@ -36,9 +36,9 @@ fn a_revocation_that_a_failover_lost_is_made_again_by_who_remembers_it() {
         instance.becomes(Answer::Allow, &kept, Duration::from_secs(5));
         // Never allowed.
         instance.stays(&[Answer::Deny(401), Answer::Fault], &revoked, BOUND);
-        instance.comes_to_deny(&revoked);
+        instance.comes_to_deny(&revoked, BEYOND);
         // What was made and lost is gone, and said to be.
-        instance.comes_to_deny(&lost);
+        instance.comes_to_deny(&lost, BEYOND);
         instance.doorward.logged("\"level\":\"error\"");
     }
     // Whoever starts now reads it in the store.

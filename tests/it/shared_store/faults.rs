@@ -184,7 +184,7 @@ fn an_emptied_redis_denies_everybody_and_goes_on() {
     let (text, _) = fleet.key("carol");
     fleet.redis.ask::<()>(&["FLUSHALL"]).unwrap();
     for instance in &fleet.instances {
-        instance.comes_to_deny(&text);
+        instance.comes_to_deny(&text, BEYOND);
         instance.becomes_ready();
         assert!(instance.metric("doorward_store_went_back_total") >= 1.0);
         instance.doorward.logged("\"level\":\"error\"");

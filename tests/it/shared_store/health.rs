@@ -15,7 +15,7 @@ fn a_key_made_here_opens_there_and_revoked_there_it_opens_nowhere() {
     assert_eq!((one.ask(&text), other.ask(&text)), (Answer::Allow, Answer::Allow));
     other.revoke(&id);
     assert_eq!(other.ask(&text), Answer::Deny(401), "the writer's own next check");
-    one.comes_to_deny(&text);
+    one.comes_to_deny(&text, Duration::from_millis(500));
     assert_eq!(one.ask(ALICE), Answer::Allow, "the file's keys are nobody else's business");
 }
 

@@ -139,7 +139,7 @@ fn run(fleet: &mut Fleet, seed: u64) {
     for story in &stories {
         for instance in &fleet.instances {
             match (story.revoked, story.touched) {
-                (Some(_), _) => instance.comes_to_deny(&story.text),
+                (Some(_), _) => instance.comes_to_deny(&story.text, BOUND),
                 (None, false) => _ = instance.becomes(Answer::Allow, &story.text, Duration::from_secs(5)),
                 (None, true) => {}
             }
