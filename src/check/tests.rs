@@ -29,7 +29,7 @@ services:
 struct Mint {
     store: Arc<Memory>,
     catalog: Arc<ArcSwap<Catalog>>,
-    issues: Registrar,
+    registrar: Registrar,
     clock: Clock,
     hand: Hand,
     peppers: Peppers,
@@ -44,23 +44,24 @@ impl Mint {
         let peppers = ring.peppers();
         let catalog = Arc::new(ArcSwap::from_pointee(loaded.config.catalog(&peppers).unwrap()));
         let store = Arc::new(Memory::new());
-        let issues = Registrar::new(Arc::clone(&store) as _, ring, clock.clone(), Arc::clone(&catalog))
+        let registrar = Registrar::new(Arc::clone(&store) as _, ring, clock.clone(), Arc::clone(&catalog))
             .with_public_url(Some("https://auth.example.com".into()));
-        Self { store, catalog, issues, clock, hand, peppers }
+        Self { store, catalog, registrar, clock, hand, peppers }
     }
 
     /// With keys to sign with, and a consumer.
     async fn with_alice() -> (Self, Uuid) {
         let mint = Self::new();
-        mint.issues.tend_signing_keys().await.unwrap();
+        mint.registrar.tend_signing_keys().await.unwrap();
         let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-        let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+        let alice =
+            mint.registrar.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
         (mint, alice)
     }
 
     async fn token(&self, consumer: Uuid, audiences: &[&str]) -> String {
         let audiences: Vec<_> = audiences.iter().map(|audience| (*audience).to_owned()).collect();
-        self.issues.mint(consumer, &audiences, Duration::from_secs(3_600)).await.unwrap().token
+        self.registrar.mint(consumer, &audiences, Duration::from_secs(3_600)).await.unwrap().token
     }
 
     /// What becomes of a request, as the store stands now.
@@ -90,9 +91,9 @@ impl Mint {
 async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
     let mint = Mint::new();
     Mint::is(&mint.ask("/orders", "a.b.c").await, Some("jwt_unknown_key"));
-    mint.issues.tend_signing_keys().await.unwrap();
+    mint.registrar.tend_signing_keys().await.unwrap();
     let new = NewConsumer { username: Some("alice".into()), ..NewConsumer::default() };
-    let alice = mint.issues.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
+    let alice = mint.registrar.create_consumer(&By::new(Caller::Socket, None), new).await.unwrap().value.id;
     let orders = mint.catalog.load().opens("orders").unwrap().service.to_string();
 
     let all = mint.token(alice, &[EVERY_SERVICE]).await;
@@ -110,9 +111,9 @@ async fn a_token_of_ours_opens_the_services_it_is_for_while_its_consumer_may() {
     let nobody = mint.token(Uuid::from_u128(7), &[EVERY_SERVICE]).await;
     Mint::is(&mint.ask("/orders", &nobody).await, Some("consumer_unknown"));
 
-    mint.issues.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
+    mint.registrar.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
     Mint::is(&mint.ask("/orders", &all).await, None);
-    mint.issues.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
+    mint.registrar.rotate_signing_keys(&By::new(Caller::Socket, None), true).await.unwrap();
     Mint::is(&mint.ask("/orders", &all).await, None);
     mint.hand.advance(Duration::from_secs(3_630));
     Mint::is(&mint.ask("/orders", &all).await, Some("jwt_expired"));

@@ -130,7 +130,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Failure> {
             let path = format!("/key-auths/{}", segment(&update.key)?);
             let (mut door, ends) = (Door::open(common)?, update.disable);
             let changed = door.patch(&path, &update.body()?)?;
-            has_it_ended(&changed);
+            remark_if_ended(&changed);
             common.print(&changed, |changed| keys(std::slice::from_ref(changed)))?;
             if ends { door.has_ended() } else { Ok(()) }
         }
@@ -166,12 +166,12 @@ fn shown_once(common: &Common, made: &Value) -> Result<(), Failure> {
         // On stderr, so that `$(doorward key create …)` holds the key and nothing else.
         remark(&format!("made key {}; its text is shown this once:", cell(&made["id"])));
     }
-    has_it_ended(made);
+    remark_if_ended(made);
     common.print(made, |made| format!("{}\n", cell(&made["key"])))
 }
 
 /// The API takes a past end, as whoever brings keys along has them; by hand it is a slip.
-fn has_it_ended(key: &Value) {
+fn remark_if_ended(key: &Value) {
     if key["ttl"] == 0 {
         remark("this key has ended already, so it opens nothing; `doorward key update` sets another end");
     }
