@@ -199,18 +199,16 @@ where
 
 fn judge(status: StatusCode, body: &[u8]) -> Health {
     match status {
-        StatusCode::OK => return Health::Good,
-        StatusCode::SERVICE_UNAVAILABLE => {}
-        _ => {
-            let expected = "expected 200 or 503: is it the status listener?";
-            return Health::Bad(format!("answered {status}, {expected}"));
+        StatusCode::OK => Health::Good,
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let text = String::from_utf8_lossy(body);
+            let first = text.lines().next().unwrap_or_default();
+            // Whoever answers may not be us: nothing of it may move the terminal's cursor.
+            let first: String = first.chars().filter(|c| !c.is_control()).collect();
+            Health::Bad(if first.is_empty() { format!("answered {status}") } else { first })
         }
+        _ => Health::Bad(format!("answered {status}, expected 200 or 503: is it the status listener?")),
     }
-    let text = String::from_utf8_lossy(body);
-    let first = text.lines().next().unwrap_or_default();
-    // Whoever answers may not be us: nothing of it may move the terminal's cursor.
-    let first: String = first.chars().filter(|c| !c.is_control()).collect();
-    Health::Bad(if first.is_empty() { format!("answered {status}") } else { first })
 }
 
 #[cfg(test)]
